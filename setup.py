@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The compiled parts: the shim (a cffi module) and the firmware stub (a program)."""
+
+from __future__ import annotations
+
+import os
+from glob import glob
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+STUB = Extension(
+    "firmware_stub.bin.firmware-stub",
+    sources=sorted(
+        glob("firmware_stub/core/*.c")
+        + glob("firmware_stub/ports/host/*.c")
+        + glob("bridge/shim/virtio/*.c")
+    ),
+    include_dirs=["firmware_stub/core", "firmware_stub/ports/host", "bridge/shim"],
+    extra_compile_args=["-std=gnu11", "-O2", "-g"],
+)
+
+
+class BuildExt(build_ext):
+    """Links the firmware stub as a program instead of a module."""
+
+    def copy_extensions_to_source(self) -> None:
+        """The program's folder holds nothing that git would keep."""
+        os.makedirs("firmware_stub/bin", exist_ok=True)
+        super().copy_extensions_to_source()
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """A program has no suffix; asked for with and without its package."""
+        if fullname in (STUB.name, STUB.name.rpartition(".")[2]):
+            return os.path.join(*fullname.split("."))
+        return str(super().get_ext_filename(fullname))
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile; the stub becomes an executable."""
+        if ext.name != STUB.name:
+            super().build_extension(ext)
+            return
+        objects = self.compiler.compile(
+            ext.sources,
+            output_dir=os.path.join(self.build_temp, "firmware-stub"),
+            include_dirs=ext.include_dirs,
+            extra_postargs=ext.extra_compile_args,
+            depends=ext.depends,
+        )
+        target = self.get_ext_fullpath(ext.name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        self.compiler.link_executable(
+            objects, os.path.basename(target), output_dir=os.path.dirname(target)
+        )
+
+
+setup(
+    cffi_modules=["bridge/shim/build.py:ffibuilder"],
+    ext_modules=[STUB],
+    cmdclass={"build_ext": BuildExt},
+)
