@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * rpmsg_gpio.h - virtio-gpio messages on an rpmsg endpoint, byte for byte.
+ *
+ * The one definition of every struct and constant of docs/protocol.md. The
+ * firmware core and the Linux-side shim both include it. Messages are made of
+ * little-endian byte arrays, so no struct here has padding or an alignment
+ * above one, on any ABI and either byte order.
+ *
+ * Sources: virtio 1.3 section 5.18 (types, directions, irq types, status);
+ * the gpio-rpmsg driver in review (the queue byte); ours (0x8000 and up).
+ */
+#ifndef RPMSG_GPIO_H
+#define RPMSG_GPIO_H
+
+#include <stdint.h>
+
+typedef struct { uint8_t b[2]; } rpmsg_gpio_le16;
+typedef struct { uint8_t b[4]; } rpmsg_gpio_le32;
+
+static inline uint16_t rpmsg_gpio_load16(rpmsg_gpio_le16 v)
+{
+	/* unsigned: an int of 16 bits cannot hold 0x80 << 8 */
+	return (uint16_t)(v.b[0] | (unsigned int)v.b[1] << 8);
+}
+
+static inline uint32_t rpmsg_gpio_load32(rpmsg_gpio_le32 v)
+{
+	return (uint32_t)v.b[0] | (uint32_t)v.b[1] << 8 |
+	       (uint32_t)v.b[2] << 16 | (uint32_t)v.b[3] << 24;
+}
+
+static inline rpmsg_gpio_le16 rpmsg_gpio_store16(uint16_t v)
+{
+	rpmsg_gpio_le16 le = {{(uint8_t)v, (uint8_t)(v >> 8)}};
+	return le;
+}
+
+static inline rpmsg_gpio_le32 rpmsg_gpio_store32(uint32_t v)
+{
+	rpmsg_gpio_le32 le = {{(uint8_t)v, (uint8_t)(v >> 8),
+			       (uint8_t)(v >> 16), (uint8_t)(v >> 24)}};
+	return le;
+}
+
+/* ---- virtio-gpio (virtio 1.3, 5.18.6) ---------------------------------- */
+
+#define VIRTIO_GPIO_MSG_GET_LINE_NAMES 0x0001
+#define VIRTIO_GPIO_MSG_GET_DIRECTION  0x0002
+#define VIRTIO_GPIO_MSG_SET_DIRECTION  0x0003
+#define VIRTIO_GPIO_MSG_GET_VALUE      0x0004
+#define VIRTIO_GPIO_MSG_SET_VALUE      0x0005
+#define VIRTIO_GPIO_MSG_SET_IRQ_TYPE   0x0006
+
+#define VIRTIO_GPIO_STATUS_OK  0x0
+#define VIRTIO_GPIO_STATUS_ERR 0x1
+
+#define VIRTIO_GPIO_DIRECTION_NONE 0x00
+#define VIRTIO_GPIO_DIRECTION_OUT  0x01
+#define VIRTIO_GPIO_DIRECTION_IN   0x02
+
+#define VIRTIO_GPIO_IRQ_TYPE_NONE         0x00
+#define VIRTIO_GPIO_IRQ_TYPE_EDGE_RISING  0x01
+#define VIRTIO_GPIO_IRQ_TYPE_EDGE_FALLING 0x02
+#define VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH    0x03
+#define VIRTIO_GPIO_IRQ_TYPE_LEVEL_HIGH   0x04
+#define VIRTIO_GPIO_IRQ_TYPE_LEVEL_LOW    0x08
+
+struct virtio_gpio_request {
+	rpmsg_gpio_le16 type;
+	rpmsg_gpio_le16 gpio;
+	rpmsg_gpio_le32 value;
+};
+
+struct virtio_gpio_config {
+	rpmsg_gpio_le16 ngpio;
+	uint8_t padding[2];
+	rpmsg_gpio_le32 gpio_names_size;
+};
+
+/* ---- rpmsg framing: the first byte of every device -> driver message ----- */
+
+#define RPMSG_GPIO_QUEUE_REQUEST 0 /* answers a request */
+#define RPMSG_GPIO_QUEUE_EVENT   1 /* an interrupt */
+
+/* Largest message: an rpmsg buffer of 512 bytes less the 16-byte header. */
+#define RPMSG_GPIO_MESSAGE_MAX 496
+
+/* Channel names: one channel a controller. */
+#define RPMSG_GPIO_CHANNEL_PREFIX "rpmsg-io-"
+#define RPMSG_GPIO_CHANNEL_RAW    "rpmsg-raw"
+
+/* Baseline dialect `rpmsg-gpio`, as documented: 3 bytes. */
+struct rpmsg_gpio_reply {
+	uint8_t queue;
+	uint8_t status;
+	uint8_t value;
+};
+
+struct rpmsg_gpio_irq {
+	uint8_t queue;
+	rpmsg_gpio_le16 gpio;
+};
+
+/* Variant `rpmsg-gpio-padded`, as compiled from the posted driver: 4 bytes. */
+struct rpmsg_gpio_padded_reply {
+	uint8_t queue;
+	uint8_t padding;
+	uint8_t status;
+	uint8_t value;
+};
+
+struct rpmsg_gpio_padded_irq {
+	uint8_t queue;
+	uint8_t padding;
+	rpmsg_gpio_le16 gpio;
+};
+
+/* ---- extensions: off the wire until accepted ---------------------------- */
+
+/* Types at or above this are ours; baseline firmware answers them with ERR. */
+#define RPMSG_GPIO_MSG_PRIVATE 0x8000
+
+#define RPMSG_GPIO_MSG_GET_FEATURES 0x8000 /* 8-byte form always */
+#define RPMSG_GPIO_MSG_SET_FEATURES 0x8001 /* 8-byte form always */
+#define RPMSG_GPIO_MSG_GET_CONFIG   0x8002 /* CONFIG */
+#define RPMSG_GPIO_MSG_GET_EPOCH    0x8003 /* EPOCH */
+/* Reserved: 0x8010 CREDITS, 0x8020 TIMESTAMP, 0x8030..31 BULK,
+ * 0x8040..41 LINE_CONFIG. */
+
+#define RPMSG_GPIO_F_CONFIG      (1u << 0)
+#define RPMSG_GPIO_F_NAMES       (1u << 1)
+#define RPMSG_GPIO_F_TAG         (1u << 2)
+#define RPMSG_GPIO_F_EPOCH       (1u << 3)
+#define RPMSG_GPIO_F_CREDITS     (1u << 4) /* reserved */
+#define RPMSG_GPIO_F_TIMESTAMP   (1u << 5) /* reserved */
+#define RPMSG_GPIO_F_BULK        (1u << 6) /* reserved */
+#define RPMSG_GPIO_F_LINE_CONFIG (1u << 7) /* reserved */
+
+/*
+ * Extended form, 12 bytes and an optional body: the baseline request and a
+ * tag. The form of a reply follows the form of its request.
+ */
+struct rpmsg_gpio_ext_request {
+	struct virtio_gpio_request request;
+	rpmsg_gpio_le16 tag;
+	rpmsg_gpio_le16 reserved;
+};
+
+/* 8 bytes and an optional body; also the reply to GET_FEATURES when OK. */
+struct rpmsg_gpio_ext_reply {
+	uint8_t queue;
+	uint8_t padding;
+	uint8_t status;
+	uint8_t value;
+	rpmsg_gpio_le16 tag;
+	rpmsg_gpio_le16 epoch; /* low half of the boot id with EPOCH, else 0 */
+};
+
+/* Body of the GET_FEATURES reply; epoch is 0 where EPOCH is not offered. */
+struct rpmsg_gpio_features {
+	rpmsg_gpio_le32 features;
+	rpmsg_gpio_le32 epoch;
+};
+
+#define RPMSG_GPIO_LABEL_SIZE 32
+
+/* Body of the GET_CONFIG reply: virtio's config space and a label. */
+struct rpmsg_gpio_config_body {
+	struct virtio_gpio_config config;
+	uint8_t label[RPMSG_GPIO_LABEL_SIZE]; /* NUL padded, 7-bit ASCII */
+};
+
+/* Body of the GET_EPOCH reply. */
+struct rpmsg_gpio_epoch_body {
+	rpmsg_gpio_le32 epoch;
+};
+
+/* Names come in pieces of at most this many bytes (request value = offset);
+ * a shorter piece, zero included, is the last. */
+#define RPMSG_GPIO_NAMES_PIECE \
+	(RPMSG_GPIO_MESSAGE_MAX - sizeof(struct rpmsg_gpio_ext_reply))
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * rpmsg_gpio_device.h - the virtio-gpio device as a state machine.
+ *
+ * Portable C99, freestanding, no allocation, bounded work per call. Two seams:
+ * the gpio port (what pins can do) and the message port (send on an endpoint).
+ *
+ * Threads: everything but rpmsg_gpio_device_irq() belongs to one context (a
+ * main loop or one task). rpmsg_gpio_device_irq() may be called from an
+ * interrupt at any time; it only stores bytes and never sends.
+ */
+#ifndef RPMSG_GPIO_DEVICE_H
+#define RPMSG_GPIO_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rpmsg_gpio.h"
+#include "rpmsg_gpio_config.h"
+
+/*
+ * The gpio port: implemented once per MCU. Each returns false when the pin
+ * cannot do what is asked; the device then answers ERR and keeps its state.
+ */
+struct rpmsg_gpio_port {
+	/* VIRTIO_GPIO_DIRECTION_*; `value` is the level to drive when OUT.
+	 * NONE gives the pin back: undriven, reset state. */
+	bool (*set_direction)(void *context, uint16_t gpio, uint8_t direction,
+			      uint8_t value);
+	bool (*set_value)(void *context, uint16_t gpio, uint8_t value);
+	bool (*get_value)(void *context, uint16_t gpio, uint8_t *value);
+	/* Enable (VIRTIO_GPIO_IRQ_TYPE_*) or disable (NONE) the interrupt of a
+	 * pin. Called again with the same type at each re-arm: a level type
+	 * must then look at the pin and call rpmsg_gpio_device_irq() when it
+	 * is active; an edge type needs to do nothing. A level interrupt that
+	 * fired stays silent in the hardware until that call. The result of
+	 * NONE is ignored: the device drops what comes from a disabled line. */
+	bool (*set_irq_type)(void *context, uint16_t gpio, uint8_t type);
+};
+
+/*
+ * The message port. Returns false when no transmit buffer is free; the core
+ * keeps the message and tries again in rpmsg_gpio_device_run().
+ */
+struct rpmsg_gpio_channel {
+	bool (*send)(void *context, const void *message, size_t length);
+};
+
+/* What the core keeps for a line. The integrator only provides the memory. */
+struct rpmsg_gpio_line {
+	uint8_t direction;
+	uint8_t value;           /* level last set by the driver */
+	uint8_t irq_type;
+	uint8_t flags;           /* private to rpmsg_gpio_device.c */
+	volatile uint8_t fired;  /* stored by rpmsg_gpio_device_irq() */
+};
+
+enum rpmsg_gpio_dialect {
+	RPMSG_GPIO_DIALECT_DOCUMENTED, /* rpmsg-gpio: 3-byte messages */
+	RPMSG_GPIO_DIALECT_PADDED,     /* rpmsg-gpio-padded: 4-byte messages */
+};
+
+/* Constant for the life of a device; the core keeps the pointer. */
+struct rpmsg_gpio_device_config {
+	const struct rpmsg_gpio_port *port;
+	void *port_context;
+	const struct rpmsg_gpio_channel *channel;
+	void *channel_context;
+	struct rpmsg_gpio_line *lines; /* array of ngpio */
+	uint16_t ngpio;
+	uint32_t features;       /* RPMSG_GPIO_F_* to offer, 0 = baseline only */
+	uint32_t epoch;          /* differs at every boot; used with EPOCH */
+	const char *label;       /* at most RPMSG_GPIO_LABEL_SIZE, may be NULL */
+	const char *names;       /* ngpio NUL-terminated strings in a row, or NULL */
+	uint32_t names_size;     /* bytes of `names`, NULs included */
+	enum rpmsg_gpio_dialect dialect;
+	bool strict;             /* refuse what virtio forbids a driver to do */
+};
+
+struct rpmsg_gpio_device {
+	const struct rpmsg_gpio_device_config *config;
+	uint32_t features;        /* accepted by the driver */
+	volatile uint8_t pending; /* some line has something to say */
+	uint16_t scan;            /* where the next event search starts */
+	uint16_t reply_length;    /* 0: no reply waits for a buffer */
+	uint8_t reply[RPMSG_GPIO_MESSAGE_MAX];
+};
+
+/*
+ * Start a device: every line without direction, value, interrupt. The port is
+ * not called: the pins are taken to be in their reset state.
+ */
+void rpmsg_gpio_device_init(struct rpmsg_gpio_device *device,
+			    const struct rpmsg_gpio_device_config *config);
+
+/*
+ * Handle one message from the driver and send its reply. Returns false when
+ * an earlier reply still waits for a transmit buffer: keep the message and
+ * offer it again after rpmsg_gpio_device_run().
+ */
+bool rpmsg_gpio_device_receive(struct rpmsg_gpio_device *device,
+			       const void *message, size_t length);
+
+/* The enabled interrupt of a line fired (ISR safe). */
+void rpmsg_gpio_device_irq(struct rpmsg_gpio_device *device, uint16_t gpio);
+
+/*
+ * Send what is due: a waiting reply, then at most one event a line. Returns
+ * true when nothing is left, false when a transmit buffer was missing. Call it
+ * after each rpmsg_gpio_device_receive(), when a buffer was freed, and when
+ * `pending` is set; look at `pending` with interrupts off before sleeping.
+ */
+bool rpmsg_gpio_device_run(struct rpmsg_gpio_device *device);
+
+/* Whether a line waits for its interrupt: enabled, unmasked, nothing latched. */
+bool rpmsg_gpio_device_armed(const struct rpmsg_gpio_device *device,
+			     uint16_t gpio);
+
+#endif
