@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How the shim is compiled: cffi in API mode, declarations from decl/*.h in order.
+
+Used by setup.py through ``cffi_modules``; every path is relative to the project's
+root, where a build starts.
+"""
+
+from __future__ import annotations
+
+from glob import glob
+from pathlib import Path
+
+from cffi import FFI
+
+_HEADERS = """
+#include <stdbool.h>
+#include <sys/inotify.h>
+#include "rpmsg_gpio.h"
+#include "pump/pump.h"
+#include "pump/vhost_user_link.h"
+#include "pump/client.h"
+#include "pump/event_ring.h"
+#include "bench/floor.h"
+"""
+
+ffibuilder = FFI()
+for declarations in sorted(glob("bridge/shim/decl/*.h")):
+    ffibuilder.cdef(Path(declarations).read_text())
+ffibuilder.set_source(
+    "bridge.shim._shim",
+    _HEADERS,
+    sources=sorted(glob("bridge/shim/*/*.c")),
+    include_dirs=["bridge/shim", "firmware_stub/core"],
+    extra_compile_args=["-std=gnu11", "-O2", "-g", "-fvisibility=hidden"],
+    libraries=["pthread"],
+)

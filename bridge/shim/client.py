@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The descriptors of a line request: operations and edge events (client.h, event_ring.h)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from contextlib import suppress
+
+from bridge.shim.ffi import ffi, lib
+
+__all__ = ["EventRing", "OperationDescriptor", "OperationFailed"]
+
+_GET: int = lib.GB_OPERATION_GET
+_SET: int = lib.GB_OPERATION_SET
+
+# struct gb_line_event, which is struct gpio_v2_line_event of <linux/gpio.h>.
+_EVENT = struct.Struct("=QIIII24x")
+
+
+class OperationFailed(Exception):
+    """The pump refused or could not do an operation; the caller makes the sentence."""
+
+    def __init__(self, error: int, reason: int, line: int) -> None:
+        """`error` is an errno, `reason` an enum gb_reason, `line` an index in the request."""
+        super().__init__(error, reason, line)
+        self.error = error
+        self.reason = reason
+        self.line = line
+
+
+class OperationDescriptor:
+    """The operation descriptor of a request. Not thread safe; the caller locks.
+
+    One operation is one call into C: its structs are made once and used again, since
+    this is the path whose time the benchmark counts.
+    """
+
+    def __init__(self, fd: int, timeout_ms: int) -> None:
+        """Own `fd`; every operation ends within `timeout_ms`."""
+        self._fd = fd
+        self._timeout_ms = timeout_ms
+        self._operation = ffi.new("struct gb_operation *")
+        self._reply = ffi.new("struct gb_operation_reply *")
+        self._operate = lib.gb_client_operate
+
+    def get(self, mask: int) -> int:
+        """Return the values of the lines of `mask` as bits. Raises OperationFailed."""
+        operation = self._operation
+        operation.code = _GET
+        operation.sequence = (operation.sequence + 1) & 0xFFFFFFFF
+        operation.mask = mask
+        if self._operate(self._fd, self._timeout_ms, operation, self._reply):
+            raise self._failure()
+        bits: int = self._reply.bits
+        return bits
+
+    def set(self, mask: int, bits: int) -> None:
+        """Set the lines of `mask` to `bits`. Raises OperationFailed."""
+        operation = self._operation
+        operation.code = _SET
+        operation.sequence = (operation.sequence + 1) & 0xFFFFFFFF
+        operation.mask = mask
+        operation.bits = bits
+        if self._operate(self._fd, self._timeout_ms, operation, self._reply):
+            raise self._failure()
+
+    def exchange(self, code: int, body: bytes = b"") -> bytes:
+        """Do an operation that the service answers, with a body either way.
+
+        Raises OperationFailed.
+        """
+        operation = self._operation
+        operation.code = code
+        operation.sequence = (operation.sequence + 1) & 0xFFFFFFFF
+        operation.mask = 0
+        operation.bits = 0
+        answer = ffi.new("uint8_t[]", lib.GB_OPERATION_BODY_MAX)
+        length = ffi.new("size_t *", lib.GB_OPERATION_BODY_MAX)
+        if lib.gb_client_operate_body(
+            self._fd, self._timeout_ms, operation, body, len(body), self._reply, answer, length
+        ):
+            raise self._failure()
+        return bytes(ffi.buffer(answer, length[0]))
+
+    def close(self) -> None:
+        """Close the descriptor, which releases the lines if they still are held."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _failure(self) -> OperationFailed:
+        reply = self._reply
+        return OperationFailed(reply.error, reply.reason, reply.line)
+
+
+class EventRing:
+    """The edge events of a request: a ring in shared memory and its doorbell."""
+
+    def __init__(self, ring_fd: int, doorbell: int) -> None:
+        """Map `ring_fd` (and close it) and own `doorbell`, the pollable descriptor.
+
+        Raises OSError when the ring is not what event_ring.h says.
+        """
+        ring = lib.gb_event_ring_map(ring_fd)
+        error = ffi.errno
+        os.close(ring_fd)
+        if ring == ffi.NULL:
+            os.close(doorbell)
+            raise OSError(error, f"the service's event ring is malformed: {os.strerror(error)}")
+        # A reader in another thread may still use the ring while close() runs: the
+        # last reference frees it.
+        self._ring = ffi.gc(ring, lib.gb_event_ring_free)
+        self._events = ffi.new("struct gb_line_event[]", lib.GB_EVENT_CAPACITY_MAX)
+        self._doorbell = doorbell
+
+    @property
+    def fd(self) -> int:
+        """The doorbell: readable while events wait, HUP when the chip is gone."""
+        return self._doorbell
+
+    @property
+    def capacity(self) -> int:
+        """How many events the ring holds before it drops the oldest."""
+        capacity: int = lib.gb_event_ring_capacity(self._ring)
+        return capacity
+
+    def read(self, count: int) -> list[tuple[int, int, int, int, int]]:
+        """Return 1 to `count` events: (timestamp_ns, id, offset, seqno, line_seqno).
+
+        Blocks for the first one unless O_NONBLOCK is set on the doorbell. Raises
+        OSError: EAGAIN, EINTR, ENODEV (the chip or the service is gone).
+        """
+        events = self._events
+        count = min(count, lib.GB_EVENT_CAPACITY_MAX)
+        taken: int = lib.gb_event_ring_read(self._ring, self._doorbell, events, count)
+        if taken < 0:
+            raise OSError(-taken, _READ_SENTENCES.get(-taken, os.strerror(-taken)))
+        return list(_EVENT.iter_unpack(ffi.buffer(events, taken * _EVENT.size)))
+
+    def close(self) -> None:
+        """Wake readers, close the doorbell and let go of the ring."""
+        doorbell, self._doorbell = self._doorbell, -1
+        if doorbell >= 0:
+            # The shutdown fails when the service closed its end first.
+            with socket.socket(fileno=doorbell) as bell, suppress(OSError):
+                bell.shutdown(socket.SHUT_RDWR)
+
+
+_READ_SENTENCES = {
+    errno.EAGAIN: "no edge event waits",
+    errno.ENODEV: "the chip is gone",
+}

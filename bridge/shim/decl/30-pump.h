@@ -1,0 +1,106 @@
+/* pump/pump.h */
+struct gb_pump;
+struct gb_link;
+struct gb_controller;
+struct gb_request;
+
+enum gb_reason {
+	GB_REASON_NONE,
+	GB_REASON_TIMEOUT,
+	GB_REASON_STATUS,
+	GB_REASON_LINK,
+	GB_REASON_QUEUE,
+	GB_REASON_NOT_OUTPUT,
+	GB_REASON_EMPTY,
+	GB_REASON_OPERATION,
+	GB_REASON_REPLY,
+	GB_REASON_RELEASED,
+	...
+};
+
+enum gb_report_kind {
+	GB_REPORT_REPLY,
+	GB_REPORT_ANNOUNCED,
+	GB_REPORT_LINK_DOWN,
+	GB_REPORT_HANGUP,
+	GB_REPORT_OPERATION,
+	GB_REPORT_LINE_FAULT,
+	GB_REPORT_RESTARTED,
+	...
+};
+
+#define GB_REPORT_BODY_MAX ...
+
+struct gb_report {
+	uint32_t kind;
+	int32_t error;
+	uint32_t reason;
+	uint32_t number;
+	uint64_t id;
+	uint32_t sequence;
+	uint8_t status;
+	uint8_t value;
+	uint16_t length;
+	uint8_t body[...];
+	...;
+};
+
+struct gb_pump *gb_pump_new(void);
+void gb_pump_free(struct gb_pump *pump);
+int gb_pump_report_fd(const struct gb_pump *pump);
+int gb_pump_next_report(struct gb_pump *pump, struct gb_report *report);
+
+int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id);
+void gb_link_close(struct gb_link *link);
+uint64_t gb_link_strays(struct gb_link *link);
+
+struct gb_controller *gb_controller_open(struct gb_link *link, uint64_t id,
+					 uint32_t source, uint32_t address);
+void gb_controller_close(struct gb_controller *controller);
+void gb_controller_accept(struct gb_controller *controller, uint32_t features, uint32_t epoch);
+void gb_controller_mute(struct gb_controller *controller, bool mute);
+
+enum gb_call_form { GB_CALL_AUTO, GB_CALL_BASELINE, GB_CALL_EXTENDED, ... };
+
+int gb_controller_call(struct gb_controller *controller, uint16_t type, uint16_t gpio,
+		       uint32_t value, int form, uint32_t timeout_ms, uint64_t cookie);
+
+#define GB_LINES_MAX ...
+
+enum gb_line_flags {
+	GB_LINE_OUTPUT,
+	GB_LINE_ACTIVE_LOW,
+	GB_LINE_EDGE_RISING,
+	GB_LINE_EDGE_FALLING,
+	GB_LINE_REALTIME,
+	...
+};
+
+struct gb_line_plan {
+	struct gb_controller *controller;
+	uint32_t offset;
+	uint16_t gpio;
+	uint8_t irq_type;
+	uint32_t flags;
+	...;
+};
+
+struct gb_request_fds {
+	int operation;
+	int event;
+	int ring;
+	...;
+};
+
+struct gb_request *gb_request_open(struct gb_pump *pump, uint64_t id,
+				   const struct gb_line_plan *lines, size_t count,
+				   uint32_t event_capacity, uint32_t timeout_ms,
+				   struct gb_request_fds *fds);
+int gb_request_replan(struct gb_request *request, const struct gb_line_plan *lines, size_t count);
+int gb_request_answer(struct gb_request *request, uint32_t sequence, int32_t error,
+		      uint32_t reason, const void *body, size_t length);
+bool gb_request_alive(const struct gb_request *request);
+void gb_request_close(struct gb_request *request);
+
+/* pump/vhost_user_link.h */
+struct gb_link *gb_vhost_user_connect(const char *path, int timeout_ms, char *why, size_t why_size);

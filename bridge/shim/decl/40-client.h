@@ -1,0 +1,59 @@
+/* pump/operation.h, pump/client.h */
+enum gb_operation_code {
+	GB_OPERATION_GET,
+	GB_OPERATION_SET,
+	GB_OPERATION_RELEASE,
+	GB_OPERATION_RECONFIGURE,
+	...
+};
+
+#define GB_OPERATION_BODY_MAX ...
+
+struct gb_operation {
+	uint32_t code;
+	uint32_t sequence;
+	uint64_t mask;
+	uint64_t bits;
+	...;
+};
+
+struct gb_operation_reply {
+	uint32_t sequence;
+	int32_t error;
+	uint32_t reason;
+	uint32_t line;
+	uint64_t bits;
+	...;
+};
+
+int gb_client_prepare(int fd, uint32_t timeout_ms);
+int gb_client_operate(int fd, uint32_t timeout_ms, const struct gb_operation *operation,
+		      struct gb_operation_reply *reply);
+int gb_client_operate_body(int fd, uint32_t timeout_ms, const struct gb_operation *operation,
+			   const void *body, size_t length, struct gb_operation_reply *reply,
+			   void *reply_body, size_t *reply_length);
+
+/* pump/event_ring.h */
+struct gb_event_ring;
+
+struct gb_line_event {
+	uint64_t timestamp_ns;
+	uint32_t id;
+	uint32_t offset;
+	uint32_t seqno;
+	uint32_t line_seqno;
+	uint32_t padding[6];
+};
+
+#define GB_EVENT_CAPACITY_MAX ...
+
+struct gb_event_ring *gb_event_ring_map(int memfd);
+uint32_t gb_event_ring_capacity(const struct gb_event_ring *ring);
+int gb_event_ring_take(struct gb_event_ring *ring, int doorbell,
+		       struct gb_line_event *events, size_t count);
+int gb_event_ring_read(struct gb_event_ring *ring, int doorbell,
+		       struct gb_line_event *events, size_t count);
+void gb_event_ring_free(struct gb_event_ring *ring);
+
+/* bench/floor.h */
+int gb_bench_floor(uint32_t rounds, uint32_t *samples_ns);

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Typed face of the pump (bridge/shim/pump/pump.h).
+
+Every object is closed once by its owner; a closed object raises ENODEV. None of
+these calls blocks. What the pump has to say comes back as `Report` objects,
+behind the descriptor `Pump.report_fd`.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from bridge.shim.ffi import ffi, lib
+
+
+class ReportKind(enum.IntEnum):
+    """``enum gb_report_kind``."""
+
+    REPLY = lib.GB_REPORT_REPLY
+    ANNOUNCED = lib.GB_REPORT_ANNOUNCED
+    LINK_DOWN = lib.GB_REPORT_LINK_DOWN
+    HANGUP = lib.GB_REPORT_HANGUP
+    OPERATION = lib.GB_REPORT_OPERATION
+    LINE_FAULT = lib.GB_REPORT_LINE_FAULT
+    RESTARTED = lib.GB_REPORT_RESTARTED
+
+
+class Report(NamedTuple):
+    """``struct gb_report``; which fields mean something depends on the kind."""
+
+    kind: int
+    error: int
+    reason: int
+    number: int
+    id: int
+    sequence: int
+    status: int
+    value: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class LinePlan:
+    """``struct gb_line_plan``: what the pump must know of a requested line."""
+
+    controller: Controller
+    offset: int
+    gpio: int
+    irq_type: int
+    flags: int
+
+
+class RequestFds(NamedTuple):
+    """The client's ends of a request; whoever holds them closes them."""
+
+    operation: int
+    event: int
+    ring: int
+
+    def close(self) -> None:
+        """Close all three (to be called once)."""
+        for fd in self:
+            os.close(fd)
+
+
+class _Owned:
+    """A C object with one owner; `_handle` is None once closed."""
+
+    def __init__(self, handle: Any, what: str) -> None:
+        self._owned = handle
+        self._what = what
+
+    @property
+    def _handle(self) -> Any:
+        if self._owned is None:
+            raise OSError(errno.ENODEV, f"the {self._what} is closed")
+        return self._owned
+
+    def _take(self) -> Any:
+        handle, self._owned = self._owned, None
+        return handle
+
+    @property
+    def closed(self) -> bool:
+        """Whether the object was closed."""
+        return self._owned is None
+
+
+class Request(_Owned):
+    """A line request in the pump: operations and edges of one client."""
+
+    def __init__(self, handle: Any) -> None:
+        super().__init__(handle, "line request")
+
+    @property
+    def alive(self) -> bool:
+        """Whether the client still holds its end."""
+        return self._owned is not None and bool(lib.gb_request_alive(self._owned))
+
+    def replan(self, lines: Sequence[LinePlan]) -> None:
+        """Replace the plans: same lines, same order. Raises OSError."""
+        result = lib.gb_request_replan(self._handle, _plans(lines), len(lines))
+        if result < 0:
+            raise OSError(-result, "the pump refused the new plan of a line request")
+
+    def answer(self, sequence: int, error: int = 0, reason: int = 0, body: bytes = b"") -> None:
+        """Answer a reported operation; a client that is gone is no error.
+
+        Args:
+            sequence: of the report.
+            error: errno or 0.
+            reason: ``GB_REASON_*``.
+            body: payload, at most GB_OPERATION_BODY_MAX bytes.
+        """
+        lib.gb_request_answer(self._handle, sequence, error, reason, body, len(body))
+
+    def close(self) -> None:
+        """Hang up: the client sees HUP and ENODEV."""
+        handle = self._take()
+        if handle is not None:
+            lib.gb_request_close(handle)
+
+
+class Controller(_Owned):
+    """A virtio-gpio device behind one endpoint."""
+
+    def __init__(self, handle: Any) -> None:
+        super().__init__(handle, "controller")
+
+    def accept(self, features: int, epoch: int) -> None:
+        """Frame and check messages by these RPMSG_GPIO_F_* from now on."""
+        lib.gb_controller_accept(self._handle, features, epoch)
+
+    def mute(self, mute: bool) -> None:
+        """Say that the firmware is silent on message types it does not know."""
+        lib.gb_controller_mute(self._handle, mute)
+
+    def call(
+        self, kind: int, gpio: int, value: int, form: int, timeout_ms: int, cookie: int
+    ) -> None:
+        """Queue a request; the outcome is a REPLY report with `cookie`.
+
+        Args:
+            kind: message type of firmware_stub/core/rpmsg_gpio.h.
+            gpio: line of the controller.
+            value: the request's value field.
+            form: ``GB_CALL_*``.
+            timeout_ms: deadline in milliseconds.
+            cookie: comes back as the report's id.
+
+        Raises:
+            OSError: the pump cannot take the request (errno of gb_controller_call).
+        """
+        result = lib.gb_controller_call(
+            self._handle, kind, gpio, value, form, timeout_ms, cookie
+        )
+        if result < 0:
+            raise OSError(-result, f"the request could not be queued: {os.strerror(-result)}")
+
+    def close(self) -> None:
+        """Close; requests on the way end."""
+        handle = self._take()
+        if handle is not None:
+            lib.gb_controller_close(handle)
+
+
+class Link(_Owned):
+    """An attachment to one coprocessor, owned by the pump."""
+
+    def __init__(self, handle: Any) -> None:
+        super().__init__(handle, "link")
+        self._controllers: list[Controller] = []
+
+    @property
+    def strays(self) -> int:
+        """Messages that went nowhere so far: no endpoint, bad form."""
+        return 0 if self._owned is None else int(lib.gb_link_strays(self._owned))
+
+    def open_controller(self, identity: int, source: int, address: int) -> Controller:
+        """Open the endpoint `source` (ours) that talks to `address` (theirs).
+
+        Args:
+            identity: comes back as the id of RESTARTED reports.
+            source: our rpmsg address.
+            address: the firmware's rpmsg address.
+
+        Raises:
+            OSError: ENODEV, ENOMEM or EADDRINUSE of gb_controller_open.
+        """
+        handle = lib.gb_controller_open(self._handle, identity, source, address)
+        if handle == ffi.NULL:
+            number = ffi.errno
+            raise OSError(number, f"endpoint {source:#x} not opened: {os.strerror(number)}")
+        controller = Controller(handle)
+        self._controllers = [c for c in self._controllers if not c.closed]
+        self._controllers.append(controller)
+        return controller
+
+    def close(self) -> None:
+        """Close the link and the controllers on it."""
+        for controller in self._controllers:
+            controller.close()
+        handle = self._take()
+        if handle is not None:
+            lib.gb_link_close(handle)
+
+
+class Pump(_Owned):
+    """The data plane: a thread of its own without the GIL."""
+
+    def __init__(self) -> None:
+        handle = lib.gb_pump_new()
+        if handle == ffi.NULL:
+            number = ffi.errno
+            raise OSError(number, f"the pump did not start: {os.strerror(number)}")
+        super().__init__(handle, "pump")
+        self._report = ffi.new("struct gb_report *")
+
+    @property
+    def report_fd(self) -> int:
+        """Readable while reports wait; owned by the pump."""
+        return lib.gb_pump_report_fd(self._handle)
+
+    def reports(self, limit: int = 256) -> Iterator[Report]:
+        """Take the waiting reports, at most `limit`."""
+        report = self._report
+        for _ in range(limit):
+            if self._owned is None or lib.gb_pump_next_report(self._owned, report) != 1:
+                return
+            yield Report(
+                report.kind,
+                report.error,
+                report.reason,
+                report.number,
+                report.id,
+                report.sequence,
+                report.status,
+                report.value,
+                bytes(ffi.buffer(report.body, report.length)) if report.length else b"",
+            )
+
+    def add_link(self, opened: Any, identity: int) -> Link:
+        """Hand an opened ``struct gb_link`` over; the pump owns it from here on.
+
+        Args:
+            opened: what a module of `bridge.link` returned from ``connect``.
+            identity: comes back in the link's reports.
+
+        Raises:
+            OSError: the pump could not take it; the link is destroyed then.
+        """
+        result = lib.gb_pump_add_link(self._handle, opened, identity)
+        if result < 0:
+            raise OSError(-result, f"the pump refused the link: {os.strerror(-result)}")
+        return Link(opened)
+
+    def discard_link(self, opened: Any) -> None:
+        """Close an opened link that nobody wants any more."""
+        if lib.gb_pump_add_link(self._handle, opened, 0) == 0:
+            lib.gb_link_close(opened)
+
+    def open_request(
+        self, identity: int, lines: Sequence[LinePlan], capacity: int, timeout_ms: int
+    ) -> tuple[Request, RequestFds]:
+        """Open a line request and the client's descriptors for it.
+
+        Args:
+            identity: comes back in the request's reports.
+            lines: 1 to 64 plans.
+            capacity: event records, a power of two from 2 to 1024.
+            timeout_ms: deadline of one operation in milliseconds.
+
+        Raises:
+            OSError: errno of gb_request_open (EMFILE, ENOMEM...).
+        """
+        fds = ffi.new("struct gb_request_fds *")
+        plans = _plans(lines)
+        handle = lib.gb_request_open(
+            self._handle, identity, plans, len(lines), capacity, timeout_ms, fds
+        )
+        if handle == ffi.NULL:
+            number = ffi.errno
+            raise OSError(number, f"no line request could be made: {os.strerror(number)}")
+        return Request(handle), RequestFds(fds.operation, fds.event, fds.ring)
+
+    def close(self) -> None:
+        """Stop the thread and free everything (invalidates all objects of it)."""
+        handle = self._take()
+        if handle is not None:
+            lib.gb_pump_free(handle)
+
+
+def _plans(lines: Sequence[LinePlan]) -> Any:
+    """A C array of the plans."""
+    array = ffi.new("struct gb_line_plan[]", len(lines))
+    for entry, plan in zip(array, lines, strict=True):
+        entry.controller = plan.controller._handle
+        entry.offset = plan.offset
+        entry.gpio = plan.gpio
+        entry.irq_type = plan.irq_type
+        entry.flags = plan.flags
+    return array

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "client.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "pump.h"
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int finish(struct gb_operation_reply *reply, int error)
+{
+	memset(reply, 0, sizeof(*reply));
+	reply->error = error;
+	reply->reason = error == ETIMEDOUT ? GB_REASON_TIMEOUT : GB_REASON_RELEASED;
+	return error;
+}
+
+/* EPIPE and ECONNRESET say that the service hung up, as the kernel's ENODEV. */
+static int gone_or(int error)
+{
+	return error == EPIPE || error == ECONNRESET ? ENODEV : error;
+}
+
+int gb_client_operate_body(int fd, uint32_t timeout_ms,
+			   const struct gb_operation *operation,
+			   const void *body, size_t length,
+			   struct gb_operation_reply *reply,
+			   void *reply_body, size_t *reply_length)
+{
+	struct iovec out[2] = {{(void *)operation, sizeof(*operation)}, {(void *)body, length}};
+	struct iovec in[2] = {{reply, sizeof(*reply)},
+			      {reply_body, reply_length ? *reply_length : 0}};
+	struct msghdr send = {.msg_iov = out, .msg_iovlen = length ? 2 : 1};
+	struct msghdr receive = {.msg_iov = in, .msg_iovlen = in[1].iov_len ? 2 : 1};
+	int64_t deadline = 0;
+
+	if (sendmsg(fd, &send, MSG_NOSIGNAL) < 0)
+		return finish(reply, gone_or(errno));
+	for (;;) {
+		/* The socket has a receive timeout (see the caller's set-up), so
+		 * the common case costs one system call; a signal or a stale
+		 * reply re-enters with what is left. */
+		ssize_t got = recvmsg(fd, &receive, 0);
+
+		if (got == 0)
+			return finish(reply, ENODEV);
+		if (got >= (ssize_t)sizeof(*reply) && reply->sequence == operation->sequence) {
+			if (reply_length)
+				*reply_length = (size_t)got - sizeof(*reply);
+			return reply->error;
+		}
+		if (got < 0 && errno != EINTR)
+			return finish(reply, errno == EAGAIN ? ETIMEDOUT : gone_or(errno));
+		if (!deadline)
+			deadline = now_ms() + timeout_ms;
+		else if (now_ms() >= deadline)
+			return finish(reply, ETIMEDOUT);
+	}
+}
+
+int gb_client_operate(int fd, uint32_t timeout_ms, const struct gb_operation *operation,
+		      struct gb_operation_reply *reply)
+{
+	return gb_client_operate_body(fd, timeout_ms, operation, NULL, 0, reply, NULL, NULL);
+}
+
+int gb_client_prepare(int fd, uint32_t timeout_ms)
+{
+	struct timeval timeout = {timeout_ms / 1000, (suseconds_t)(timeout_ms % 1000) * 1000};
+
+	return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ? -errno : 0;
+}

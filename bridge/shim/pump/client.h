@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* client.h - the client's end of the operation descriptor, in one call each. */
+#ifndef GB_CLIENT_H
+#define GB_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "operation.h"
+
+/* Once for each received descriptor: no reply takes longer than this. 0, -errno. */
+int gb_client_prepare(int fd, uint32_t timeout_ms);
+
+/*
+ * One operation and its reply on `fd`; not thread safe for one fd. Sets
+ * reply->error to ENODEV when the service hung up and to ETIMEDOUT when it
+ * did not answer in timeout_ms. Returns reply->error.
+ */
+int gb_client_operate(int fd, uint32_t timeout_ms, const struct gb_operation *operation,
+		      struct gb_operation_reply *reply);
+/* The same with a body either way; *reply_length holds the capacity first. */
+int gb_client_operate_body(int fd, uint32_t timeout_ms,
+			   const struct gb_operation *operation,
+			   const void *body, size_t length,
+			   struct gb_operation_reply *reply,
+			   void *reply_body, size_t *reply_length);
+
+#endif

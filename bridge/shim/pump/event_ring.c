@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "event_ring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WORDS (sizeof(struct gb_line_event) / sizeof(uint64_t))
+
+_Static_assert(sizeof(struct gb_line_event) == 48, "struct gpio_v2_line_event");
+
+/* Word-wise, so that a copy that races with the producer is no undefined
+ * behaviour; a torn copy is thrown away. */
+struct slot {
+	_Atomic uint64_t words[WORDS];
+};
+
+struct gb_event_ring {
+	struct gb_event_ring_head *shared;
+	struct slot *slots;
+	size_t size;
+	uint32_t capacity;      /* checked; never read from shared memory again */
+	uint64_t head;          /* producer: the only trusted copy */
+	_Atomic uint32_t owed;  /* consumer: bytes to take from the doorbell */
+};
+
+static size_t ring_size(uint32_t capacity)
+{
+	return sizeof(struct gb_event_ring_head) + capacity * sizeof(struct slot);
+}
+
+static struct gb_event_ring *ring_view(int memfd, size_t size)
+{
+	struct gb_event_ring *ring = calloc(1, sizeof(*ring));
+
+	if (!ring)
+		return NULL;
+	ring->size = size;
+	ring->shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	if (ring->shared == MAP_FAILED) {
+		free(ring);
+		return NULL;
+	}
+	ring->slots = (struct slot *)(void *)(ring->shared + 1);
+	return ring;
+}
+
+struct gb_event_ring *gb_event_ring_create(uint32_t capacity, int *memfd)
+{
+	struct gb_event_ring *ring;
+	int fd;
+
+	if (capacity < 2 || capacity > GB_EVENT_CAPACITY_MAX || (capacity & (capacity - 1))) {
+		errno = EINVAL;
+		return NULL;
+	}
+	fd = memfd_create("gpio-events", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return NULL;
+	if (ftruncate(fd, (off_t)ring_size(capacity)) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		goto fail;
+	ring = ring_view(fd, ring_size(capacity));
+	if (!ring)
+		goto fail;
+	ring->capacity = capacity;
+	ring->shared->magic = GB_EVENT_RING_MAGIC;
+	ring->shared->capacity = capacity;
+	*memfd = fd;
+	return ring;
+fail:
+	close(fd);
+	return NULL;
+}
+
+struct gb_event_ring *gb_event_ring_map(int memfd)
+{
+	struct gb_event_ring *ring;
+	struct stat status;
+	int seals = fcntl(memfd, F_GET_SEALS);
+
+	if (seals < 0 || fstat(memfd, &status) < 0)
+		return NULL;
+	if (!(seals & F_SEAL_SHRINK) || status.st_size < (off_t)ring_size(2)) {
+		errno = EPROTO;
+		return NULL;
+	}
+	ring = ring_view(memfd, (size_t)status.st_size);
+	if (!ring)
+		return NULL;
+	ring->capacity = ring->shared->capacity;
+	if (ring->shared->magic != GB_EVENT_RING_MAGIC || ring->capacity < 2 ||
+	    ring->capacity > GB_EVENT_CAPACITY_MAX || (ring->capacity & (ring->capacity - 1)) ||
+	    ring_size(ring->capacity) > ring->size) {
+		gb_event_ring_free(ring);
+		errno = EPROTO;
+		return NULL;
+	}
+	return ring;
+}
+
+void gb_event_ring_free(struct gb_event_ring *ring)
+{
+	if (!ring)
+		return;
+	munmap(ring->shared, ring->size);
+	free(ring);
+}
+
+uint32_t gb_event_ring_capacity(const struct gb_event_ring *ring)
+{
+	return ring->capacity;
+}
+
+/* ---- producer ----------------------------------------------------------- */
+
+bool gb_event_ring_push(struct gb_event_ring *ring, const struct gb_line_event *event)
+{
+	struct gb_event_ring_head *shared = ring->shared;
+	struct slot *slot = &ring->slots[ring->head & (ring->capacity - 1)];
+	uint64_t tail = atomic_load_explicit(&shared->tail, memory_order_acquire);
+	uint64_t words[WORDS];
+
+	/* Full: the oldest record goes. If the swap fails, a consumer has just
+	 * made room; if the client wrote nonsense, only its own events suffer. */
+	if (ring->head - tail >= ring->capacity)
+		atomic_compare_exchange_strong(&shared->tail, &tail,
+					       ring->head - ring->capacity + 1);
+	memcpy(words, event, sizeof(words));
+	for (size_t i = 0; i < WORDS; i++)
+		atomic_store_explicit(&slot->words[i], words[i], memory_order_relaxed);
+	ring->head++;
+	atomic_store_explicit(&shared->head, ring->head, memory_order_release);
+	/* Publish before looking at `rung`: pairs with the fence in silence(). */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&shared->rung, memory_order_relaxed))
+		return false;
+	return atomic_exchange(&shared->rung, 1) == 0;
+}
+
+void gb_event_ring_retire(struct gb_event_ring *ring)
+{
+	atomic_store(&ring->shared->retired, 1);
+}
+
+/* ---- consumer ----------------------------------------------------------- */
+
+static bool empty(const struct gb_event_ring *ring)
+{
+	return atomic_load_explicit(&ring->shared->head, memory_order_acquire) ==
+	       atomic_load_explicit(&ring->shared->tail, memory_order_acquire);
+}
+
+static size_t copy_out(struct gb_event_ring *ring, struct gb_line_event *events, size_t count)
+{
+	struct gb_event_ring_head *shared = ring->shared;
+	uint64_t tail = atomic_load_explicit(&shared->tail, memory_order_acquire);
+
+	for (;;) {
+		uint64_t waiting = atomic_load_explicit(&shared->head, memory_order_acquire) - tail;
+		uint64_t words[WORDS];
+
+		if (waiting > ring->capacity)
+			waiting = ring->capacity; /* overtaken: the swap below fails */
+		if (waiting < count)
+			count = (size_t)waiting;
+		if (count == 0)
+			return 0;
+		for (size_t n = 0; n < count; n++) {
+			struct slot *slot = &ring->slots[(tail + n) & (ring->capacity - 1)];
+
+			for (size_t i = 0; i < WORDS; i++)
+				words[i] = atomic_load_explicit(&slot->words[i],
+								memory_order_relaxed);
+			memcpy(&events[n], words, sizeof(words));
+		}
+		atomic_thread_fence(memory_order_acquire);
+		/* Nobody moved the tail: what was copied is whole and ours. */
+		if (atomic_compare_exchange_strong(&shared->tail, &tail, tail + count))
+			return count;
+	}
+}
+
+static void take_bytes(struct gb_event_ring *ring, int doorbell, uint32_t wanted)
+{
+	char bytes[16];
+	ssize_t got;
+
+	if (wanted > sizeof(bytes))
+		wanted = sizeof(bytes);
+	got = recv(doorbell, bytes, wanted, MSG_DONTWAIT);
+	if (got < (ssize_t)wanted)
+		atomic_fetch_add(&ring->owed, wanted - (uint32_t)(got > 0 ? got : 0));
+}
+
+/* The ring looked empty: take the bell's byte, unless a record came in. */
+static void silence(struct gb_event_ring *ring, int doorbell)
+{
+	struct gb_event_ring_head *shared = ring->shared;
+	uint32_t bytes = atomic_exchange(&ring->owed, 0);
+
+	if (atomic_exchange(&shared->rung, 0)) {
+		bytes++;
+		atomic_thread_fence(memory_order_seq_cst);
+		if (!empty(ring) && atomic_exchange(&shared->rung, 1) == 0)
+			bytes--; /* the byte stays, for the record that came in */
+	}
+	if (bytes)
+		take_bytes(ring, doorbell, bytes);
+}
+
+int gb_event_ring_take(struct gb_event_ring *ring, int doorbell,
+		       struct gb_line_event *events, size_t count)
+{
+	size_t taken = 0;
+
+	if (atomic_load_explicit(&ring->shared->retired, memory_order_relaxed))
+		return -ENODEV;
+	if (count > GB_EVENT_CAPACITY_MAX)
+		count = GB_EVENT_CAPACITY_MAX;
+	taken = copy_out(ring, events, count);
+	if (empty(ring))
+		silence(ring, doorbell);
+	return (int)taken;
+}
+
+/* Wait for the bell as read(2) would: the descriptor's O_NONBLOCK decides. */
+static int wait_for_bell(int doorbell)
+{
+	char byte;
+	ssize_t got = recv(doorbell, &byte, 1, MSG_PEEK);
+
+	if (got > 0)
+		return 0;
+	if (got == 0 || errno == ECONNRESET)
+		return -ENODEV;
+	return -errno;
+}
+
+int gb_event_ring_read(struct gb_event_ring *ring, int doorbell,
+		       struct gb_line_event *events, size_t count)
+{
+	for (;;) {
+		int taken = gb_event_ring_take(ring, doorbell, events, count);
+		int error;
+
+		if (taken != 0 || count == 0)
+			return taken;
+		error = wait_for_bell(doorbell);
+		if (error)
+			return error;
+	}
+}

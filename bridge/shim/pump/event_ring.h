@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * event_ring.h - edge events from the pump to one client: a ring in a memfd
+ * and a socket as its doorbell.
+ *
+ * Records are laid out as struct gpio_v2_line_event (48 bytes). When the ring
+ * is full the oldest record goes. Producer and consumer both advance `tail`
+ * by compare-and-swap: the consumer copies first and keeps the copy only if
+ * nobody moved the tail meanwhile, so it never sees a record being overwritten.
+ *
+ * The doorbell is readable exactly while records wait (bar the moment of a
+ * read in progress). `rung` is 1 while one byte lies in the socket: whoever
+ * turns it from 0 to 1 (the producer) sends a byte, whoever turns it from 1 to
+ * 0 (a consumer that found the ring empty) takes one out. A consumer that
+ * loses a race remembers the byte it owes and takes it at its next look.
+ *
+ * The client can write all of this memory: the producer trusts only its own
+ * copy of `head` and masks every index, so a hostile client hurts only itself.
+ */
+#ifndef GB_EVENT_RING_H
+#define GB_EVENT_RING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GB_EVENT_RING_MAGIC 0x47425231u /* "GBR1" */
+#define GB_EVENT_CAPACITY_MAX 1024u
+
+/* struct gpio_v2_line_event of <linux/gpio.h>. */
+struct gb_line_event {
+	uint64_t timestamp_ns;
+	uint32_t id; /* 1 rising, 2 falling */
+	uint32_t offset;
+	uint32_t seqno;
+	uint32_t line_seqno;
+	uint32_t padding[6];
+};
+
+struct gb_event_ring_head {
+	uint32_t magic;
+	uint32_t capacity; /* a power of two */
+	_Atomic uint32_t retired;
+	uint32_t reserved[13];
+	_Alignas(64) _Atomic uint64_t head; /* written by the producer */
+	_Alignas(64) _Atomic uint64_t tail; /* next record to read */
+	_Alignas(64) _Atomic uint32_t rung;
+};
+
+struct gb_event_ring; /* one side's view */
+
+/* Producer: creates the memfd (sealed against resizing), returns a view and
+ * the descriptor. NULL with errno. */
+struct gb_event_ring *gb_event_ring_create(uint32_t capacity, int *memfd);
+/* True when the doorbell must be rung for this record. */
+bool gb_event_ring_push(struct gb_event_ring *ring, const struct gb_line_event *event);
+/* The chip is gone: reads answer ENODEV from now on. */
+void gb_event_ring_retire(struct gb_event_ring *ring);
+
+/* Consumer: maps a received memfd; checks size, seals and magic. NULL, errno. */
+struct gb_event_ring *gb_event_ring_map(int memfd);
+uint32_t gb_event_ring_capacity(const struct gb_event_ring *ring);
+/* Take up to `count` records and return their number. When it empties the ring it silences the bell on
+ * `doorbell`. Never blocks; -ENODEV once the ring is retired. */
+int gb_event_ring_take(struct gb_event_ring *ring, int doorbell,
+			  struct gb_line_event *events, size_t count);
+/* As read(2) on the kernel's request descriptor: blocks for the first record
+ * unless O_NONBLOCK is set on `doorbell`. Number of records, or -EAGAIN,
+ * -EINTR, -ENODEV (the chip or the service is gone). */
+int gb_event_ring_read(struct gb_event_ring *ring, int doorbell,
+		       struct gb_line_event *events, size_t count);
+
+void gb_event_ring_free(struct gb_event_ring *ring);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * link.h - the seam between the pump and the ways to reach a coprocessor.
+ *
+ * A link moves rpmsg messages: (source, destination, payload). Everything here
+ * is called by the pump with its lock held and must never block.
+ */
+#ifndef GB_LINK_H
+#define GB_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gb_link;
+
+/* What a kind of link implements. */
+struct gb_link_ops {
+	const char *name;
+	/* Queue one message. 0; -EAGAIN when no buffer is free (the link calls
+	 * gb_link_writable() when there is one again); -EMSGSIZE; any other
+	 * negative errno means that the link is dead. */
+	int (*send)(struct gb_link *link, uint32_t source, uint32_t destination,
+		    const void *message, uint16_t length);
+	/* Notify the peer once for all messages sent since the last flush. */
+	void (*flush)(struct gb_link *link);
+	/* One of the link's descriptors is ready. Delivers messages through
+	 * gb_link_received(). 0, or a negative errno: the link is dead. */
+	int (*ready)(struct gb_link *link, int index, uint32_t epoll_events);
+	/* Free everything, close the descriptors. Not called twice. */
+	void (*destroy)(struct gb_link *link);
+};
+
+#define GB_LINK_FDS_MAX 4
+
+/* First member of the struct of every kind of link. */
+struct gb_link {
+	const struct gb_link_ops *ops;
+	/* Descriptors for the pump to watch: fds[i] with epoll mask events[i]
+	 * (EPOLLET is allowed and spares a read of an eventfd). */
+	int fds[GB_LINK_FDS_MAX];
+	uint32_t events[GB_LINK_FDS_MAX];
+	int fd_count;
+	/* Why the link died, one English sentence without full stop. */
+	char why[160];
+	/* --- the pump's part, not touched by the kinds of link --- */
+	struct gb_pump *pump;
+	uint64_t id;
+	bool dead;
+	bool unflushed;
+	bool blocked; /* send said -EAGAIN */
+	struct gb_controller *controllers;
+	struct gb_link *next;
+	struct gb_source *sources[GB_LINK_FDS_MAX];
+	uint64_t strays; /* messages for no endpoint of ours */
+};
+
+/* Called by a link: a message came in. `message` is valid during the call. */
+void gb_link_received(struct gb_link *link, uint32_t source,
+		      uint32_t destination, const void *message,
+		      uint16_t length);
+
+/* Called by a link: transmit buffers are free again after -EAGAIN. */
+void gb_link_writable(struct gb_link *link);
+
+/* Called by a link: a name-service announcement was received. `name` is NUL
+ * terminated and at most 31 characters. */
+void gb_link_announced(struct gb_link *link, const char *name,
+		       uint32_t address, bool created);
+
+#endif

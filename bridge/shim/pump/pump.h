@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * pump.h - the data plane: a C epoll loop in its own thread, without the GIL.
+ *
+ * Python decides (requests, negotiation, recovery, policy) and hands over
+ * plans; the pump moves bytes: operations of line requests, edges, deadlines.
+ * One lock guards everything; it is never held across a blocking call. What
+ * Python must know comes back as reports, in order, behind one eventfd.
+ *
+ * Objects are owned by the caller: each *_close() may be called once, and the
+ * pointer is invalid afterwards. Identifiers (`id`, `cookie`) are chosen by the
+ * caller and come back in reports.
+ */
+#ifndef GB_PUMP_H
+#define GB_PUMP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "link.h"
+
+struct gb_pump;
+struct gb_controller;
+struct gb_request;
+
+/* Why something failed, beside the errno; bridge.errors has the sentences. */
+enum gb_reason {
+	GB_REASON_NONE,
+	GB_REASON_TIMEOUT,      /* ETIMEDOUT: the firmware did not answer */
+	GB_REASON_STATUS,       /* EIO: the firmware answered ERR */
+	GB_REASON_LINK,         /* ENODEV: the link is down */
+	GB_REASON_QUEUE,        /* EBUSY: too many requests wait */
+	GB_REASON_NOT_OUTPUT,   /* EPERM: value to a line that is no output */
+	GB_REASON_EMPTY,        /* EINVAL: no line selected */
+	GB_REASON_OPERATION,    /* EINVAL: malformed operation */
+	GB_REASON_REPLY,        /* EPROTO: a reply that makes no sense */
+	GB_REASON_RELEASED,     /* ENODEV: the request was released */
+};
+
+enum gb_report_kind {
+	GB_REPORT_REPLY,      /* cookie of a call; error, reason, status, value, body */
+	GB_REPORT_ANNOUNCED,  /* id of a link; value 1 created / 0 destroyed;
+	                         number = address; body = channel name */
+	GB_REPORT_LINK_DOWN,  /* id of a link; error; body = why */
+	GB_REPORT_HANGUP,     /* id of a request: the client closed its descriptor */
+	GB_REPORT_OPERATION,  /* id of a request; number = operation code,
+	                         cookie2 = sequence; body = payload */
+	GB_REPORT_LINE_FAULT, /* id of a request; number = line index; a line
+	                         could not be re-armed, error and reason */
+	GB_REPORT_RESTARTED,  /* id of a controller: its replies show that the
+	                         firmware lost the session (EPOCH, TAG) */
+};
+
+#define GB_REPORT_BODY_MAX 512
+
+struct gb_report {
+	uint32_t kind;
+	int32_t error; /* errno, 0 when all is well */
+	uint32_t reason;
+	uint32_t number;
+	uint64_t id; /* or cookie */
+	uint32_t sequence;
+	uint8_t status;
+	uint8_t value;
+	uint16_t length;
+	uint8_t body[GB_REPORT_BODY_MAX];
+};
+
+/* ---- pump --------------------------------------------------------------- */
+
+/* NULL with errno. The thread runs from here on. */
+struct gb_pump *gb_pump_new(void);
+/* Stops the thread, closes whatever is left, frees. */
+void gb_pump_free(struct gb_pump *pump);
+/* Readable while reports wait. */
+int gb_pump_report_fd(const struct gb_pump *pump);
+/* Next report: 1, or 0 when there is none (and the descriptor is cleared). */
+int gb_pump_next_report(struct gb_pump *pump, struct gb_report *report);
+
+/* ---- links -------------------------------------------------------------- */
+
+/* Hand an opened link to the pump, which owns it from here on; messages flow
+ * at once. 0 or -errno (the link is destroyed then). */
+int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id);
+/* Close a link; its controllers are closed too. */
+void gb_link_close(struct gb_link *link);
+/* Messages that went nowhere: no endpoint, bad form. */
+uint64_t gb_link_strays(struct gb_link *link);
+
+/* ---- controllers -------------------------------------------------------- */
+
+/* A virtio-gpio device behind the endpoint `address`; ours is `source`.
+ * NULL with errno (ENODEV, ENOMEM, EADDRINUSE). */
+struct gb_controller *gb_controller_open(struct gb_link *link, uint64_t id,
+					 uint32_t source, uint32_t address);
+void gb_controller_close(struct gb_controller *controller);
+/* After negotiation: TAG and EPOCH change how requests are framed and checked. */
+void gb_controller_accept(struct gb_controller *controller, uint32_t features,
+			  uint32_t epoch);
+/* How an untagged session gets into step after a timeout: by probes, or, for
+ * firmware that is silent on unknown types, by waiting one more deadline. */
+void gb_controller_mute(struct gb_controller *controller, bool mute);
+
+enum gb_call_form {
+	GB_CALL_AUTO,     /* 12 bytes with TAG, else 8 */
+	GB_CALL_BASELINE, /* 8 bytes: GET_FEATURES, SET_FEATURES */
+	GB_CALL_EXTENDED, /* 12 bytes */
+};
+
+/* Queue a request; its outcome comes as GB_REPORT_REPLY with `cookie`. Ends
+ * within timeout_ms whatever the firmware does. 0 or -errno. */
+int gb_controller_call(struct gb_controller *controller, uint16_t type,
+		       uint16_t gpio, uint32_t value, int form,
+		       uint32_t timeout_ms, uint64_t cookie);
+
+/* ---- line requests ------------------------------------------------------ */
+
+#define GB_LINES_MAX 64
+
+enum gb_line_flags {
+	GB_LINE_OUTPUT      = 1 << 0, /* set_values is allowed */
+	GB_LINE_ACTIVE_LOW  = 1 << 1,
+	GB_LINE_EDGE_RISING = 1 << 2, /* logical edges that are reported */
+	GB_LINE_EDGE_FALLING = 1 << 3,
+	GB_LINE_REALTIME    = 1 << 4, /* stamp with CLOCK_REALTIME */
+};
+
+/* What the pump needs to know of a requested line. */
+struct gb_line_plan {
+	struct gb_controller *controller;
+	uint32_t offset;  /* what the client calls the line */
+	uint16_t gpio;    /* what the controller calls it */
+	uint8_t irq_type; /* VIRTIO_GPIO_IRQ_TYPE_* to re-arm with */
+	uint8_t reserved;
+	uint32_t flags;
+};
+
+/* The client's ends, to be passed by SCM_RIGHTS and closed by the caller. */
+struct gb_request_fds {
+	int operation; /* SOCK_SEQPACKET: struct gb_operation and its reply */
+	int event;     /* doorbell of the event ring */
+	int ring;      /* memfd of the event ring */
+};
+
+/* event_capacity: a power of two, 2..1024 (the caller applies the kernel's
+ * rules). timeout_ms: deadline of one operation. NULL with errno. */
+struct gb_request *gb_request_open(struct gb_pump *pump, uint64_t id,
+				   const struct gb_line_plan *lines, size_t count,
+				   uint32_t event_capacity, uint32_t timeout_ms,
+				   struct gb_request_fds *fds);
+/* Replace the plans (same lines, same order). */
+int gb_request_replan(struct gb_request *request,
+		      const struct gb_line_plan *lines, size_t count);
+/* Answer an operation that was reported. */
+int gb_request_answer(struct gb_request *request, uint32_t sequence,
+		      int32_t error, uint32_t reason, const void *body,
+		      size_t length);
+/* Whether the client still holds its end. */
+bool gb_request_alive(const struct gb_request *request);
+/* Hang up: the client sees HUP and ERR on its descriptors, ENODEV from calls. */
+void gb_request_close(struct gb_request *request);
+
+#endif

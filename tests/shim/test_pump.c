@@ -1,0 +1,725 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The pump against the real firmware core, over a link of this test: it hands
+ * each message to the core in the same process and can lose, hold back or
+ * forge what comes back.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "pump/client.h"
+#include "pump/event_ring.h"
+#include "pump/internal.h"
+#include "rpmsg_gpio_device.h"
+
+#define LINES 8
+#define TIMEOUT_MS 100
+#define SOURCE 1024
+#define ADDRESS 1030
+
+struct message {
+	uint16_t length;
+	uint8_t bytes[RPMSG_GPIO_MESSAGE_MAX];
+};
+
+/* A link whose far side is the firmware core. The pump's lock guards it all. */
+struct core_link {
+	struct gb_link link;
+	struct rpmsg_gpio_device device;
+	struct rpmsg_gpio_device_config config;
+	struct rpmsg_gpio_line lines[LINES];
+	uint8_t pins[LINES];
+	struct message queue[256];
+	unsigned int queued;
+	int event_fd;
+	unsigned int drop_replies; /* swallow the next n messages to the driver */
+	bool hold;                 /* keep them instead */
+	bool full;                 /* no transmit buffer */
+	bool mute_unknown;         /* silent on types it does not know */
+	unsigned int requests;
+};
+
+static bool port_direction(void *context, uint16_t gpio, uint8_t direction, uint8_t value)
+{
+	struct core_link *core = context;
+
+	if (direction == VIRTIO_GPIO_DIRECTION_OUT)
+		core->pins[gpio] = value;
+	return true;
+}
+
+static bool port_set(void *context, uint16_t gpio, uint8_t value)
+{
+	((struct core_link *)context)->pins[gpio] = value;
+	return true;
+}
+
+static bool port_get(void *context, uint16_t gpio, uint8_t *value)
+{
+	*value = ((struct core_link *)context)->pins[gpio];
+	return true;
+}
+
+static bool port_irq_type(void *context, uint16_t gpio, uint8_t type)
+{
+	(void)context;
+	(void)gpio;
+	(void)type;
+	return true;
+}
+
+static const struct rpmsg_gpio_port port = {
+	.set_direction = port_direction,
+	.set_value = port_set,
+	.get_value = port_get,
+	.set_irq_type = port_irq_type,
+};
+
+static void notify(struct core_link *core)
+{
+	uint64_t one = 1;
+
+	CHECK_EQ(write(core->event_fd, &one, sizeof(one)), sizeof(one));
+}
+
+static bool channel_send(void *context, const void *message, size_t length)
+{
+	struct core_link *core = context;
+
+	if (core->drop_replies) {
+		core->drop_replies--;
+		return true;
+	}
+	core->queue[core->queued].length = (uint16_t)length;
+	memcpy(core->queue[core->queued].bytes, message, length);
+	core->queued++;
+	if (!core->hold)
+		notify(core);
+	return true;
+}
+
+static const struct rpmsg_gpio_channel channel = {.send = channel_send};
+
+static int core_send(struct gb_link *link, uint32_t source, uint32_t destination,
+		     const void *message, uint16_t length)
+{
+	struct core_link *core = (struct core_link *)link;
+	const struct virtio_gpio_request *request = message;
+
+	CHECK_EQ(source, SOURCE);
+	CHECK_EQ(destination, ADDRESS);
+	if (core->full)
+		return -EAGAIN;
+	core->requests++;
+	if (core->mute_unknown && rpmsg_gpio_load16(request->type) > 6)
+		return 0;
+	CHECK(rpmsg_gpio_device_receive(&core->device, message, length));
+	CHECK(rpmsg_gpio_device_run(&core->device));
+	return 0;
+}
+
+static void core_flush(struct gb_link *link)
+{
+	(void)link;
+}
+
+static int core_ready(struct gb_link *link, int index, uint32_t events)
+{
+	struct core_link *core = (struct core_link *)link;
+
+	(void)index;
+	(void)events;
+	while (core->queued && !core->hold) {
+		struct message first = core->queue[0];
+
+		memmove(core->queue, core->queue + 1, --core->queued * sizeof(first));
+		gb_link_received(link, ADDRESS, SOURCE, first.bytes, first.length);
+	}
+	return 0;
+}
+
+static void core_destroy(struct gb_link *link)
+{
+	struct core_link *core = (struct core_link *)link;
+
+	close(core->event_fd);
+	free(core);
+}
+
+static const struct gb_link_ops core_ops = {
+	.name = "core",
+	.send = core_send,
+	.flush = core_flush,
+	.ready = core_ready,
+	.destroy = core_destroy,
+};
+
+/* ---- a session ------------------------------------------------------------ */
+
+struct session {
+	struct gb_pump *pump;
+	struct core_link *core;
+	struct gb_controller *controller;
+	uint64_t cookie;
+};
+
+static void open_session(struct session *s, uint32_t features)
+{
+	struct core_link *core = calloc(1, sizeof(*core));
+
+	core->link.ops = &core_ops;
+	core->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	core->link.fds[0] = core->event_fd;
+	core->link.events[0] = EPOLLIN | EPOLLET;
+	core->link.fd_count = 1;
+	core->config = (struct rpmsg_gpio_device_config){
+		.port = &port, .port_context = core,
+		.channel = &channel, .channel_context = core,
+		.lines = core->lines, .ngpio = LINES,
+		.features = features, .epoch = 0xabcd1234,
+	};
+	rpmsg_gpio_device_init(&core->device, &core->config);
+	core->device.features = features; /* as if negotiated */
+	s->core = core;
+	s->cookie = 100;
+	s->pump = gb_pump_new();
+	CHECK_EQ(gb_pump_add_link(s->pump, &core->link, 1), 0);
+	s->controller = gb_controller_open(&core->link, 2, SOURCE, ADDRESS);
+	gb_controller_accept(s->controller, features, 0xabcd1234);
+}
+
+static void close_session(struct session *s)
+{
+	gb_pump_free(s->pump);
+}
+
+/* The next report, within two seconds. */
+static struct gb_report next_report(struct session *s)
+{
+	struct pollfd poller = {.fd = gb_pump_report_fd(s->pump), .events = POLLIN};
+	struct gb_report report = {.kind = UINT32_MAX};
+
+	while (!gb_pump_next_report(s->pump, &report))
+		if (poll(&poller, 1, 2000) != 1)
+			break;
+	return report;
+}
+
+static void call(struct session *s, uint16_t type, uint16_t gpio, uint32_t value)
+{
+	CHECK_EQ(gb_controller_call(s->controller, type, gpio, value, GB_CALL_AUTO, TIMEOUT_MS,
+				    ++s->cookie), 0);
+}
+
+static struct gb_report call_and_wait(struct session *s, uint16_t type, uint16_t gpio,
+				      uint32_t value)
+{
+	struct gb_report report;
+
+	call(s, type, gpio, value);
+	report = next_report(s);
+	CHECK_EQ(report.kind, GB_REPORT_REPLY);
+	CHECK_EQ(report.id, s->cookie);
+	return report;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static struct gb_request *open_line(struct session *s, uint16_t gpio, uint32_t flags,
+				    uint8_t irq_type, struct gb_request_fds *fds)
+{
+	struct gb_line_plan plan = {
+		.controller = s->controller, .gpio = gpio, .offset = gpio + 100u,
+		.flags = flags, .irq_type = irq_type,
+	};
+	struct gb_request *request =
+		gb_request_open(s->pump, 9, &plan, 1, 16, TIMEOUT_MS, fds);
+
+	CHECK(request != NULL);
+	return request;
+}
+
+static void close_fds(const struct gb_request_fds *fds)
+{
+	close(fds->operation);
+	close(fds->event);
+	close(fds->ring);
+}
+
+static int operate(const struct gb_request_fds *fds, uint32_t code, uint64_t mask, uint64_t *bits)
+{
+	static uint32_t sequence;
+	struct gb_operation operation = {
+		.code = code, .sequence = ++sequence, .mask = mask, .bits = *bits,
+	};
+	struct gb_operation_reply reply;
+	int error;
+
+	CHECK_EQ(gb_client_prepare(fds->operation, 2000), 0);
+	error = gb_client_operate(fds->operation, 2000, &operation, &reply);
+	*bits = reply.bits;
+	return error;
+}
+
+/* ---- calls ---------------------------------------------------------------- */
+
+static void every_form_of_session_answers(void)
+{
+	uint32_t forms[] = {0, RPMSG_GPIO_F_TAG, RPMSG_GPIO_F_TAG | RPMSG_GPIO_F_EPOCH};
+
+	for (size_t i = 0; i < 3; i++) {
+		struct session s;
+
+		open_session(&s, forms[i]);
+		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_SET_VALUE, 3, 1).error, 0);
+		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_SET_DIRECTION, 3,
+				       VIRTIO_GPIO_DIRECTION_OUT).error, 0);
+		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 3, 0).value, 1);
+		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, LINES, 0).error, EIO);
+		close_session(&s);
+	}
+}
+
+static void a_lost_reply_ends_at_the_deadline(void)
+{
+	struct gb_report report;
+	struct session s;
+	int64_t start = now_ms(), took;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	s.core->drop_replies = 1;
+	report = call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
+	took = now_ms() - start;
+	CHECK_EQ(report.error, ETIMEDOUT);
+	CHECK_EQ(report.reason, GB_REASON_TIMEOUT);
+	CHECK(took >= TIMEOUT_MS && took < TIMEOUT_MS + 200);
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
+	close_session(&s);
+}
+
+static void after_a_lost_reply_an_untagged_session_gets_into_step(void)
+{
+	struct session s;
+
+	open_session(&s, 0);
+	for (int i = 0; i < 5; i++) {
+		s.core->drop_replies = 1;
+		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, ETIMEDOUT);
+		s.core->pins[5] = (uint8_t)(i & 1);
+		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 5, 0).value, i & 1);
+		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 99, 0).error, EIO);
+	}
+	close_session(&s);
+}
+
+/* The stalled firmware answers everything late; no answer may be mistaken. */
+static void late_replies_never_answer_the_next_request(void)
+{
+	uint32_t forms[] = {0, RPMSG_GPIO_F_TAG};
+
+	for (size_t form = 0; form < 2; form++) {
+		struct session s;
+
+		open_session(&s, forms[form]);
+		for (int i = 0; i < 4; i++) {
+			s.core->pins[1] = 1;
+			s.core->pins[2] = 0;
+			s.core->hold = true;
+			for (int late = 0; late <= i; late++)
+				CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE,
+						       late & 1 ? 99 : 1, 0).error, ETIMEDOUT);
+			call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 2, 0);
+			s.core->hold = false;
+			notify(s.core);
+			struct gb_report report = next_report(&s);
+			CHECK_EQ(report.error, 0);
+			CHECK_EQ(report.value, 0);
+			CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 1, 0).value, 1);
+		}
+		close_session(&s);
+	}
+}
+
+static void mute_firmware_gets_a_quiet_period_instead_of_probes(void)
+{
+	struct session s;
+
+	open_session(&s, 0);
+	gb_controller_mute(s.controller, true);
+	s.core->mute_unknown = true;
+	s.core->drop_replies = 1;
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, ETIMEDOUT);
+	CHECK_EQ(gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0, GB_CALL_AUTO,
+				    TIMEOUT_MS * 3, ++s.cookie), 0);
+	CHECK_EQ(next_report(&s).error, 0);
+	close_session(&s);
+}
+
+static void many_calls_keep_their_order_and_the_queue_its_bound(void)
+{
+	struct session s;
+	int accepted = 0, refused = 0;
+
+	open_session(&s, 0);
+	s.core->hold = true;
+	for (int i = 0; i < 2000; i++) {
+		int error = gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0,
+					       GB_CALL_AUTO, 5000, (uint64_t)i);
+
+		accepted += error == 0;
+		refused += error == -EBUSY;
+	}
+	CHECK_EQ(accepted, 1025); /* one in flight, the rest waiting */
+	CHECK_EQ(refused, 2000 - 1025);
+	s.core->hold = false;
+	notify(s.core);
+	for (int i = 0; i < accepted; i++) {
+		struct gb_report report = next_report(&s);
+
+		CHECK_EQ(report.id, i);
+		CHECK_EQ(report.error, 0);
+	}
+	close_session(&s);
+}
+
+static void without_transmit_buffers_calls_wait_and_then_go(void)
+{
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	s.core->full = true;
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, ETIMEDOUT);
+	call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
+	gb_lock(s.pump);
+	s.core->full = false;
+	gb_link_writable(&s.core->link);
+	gb_unlock(s.pump);
+	CHECK_EQ(next_report(&s).error, 0);
+	close_session(&s);
+}
+
+static void a_restarted_firmware_is_noticed(void)
+{
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_TAG | RPMSG_GPIO_F_EPOCH);
+	rpmsg_gpio_device_init(&s.core->device, &s.core->config);
+	call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
+	CHECK_EQ(next_report(&s).kind, GB_REPORT_RESTARTED);
+	CHECK_EQ(next_report(&s).error, ENODEV);
+	CHECK_EQ(gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0, GB_CALL_AUTO,
+				    TIMEOUT_MS, 1), -ENODEV);
+	close_session(&s);
+}
+
+static void forged_messages_are_strays(void)
+{
+	struct session s;
+	uint8_t bytes[RPMSG_GPIO_MESSAGE_MAX] = {0};
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	srand(1);
+	for (int i = 0; i < 20000; i++) {
+		uint16_t length = (uint16_t)(rand() % 40);
+
+		for (uint16_t at = 0; at < length; at++)
+			bytes[at] = (uint8_t)(rand() >> 7);
+		bytes[0] &= 3;
+		gb_lock(s.pump);
+		gb_link_received(&s.core->link, ADDRESS, SOURCE, bytes, length);
+		gb_unlock(s.pump);
+	}
+	CHECK_EQ(gb_link_strays(&s.core->link), 20000);
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
+	close_session(&s);
+}
+
+static void closing_the_link_ends_every_call(void)
+{
+	struct session s;
+
+	open_session(&s, 0);
+	s.core->hold = true;
+	for (int i = 0; i < 10; i++)
+		call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
+	gb_link_close(&s.core->link);
+	for (int i = 0; i < 10; i++)
+		CHECK_EQ(next_report(&s).error, ENODEV);
+	close_session(&s);
+}
+
+/* ---- line requests --------------------------------------------------------- */
+
+static void values_go_through_an_operation_descriptor(void)
+{
+	struct gb_request_fds fds;
+	struct gb_request *request;
+	struct session s;
+	uint64_t bits = 1;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	request = open_line(&s, 4, GB_LINE_OUTPUT | GB_LINE_ACTIVE_LOW, 0, &fds);
+	call_and_wait(&s, VIRTIO_GPIO_MSG_SET_DIRECTION, 4, VIRTIO_GPIO_DIRECTION_OUT);
+	CHECK_EQ(operate(&fds, GB_OPERATION_SET, 1, &bits), 0);
+	CHECK_EQ(s.core->pins[4], 0); /* active-low */
+	CHECK_EQ(operate(&fds, GB_OPERATION_GET, 1, &bits), 0);
+	CHECK_EQ(bits, 1);
+	bits = 0;
+	CHECK_EQ(operate(&fds, GB_OPERATION_SET, 1, &bits), 0);
+	CHECK_EQ(s.core->pins[4], 1);
+	CHECK_EQ(operate(&fds, GB_OPERATION_GET, 2, &bits), EINVAL); /* no such line */
+	CHECK_EQ(operate(&fds, 3, 1, &bits), EINVAL);
+	gb_request_close(request);
+	CHECK_EQ(operate(&fds, GB_OPERATION_GET, 1, &bits), ENODEV);
+	close_fds(&fds);
+	close_session(&s);
+}
+
+static void a_value_to_an_input_is_refused(void)
+{
+	struct gb_request_fds fds;
+	struct session s;
+	uint64_t bits = 1;
+
+	open_session(&s, 0);
+	open_line(&s, 4, 0, 0, &fds);
+	CHECK_EQ(operate(&fds, GB_OPERATION_SET, 1, &bits), EPERM);
+	CHECK_EQ(operate(&fds, GB_OPERATION_GET, 1, &bits), 0);
+	close_fds(&fds);
+	close_session(&s);
+}
+
+static void malformed_operations_get_an_answer(void)
+{
+	char packet[2048] = {0};
+	struct gb_operation_reply reply;
+	struct gb_request_fds fds;
+	struct session s;
+	size_t sizes[] = {1, sizeof(struct gb_operation) - 1, sizeof(packet)};
+
+	open_session(&s, 0);
+	open_line(&s, 0, 0, 0, &fds);
+	for (size_t i = 0; i < 3; i++) {
+		CHECK_EQ(send(fds.operation, packet, sizes[i], 0), sizes[i]);
+		CHECK_EQ(recv(fds.operation, &reply, sizeof(reply), 0), sizeof(reply));
+		CHECK_EQ(reply.error, EINVAL);
+	}
+	close_fds(&fds);
+	close_session(&s);
+}
+
+static void a_client_that_lets_go_is_reported_once(void)
+{
+	struct gb_request_fds fds;
+	struct gb_request *request;
+	struct session s;
+	struct gb_report report;
+
+	open_session(&s, 0);
+	request = open_line(&s, 0, 0, 0, &fds);
+	CHECK(gb_request_alive(request));
+	close_fds(&fds);
+	report = next_report(&s);
+	CHECK_EQ(report.kind, GB_REPORT_HANGUP);
+	CHECK_EQ(report.id, 9);
+	CHECK(!gb_request_alive(request));
+	gb_request_close(request);
+	close_session(&s);
+}
+
+/* In the middle of an operation, too. */
+static void a_client_may_die_at_any_time(void)
+{
+	struct gb_operation get = {.code = GB_OPERATION_GET, .mask = 1};
+	struct gb_request_fds fds;
+	struct gb_request *request;
+	struct session s;
+
+	open_session(&s, 0);
+	s.core->hold = true;
+	request = open_line(&s, 0, 0, 0, &fds);
+	CHECK_EQ(send(fds.operation, &get, sizeof(get), 0), sizeof(get));
+	CHECK_EQ(send(fds.operation, &get, sizeof(get), 0), sizeof(get));
+	close_fds(&fds);
+	CHECK_EQ(next_report(&s).kind, GB_REPORT_HANGUP);
+	gb_request_close(request);
+	s.core->hold = false;
+	notify(s.core);
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
+	close_session(&s);
+}
+
+static void other_operations_go_to_python_and_back(void)
+{
+	struct gb_operation release = {.code = GB_OPERATION_RELEASE, .sequence = 77};
+	struct gb_operation_reply reply;
+	struct gb_request_fds fds;
+	struct gb_request *request;
+	struct gb_report report;
+	struct session s;
+
+	open_session(&s, 0);
+	request = open_line(&s, 0, 0, 0, &fds);
+	CHECK_EQ(send(fds.operation, &release, sizeof(release), 0), sizeof(release));
+	report = next_report(&s);
+	CHECK_EQ(report.kind, GB_REPORT_OPERATION);
+	CHECK_EQ(report.number, GB_OPERATION_RELEASE);
+	CHECK_EQ(gb_request_answer(request, 76, 0, 0, NULL, 0), -ESTALE);
+	CHECK_EQ(gb_request_answer(request, report.sequence, EBUSY, 0, NULL, 0), 0);
+	CHECK_EQ(recv(fds.operation, &reply, sizeof(reply), 0), sizeof(reply));
+	CHECK_EQ(reply.error, EBUSY);
+	CHECK_EQ(reply.sequence, 77);
+	close_fds(&fds);
+	close_session(&s);
+}
+
+static void a_closed_request_shows_hup_and_err(void)
+{
+	struct gb_request_fds fds;
+	struct session s;
+	struct pollfd poller;
+
+	open_session(&s, 0);
+	gb_request_close(open_line(&s, 0, 0, 0, &fds));
+	poller = (struct pollfd){.fd = fds.event, .events = 0};
+	CHECK_EQ(poll(&poller, 1, 0), 1);
+	CHECK_EQ(poller.revents, POLLHUP | POLLERR);
+	close_fds(&fds);
+	close_session(&s);
+}
+
+static void fire(struct session *s, uint16_t gpio)
+{
+	gb_lock(s->pump);
+	rpmsg_gpio_device_irq(&s->core->device, gpio);
+	CHECK(rpmsg_gpio_device_run(&s->core->device));
+	gb_unlock(s->pump);
+}
+
+static void edges_come_as_records_and_are_rearmed(void)
+{
+	uint32_t forms[] = {0, RPMSG_GPIO_F_TAG};
+
+	for (size_t form = 0; form < 2; form++) {
+		struct gb_line_event event;
+		struct gb_event_ring *ring;
+		struct gb_request_fds fds;
+		struct session s;
+
+		open_session(&s, forms[form]);
+		open_line(&s, 6, GB_LINE_EDGE_RISING | GB_LINE_EDGE_FALLING,
+			  VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH, &fds);
+		ring = gb_event_ring_map(fds.ring);
+		call_and_wait(&s, VIRTIO_GPIO_MSG_SET_DIRECTION, 6, VIRTIO_GPIO_DIRECTION_IN);
+		call_and_wait(&s, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, 6, VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH);
+		for (uint32_t i = 1; i <= 50; i++) {
+			s.core->pins[6] = i & 1;
+			fire(&s, 6);
+			CHECK_EQ(gb_event_ring_read(ring, fds.event, &event, 1), 1);
+			CHECK_EQ(event.id, i & 1 ? 1 : 2);
+			CHECK_EQ(event.offset, 106);
+			CHECK_EQ(event.seqno, i);
+			CHECK_EQ(event.line_seqno, i);
+			/* A call behind the re-arm: it has been answered then. */
+			CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
+		}
+		gb_event_ring_free(ring);
+		close_fds(&fds);
+		close_session(&s);
+	}
+}
+
+static void a_lost_rearm_is_repeated_and_reported(void)
+{
+	struct gb_line_event event;
+	struct gb_event_ring *ring;
+	struct gb_request_fds fds;
+	struct gb_report report;
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	open_line(&s, 6, GB_LINE_EDGE_RISING, VIRTIO_GPIO_IRQ_TYPE_EDGE_RISING, &fds);
+	ring = gb_event_ring_map(fds.ring);
+	call_and_wait(&s, VIRTIO_GPIO_MSG_SET_DIRECTION, 6, VIRTIO_GPIO_DIRECTION_IN);
+	call_and_wait(&s, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, 6, VIRTIO_GPIO_IRQ_TYPE_EDGE_RISING);
+	s.core->hold = true;
+	fire(&s, 6);
+	s.core->hold = false;
+	notify(s.core);
+	CHECK_EQ(gb_event_ring_read(ring, fds.event, &event, 1), 1);
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
+	fire(&s, 6);
+	CHECK_EQ(gb_event_ring_read(ring, fds.event, &event, 1), 1);
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
+	/* This event passes, the answer to its re-arm does not. */
+	s.core->hold = true;
+	fire(&s, 6);
+	s.core->drop_replies = 1;
+	s.core->hold = false;
+	notify(s.core);
+	report = next_report(&s);
+	CHECK_EQ(report.kind, GB_REPORT_LINE_FAULT);
+	CHECK_EQ(report.error, ETIMEDOUT);
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
+	fire(&s, 6);
+	CHECK_EQ(gb_event_ring_read(ring, fds.event, &event, 1), 1);
+	CHECK_EQ(gb_event_ring_read(ring, fds.event, &event, 1), 1);
+	CHECK_EQ(event.seqno, 4);
+	gb_event_ring_free(ring);
+	close_fds(&fds);
+	close_session(&s);
+}
+
+static void a_line_has_one_owner(void)
+{
+	struct gb_request_fds fds, more;
+	struct gb_line_plan plan = {.gpio = 3};
+	struct session s;
+
+	open_session(&s, 0);
+	open_line(&s, 3, 0, 0, &fds);
+	plan.controller = s.controller;
+	CHECK(!gb_request_open(s.pump, 10, &plan, 1, 16, TIMEOUT_MS, &more));
+	CHECK_EQ(errno, EBUSY);
+	close_fds(&fds);
+	close_session(&s);
+}
+
+int main(void)
+{
+	RUN(every_form_of_session_answers);
+	RUN(a_lost_reply_ends_at_the_deadline);
+	RUN(after_a_lost_reply_an_untagged_session_gets_into_step);
+	RUN(late_replies_never_answer_the_next_request);
+	RUN(mute_firmware_gets_a_quiet_period_instead_of_probes);
+	RUN(many_calls_keep_their_order_and_the_queue_its_bound);
+	RUN(without_transmit_buffers_calls_wait_and_then_go);
+	RUN(a_restarted_firmware_is_noticed);
+	RUN(forged_messages_are_strays);
+	RUN(closing_the_link_ends_every_call);
+	RUN(values_go_through_an_operation_descriptor);
+	RUN(a_value_to_an_input_is_refused);
+	RUN(malformed_operations_get_an_answer);
+	RUN(a_client_that_lets_go_is_reported_once);
+	RUN(a_client_may_die_at_any_time);
+	RUN(other_operations_go_to_python_and_back);
+	RUN(a_closed_request_shows_hup_and_err);
+	RUN(edges_come_as_records_and_are_rearmed);
+	RUN(a_lost_rearm_is_repeated_and_reported);
+	RUN(a_line_has_one_owner);
+	return check_report();
+}
