@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "controller.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* Log lines that a hostile guest can cause are few. */
+#define STRAYS_LOGGED 8
+
+/* ---- messages -------------------------------------------------------------- */
+
+/* The message port of the core. Without a driver to speak to, the message has
+ * no destination: like on a board, it is lost. */
+static bool channel_send(void *context, const void *message, size_t length)
+{
+	struct controller *controller = context;
+	struct firmware *firmware = controller->firmware;
+
+	if (!controller->driver_known || !rpmsg_backend_attached(firmware->backend))
+		return true;
+	return faults_pass(&firmware->faults, FAULT_TX, controller->address, controller->driver,
+			   message, (uint16_t)length);
+}
+
+static const struct rpmsg_gpio_channel channel = {.send = channel_send};
+
+static bool deliver_tx(void *context, uint32_t source, uint32_t destination, const void *message,
+		       uint16_t length)
+{
+	struct firmware *firmware = context;
+
+	return rpmsg_backend_send(firmware->backend, source, destination, message, length);
+}
+
+static struct controller *find_address(struct firmware *firmware, uint32_t address)
+{
+	for (unsigned int i = 0; i < firmware->count; i++)
+		if (firmware->controllers[i].address == address)
+			return &firmware->controllers[i];
+	return NULL;
+}
+
+static void report_stray(struct firmware *firmware, uint32_t source, uint32_t destination)
+{
+	if (firmware->strays++ < STRAYS_LOGGED)
+		fprintf(stderr,
+			"firmware-stub: message from 0x%x to 0x%x dropped: no such endpoint\n",
+			source, destination);
+}
+
+static bool deliver_rx(void *context, uint32_t source, uint32_t destination, const void *message,
+		       uint16_t length)
+{
+	struct firmware *firmware = context;
+	struct controller *controller = find_address(firmware, destination);
+
+	if (!controller) {
+		report_stray(firmware, source, destination);
+		return true;
+	}
+	/* A reply that still waits for a buffer belongs to the old source. */
+	if (controller->device.reply_length)
+		return false;
+	controller->driver = source;
+	controller->driver_known = true;
+	return rpmsg_gpio_device_receive(&controller->device, message, length);
+}
+
+static bool received(void *context, uint32_t source, uint32_t destination, const void *message,
+		     uint16_t length)
+{
+	struct firmware *firmware = context;
+
+	if (faults_pass(&firmware->faults, FAULT_RX, source, destination, message, length))
+		return true;
+	firmware->held = true;
+	return false;
+}
+
+static bool run_controllers(struct firmware *firmware)
+{
+	bool all_sent = true;
+
+	for (unsigned int i = 0; i < firmware->count; i++) {
+		struct rpmsg_gpio_device *device = &firmware->controllers[i].device;
+
+		if (device->pending || device->reply_length)
+			all_sent &= rpmsg_gpio_device_run(device);
+	}
+	return all_sent;
+}
+
+void firmware_run(struct firmware *firmware)
+{
+	if (!firmware->faults.stalled) {
+		if (board_run_closed_loops(firmware->board))
+			loop_again(firmware->loop);
+		bool all_sent = run_controllers(firmware);
+
+		faults_run(&firmware->faults);
+		if (all_sent && firmware->held) {
+			firmware->held = false;
+			rpmsg_backend_resume(firmware->backend);
+		}
+	}
+	rpmsg_backend_flush(firmware->backend);
+}
+
+/* ---- channels -------------------------------------------------------------- */
+
+void firmware_channel_name(const struct controller *controller, char *name, size_t size)
+{
+	if (controller->board->raw)
+		snprintf(name, size, "%s", RPMSG_GPIO_CHANNEL_RAW);
+	else
+		snprintf(name, size, "%s%u", RPMSG_GPIO_CHANNEL_PREFIX, controller->board->index);
+}
+
+/* What finds no buffer is announced when there is one. */
+static void announce(void *context)
+{
+	struct firmware *firmware = context;
+	char name[32];
+
+	if (firmware->faults.stalled)
+		return;
+	for (unsigned int i = 0; i < firmware->count; i++) {
+		struct controller *controller = &firmware->controllers[i];
+
+		if (controller->announced)
+			continue;
+		firmware_channel_name(controller, name, sizeof(name));
+		controller->announced = rpmsg_backend_announce(firmware->backend, name,
+							       controller->address, true);
+	}
+	rpmsg_backend_flush(firmware->backend);
+}
+
+static void attached(void *context)
+{
+	struct firmware *firmware = context;
+	uint64_t late = firmware->faults.announce_late_ns;
+
+	if (late)
+		loop_timer_set(firmware->loop, &firmware->announce_timer,
+			       loop_now(firmware->loop) + late);
+	else
+		announce(firmware);
+}
+
+/* Pins stay as they are: the firmware runs on, it only lost its listener. */
+static void detached(void *context)
+{
+	struct firmware *firmware = context;
+
+	loop_timer_cancel(firmware->loop, &firmware->announce_timer);
+	faults_forget(&firmware->faults);
+	firmware->held = false;
+	for (unsigned int i = 0; i < firmware->count; i++) {
+		firmware->controllers[i].driver_known = false;
+		firmware->controllers[i].announced = false;
+	}
+}
+
+static void writable(void *context)
+{
+	struct firmware *firmware = context;
+
+	if (rpmsg_backend_attached(firmware->backend) && !firmware->announce_timer.armed)
+		announce(firmware);
+	/* firmware_run() follows: the loop's idle hook. */
+}
+
+const struct rpmsg_backend_ops firmware_backend_ops = {
+	.attached = attached,
+	.detached = detached,
+	.received = received,
+	.writable = writable,
+};
+
+void firmware_stall(struct firmware *firmware, bool stalled)
+{
+	firmware->faults.stalled = stalled;
+	rpmsg_backend_stall(firmware->backend, stalled);
+	/* A guest that came meanwhile was not told anything. */
+	if (!stalled)
+		writable(firmware);
+}
+
+/* ---- start and restart ------------------------------------------------------- */
+
+static uint32_t next_epoch(uint32_t epoch)
+{
+	uint32_t random = 0;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		random = epoch;
+	/* 0 means "no epoch", and a boot differs from the one before. */
+	while (!random || random == epoch)
+		random++;
+	return random;
+}
+
+/* All names in a row, NUL terminated; NULL when no line has one. */
+static bool collect_names(struct controller *controller)
+{
+	const struct board_controller *board = controller->board;
+	size_t size = 0;
+	bool any = false;
+	char *at;
+
+	for (uint16_t i = 0; i < board->ngpio; i++) {
+		size += strlen(board->pins[i].name) + 1;
+		any |= board->pins[i].name[0] != '\0';
+	}
+	if (!any)
+		return true;
+	at = controller->names = malloc(size);
+	if (!at)
+		return false;
+	for (uint16_t i = 0; i < board->ngpio; i++)
+		at = stpcpy(at, board->pins[i].name) + 1;
+	controller->config.names = controller->names;
+	controller->config.names_size = (uint32_t)size;
+	return true;
+}
+
+static bool init_controller(struct firmware *firmware, struct board_controller *board,
+			    const struct firmware_options *options)
+{
+	struct controller *controller = &firmware->controllers[firmware->count++];
+
+	*controller = (struct controller){
+		.firmware = firmware,
+		.board = board,
+		.address = CONTROLLER_ADDRESS + board->index,
+		.lines = calloc(board->ngpio, sizeof(struct rpmsg_gpio_line)),
+		.config = {
+			.port = &board_port,
+			.port_context = board,
+			.channel = &channel,
+			.channel_context = controller,
+			.ngpio = board->ngpio,
+			.features = options->features,
+			.epoch = firmware->epoch,
+			.label = board->label[0] ? board->label : NULL,
+			.dialect = options->dialect,
+			.strict = options->strict,
+		},
+	};
+	controller->config.lines = controller->lines;
+	if (!controller->lines || !collect_names(controller))
+		return false;
+	rpmsg_gpio_device_init(&controller->device, &controller->config);
+	board->device = &controller->device;
+	return true;
+}
+
+struct firmware *firmware_new(struct loop *loop, struct board *board,
+			      const struct firmware_options *options)
+{
+	struct firmware *firmware = calloc(1, sizeof(*firmware));
+
+	if (!firmware)
+		return NULL;
+	firmware->loop = loop;
+	firmware->board = board;
+	firmware->epoch = next_epoch(0);
+	firmware->announce_timer = (struct loop_timer){.fn = announce, .context = firmware};
+	faults_init(&firmware->faults, loop, deliver_rx, deliver_tx, firmware);
+	firmware->controllers = calloc(BOARD_CONTROLLERS_MAX, sizeof(*firmware->controllers));
+	for (unsigned int i = 0; i < BOARD_CONTROLLERS_MAX; i++) {
+		if (firmware->controllers && !board->controllers[i])
+			continue;
+		if (!firmware->controllers ||
+		    !init_controller(firmware, board->controllers[i], options)) {
+			firmware_free(firmware);
+			return NULL;
+		}
+	}
+	return firmware;
+}
+
+void firmware_free(struct firmware *firmware)
+{
+	if (!firmware)
+		return;
+	loop_timer_cancel(firmware->loop, &firmware->announce_timer);
+	faults_forget(&firmware->faults);
+	for (unsigned int i = 0; i < firmware->count; i++) {
+		firmware->controllers[i].board->device = NULL;
+		free(firmware->controllers[i].lines);
+		free(firmware->controllers[i].names);
+	}
+	free(firmware->controllers);
+	free(firmware);
+}
+
+void firmware_restart(struct firmware *firmware)
+{
+	rpmsg_backend_disconnect(firmware->backend);
+	detached(firmware);
+	/* A reset also ends a hang. */
+	firmware_stall(firmware, false);
+	board_reset_firmware(firmware->board);
+	firmware->epoch = next_epoch(firmware->epoch);
+	for (unsigned int i = 0; i < firmware->count; i++) {
+		struct controller *controller = &firmware->controllers[i];
+
+		controller->config.epoch = firmware->epoch;
+		rpmsg_gpio_device_init(&controller->device, &controller->config);
+	}
+}
+
+bool firmware_armed(const struct board_pin *pin)
+{
+	const struct rpmsg_gpio_device *device = pin->controller->device;
+
+	return device && rpmsg_gpio_device_armed(device, pin->offset);
+}

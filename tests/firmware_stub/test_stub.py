@@ -1,0 +1,686 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The stub as a process: its board, its control channel, its faults.
+
+``Guest`` is a small vhost-user front-end of its own, so that the stub is not
+only tested against the link that was written beside it.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import mmap
+import os
+import select
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_stub import Stub, boards, executable
+
+BOARD = """\
+controller 0 label "m4 gpio" lines 8
+line 0/0 OUT
+line 0/1 IN
+line 0/2 BUTTON
+line 0/3 SENSOR
+line 0/4 "A NAME"
+wire OUT IN
+button BUTTON active-low
+controller 5 channel rpmsg-raw lines 2
+line 5/0 OUT
+"""
+
+GET_DIRECTION, SET_DIRECTION, GET_VALUE, SET_VALUE, SET_IRQ_TYPE = range(2, 7)
+DIRECTION_OUT, DIRECTION_IN = 1, 2
+EDGE_RISING, EDGE_BOTH = 1, 3
+OK, REPLY, EVENT = 0, 0, 1
+ADDRESS = 0x400
+OURS = 0x401
+DEADLINE = 5.0
+
+
+class Guest:
+    """A vhost-user front-end with a virtio-rpmsg driver, as small as can be."""
+
+    num = 16
+    size = 512
+
+    def __init__(self, path: Path) -> None:
+        self.buffers = 0x1000
+        length = self.buffers + 2 * self.num * self.size
+        memory = os.memfd_create("guest")
+        os.ftruncate(memory, length)
+        self.ram = mmap.mmap(memory, length)
+        self.kicks = [os.eventfd(0), os.eventfd(0)]
+        self.calls = [os.eventfd(0), os.eventfd(0)]
+        self.available = [0, 0]
+        self.used = [0, 0]
+        self.announced: list[tuple[str, int]] = []
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(DEADLINE)
+        self.socket.connect(str(path))
+        self._request(3)  # SET_OWNER
+        assert self._ask(1) & 1 << 32  # GET_FEATURES: VERSION_1
+        self._request(2, struct.pack("<Q", 1 << 32 | 1 << 30 | 1))
+        self._ask(15)  # GET_PROTOCOL_FEATURES
+        self._request(16, struct.pack("<Q", 1 << 3))  # REPLY_ACK
+        # Guest addresses differ from user addresses on purpose.
+        region = struct.pack("<IIQQQQ", 1, 0, 0x10000, length, 0x80000, 0)
+        self._request(5, region, [memory])
+        os.close(memory)
+        for index in range(2):
+            ring = 0x80000 + index * 0x800
+            self._request(8, struct.pack("<II", index, self.num))
+            self._request(9, struct.pack("<IIQQQQ", index, 0, ring, ring + 0x400, ring + 0x200, 0))
+            self._request(10, struct.pack("<II", index, 0))
+            self._request(13, struct.pack("<Q", index), [self.calls[index]])
+            self._request(12, struct.pack("<Q", index), [self.kicks[index]])
+        for index in range(2):
+            self._request(18, struct.pack("<II", index, 1))
+        for slot in range(self.num):
+            self._post(0, slot, self.size, writable=True)
+        self._kick(0)
+
+    def close(self) -> None:
+        self.socket.close()
+        for descriptor in self.kicks + self.calls:
+            os.close(descriptor)
+
+    def _request(self, request: int, body: bytes = b"", files: list[int] | None = None) -> None:
+        message = struct.pack("<III", request, 1, len(body)) + body
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files or []))
+        self.socket.sendmsg([message], [rights] if files else [])
+
+    def _ask(self, request: int) -> int:
+        self._request(request)
+        (answer,) = struct.unpack("<12xQ", self.socket.recv(20))
+        return int(answer)
+
+    def _post(self, ring: int, slot: int, length: int, writable: bool) -> None:
+        address = 0x10000 + self.buffers + (ring * self.num + slot) * self.size
+        base = ring * 0x800
+        struct.pack_into(
+            "<QIHH", self.ram, base + 16 * slot, address, length, 2 if writable else 0, 0
+        )
+        index = self.available[ring]
+        struct.pack_into("<H", self.ram, base + 0x200 + 4 + 2 * (index % self.num), slot)
+        self.available[ring] = index + 1 & 0xFFFF
+        struct.pack_into("<H", self.ram, base + 0x200 + 2, self.available[ring])
+
+    def _kick(self, ring: int) -> None:
+        os.eventfd_write(self.kicks[ring], 1)
+
+    def _next_used(self, ring: int) -> tuple[int, int] | None:
+        base = ring * 0x800 + 0x400
+        (index,) = struct.unpack_from("<H", self.ram, base + 2)
+        if index == self.used[ring]:
+            return None
+        slot, length = struct.unpack_from(
+            "<II", self.ram, base + 4 + 8 * (self.used[ring] % self.num)
+        )
+        self.used[ring] = self.used[ring] + 1 & 0xFFFF
+        return slot, length
+
+    def send(self, payload: bytes, destination: int = ADDRESS) -> None:
+        slot = self.available[1] % self.num
+        offset = self.buffers + (self.num + slot) * self.size
+        header = struct.pack("<IIIHH", OURS, destination, 0, len(payload), 0)
+        self.ram[offset : offset + 16 + len(payload)] = header + payload
+        self._post(1, slot, 16 + len(payload), writable=False)
+        self._kick(1)
+
+    def _receive(self, timeout: float) -> tuple[int, int, bytes, int] | None:
+        """The next message: source, length of the header, payload, used length."""
+        deadline = time.monotonic() + timeout
+        while (used := self._next_used(0)) is None:
+            left = deadline - time.monotonic()
+            ready = select.select([self.calls[0], self.socket], [], [], max(0, left))[0]
+            if not ready:
+                return None
+            if self.socket in ready:
+                raise ConnectionError("the stub dropped the guest")
+            os.eventfd_read(self.calls[0])
+        slot, length = used
+        offset = self.buffers + slot * self.size
+        source, destination, _, size, _ = struct.unpack_from("<IIIHH", self.ram, offset)
+        payload = self.ram[offset + 16 : offset + max(16, length)]
+        if destination == 53:
+            name, address, _ = struct.unpack("<32sII", payload)
+            self.announced.append((name.rstrip(b"\0").decode(), address))
+        self._post(0, slot, self.size, writable=True)
+        self._kick(0)
+        return source, size, payload, length
+
+    def receive(self, timeout: float = DEADLINE) -> bytes | None:
+        """The next message that is no announcement; None when none comes."""
+        known = len(self.announced)
+        while message := self._receive(timeout):
+            if len(self.announced) == known:
+                return message[2]
+            known = len(self.announced)
+        return None
+
+    def receive_raw(self) -> tuple[int, int]:
+        """The next message: length in its header, used length."""
+        message = self._receive(DEADLINE)
+        assert message
+        return message[1], message[3]
+
+    def wait_announced(self, count: int, timeout: float = DEADLINE) -> list[tuple[str, int]]:
+        while len(self.announced) < count:
+            assert self._receive(timeout), "no announcement"
+        return self.announced
+
+    def ask(self, kind: int, line: int, value: int = 0) -> bytes | None:
+        self.send(struct.pack("<HHI", kind, line, value))
+        return self.receive()
+
+    def call(self, kind: int, line: int, value: int = 0) -> int:
+        reply = self.ask(kind, line, value)
+        assert reply is not None and reply[:2] == bytes([REPLY, OK]), reply
+        return reply[2]
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    with Stub(BOARD) as stub:
+        yield stub
+        assert stub.stop() == 0, stub.log
+
+
+@pytest.fixture
+def guest(stub: Stub) -> Iterator[Guest]:
+    guest = Guest(stub.socket)
+    guest.wait_announced(2)
+    yield guest
+    guest.close()
+
+
+def refused(stub: Stub, command: str) -> tuple[int, str]:
+    """The errno and the sentence with which the stub refuses a command."""
+    with pytest.raises(OSError) as caught:
+        stub.command(command)
+    assert caught.value.errno is not None
+    return caught.value.errno, str(caught.value.strerror)
+
+
+# ---- the board, without a guest
+
+
+def test_pins_pulls_and_wires(stub: Stub) -> None:
+    assert stub.read("IN") == 0
+    stub.drive("OUT", 1)
+    assert stub.read("IN") == 1
+    stub.unwire("IN", "OUT")
+    assert (stub.read("IN"), stub.read("0/0")) == (0, 1)
+    stub.pull("IN", "up")
+    assert stub.read("IN") == 1
+    stub.wire("IN", "OUT")
+    stub.drive("OUT", 0)
+    assert stub.read("IN") == 0
+    stub.float_("OUT")
+    assert stub.read("IN") == 1
+    assert stub.command('read "A NAME"') == "0"
+
+
+def test_a_button(stub: Stub) -> None:
+    assert stub.read("BUTTON") == 1
+    stub.press("BUTTON")
+    assert stub.read("BUTTON") == 0
+    stub.release("BUTTON")
+    assert stub.read("BUTTON") == 1
+    assert stub.count("BUTTON").edges == 3  # one from its pull, at power-up
+
+
+@pytest.mark.parametrize("hz", [1000, 100_000, 1_000_000])
+def test_pulses_are_exact(stub: Stub, hz: int) -> None:
+    stub.pulse("SENSOR", 500, hz=hz)
+    stub.wait_edges("SENSOR", 1000)
+    assert stub.read("SENSOR") == 0
+    assert stub.count("SENSOR") == (1000, 0)
+
+
+def test_pulses_take_their_time(stub: Stub) -> None:
+    before = time.monotonic()
+    stub.pulse("SENSOR", 50, hz=500)
+    assert refused(stub, "pulse SENSOR 1 hz 1")[0] == errno.EBUSY
+    stub.wait_edges("SENSOR", 100)
+    assert time.monotonic() - before >= 99 / 1000
+
+
+def test_a_clock(stub: Stub) -> None:
+    stub.clock("SENSOR", 10_000)
+    stub.wait_edges("SENSOR", 100)
+    stub.clock("SENSOR", 0)
+    assert stub.count("SENSOR") == stub.count("SENSOR")
+
+
+def test_waits_are_answered_when_it_is_so(stub: Stub) -> None:
+    assert stub.command("at 20ms drive SENSOR 1") == ""
+    stub.wait_level("SENSOR", 1)
+    with pytest.raises(OSError) as caught:
+        stub.wait_level("SENSOR", 0, timeout=0.02)
+    assert caught.value.errno == errno.ETIMEDOUT
+    with pytest.raises(OSError) as caught:
+        stub.wait_armed("SENSOR", timeout=0.02)
+    assert caught.value.errno == errno.ETIMEDOUT
+    with pytest.raises(OSError) as caught:
+        stub.wait_attached(timeout=0.02)
+    assert caught.value.errno == errno.ETIMEDOUT
+
+
+def test_stepped_time() -> None:
+    with Stub(BOARD + "at 10ms drive SENSOR 1\n", step=True) as stub:
+        stub.advance(0.009)
+        assert stub.read("SENSOR") == 0
+        stub.advance(0.001)
+        assert stub.read("SENSOR") == 1
+        with pytest.raises(OSError) as caught:  # a timeout is in real time
+            stub.wait_level("SENSOR", 0, timeout=0.02)
+        assert caught.value.errno == errno.ETIMEDOUT
+
+
+def test_shipped_boards() -> None:
+    assert set(boards()) == {"demo", "loopback", "scale"}
+    for name, controllers in (("demo", 2), ("loopback", 1), ("scale", 64)):
+        with Stub(name) as stub:
+            assert len(stub.channels()) == controllers
+            assert stub.stop() == 0
+            assert stub.log == ""
+
+
+# ---- commands that are wrong
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "says"),
+    [
+        ("read NOPE", errno.ENOENT, "no line `NOPE`"),
+        ("read 0/8", errno.ENOENT, "no line `0/8`"),
+        ("read 9/0", errno.ENOENT, "no line `9/0`"),
+        ("read", errno.EINVAL, "write: read LINE"),
+        ("read IN IN", errno.EINVAL, "write: read LINE"),
+        ("fly", errno.EINVAL, "no command `fly`"),
+        ("drive IN 2", errno.EINVAL, "give 0 or 1"),
+        ("press IN", errno.EINVAL, "`IN` is not a button"),
+        ("wire IN IN", errno.EINVAL, "two different lines"),
+        ("unwire IN SENSOR", errno.ENOENT, "no wire from `IN` to `SENSOR`"),
+        ("pulse IN 0 hz 1", errno.EINVAL, "from 1 to"),
+        ("pulse IN 1 hz 1000001", errno.EINVAL, "from 0 to 1000000"),
+        ("pulse IN -1 hz 1", errno.EINVAL, "from 1 to"),
+        ("clock IN hz 0", errno.EINVAL, "from 1 to"),
+        ("wait IN 1 timeout 5", errno.EINVAL, "with its unit"),
+        ("wait IN 1 timeout 99999999999999999s", errno.EINVAL, "with its unit"),
+        ("wait IN 1 timeout 4000s", errno.ERANGE, "too long"),
+        ("advance 1ms", errno.EINVAL, "--step"),
+        ("controller 1 lines 4", errno.EINVAL, "in the board file"),
+        ('read "IN', errno.EINVAL, "quote is not closed"),
+        ('read I"N"', errno.EINVAL, "quote inside a word"),
+        ("read \x01", errno.EINVAL, "byte 0x01"),
+        ("", errno.EINVAL, "empty command"),
+        ("# only a comment", errno.EINVAL, "empty command"),
+        ("read " + "x " * 20, errno.EINVAL, "more than 16 words"),
+        ("read " + "x" * 5000, errno.EMSGSIZE, "longer than 4095"),
+        ("fault drop rx", errno.EINVAL, "fault drop|"),
+        ("fault drop up 1", errno.EINVAL, "fault drop|"),
+        ("fault drop rx 1 2", errno.EINVAL, "fault drop|"),
+        ("fault delay tx 1", errno.EINVAL, "fault delay"),
+        ("fault lie 1 70000 -", errno.EINVAL, "from 0 to 65535"),
+        ("fault gremlins", errno.EINVAL, "fault drop|"),
+        ("at 1ms press", errno.EINVAL, "write: at TIME press LINE"),
+        ("at 1ms controller 1 lines 1", errno.EINVAL, "cannot be done later"),
+    ],
+)
+def test_refused_commands(stub: Stub, command: str, number: int, says: str) -> None:
+    error = refused(stub, command)
+    assert error[0] == number
+    assert says in error[1]
+    assert stub.read("IN") == 0  # and the stub goes on
+
+
+def test_hostile_packets(stub: Stub) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.settimeout(DEADLINE)
+        client.connect(str(stub.control))
+        for packet in (b"\0", b"read IN\0", b"\xff" * 100, b"a" * 100_000, b'"' * 4000, b" " * 9):
+            client.send(packet)
+            assert client.recv(4096).startswith(b"error "), packet
+        client.send(b"read IN")
+        assert client.recv(4096) == b"ok 0"
+
+
+def test_a_client_that_leaves_while_it_waits(stub: Stub) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.connect(str(stub.control))
+        client.send(b"wait IN 1 timeout 60s")
+        client.send(b"read IN")
+        assert stub.read("IN") == 0
+    stub.drive("IN", 1)
+    assert stub.read("IN") == 1
+
+
+def test_commands_behind_a_wait_keep_their_order(stub: Stub) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.settimeout(DEADLINE)
+        client.connect(str(stub.control))
+        client.send(b"wait IN 1")
+        client.send(b"read IN")
+        stub.drive("OUT", 1)
+        assert client.recv(100) == b"ok"
+        assert client.recv(100) == b"ok 1"
+
+
+def test_a_client_that_does_not_read(stub: Stub) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.settimeout(DEADLINE)
+        client.connect(str(stub.control))
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for _ in range(100_000):
+                client.send(b"channels")
+    assert stub.read("IN") == 0
+    assert "does not read its replies" in stub.log
+
+
+# ---- board files that are wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("# nothing\n", "no controller"),
+        ("controller 0 lines 4\nfly\n", ":2: no command `fly`"),
+        ("controller 0\n\n", ":1: the words do not fit `controller`"),
+        ("controller 0 lines 0\n", "from 1 to 65535"),
+        ("controller 256 lines 1\n", "from 0 to 255"),
+        ("controller 0 lines 4\ncontroller 0 lines 4\n", ":2: controller 0 is there already"),
+        ("controller 0 channel rpmsg-io-1 lines 4\n", "give rpmsg-io-0 or rpmsg-raw"),
+        (f"controller 0 label {'x' * 33} lines 4\n", "33 characters; at most 32"),
+        ("controller 0 lines 4\nline 0/4 A\n", ":2: no line `0/4`"),
+        ("controller 0 lines 4\nline 0/0 A\nline 0/1 A\n", ":3: controller 0 has a line `A`"),
+        ("controller 0 lines 4\nline 0/0 A\nline 0/0 B\n", "is named `A` already"),
+        ("controller 0 lines 4\nline 0/0 0/1\n", "put a letter into it"),
+        ('controller 0 lines 4\nline 0/0 ""\n', "give 1 to 31"),
+        ("controller 0 lines 4\nline 0/0 caf\u00e9\n", "7-bit ASCII"),
+        ("controller 0 lines 4\npull 0/0 sideways\n", "up|down|none"),
+        ("controller 0 lines 4\nbutton 0/0 active-low bounce 3\n", "bounce 3 200us"),
+        ("controller 0 lines 4\nbutton 0/0 red\n", "active-low|active-high"),
+        ("controller 0 lines 4\nread 0/0\n", "on the control channel"),
+        ("controller 0 lines 4\nat 1ms press 0/0\ncontroller 1 lines \0\n", ":3: a NUL byte"),
+    ],
+)
+def test_refused_boards(text: str, says: str, tmp_path: Path) -> None:
+    board = tmp_path / "bad.board"
+    board.write_text(text, encoding="utf-8")
+    with pytest.raises(OSError) as caught, Stub(board):
+        pass
+    assert caught.value.errno == errno.ECHILD
+    assert f"firmware-stub: {board}" in str(caught.value.strerror)
+    assert says in str(caught.value.strerror)
+
+
+def test_no_board_and_bad_options(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="no board 'nope'"):
+        Stub("nope")
+    for keys, says in (
+        ({"dialect": "x"}, "no dialect `x`"),
+        ({"features": "tag,x"}, "no feature `x`"),
+    ):
+        with pytest.raises(OSError, match=says), Stub(BOARD, **keys):  # type: ignore[arg-type]
+            pass
+    with pytest.raises(OSError, match="107"):
+        Stub(BOARD, socket=tmp_path / ("x" * 120))
+    with pytest.raises(OSError, match="no firmware-stub at"), Stub(BOARD, executable="/nope/x"):
+        pass
+
+
+def test_the_command_line() -> None:
+    program = str(executable())
+    shown = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=10)
+    assert shown.returncode == 0
+    assert shown.stdout.startswith("Usage: firmware-stub")
+    wrong = subprocess.run([program, "x"], capture_output=True, text=True, timeout=10)
+    assert wrong.returncode == 2
+    assert wrong.stderr == "firmware-stub: no --socket PATH; --help shows how\n"
+
+
+def test_sockets_in_use_and_stale(tmp_path: Path) -> None:
+    first = Stub(BOARD, socket=tmp_path / "fw")
+    with first:
+        with pytest.raises(OSError, match="listens there"), Stub(BOARD, socket=tmp_path / "fw"):
+            pass
+        with (
+            pytest.raises(OSError, match="control socket"),
+            Stub(BOARD, socket=tmp_path / "other", control=first.control),
+        ):
+            pass
+        assert first.read("IN") == 0
+        first.kill()
+        assert first.socket.exists() and first.control.exists()
+        first.start()
+        assert first.read("IN") == 0
+        assert first.stop() == 0
+        assert not list(tmp_path.iterdir())
+
+
+def test_crash_and_start_again(stub: Stub) -> None:
+    assert stub.crash() == 134
+    with pytest.raises(OSError, match="no stub listens"):
+        stub.read("IN")
+    stub.start()
+    assert stub.read("IN") == 0
+
+
+def test_quit_ends_with_status_0(stub: Stub) -> None:
+    stub.command("quit")
+    assert stub.stop() == 0
+    assert not stub.socket.exists() and not stub.control.exists()
+
+
+# ---- with a guest
+
+
+def test_announcements_and_channels(stub: Stub, guest: Guest) -> None:
+    assert guest.announced == [("rpmsg-io-0", 0x400), ("rpmsg-raw", 0x405)]
+    assert guest.call(GET_VALUE, 0) == 0
+    first, second = stub.channels()
+    assert first == (0, "rpmsg-io-0", 0x400, 8, "m4 gpio", OURS)
+    assert second == (5, "rpmsg-raw", 0x405, 2, "", None)
+
+
+def test_an_output_drives_its_wire(stub: Stub, guest: Guest) -> None:
+    guest.call(SET_VALUE, 0, 1)
+    assert stub.read("IN") == 0
+    guest.call(SET_DIRECTION, 0, DIRECTION_OUT)
+    assert stub.read("IN") == 1
+    assert guest.call(GET_VALUE, 1) == 1
+    assert stub.state("OUT") == ("out", "none", False, 1)
+
+
+def test_a_button_press_is_an_event(stub: Stub, guest: Guest) -> None:
+    guest.call(SET_DIRECTION, 2, DIRECTION_IN)
+    guest.call(SET_IRQ_TYPE, 2, EDGE_BOTH)
+    stub.wait_armed("BUTTON")
+    stub.press("BUTTON")
+    assert guest.receive() == struct.pack("<BH", EVENT, 2)
+    assert stub.state("BUTTON") == ("in", "edge-both", False, 0)
+    stub.release("BUTTON")  # latched
+    guest.call(SET_IRQ_TYPE, 2, EDGE_BOTH)
+    assert guest.receive() == struct.pack("<BH", EVENT, 2)
+
+
+def test_a_closed_loop_loses_no_edge(stub: Stub, guest: Guest) -> None:
+    guest.call(SET_DIRECTION, 3, DIRECTION_IN)
+    stub.pulse("SENSOR", 100, hz=0)
+    guest.call(SET_IRQ_TYPE, 3, EDGE_BOTH)
+    for _ in range(200):
+        assert guest.receive() == struct.pack("<BH", EVENT, 3)
+        guest.call(SET_IRQ_TYPE, 3, EDGE_BOTH)
+    assert stub.count("SENSOR") == (200, 200)
+
+
+def test_the_padded_dialect() -> None:
+    with Stub(BOARD, dialect="rpmsg-gpio-padded", features="none") as stub:
+        guest = Guest(stub.socket)
+        guest.wait_announced(2)
+        stub.drive("IN", 1)
+        assert guest.ask(GET_VALUE, 1) == bytes([REPLY, 0, OK, 1])
+        guest.close()
+
+
+def test_a_restart_drops_the_guest_and_all_state(stub: Stub, guest: Guest) -> None:
+    guest.call(SET_VALUE, 0, 1)
+    guest.call(SET_DIRECTION, 0, DIRECTION_OUT)
+    stub.drive("SENSOR", 1)
+    stub.restart()
+    with pytest.raises(ConnectionError):
+        guest.receive()
+    assert stub.read("IN") == 0
+    assert stub.read("SENSOR") == 1  # the outside stays
+    assert stub.state("OUT").direction == "none"
+    again = Guest(stub.socket)
+    assert len(again.wait_announced(2)) == 2
+    assert again.call(GET_DIRECTION, 0) == 0
+    again.close()
+
+
+def test_pins_survive_the_guest(stub: Stub) -> None:
+    first = Guest(stub.socket)
+    first.wait_announced(2)
+    first.call(SET_VALUE, 0, 1)
+    first.call(SET_DIRECTION, 0, DIRECTION_OUT)
+    first.close()
+    second = Guest(stub.socket)
+    second.wait_announced(2)
+    assert second.call(GET_VALUE, 1) == 1
+    second.close()
+
+
+@pytest.mark.parametrize("direction", ["rx", "tx"])
+def test_fault_drop(stub: Stub, guest: Guest, direction: str) -> None:
+    stub.fault("drop", direction, 1)
+    guest.send(struct.pack("<HHI", GET_VALUE, 1, 0))
+    guest.send(struct.pack("<HHI", GET_DIRECTION, 1, 0))
+    stub.drive("IN", 1)
+    assert guest.receive() == bytes([REPLY, OK, 0])
+    assert guest.receive(timeout=0.05) is None
+
+
+def test_fault_drop_rx_leaves_the_firmware_untouched(stub: Stub, guest: Guest) -> None:
+    stub.fault("drop", "rx", 1)
+    guest.send(struct.pack("<HHI", SET_DIRECTION, 0, DIRECTION_OUT))
+    guest.call(GET_VALUE, 1)
+    assert stub.state("OUT").direction == "none"
+
+
+@pytest.mark.parametrize("direction", ["rx", "tx"])
+def test_fault_duplicate(stub: Stub, guest: Guest, direction: str) -> None:
+    stub.fault("duplicate", direction, 1)
+    assert guest.call(GET_VALUE, 1) == 0
+    assert guest.receive() == bytes([REPLY, OK, 0])
+    assert guest.call(GET_VALUE, 1) == 0
+    assert guest.receive(timeout=0.05) is None
+
+
+def test_fault_corrupt(stub: Stub, guest: Guest) -> None:
+    stub.fault("corrupt", "tx", 3)
+    assert guest.ask(GET_VALUE, 1) == bytes([REPLY ^ 0xFF, OK, 0])
+    assert guest.ask(GET_VALUE, 1) == bytes([REPLY, OK ^ 0xFF, 0])
+    assert guest.ask(GET_VALUE, 1) == bytes([REPLY, OK, 0xFF])
+    assert guest.call(GET_VALUE, 1) == 0
+
+
+@pytest.mark.parametrize("direction", ["rx", "tx"])
+def test_fault_delay(stub: Stub, guest: Guest, direction: str) -> None:
+    stub.fault("delay", direction, 1, "50ms")
+    before = time.monotonic()
+    stub.drive("IN", 1)
+    guest.send(struct.pack("<HHI", GET_VALUE, 1, 0))
+    guest.send(struct.pack("<HHI", GET_DIRECTION, 1, 0))
+    assert guest.receive() == bytes([REPLY, OK, 0])  # overtakes
+    assert guest.receive() == bytes([REPLY, OK, 1])
+    assert time.monotonic() - before >= 0.05
+
+
+def test_fault_stall(stub: Stub, guest: Guest) -> None:
+    stub.fault("stall", "on")
+    guest.send(struct.pack("<HHI", GET_VALUE, 1, 0))
+    assert guest.receive(timeout=0.05) is None
+    stub.fault("stall", "off")
+    assert guest.receive() == bytes([REPLY, OK, 0])
+
+
+def test_a_stalled_firmware_announces_nothing(stub: Stub) -> None:
+    stub.fault("stall", "on")
+    guest = Guest(stub.socket)
+    stub.wait_attached()
+    assert guest.receive(timeout=0.05) is None
+    assert guest.announced == []
+    stub.fault("clear")
+    assert len(guest.wait_announced(2)) == 2
+    guest.close()
+
+
+def test_fault_mute_swallows_replies_only(stub: Stub, guest: Guest) -> None:
+    guest.call(SET_DIRECTION, 3, DIRECTION_IN)
+    guest.call(SET_IRQ_TYPE, 3, EDGE_RISING)
+    stub.fault("mute", 1)
+    stub.drive("SENSOR", 1)
+    assert guest.receive() == struct.pack("<BH", EVENT, 3)
+    guest.send(struct.pack("<HHI", GET_VALUE, 3, 0))
+    assert guest.receive(timeout=0.05) is None
+    assert guest.call(GET_VALUE, 3) == 1
+
+
+def test_fault_lie(stub: Stub, guest: Guest) -> None:
+    request = struct.pack("<HHI", GET_VALUE, 1, 0)
+    stub.fault("lie", 1, 400, 7)
+    guest.send(request)
+    assert guest.receive_raw() == (400, 7)
+    guest.send(request)
+    assert guest.receive_raw() == (3, 19)
+
+
+def test_fault_announce_late(stub: Stub) -> None:
+    stub.fault("announce-late", "50ms")
+    before = time.monotonic()
+    guest = Guest(stub.socket)
+    guest.wait_announced(2)
+    assert time.monotonic() - before >= 0.05
+    guest.close()
+
+
+def test_messages_to_nobody_are_dropped(stub: Stub, guest: Guest) -> None:
+    guest.send(b"hello", destination=0x999)
+    assert guest.call(GET_VALUE, 1) == 0
+    assert "to 0x999 dropped" in stub.log
+
+
+def test_replies_wait_for_receive_buffers(stub: Stub, guest: Guest) -> None:
+    """More requests than buffers, and nothing read meanwhile."""
+    for _ in range(3):
+        for line in range(Guest.num):
+            guest.send(struct.pack("<HHI", GET_VALUE, line % 8, 0))
+            while guest._next_used(1):
+                pass
+        for _ in range(Guest.num):
+            assert guest.receive() == bytes([REPLY, OK, 1 if _ % 8 == 2 else 0])
+
+
+def test_an_idle_stub_uses_no_cpu(stub: Stub, guest: Guest) -> None:
+    def ticks() -> int:
+        words = Path(f"/proc/{stub.pid}/schedstat").read_text().split()
+        return int(words[2])  # time slices run
+
+    guest.call(GET_VALUE, 1)
+    assert stub.read("IN") == 0
+    with pytest.raises(OSError, match="did not become so"):
+        stub.wait_level("IN", 1, timeout=0.2)
+    before = ticks()
+    select.select([], [], [], 0.3)
+    assert ticks() - before <= 1
