@@ -24,4 +24,25 @@
 #define RPMSG_GPIO_BARRIER() ((void)0)
 #endif
 
+/*
+ * Serial framing (rpmsg_gpio_serial.h), bytes of RAM each.
+ * TX_SIZE: messages on their way to the driver; the longest is
+ * RPMSG_GPIO_MESSAGE_MAX and needs 4 more. RX_MAX: longest message from the
+ * driver. RX_RING: between the UART's interrupt and the main loop, a power of
+ * two. RX_WINDOW: messages that the driver may send before the first of them
+ * is acknowledged; no memory, but a long window makes the ring overflow.
+ */
+#ifndef RPMSG_GPIO_SERIAL_TX_SIZE
+#define RPMSG_GPIO_SERIAL_TX_SIZE 560
+#endif
+#ifndef RPMSG_GPIO_SERIAL_RX_MAX
+#define RPMSG_GPIO_SERIAL_RX_MAX 64
+#endif
+#ifndef RPMSG_GPIO_SERIAL_RX_RING
+#define RPMSG_GPIO_SERIAL_RX_RING 128
+#endif
+#ifndef RPMSG_GPIO_SERIAL_RX_WINDOW
+#define RPMSG_GPIO_SERIAL_RX_WINDOW 8
+#endif
+
 #endif

@@ -214,7 +214,8 @@ static void lose_step(struct gb_controller *c)
 {
 	if (c->mute) {
 		c->step = GB_WAITING;
-		arm_step_timer(c);
+		/* Half: what is asked meanwhile must have time for its answer. */
+		gb_timer_arm(c->link->pump, &c->step_timer, gb_now_ns() + c->timeout_ns / 2);
 	} else {
 		c->word_errors = WORD_ERRORS;
 		c->replies_seen = 0;
@@ -304,6 +305,7 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 /* A reply in any of its forms, fields where its length says they are. */
 struct reply {
 	uint8_t status, value;
+	uint8_t form; /* size of its head, which tells the dialect */
 	bool extended;
 	uint16_t tag, epoch;
 	const uint8_t *body;
@@ -316,11 +318,13 @@ static bool parse_reply(const uint8_t *message, uint16_t length, struct reply *r
 	if (length == sizeof(struct rpmsg_gpio_reply)) {
 		reply->status = message[1];
 		reply->value = message[2];
+		reply->form = (uint8_t)length;
 		return true;
 	}
 	if (length == sizeof(struct rpmsg_gpio_padded_reply)) {
 		reply->status = message[2];
 		reply->value = message[3];
+		reply->form = (uint8_t)length;
 		return true;
 	}
 	if (length >= sizeof(struct rpmsg_gpio_ext_reply)) {
@@ -328,6 +332,7 @@ static bool parse_reply(const uint8_t *message, uint16_t length, struct reply *r
 
 		memcpy(&head, message, sizeof(head));
 		reply->extended = true;
+		reply->form = sizeof(head);
 		reply->status = head.status;
 		reply->value = head.value;
 		reply->tag = rpmsg_gpio_load16(head.tag);
@@ -399,6 +404,7 @@ static void answer(struct gb_call *call, const struct reply *reply)
 	struct gb_outcome outcome = {
 		.status = reply->status,
 		.value = reply->value,
+		.form = reply->form,
 		.body = reply->body,
 		.length = reply->length,
 	};
@@ -584,6 +590,7 @@ static void report_reply(struct gb_call *call, const struct gb_outcome *outcome)
 	report->reason = outcome->reason;
 	report->status = outcome->status;
 	report->value = outcome->value;
+	report->number = outcome->form;
 	report->length = outcome->length;
 	if (outcome->length)
 		memcpy(report->body, outcome->body, outcome->length);

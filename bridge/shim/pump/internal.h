@@ -98,6 +98,7 @@ struct gb_outcome {
 	uint32_t reason;
 	uint8_t status;
 	uint8_t value;
+	uint8_t form; /* bytes of the reply's head: 3, 4 or 8 */
 	const uint8_t *body;
 	uint16_t length;
 };

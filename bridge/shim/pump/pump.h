@@ -39,7 +39,8 @@ enum gb_reason {
 };
 
 enum gb_report_kind {
-	GB_REPORT_REPLY,      /* cookie of a call; error, reason, status, value, body */
+	GB_REPORT_REPLY,      /* cookie of a call; error, reason, status, value, body;
+	                         number = bytes of the reply's head (3, 4 or 8) */
 	GB_REPORT_ANNOUNCED,  /* id of a link; value 1 created / 0 destroyed;
 	                         number = address; body = channel name */
 	GB_REPORT_LINK_DOWN,  /* id of a link; error; body = why */

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A firmware stub and a service in a temporary directory, gone when the block ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from bridge.client.chip import Chip
+from bridge.client.control import Connection
+from firmware_stub import Stub
+
+__all__ = ["Rig", "Serve", "ends_on_sigterm"]
+
+_DEADLINE_S = 10.0
+
+
+class Serve:
+    """A `gpio-bridge serve` process on links, as a context manager."""
+
+    def __init__(self, directory: Path, *arguments: str) -> None:
+        """Prepare a service whose control socket and log are in `directory`.
+
+        `arguments` go to `gpio-bridge serve`, such as ``--link URL``.
+        """
+        self.socket = str(directory / "control.sock")
+        self._log = directory / "serve.log"
+        self._arguments = arguments
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Serve:
+        """Start it and wait until its control socket listens.
+
+        Raises OSError ECHILD with what it said when it ended at once, ETIMEDOUT.
+        """
+        ready, ready_w = os.pipe()
+        try:
+            with open(self._log, "ab") as log:
+                self.process = subprocess.Popen(
+                    [
+                        *(sys.executable, "-m", "bridge.cli", "serve"),
+                        *("--socket", self.socket, "--ready-fd", str(ready_w)),
+                        *self._arguments,
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(ready_w,),
+                )
+            os.close(ready_w)
+            ready_w = -1
+            if not select.select([ready], [], [], _DEADLINE_S)[0]:
+                raise OSError(errno.ETIMEDOUT, f"the service was not ready in {_DEADLINE_S:g} s")
+            if not os.read(ready, 1):
+                raise OSError(errno.ECHILD, f"the service did not start: {self.log.strip()}")
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            os.close(ready)
+            if ready_w >= 0:
+                os.close(ready_w)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop it."""
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the service."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        """What the service wrote to standard error."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def stop(self) -> int:
+        """End it as SIGTERM does, or kill it after 10 s; return its exit status."""
+        if self.process is None:
+            return 0
+        self.process.terminate()
+        try:
+            return self.process.wait(_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+    def wait_for_chips(self, count: int, timeout_s: float = _DEADLINE_S) -> list[str]:
+        """Return the names of the chips when there are `count` of them.
+
+        Raises OSError ETIMEDOUT with the service's log when that takes longer than
+        `timeout_s`.
+        """
+        connection = Connection.open(self.socket)
+        try:
+            deadline = time.monotonic() + timeout_s
+            while True:
+                names = [chip["name"] for chip in connection.call("chips")["chips"]]
+                if len(names) == count:
+                    return names
+                if time.monotonic() > deadline:
+                    raise OSError(
+                        errno.ETIMEDOUT,
+                        f"{len(names)} chips instead of {count} after {timeout_s:g} s; "
+                        f"the service says: {self.log.strip() or 'nothing'}",
+                    )
+                time.sleep(0.01)  # the control socket has no event for a chip's arrival yet
+        finally:
+            connection.close()
+
+
+class Rig:
+    """A board, its firmware, and a service on it."""
+
+    def __init__(
+        self,
+        features: str = "all",
+        dialect: str = "rpmsg-gpio",
+        board: str = "demo",
+        arguments: tuple[str, ...] = (),
+    ) -> None:
+        """Say which firmware and board, in the words of firmware_stub.Stub.
+
+        `arguments` go to `gpio-bridge serve`.
+        """
+        self._features = features
+        self._dialect = dialect
+        self._board = board
+        self._arguments = arguments
+        self._stack = ExitStack()
+        self.stub: Stub
+        self.serve: Serve
+
+    def __enter__(self) -> Rig:
+        """Start both and wait until the board's two chips are there.
+
+        Raises OSError when one of them does not start in 10 s.
+        """
+        with self._stack as stack:
+            directory = Path(tempfile.mkdtemp(prefix="gpio-bridge-"))
+            stack.callback(shutil.rmtree, directory, ignore_errors=True)
+            self.stub = stack.enter_context(
+                Stub(
+                    self._board,
+                    socket=directory / "fw.sock",
+                    features=self._features,
+                    dialect=self._dialect,
+                )
+            )
+            self.serve = stack.enter_context(
+                Serve(directory, "--link", self.stub.url, *self._arguments)
+            )
+            self.chips = self.serve.wait_for_chips(len(self.stub.channels()))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop both and remove the directory."""
+        self._stack.close()
+
+    def chip(self, index: int = 0) -> Chip:
+        """Open the chip of a controller of the board."""
+        return Chip(f"{self.serve.socket}#{self.chips[index]}")
+
+
+def ends_on_sigterm() -> None:
+    """Make SIGTERM unwind this process, so that it leaves nothing behind."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A chip: what clients see of a controller."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bridge import uapi, wire
+from bridge.chips.controller import Controller, Setup
+from bridge.chips.dispatcher import Dispatcher
+from bridge.chips.line import Line, LineConfig, clip_consumer, event_capacity
+from bridge.chips.request import LineRequest
+from bridge.chips.tasks import Tasks
+from bridge.shim.pump import RequestFds
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a chip is called and where it comes from.
+
+    Attributes:
+        name: unique in the service, ``<link>-<index>``.
+        label: free text.
+        link: name of the link.
+        channel: name of the rpmsg channel.
+    """
+
+    name: str
+    label: str
+    link: str
+    channel: str
+
+
+class Chip:
+    """Lines of one controller and who holds them.
+
+    Args:
+        dispatcher: of the service.
+        identity: names of the chip.
+        controller: negotiated and open; the chip closes it.
+        setup: outcome of the negotiation.
+        on_release: ``none`` sets the direction NONE, ``keep`` leaves lines as they are.
+
+    Attributes:
+        online: False from `remove` on.
+        lines: all lines by offset.
+        requests: line requests that hold lines.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        identity: Identity,
+        controller: Controller,
+        setup: Setup,
+        on_release: str,
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.identity = identity
+        self.controller = controller
+        self.on_release = on_release
+        self.online = True
+        self.tasks = Tasks()
+        self.requests: set[LineRequest] = set()
+        self._setup = setup
+        self.lines = [
+            Line(offset, name, direction)
+            for offset, (name, direction) in enumerate(
+                zip(setup.names, setup.directions, strict=True)
+            )
+        ]
+
+    @property
+    def name(self) -> str:
+        """Name of the chip."""
+        return self.identity.name
+
+    def info(self) -> dict[str, object]:
+        """The chip as the control socket shows it."""
+        return {
+            "name": self.identity.name,
+            "label": self.identity.label,
+            "num_lines": len(self.lines),
+            "link": self.identity.link,
+            "channel": self.identity.channel,
+            "dialect": self._setup.dialect,
+            "features": wire.feature_names(self._setup.features),
+            "epoch": self._setup.epoch,
+        }
+
+    def find(self, name: str) -> int | None:
+        """Offset of the line called `name`, None when there is none."""
+        return next((line.offset for line in self.lines if line.name == name), None)
+
+    async def request(
+        self, configs: Sequence[LineConfig], consumer: str, event_buffer_size: int
+    ) -> tuple[RequestFds, int]:
+        """Take lines exclusively, as GPIO_V2_GET_LINE_IOCTL does.
+
+        Args:
+            configs: 1 to 64 lines in request order.
+            consumer: who asks; cut to 31 bytes.
+            event_buffer_size: event records, 0 is the kernel's default.
+
+        Returns:
+            The client's descriptors and the capacity of the event buffer.
+
+        Raises:
+            OSError: EINVAL, EBUSY, ENXIO, EOPNOTSUPP by the kernel's rules;
+                ETIMEDOUT, EIO, ENODEV from the firmware.
+        """
+        self._check(configs)
+        capacity = event_capacity(
+            event_buffer_size, len(configs), any(config.edges for config in configs)
+        )
+        await self._wait_until_free(configs)
+        request = LineRequest(self, clip_consumer(consumer), configs)
+        self.requests.add(request)
+        return await request.set_up(capacity), capacity
+
+    def _check(self, configs: Sequence[LineConfig]) -> None:
+        if not 1 <= len(configs) <= uapi.GPIO_V2_LINES_MAX:
+            raise OSError(
+                errno.EINVAL,
+                f"a request takes 1 to {uapi.GPIO_V2_LINES_MAX} lines, not {len(configs)}",
+            )
+        for config in configs:
+            config.check()
+
+    async def _wait_until_free(self, configs: Sequence[LineConfig]) -> None:
+        """Return without a further await once every line is free.
+
+        A line whose holder is going is waited for: the client that closed its
+        request and asks again must not meet its own shadow.
+        """
+        while True:
+            going = self._obstacle(configs)
+            if going is None:
+                return
+            await asyncio.shield(going.release())
+
+    def _obstacle(self, configs: Sequence[LineConfig]) -> LineRequest | None:
+        """A holder that is about to go; raises when the lines cannot be had."""
+        if not self.online:
+            raise OSError(errno.ENODEV, f"chip {self.name} is gone")
+        seen: set[int] = set()
+        for config in configs:
+            if config.offset >= len(self.lines):
+                raise OSError(
+                    errno.EINVAL,
+                    f"chip {self.name} has no line {config.offset}; "
+                    f"it has {len(self.lines)} lines, from 0",
+                )
+            line = self.lines[config.offset]
+            if config.offset in seen:
+                raise OSError(errno.EBUSY, f"line {line.describe()} is requested twice")
+            seen.add(config.offset)
+            if line.holder is not None and not line.holder.going:
+                raise OSError(
+                    errno.EBUSY,
+                    f"line {line.describe()} of chip {self.name} is held by "
+                    f'"{line.holder.consumer}"',
+                )
+        for config in configs:
+            holder = self.lines[config.offset].holder
+            if holder is not None:
+                return holder
+        return None
+
+    async def remove(self) -> None:
+        """Take the chip away: clients see HUP and ENODEV, pins stay as they are."""
+        self.online = False
+        for request in list(self.requests):
+            request.hang_up()
+        self.controller.close()
+        await self.tasks.stop()

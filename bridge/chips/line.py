@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Lines and the kernel's rules for their flags (drivers/gpio/gpiolib-cdev.c)."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge import uapi, wire
+from bridge.shim.ffi import lib
+
+if TYPE_CHECKING:
+    from bridge.chips.request import LineRequest
+
+DIRECTIONS = uapi.GPIO_V2_LINE_FLAG_INPUT | uapi.GPIO_V2_LINE_FLAG_OUTPUT
+EDGES = uapi.GPIO_V2_LINE_FLAG_EDGE_RISING | uapi.GPIO_V2_LINE_FLAG_EDGE_FALLING
+DRIVES = uapi.GPIO_V2_LINE_FLAG_OPEN_DRAIN | uapi.GPIO_V2_LINE_FLAG_OPEN_SOURCE
+BIASES = (
+    uapi.GPIO_V2_LINE_FLAG_BIAS_PULL_UP
+    | uapi.GPIO_V2_LINE_FLAG_BIAS_PULL_DOWN
+    | uapi.GPIO_V2_LINE_FLAG_BIAS_DISABLED
+)
+CLOCKS = (
+    uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_REALTIME | uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_HTE
+)
+_VALID = uapi.GPIO_V2_LINE_FLAG_ACTIVE_LOW | DIRECTIONS | EDGES | DRIVES | BIASES | CLOCKS
+# Kept in the line info after a release, as the kernel does.
+_KEPT = DIRECTIONS | CLOCKS
+
+
+@dataclass(frozen=True)
+class LineConfig:
+    """What a client asks of one line.
+
+    Attributes:
+        offset: line of the chip.
+        flags: GPIO_V2_LINE_FLAG_* bits.
+        value: logical level of an output, 0 or 1.
+        debounce_us: debounce period in microseconds, 0 is none.
+    """
+
+    offset: int
+    flags: int
+    value: int = 0
+    debounce_us: int = 0
+
+    def check(self) -> None:
+        """Validate as the kernel does.
+
+        Raises:
+            OSError: EINVAL for what the kernel refuses, EOPNOTSUPP for what
+                it accepts and this version cannot do yet.
+        """
+        problem = _problem(self.flags, self.debounce_us)
+        if problem:
+            raise OSError(errno.EINVAL, f"line {self.offset}: {problem}")
+        if self.flags & DRIVES:
+            raise OSError(
+                errno.EOPNOTSUPP,
+                f"line {self.offset}: open-drain and open-source are not supported yet; "
+                "only push-pull is",
+            )
+        if self.debounce_us:
+            raise OSError(
+                errno.EOPNOTSUPP, f"line {self.offset}: debounce is not supported yet"
+            )
+
+    @property
+    def output(self) -> bool:
+        """Whether the line is requested as output."""
+        return bool(self.flags & uapi.GPIO_V2_LINE_FLAG_OUTPUT)
+
+    @property
+    def input(self) -> bool:
+        """Whether the line is requested as input."""
+        return bool(self.flags & uapi.GPIO_V2_LINE_FLAG_INPUT)
+
+    @property
+    def active_low(self) -> bool:
+        """Whether logical and physical level are opposite."""
+        return bool(self.flags & uapi.GPIO_V2_LINE_FLAG_ACTIVE_LOW)
+
+    @property
+    def edges(self) -> bool:
+        """Whether any edge is to be reported."""
+        return bool(self.flags & EDGES)
+
+    @property
+    def physical_value(self) -> int:
+        """The level to drive."""
+        return self.value ^ self.active_low
+
+    @property
+    def irq_type(self) -> int:
+        """VIRTIO_GPIO_IRQ_TYPE_* of the physical edges that are asked for."""
+        rising = bool(self.flags & uapi.GPIO_V2_LINE_FLAG_EDGE_RISING)
+        falling = bool(self.flags & uapi.GPIO_V2_LINE_FLAG_EDGE_FALLING)
+        if self.active_low:
+            rising, falling = falling, rising
+        kind = wire.IRQ_TYPE_NONE
+        if rising:
+            kind |= wire.IRQ_TYPE_EDGE_RISING
+        if falling:
+            kind |= wire.IRQ_TYPE_EDGE_FALLING
+        return kind
+
+    def plan_flags(self, output: bool) -> int:
+        """GB_LINE_* bits for the pump.
+
+        Args:
+            output: whether the line is an output (an as-is line may be one).
+        """
+        pairs = (
+            (output, lib.GB_LINE_OUTPUT),
+            (self.active_low, lib.GB_LINE_ACTIVE_LOW),
+            (self.flags & uapi.GPIO_V2_LINE_FLAG_EDGE_RISING, lib.GB_LINE_EDGE_RISING),
+            (self.flags & uapi.GPIO_V2_LINE_FLAG_EDGE_FALLING, lib.GB_LINE_EDGE_FALLING),
+            (self.flags & uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_REALTIME, lib.GB_LINE_REALTIME),
+        )
+        return sum(bit for wanted, bit in pairs if wanted)
+
+
+def _problem(flags: int, debounce_us: int) -> str | None:
+    """What gpio_v2_line_config_validate() would refuse with EINVAL, as a sentence.
+
+    The kernel's EOPNOTSUPP for the HTE clock is raised from here too, since it
+    comes between these checks.
+    """
+    if flags & ~_VALID:
+        return f"flags {flags:#x} has unknown bits {flags & ~_VALID:#x}"
+    if flags & uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_HTE:
+        raise OSError(errno.EOPNOTSUPP, "the HTE event clock is not supported")
+    if flags & DIRECTIONS == DIRECTIONS:
+        return "it cannot be input and output at once (edges need an input)"
+    if flags & EDGES and not flags & uapi.GPIO_V2_LINE_FLAG_INPUT:
+        return "edge detection needs an input"
+    if flags & DRIVES == DRIVES:
+        return "it cannot be open-drain and open-source at once"
+    if flags & DRIVES and not flags & uapi.GPIO_V2_LINE_FLAG_OUTPUT:
+        return "open-drain and open-source need an output"
+    if flags & BIASES and not flags & DIRECTIONS:
+        return "a bias needs a direction"
+    if (flags & BIASES).bit_count() > 1:
+        return "only one of pull-up, pull-down and bias disabled is possible"
+    if debounce_us and not flags & uapi.GPIO_V2_LINE_FLAG_INPUT:
+        return "debounce needs an input"
+    return None
+
+
+def event_capacity(event_buffer_size: int, lines: int, edges: bool) -> int:
+    """Event records of a request, by the kernel's rules.
+
+    Args:
+        event_buffer_size: as asked, 0 is the default of 16 a line.
+        lines: number of lines.
+        edges: whether any line has edge detection.
+
+    Returns:
+        A power of two from 2 to 1024.
+
+    Raises:
+        OSError: EINVAL, a buffer of one event with edge detection (kfifo needs two).
+    """
+    size = min(event_buffer_size or 16 * lines, lib.GB_EVENT_CAPACITY_MAX)
+    if size == 1 and edges:
+        raise OSError(errno.EINVAL, "an event buffer needs room for at least 2 events, not 1")
+    return 1 << (max(size, 2) - 1).bit_length()
+
+
+def clip_consumer(consumer: str) -> str:
+    """A consumer as the kernel keeps it: at most 31 bytes, "?" for none."""
+    raw = consumer.split("\0", 1)[0].encode()[: uapi.GPIO_MAX_NAME_SIZE - 1]
+    return raw.decode("utf-8", "ignore") or "?"
+
+
+class Line:
+    """One line of a chip: its info and who holds it.
+
+    Attributes:
+        offset: position on the chip.
+        name: unique on its chip, or None.
+        flags: GPIO_V2_LINE_FLAG_* of the line info, without USED.
+        debounce_us: debounce period in microseconds, 0 is none.
+        holder: the request that has the line, or None.
+        irq_unknown: an interrupt may be enabled that this session did not
+            enable (an earlier service, a release that was not answered).
+    """
+
+    __slots__ = ("debounce_us", "flags", "holder", "irq_unknown", "name", "offset")
+
+    def __init__(self, offset: int, name: str | None, direction: int) -> None:
+        self.offset = offset
+        self.name = name
+        self.flags = 0
+        self.debounce_us = 0
+        self.holder: LineRequest | None = None
+        # DIRECTION_NONE discards all state of a line (virtio 1.3, 5.18.6).
+        self.irq_unknown = direction == wire.DIRECTION_IN
+        self.set_direction(direction)
+
+    @property
+    def output(self) -> bool:
+        """Whether the line drives."""
+        return bool(self.flags & uapi.GPIO_V2_LINE_FLAG_OUTPUT)
+
+    def set_direction(self, direction: int) -> None:
+        """Record a VIRTIO_GPIO_DIRECTION_*; NONE is shown as input, as in the kernel."""
+        out = direction == wire.DIRECTION_OUT
+        bit = uapi.GPIO_V2_LINE_FLAG_OUTPUT if out else uapi.GPIO_V2_LINE_FLAG_INPUT
+        self.flags = self.flags & ~DIRECTIONS | bit
+
+    def hold(self, holder: LineRequest, config: LineConfig) -> None:
+        """Give the line to a request."""
+        self.holder = holder
+        self.flags = self.flags & DIRECTIONS | config.flags & ~DIRECTIONS
+        self.debounce_us = config.debounce_us
+
+    def free(self) -> None:
+        """Take the line from its request."""
+        self.holder = None
+        self.flags &= _KEPT
+        self.debounce_us = 0
+
+    def describe(self) -> str:
+        """The line in a sentence."""
+        return f'{self.offset} ("{self.name}")' if self.name else str(self.offset)
+
+    def info(self) -> dict[str, object]:
+        """The line as the control socket shows it."""
+        holder = self.holder
+        used = uapi.GPIO_V2_LINE_FLAG_USED if holder else 0
+        return {
+            "offset": self.offset,
+            "name": self.name,
+            "used": holder is not None,
+            "consumer": holder.consumer if holder else None,
+            "flags": self.flags | used,
+            "debounce_us": self.debounce_us,
+        }

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A line request on the service's side: set up, held, released."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bridge import wire
+from bridge.chips.line import DIRECTIONS, Line, LineConfig
+from bridge.errors import sentence
+from bridge.shim.ffi import lib
+from bridge.shim.pump import LinePlan, Report, ReportKind, RequestFds
+from bridge.shim.pump import Request as PumpRequest
+
+if TYPE_CHECKING:
+    from bridge.chips.chip import Chip
+
+log = logging.getLogger(__name__)
+
+# Lines whose release is under way at once; each takes two calls.
+_RELEASE_BATCH = 8
+
+
+class LineRequest:
+    """Exclusive hold of some lines of one chip by one consumer.
+
+    Made by `Chip.request`, which has the lines marked as held already.
+
+    Attributes:
+        chip: whose lines these are.
+        consumer: as the line info shows it.
+        configs: one a line, in request order.
+    """
+
+    def __init__(self, chip: Chip, consumer: str, configs: Sequence[LineConfig]) -> None:
+        self.chip = chip
+        self.consumer = consumer
+        self.configs = list(configs)
+        self._lines: list[Line] = [chip.lines[config.offset] for config in configs]
+        self._armed: set[int] = set()  # indices whose interrupt we enabled
+        self._touched = 0  # so many lines may have been changed
+        self._handle: PumpRequest | None = None
+        self._id = 0
+        self._going: asyncio.Task[None] | None = None
+        self._release_asked: list[int] = []  # sequences of RELEASE operations
+        for line, config in zip(self._lines, self.configs, strict=True):
+            line.hold(self, config)
+
+    @property
+    def going(self) -> bool:
+        """Whether the lines are (about to be) free: released, or the client is gone."""
+        if self._going is not None:
+            return True
+        return self._handle is not None and not self._handle.alive
+
+    # ---- set up -----------------------------------------------------------
+
+    async def set_up(self, capacity: int) -> RequestFds:
+        """Configure the lines in the order virtio-gpio wants; the client's descriptors.
+
+        Args:
+            capacity: event records, a power of two.
+
+        Raises:
+            OSError: nothing is held any more then (the release goes on behind).
+        """
+        fds = None
+        try:
+            await self._refresh()
+            # Before any interrupt is enabled, so that no edge is lost.
+            fds = self._open(capacity)
+            for index in range(len(self._lines)):
+                self._touched = index + 1
+                await self._configure(index)
+        except BaseException:
+            if fds is not None:
+                fds.close()
+            self.release()
+            raise
+        return fds
+
+    async def _refresh(self) -> None:
+        """As-is lines keep what they are: ask what that is."""
+        for line, config in zip(self._lines, self.configs, strict=True):
+            if not config.flags & DIRECTIONS:
+                reply = await self.chip.controller.ask(wire.MSG_GET_DIRECTION, line.offset)
+                if not reply.error:
+                    line.set_direction(reply.value)
+                elif reply.reason != lib.GB_REASON_STATUS:
+                    raise self.chip.controller.failure(
+                        reply, wire.MSG_GET_DIRECTION, line.offset
+                    )
+
+    def _open(self, capacity: int) -> RequestFds:
+        dispatcher = self.chip.dispatcher
+        plans = [
+            LinePlan(
+                self.chip.controller.handle,
+                config.offset,
+                config.offset,
+                config.irq_type,
+                config.plan_flags(self._is_output(line, config)),
+            )
+            for line, config in zip(self._lines, self.configs, strict=True)
+        ]
+        self._id = dispatcher.listen(self)
+        self._handle, fds = dispatcher.pump.open_request(
+            self._id, plans, capacity, self.chip.controller.timeout_ms
+        )
+        return fds
+
+    @staticmethod
+    def _is_output(line: Line, config: LineConfig) -> bool:
+        return config.output if config.flags & DIRECTIONS else line.output
+
+    async def _configure(self, index: int) -> None:
+        line, config = self._lines[index], self.configs[index]
+        call = self.chip.controller.call
+        if config.flags & DIRECTIONS and line.irq_unknown:
+            await self._forget_irq(line)
+        if config.output:
+            await call(wire.MSG_SET_VALUE, line.offset, config.physical_value)
+            await call(wire.MSG_SET_DIRECTION, line.offset, wire.DIRECTION_OUT)
+            line.set_direction(wire.DIRECTION_OUT)
+        elif config.input:
+            await call(wire.MSG_SET_DIRECTION, line.offset, wire.DIRECTION_IN)
+            line.set_direction(wire.DIRECTION_IN)
+            if config.edges:
+                await self._arm(index)
+
+    async def _forget_irq(self, line: Line) -> None:
+        """Disable an interrupt left over from an earlier session; ERR is as good."""
+        reply = await self.chip.controller.ask(
+            wire.MSG_SET_IRQ_TYPE, line.offset, wire.IRQ_TYPE_NONE
+        )
+        if reply.error and reply.reason != lib.GB_REASON_STATUS:
+            raise self.chip.controller.failure(reply, wire.MSG_SET_IRQ_TYPE, line.offset)
+        line.irq_unknown = False
+
+    async def _arm(self, index: int) -> None:
+        line, config = self._lines[index], self.configs[index]
+        self._armed.add(index)
+        reply = await self.chip.controller.ask(
+            wire.MSG_SET_IRQ_TYPE, line.offset, config.irq_type
+        )
+        if reply.reason == lib.GB_REASON_STATUS:
+            self._armed.discard(index)
+            raise OSError(
+                errno.ENXIO,
+                f"line {line.describe()} of chip {self.chip.name} cannot report these edges: "
+                "the firmware refused SET_IRQ_TYPE",
+            )
+        if reply.error:
+            raise self.chip.controller.failure(reply, wire.MSG_SET_IRQ_TYPE, line.offset)
+
+    # ---- while held -------------------------------------------------------
+
+    def reported(self, report: Report) -> None:
+        """Handle a report with this request's id."""
+        if report.kind == ReportKind.HANGUP:
+            self.release()
+        elif report.kind == ReportKind.OPERATION:
+            self._operation(report)
+        elif report.kind == ReportKind.LINE_FAULT:
+            self._line_fault(report)
+
+    def _operation(self, report: Report) -> None:
+        if report.number == lib.GB_OPERATION_RELEASE:
+            self._release_asked.append(report.sequence)
+            self.release()
+        elif report.number == lib.GB_OPERATION_RECONFIGURE:
+            self._answer(report.sequence, errno.EOPNOTSUPP, lib.GB_REASON_OPERATION)
+        else:
+            self._answer(report.sequence, errno.EINVAL, lib.GB_REASON_OPERATION)
+
+    def _answer(self, sequence: int, error: int, reason: int) -> None:
+        if self._handle is not None and not self._handle.closed:
+            self._handle.answer(sequence, error, reason)
+
+    def _line_fault(self, report: Report) -> None:
+        """The pump could not enable an interrupt again; after a timeout it tries on."""
+        if report.number >= len(self._lines):
+            return
+        log.warning(
+            "chip %s: line %s may miss edges: %s",
+            self.chip.name,
+            self._lines[report.number].describe(),
+            sentence(report.reason, report.error),
+        )
+
+    # ---- release ----------------------------------------------------------
+
+    def release(self) -> asyncio.Task[None]:
+        """Give the lines back to the firmware; may be called any number of times."""
+        if self._going is None:
+            self._going = self.chip.tasks.spawn(
+                self._release(), f"{self.chip.name}: releasing lines of {self.consumer}"
+            )
+        return self._going
+
+    def hang_up(self) -> None:
+        """The chip is gone: end without a word to the firmware."""
+        self._free()
+        self._close()
+
+    async def _release(self) -> None:
+        try:
+            touched = range(self._touched)
+            for start in range(0, len(touched), _RELEASE_BATCH):
+                batch = touched[start : start + _RELEASE_BATCH]
+                await asyncio.gather(*(self._let_go(index) for index in batch))
+        finally:
+            self._free()
+            for sequence in self._release_asked:
+                self._answer(sequence, 0, 0)
+            self._close()
+
+    async def _let_go(self, index: int) -> None:
+        line, config = self._lines[index], self.configs[index]
+        try:
+            if index in self._armed:
+                line.irq_unknown = True
+                await self.chip.controller.call(
+                    wire.MSG_SET_IRQ_TYPE, line.offset, wire.IRQ_TYPE_NONE
+                )
+                line.irq_unknown = False
+            if self.chip.on_release == "none" and config.flags & DIRECTIONS:
+                await self.chip.controller.call(
+                    wire.MSG_SET_DIRECTION, line.offset, wire.DIRECTION_NONE
+                )
+        except OSError as failure:
+            if self.chip.online:
+                log.warning("chip %s: release: %s", self.chip.name, failure.strerror)
+
+    def _free(self) -> None:
+        for line in self._lines:
+            if line.holder is self:
+                line.free()
+        self.chip.requests.discard(self)
+
+    def _close(self) -> None:
+        self.chip.dispatcher.forget(self._id)
+        if self._handle is not None:
+            self._handle.close()

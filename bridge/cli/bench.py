@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""gpio-bridge bench: round trips, edge rate, idle CPU and memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0.1), default=2.0, show_default=True, metavar="N",
+    help="How long each measurement takes.",
+)  # fmt: skip
+@click.pass_context
+def bench(ctx: click.Context, as_json: bool, seconds: float) -> None:
+    """Measure the data path against firmware on a simulated board.
+
+    \b
+    floor    a plain C relay, client -> relay -> peer and back: the least that two
+             processes between a program and its peer cost here
+    direct   get_value() with the link inside this process
+    service  get_value() through the service
+    edges    edges a second to this process, and how many were lost
+    idle     CPU of the service over 2 s with a client and an armed edge
+
+    Everything is measured twice: with all processes pinned to one CPU, and unpinned,
+    where the scheduler's waking of an idle CPU is measured too.
+
+    \b
+      gpio-bridge bench
+      gpio-bridge bench --json --seconds 5
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from bridge.bench.measure import measure
+    from bridge.bench.rig import ends_on_sigterm
+
+    ends_on_sigterm()
+    result = measure(seconds, pin=True)
+    result["unpinned"] = measure(seconds, pin=False)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _print_table(result)
+
+
+# What is shown: section, key, unit, and what the pinned figure should be.
+_ROWS = [
+    ("floor", "p50_us", "us", ""),
+    ("direct", "p50_us", "us", ""),
+    ("direct", "ratio_p50", "x floor", "at most 1.5"),
+    ("service", "p50_us", "us", ""),
+    ("service", "p99_us", "us", ""),
+    ("service", "ratio_p50", "x floor", "at most 2"),
+    ("edges", "per_s", "/s", ""),
+    ("edges", "lost", "", "0"),
+    ("idle", "cpu_percent", "%", "0.0"),
+    ("", "rss_mb", "MB", "under 48"),
+]
+
+
+def _print_table(result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("figure", title="gpio-bridge bench")
+    for head in ("pinned", "unpinned"):
+        table.add_column(head, justify="right")
+    for head in ("unit", "target, pinned"):
+        table.add_column(head)
+    for section, key, unit, target in _ROWS:
+        name = f"{section}.{key}" if section else key
+        pinned, unpinned = (
+            str(figures[section][key] if section else figures[key])
+            for figures in (result, result["unpinned"])
+        )
+        table.add_row(name, pinned, unpinned, unit, target)
+    Console().print(table)

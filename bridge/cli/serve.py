@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``gpio-bridge serve``: run the service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import click
+
+EPILOG = """
+\b
+Examples:
+  # the firmware stub on this PC, a control socket of your own
+  gpio-bridge serve --link vhost-user:/tmp/fw.sock --socket /tmp/gpio.sock
+  # two coprocessors; the second gets a name, and has no CONFIG extension
+  gpio-bridge serve --link vhost-user:/run/m4.sock \\
+      --link vhost-user:/run/dsp.sock,name=dsp,lines=16
+  # everything from a file, only the deadline is another one
+  gpio-bridge serve --config /etc/rpmsg-gpio-bridge.toml --timeout-ms 200
+
+\b
+A --link may carry the options of a [[link]] table of the file:
+  URL[,name=NAME][,lines=N][,extensions=all|none|NAME+NAME][,on_release=none|keep]
+     [,label.INDEX=TEXT]
+
+The service runs in the foreground until SIGTERM or SIGINT. A link may come up
+later, go away and return; its chips follow. Pins stay as they are when the
+service stops.
+"""
+
+
+@click.command(
+    "serve",
+    short_help="Run the service that owns the links.",
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90},
+)
+@click.option(
+    "-c",
+    "--config",
+    "config_path",
+    metavar="FILE",
+    help="Read this TOML file; flags win over it, and --link replaces its links.",
+)
+@click.option(
+    "-l",
+    "--link",
+    "links",
+    multiple=True,
+    metavar="URL",
+    help="Keep a link up to this coprocessor; may be repeated.",
+)
+@click.option(
+    "--socket",
+    "socket_path",
+    metavar="PATH",
+    help="Control socket (default: $GPIO_BRIDGE_SOCKET, else "
+    "/run/rpmsg-gpio-bridge/control.sock).",
+)
+@click.option("--mode", metavar="OCTAL", help="Permissions of the socket (default 0660).")
+@click.option("--group", metavar="GROUP", help="Group that owns the socket.")
+@click.option(
+    "--timeout-ms",
+    type=click.IntRange(1, 60_000),
+    metavar="N",
+    help="Deadline of one request to the firmware, milliseconds (default 1000).",
+)
+@click.option(
+    "--extensions",
+    metavar="LIST",
+    help="Protocol extensions to use: all (default), none, or a list such as config,names,tag.",
+)
+@click.option(
+    "--on-release",
+    metavar="POLICY",
+    help="What becomes of released lines: none gives them back to the firmware "
+    "(default), keep leaves them as they are.",
+)
+@click.option(
+    "--ready-fd",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Write a line to this descriptor once the socket accepts connections.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log links and chips coming and going.")
+def serve(ready_fd: int | None, verbose: bool, **flags: Any) -> None:
+    """Run the service.
+
+    It keeps links to coprocessors up, finds their GPIO controllers over rpmsg,
+    and serves them as chips on a control socket, where the other verbs of
+    gpio-bridge and the Python package `bridge` find them.
+    """
+    # Raises ConfigError and OSError: gpio-bridge prints their sentences.
+    from bridge.service import Service
+
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="gpio-bridge serve: %(message)s",
+        stream=sys.stderr,
+    )
+    service = Service(_configuration(**flags))
+    asyncio.run(service.run(_announce(ready_fd)))
+
+
+def _configuration(
+    config_path: str | None,
+    links: tuple[str, ...],
+    socket_path: str | None,
+    mode: str | None,
+    group: str | None,
+    timeout_ms: int | None,
+    extensions: str | None,
+    on_release: str | None,
+) -> Any:
+    """The file, and over it the flags."""
+    from bridge.service import config as configs
+
+    result = configs.Config(socket=configs.default_socket())
+    if config_path is not None:
+        result = configs.load(config_path, result)
+    shared = configs.shared_from_flags(extensions, on_release)
+    if links:
+        made = tuple(configs.link_from_flag(text, shared) for text in links)
+        configs.check_names(made, "--link")
+    else:
+        made = tuple(replace(link, **shared) for link in result.links)
+    if not made:
+        raise configs.ConfigError(
+            "no link to serve: give --link URL, for example --link vhost-user:/tmp/fw.sock, "
+            "or a --config FILE with a [[link]] table"
+        )
+    changes: dict[str, Any] = {"links": made}
+    if socket_path is not None:
+        changes["socket"] = socket_path
+    if mode is not None:
+        changes["mode"] = configs.mode_from_flag(mode)
+    if group is not None:
+        changes["group"] = group
+    if timeout_ms is not None:
+        changes["timeout_ms"] = timeout_ms
+    return replace(result, **changes)
+
+
+def _announce(ready_fd: int | None) -> Callable[[], None] | None:
+    if ready_fd is None:
+        return None
+
+    def ready() -> None:
+        # Whoever asked may be gone; that is no reason not to serve.
+        with contextlib.suppress(OSError):
+            os.write(ready_fd, b"ready\n")
+            os.close(ready_fd)
+
+    return ready

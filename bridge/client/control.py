@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The client's end of the control socket (docs/control.md)."""
+
+from __future__ import annotations
+
+import array
+import errno
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+import msgpack
+
+from bridge import __version__, errors
+
+__all__ = ["DEFAULT_SOCKET", "Connection", "default_socket"]
+
+DEFAULT_SOCKET = "/run/rpmsg-gpio-bridge/control.sock"
+
+PROTOCOL_VERSION = 1
+
+#: Largest packet either way, in bytes.
+PACKET_MAX = 65536
+
+# A request touches up to 64 lines, each of which may take the service's timeout; all
+# else is answered from memory. These only catch a service that is stuck.
+_CALL_TIMEOUT_S = 10.0
+_REQUEST_TIMEOUT_S = 150.0
+
+_FDS_MAX = 3
+
+
+def default_socket() -> str:
+    """Return the path of the control socket: $GPIO_BRIDGE_SOCKET, else the default."""
+    return os.environ.get("GPIO_BRIDGE_SOCKET") or DEFAULT_SOCKET
+
+
+class Connection:
+    """One control connection; its calls may come from several threads."""
+
+    def __init__(self, sock: socket.socket, where: str) -> None:
+        """Take over a connected socket and say hello; `where` names it in messages.
+
+        Raises OSError: EPROTONOSUPPORT when the service speaks another version,
+        ENODEV when it hung up, ETIMEDOUT when it did not answer in 10 s.
+        """
+        self._socket = sock
+        self._where = where
+        self._lock = threading.Lock()
+        self._seq = 0
+        try:
+            self.call("hello", version=PROTOCOL_VERSION, client=f"bridge {__version__}")
+        except BaseException:
+            sock.close()
+            raise
+
+    @classmethod
+    def open(cls, path: str) -> Connection:
+        """Connect to the service that listens on the unix socket `path`.
+
+        Raises FileNotFoundError or ConnectionRefusedError when there is no service,
+        PermissionError when this user may not connect (unix(7)), ValueError for a
+        path with a NUL byte, and what the constructor raises.
+        """
+        if "\0" in path:
+            raise ValueError("embedded null byte in the path of the control socket")
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            sock.settimeout(_CALL_TIMEOUT_S)
+            sock.connect(path)
+        except OSError as error:
+            sock.close()
+            number = error.errno
+            if number is None:  # "AF_UNIX path too long" and the timeout carry no errno
+                number = errno.ETIMEDOUT if isinstance(error, TimeoutError) else errno.ENAMETOOLONG
+            raise OSError(number, _connect_sentence(number, path)) from None
+        return cls(sock, path)
+
+    def close(self) -> None:
+        """Close the connection; requests made on it stay."""
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor of the connection."""
+        return self._socket.fileno()
+
+    def call(self, op: str, **arguments: Any) -> dict[str, Any]:
+        """Ask the service and return its answer.
+
+        Raises what the errno in the answer stands for (bridge.errors), with the
+        service's sentence as message; ENODEV and ETIMEDOUT as the constructor.
+        """
+        reply, fds = self._exchange(op, arguments, _CALL_TIMEOUT_S)
+        _close(fds)
+        return reply
+
+    def request(self, **arguments: Any) -> tuple[dict[str, Any], list[int]]:
+        """Ask for lines; return the answer and the descriptors operation, event, ring.
+
+        Raises as call() does, and OSError EBADMSG when descriptors are missing.
+        """
+        reply, fds = self._exchange("request", arguments, _REQUEST_TIMEOUT_S)
+        if len(fds) != _FDS_MAX:
+            _close(fds)
+            raise OSError(
+                errno.EBADMSG,
+                f"the service on {self._where} sent {len(fds)} descriptors for a line "
+                f"request instead of {_FDS_MAX}",
+            )
+        return reply, fds
+
+    def _exchange(
+        self, op: str, arguments: dict[str, Any], timeout_s: float
+    ) -> tuple[dict[str, Any], list[int]]:
+        with self._lock:
+            self._seq += 1
+            packet = msgpack.packb({"seq": self._seq, "op": op, **arguments})
+            if len(packet) > PACKET_MAX:
+                raise OSError(
+                    errno.EMSGSIZE,
+                    f"{op} takes {len(packet)} bytes, a control packet holds {PACKET_MAX}",
+                )
+            deadline = time.monotonic() + timeout_s
+            try:
+                self._socket.settimeout(timeout_s)
+                self._socket.sendall(packet)
+                reply, fds = self._receive(self._seq, deadline)
+            except TimeoutError:
+                raise TimeoutError(
+                    errno.ETIMEDOUT,
+                    f"the service on {self._where} did not answer {op} in {timeout_s:g} s",
+                ) from None
+            except (BrokenPipeError, ConnectionResetError):
+                raise self._gone() from None
+        if "error" in reply:
+            _close(fds)
+            error = reply["error"]
+            raise errors.exception(error["errno"], error["message"])
+        return reply["ok"], fds
+
+    def _receive(self, seq: int, deadline: float) -> tuple[dict[str, Any], list[int]]:
+        """Return the reply to `seq`; a late one to an earlier call is thrown away."""
+        while True:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError
+            self._socket.settimeout(remaining)
+            data, fds = _receive_packet(self._socket)
+            if not data:
+                _close(fds)
+                raise self._gone()
+            try:
+                reply = msgpack.unpackb(data)
+            except (ValueError, msgpack.UnpackException):
+                reply = None
+            if not isinstance(reply, dict) or not ("ok" in reply or "error" in reply):
+                _close(fds)
+                raise OSError(
+                    errno.EBADMSG,
+                    f"the service on {self._where} sent something that is no reply: "
+                    "is this the control socket of gpio-bridge?",
+                )
+            if reply.get("seq") in (seq, None):
+                return reply, fds
+            _close(fds)
+
+    def _gone(self) -> OSError:
+        return OSError(errno.ENODEV, f"the service on {self._where} closed the connection")
+
+
+def _receive_packet(sock: socket.socket) -> tuple[bytes, list[int]]:
+    """Receive one packet and its descriptors, close-on-exec from the first moment."""
+    space = socket.CMSG_SPACE(_FDS_MAX * array.array("i").itemsize)
+    data, ancillary, flags, _ = sock.recvmsg(PACKET_MAX, space, socket.MSG_CMSG_CLOEXEC)
+    fds = array.array("i")
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        _close(list(fds))
+        raise OSError(
+            errno.EMSGSIZE,
+            "the service sent a packet that is too large, or this process has no "
+            "descriptors left (see ulimit -n)",
+        )
+    return data, list(fds)
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+def _connect_sentence(number: int, path: str) -> str:
+    if number in (errno.ENOENT, errno.ECONNREFUSED):
+        return (
+            f"no service listens on {path}: start one with `gpio-bridge serve`, or say where "
+            "it is with --socket or GPIO_BRIDGE_SOCKET"
+        )
+    if number == errno.EACCES:
+        return f"no permission to connect to {path}: see its mode and group"
+    if number == errno.EPROTOTYPE:
+        return f"{path} is not the control socket of gpio-bridge (it is no SOCK_SEQPACKET socket)"
+    if number == errno.ENAMETOOLONG:
+        return f"the socket path {path} is too long: 107 bytes is the most (unix(7))"
+    return f"can not connect to {path}: {os.strerror(number)}"

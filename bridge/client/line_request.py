@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Requested lines: their values and their edge events."""
+
+from __future__ import annotations
+
+import errno
+import math
+import select
+import threading
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from bridge import errors
+from bridge.client.edge_event import EdgeEvent
+from bridge.client.exception import RequestReleasedError
+from bridge.line import Value
+from bridge.shim.client import EventRing, OperationDescriptor, OperationFailed
+from bridge.shim.ffi import lib
+
+if TYPE_CHECKING:
+    from bridge.client.direct import Direct
+
+__all__ = ["LineRequest"]
+
+_ACTIVE = Value.ACTIVE
+_INACTIVE = Value.INACTIVE
+
+# The client waits a little longer than the service, whose answer says what happened.
+_GRACE_MS = 500
+
+_BUFFER_MAX = 1024
+
+
+class LineRequest:
+    """An exclusive hold on lines of one chip, until it is released or collected.
+
+    Get one from Chip.request_lines(). get and set may be called from several threads;
+    release() waits for them.
+    """
+
+    _operations: OperationDescriptor | None = None
+    _ring: EventRing | None = None
+    _direct: Direct | None = None
+
+    def __init__(
+        self,
+        chip_name: str,
+        lines: list[int | str],
+        offsets: list[int],
+        names: dict[str, int],
+        fds: list[int],
+        timeout_ms: int,
+        buffer_size: int,
+        direct: Direct | None,
+    ) -> None:
+        """Take over the descriptors of a granted request; for Chip.request_lines() only."""
+        self._direct = direct
+        operation, event, ring = fds
+        self._operations = OperationDescriptor(operation, timeout_ms + _GRACE_MS)
+        try:
+            self._ring = EventRing(ring, event)
+        except BaseException:
+            self._close()
+            raise
+        self._chip_name = chip_name
+        self._lines = lines
+        self._offsets = offsets
+        self._buffer_size = min(buffer_size, _BUFFER_MAX)
+        self._lock = threading.Lock()
+        self._ring_lock = threading.Lock()
+        # The mask of a line, by offset and by name: what get_value() looks up.
+        self._masks: dict[int | str, int] = {
+            offset: 1 << index for index, offset in enumerate(offsets)
+        }
+        self._masks.update({name: self._masks[offset] for name, offset in names.items()})
+
+    def __bool__(self) -> bool:
+        """Whether the lines still are held."""
+        return self._operations is not None
+
+    def __enter__(self) -> LineRequest:
+        """Return the request. Raises RequestReleasedError when it is released."""
+        self._held()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Release the lines."""
+        self.release()
+
+    def __del__(self) -> None:
+        """Closing the descriptors releases the lines, without waiting for it."""
+        direct, self._direct = self._direct, None
+        self._close()
+        if direct is not None:
+            direct.abandon()
+
+    def _held(self) -> OperationDescriptor:
+        if self._operations is None:
+            raise RequestReleasedError
+        return self._operations
+
+    def _close(self) -> None:
+        operations, self._operations = self._operations, None
+        if operations is not None:
+            operations.close()
+        ring, self._ring = self._ring, None
+        if ring is not None:
+            ring.close()
+        direct, self._direct = self._direct, None
+        if direct is not None:
+            direct.close()
+
+    def release(self) -> None:
+        """Release the lines and return when that is done. May be called again.
+
+        Raises nothing: the lines of a service or chip that is gone are free anyway.
+        """
+        if self._operations is None:
+            return
+        with self._lock:
+            operations = self._operations
+            if operations is not None:
+                with suppress(OperationFailed):
+                    operations.exchange(lib.GB_OPERATION_RELEASE)
+            self._close()
+
+    @property
+    def chip_name(self) -> str:
+        """The name of the chip, valid after the chip is closed."""
+        self._held()
+        return self._chip_name
+
+    @property
+    def num_lines(self) -> int:
+        """How many lines are held."""
+        self._held()
+        return len(self._offsets)
+
+    @property
+    def offsets(self) -> list[int]:
+        """The offsets, in the order of the request."""
+        self._held()
+        return list(self._offsets)
+
+    @property
+    def lines(self) -> list[int | str]:
+        """The lines as they were named in the request, in its order."""
+        self._held()
+        return list(self._lines)
+
+    @property
+    def fd(self) -> int:
+        """The descriptor of the edge events: readable while one waits.
+
+        HUP and ERR say that the chip or the service is gone. O_NONBLOCK, set by
+        fcntl(2), is honoured by read_edge_events().
+        """
+        self._held()
+        assert self._ring is not None
+        return self._ring.fd
+
+    def fileno(self) -> int:
+        """Return fd, for select and its kin."""
+        return self.fd
+
+    def get_value(self, line: int | str) -> Value:
+        """Return the logical value of one line; raises as get_values()."""
+        operations = self._operations
+        if operations is None:
+            raise RequestReleasedError
+        mask = self._masks.get(line) or self._mask(line)
+        try:
+            with self._lock:
+                return _ACTIVE if operations.get(mask) else _INACTIVE
+        except OperationFailed as failure:
+            raise self._error(failure) from None
+
+    def get_values(self, lines: Collection[int | str] | None = None) -> list[Value]:
+        """Return the logical values of `lines` (None or empty: of all), in that order.
+
+        Raises ValueError for a line that is not in the request, OverflowError for a
+        negative offset, TimeoutError when the firmware did not answer in the service's
+        timeout, OSError EIO when it refused and ENODEV when chip or service are gone,
+        RequestReleasedError.
+        """
+        operations = self._held()
+        masks = [self._mask(line) for line in lines or self._offsets]
+        self._check_count(len(masks))
+        mask = 0
+        for one in masks:
+            mask |= one
+        try:
+            with self._lock:
+                bits = operations.get(mask)
+        except OperationFailed as failure:
+            raise self._error(failure) from None
+        return [_ACTIVE if bits & one else _INACTIVE for one in masks]
+
+    def set_value(self, line: int | str, value: Value) -> None:
+        """Set the logical value of one line; raises as set_values()."""
+        operations = self._operations
+        if operations is None:
+            raise RequestReleasedError
+        mask = self._masks.get(line) or self._mask(line)
+        bits = mask if value.value else 0
+        try:
+            with self._lock:
+                operations.set(mask, bits)
+        except OperationFailed as failure:
+            raise self._error(failure) from None
+
+    def set_values(self, values: Mapping[int | str, Value]) -> None:
+        """Set the logical values of the lines in `values`.
+
+        Raises as get_values(), ValueError when `values` is empty, PermissionError
+        when one of the lines is no output; nothing is set then.
+        """
+        operations = self._held()
+        mask = 0
+        bits = 0
+        for line, value in values.items():
+            one = self._mask(line)
+            mask |= one
+            bits = bits | one if value.value else bits & ~one
+        self._check_count(len(values))
+        if not mask:
+            raise ValueError("no values to set: name at least one line")
+        try:
+            with self._lock:
+                operations.set(mask, bits)
+        except OperationFailed as failure:
+            raise self._error(failure) from None
+
+    def reconfigure_lines(self, config: Mapping[Any, Any]) -> NoReturn:
+        """Not there yet. Raises NotImplementedError, RequestReleasedError."""
+        self._held()
+        raise NotImplementedError(
+            "reconfiguring a request is not implemented yet: release it and request again"
+        )
+
+    def wait_edge_events(self, timeout: timedelta | float | None = None) -> bool:
+        """Wait until read_edge_events() has something to say; return whether it has.
+
+        `timeout` is a timedelta or in seconds; None waits for ever, 0 looks only.
+        Raises ValueError when it is negative, RequestReleasedError.
+        """
+        poller = select.poll()
+        poller.register(self.fd, select.POLLIN)
+        return bool(poller.poll(_milliseconds(timeout)))
+
+    def read_edge_events(self, max_events: int | None = None) -> list[EdgeEvent]:
+        """Return the events that wait, oldest first, 1 to `max_events` (default 64).
+
+        Blocks only when none waits, unless fd is O_NONBLOCK (BlockingIOError then).
+        Raises OverflowError when `max_events` is negative, OSError ENODEV when the
+        chip is gone, RequestReleasedError.
+        """
+        self._held()
+        count = 64 if max_events is None else max_events
+        if count < 0:
+            raise OverflowError("max_events is negative: it is a number of events")
+        count = min(count, self._buffer_size)
+        if count == 0:
+            return []
+        ring = self._ring
+        assert ring is not None
+        with self._ring_lock:
+            records = ring.read(count)
+        return [
+            EdgeEvent(kind, timestamp_ns, offset, seqno, line_seqno)
+            for timestamp_ns, kind, offset, seqno, line_seqno in records
+        ]
+
+    def _mask(self, line: int | str) -> int:
+        """Return the mask of a line. Raises ValueError when it is not in the request."""
+        mask = self._masks.get(line)
+        if mask is not None:
+            return mask
+        if isinstance(line, str):
+            raise ValueError(f"unknown line name: {line}")
+        if not isinstance(line, int):
+            raise TypeError(f"a line is named by str or int, not {type(line).__name__}")
+        if line < 0:
+            raise OverflowError(f"line offset {line} is negative: offsets start at 0")
+        raise ValueError(
+            f"line {line} of chip {self._chip_name} is not in this request, which holds "
+            f"{', '.join(map(str, self._offsets))}"
+        )
+
+    def _check_count(self, count: int) -> None:
+        if count > len(self._offsets):
+            raise ValueError(
+                f"{count} values for a request of {len(self._offsets)} lines: each line once"
+            )
+
+    def _error(self, failure: OperationFailed) -> Exception:
+        """Return the exception for a failed operation, with a sentence."""
+        if self._operations is None:  # released by another thread meanwhile
+            return RequestReleasedError()
+        where = f"chip {self._chip_name}"
+        if failure.line < len(self._offsets):
+            where = f"line {self._offsets[failure.line]} of {where}"
+        if failure.error == errno.ETIMEDOUT and failure.reason == lib.GB_REASON_NONE:
+            return TimeoutError(failure.error, f"{where}: the service does not answer")
+        return errors.exception(
+            failure.error, f"{where}: {errors.sentence(failure.reason, failure.error)}"
+        )
+
+    def __str__(self) -> str:
+        """As libgpiod prints it."""
+        if not self:
+            return "<LineRequest RELEASED>"
+        return (
+            f'<LineRequest chip="{self._chip_name}" num_lines={len(self._offsets)} '
+            f"offsets={self._offsets} fd={self.fd}>"
+        )
+
+
+def _milliseconds(timeout: timedelta | float | None) -> int | None:
+    """Return `timeout` for poll(2), rounded up so that a wait is never too short."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, timedelta):
+        timeout = timeout.total_seconds()
+    if not isinstance(timeout, int | float):
+        raise TypeError(f"timeout must be seconds or a timedelta, not {type(timeout).__name__}")
+    if timeout < 0:
+        raise ValueError(f"timeout {timeout} is negative: None waits for ever")
+    return math.ceil(timeout * 1000)

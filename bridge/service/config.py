@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Configuration of the service: a TOML file and the flags of ``serve``.
+
+The options are described in docs/configuration.md. Everything is checked when
+it is read; an error names the file, the key and what was expected.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from bridge import wire
+from bridge.link import resolve
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT_SOCKET = "/run/rpmsg-gpio-bridge/control.sock"
+SOCKET_VARIABLE = "GPIO_BRIDGE_SOCKET"
+DEFAULT_MODE = 0o660
+DEFAULT_TIMEOUT_MS = 1000
+TIMEOUT_MS_MAX = 60_000
+LINES_MAX = 65_535
+LINK_NAME_MAX = 20
+RELEASE_POLICIES = ("none", "keep")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class LinkConfig:
+    """One link.
+
+    Attributes:
+        url: ``scheme:target``, see `bridge.link`.
+        name: prefix of its chips' names, None derives it from the URL.
+        extensions: RPMSG_GPIO_F_* bits that may be negotiated.
+        lines: lines a controller has, for firmware without CONFIG; None probes.
+        labels: label of a chip by channel index.
+        on_release: ``none`` gives released lines back (DIRECTION_NONE), ``keep``
+            leaves them as they are.
+    """
+
+    url: str
+    name: str | None = None
+    extensions: int = wire.ALL_FEATURES
+    lines: int | None = None
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    on_release: str = "none"
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that the service can be told.
+
+    Attributes:
+        links: the links to keep up.
+        socket: path of the control socket, None for a service without one.
+        mode: permission bits of the socket.
+        group: group that owns the socket, None leaves the service's own.
+        timeout_ms: deadline of one request to the firmware in milliseconds.
+    """
+
+    links: tuple[LinkConfig, ...] = ()
+    socket: str | None = DEFAULT_SOCKET
+    mode: int = DEFAULT_MODE
+    group: str | None = None
+    timeout_ms: int = DEFAULT_TIMEOUT_MS
+
+
+def default_socket() -> str:
+    """The control socket's path: $GPIO_BRIDGE_SOCKET, else the system-wide one."""
+    return os.environ.get(SOCKET_VARIABLE) or DEFAULT_SOCKET
+
+
+def load(path: str, base: Config | None = None) -> Config:
+    """Read a configuration file.
+
+    Args:
+        path: of a TOML file.
+        base: where the options come from that the file does not mention.
+
+    Raises:
+        ConfigError: unreadable file, bad TOML, unknown key, wrong type or value.
+    """
+    try:
+        with open(path, "rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: byte {error.start} is not UTF-8") from error
+    return from_table(table, path, base)
+
+
+def from_table(table: Mapping[str, Any], where: str, base: Config | None = None) -> Config:
+    """Check a parsed configuration; arguments and errors as `load`."""
+    _known_keys(table, {*_GLOBAL, *_SHARED, "link"}, where, "")
+    config = replace(base or Config(), **_values(table, _GLOBAL, where, ""))
+    shared = _values(table, _SHARED, where, "")
+    links = table.get("link", [])
+    if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
+        raise ConfigError(f"{where}: link: expected [[link]] tables, each with a url")
+    parsed = tuple(
+        _link(link, shared, where, f"link {number}: ")
+        for number, link in enumerate(links, start=1)
+    )
+    config = replace(config, links=parsed)
+    check_names(config.links, where)
+    return config
+
+
+def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
+    """Read the argument of ``--link``: ``URL[,key=value]...``.
+
+    The keys are those of a [[link]] table; extensions are joined by ``+`` and
+    a label is ``label.INDEX=TEXT``.
+
+    Args:
+        text: the argument.
+        shared: checked values for what it does not say.
+
+    Raises:
+        ConfigError: unknown key, wrong type or value.
+    """
+    url, *options = _FLAG_OPTION.split(text)
+    table: dict[str, Any] = {"url": url}
+    for option in options:
+        key, _, value = option.partition("=")
+        if key.startswith("label."):
+            table.setdefault("labels", {})[key.removeprefix("label.")] = value
+        elif key == "extensions":
+            table[key] = extensions_word(value)
+        elif key == "lines" and value.isascii() and value.isdigit():
+            table[key] = int(value)
+        else:
+            table[key] = value
+    return _link(table, shared, f"--link {text}", "")
+
+
+_FLAG_OPTION = re.compile(r",(?=(?:name|lines|extensions|on_release|label\.[^=,]*)=)")
+
+
+def extensions_word(text: str) -> str | list[str]:
+    """A flag's extensions: ``all``, ``none`` or names joined by ``+`` or ``,``."""
+    return text if text in ("all", "none") else [word for word in re.split("[+,]", text) if word]
+
+
+def shared_from_flags(extensions: str | None, on_release: str | None) -> dict[str, Any]:
+    """Check ``--extensions`` and ``--on-release``: values for `link_from_flag`.
+
+    Raises:
+        ConfigError: a value that is not allowed.
+    """
+    table: dict[str, Any] = {}
+    if extensions is not None:
+        table["extensions"] = extensions_word(extensions)
+    if on_release is not None:
+        table["on_release"] = on_release
+    return _values(table, _SHARED, "command line", "")
+
+
+def mode_from_flag(text: str) -> int:
+    """Check ``--mode``. Raises ConfigError when it is no octal mode."""
+    try:
+        return _mode(text)
+    except _Expected as expected:
+        raise ConfigError(f"--mode {text}: expected {expected}") from None
+
+
+def check_names(links: tuple[LinkConfig, ...], where: str) -> None:
+    """Raise ConfigError when two links have the same configured name."""
+    seen: set[str] = set()
+    for link in links:
+        if link.name is not None and link.name in seen:
+            raise ConfigError(f'{where}: two links have the name "{link.name}"')
+        if link.name is not None:
+            seen.add(link.name)
+
+
+# ---- the checks -----------------------------------------------------------
+
+
+class _Expected(Exception):
+    """What a value should have been."""
+
+
+def _path(value: object) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise _Expected("a path")
+    if len(os.fsencode(value)) > 107:
+        raise _Expected("a path of at most 107 bytes (the limit of unix sockets)")
+    return value
+
+
+def _mode(value: object) -> int:
+    expected = _Expected('permission bits from 0 to 0o777, such as "0660" or 0o660')
+    if isinstance(value, str):
+        try:
+            value = int(value, 8)
+        except ValueError:
+            raise expected from None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 0o777:
+        raise expected
+    return value
+
+
+def _group(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise _Expected("the name of a group")
+    return value
+
+
+def _integer(low: int, high: int, what: str) -> Callable[[object], int]:
+    def check(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise _Expected(f"{what} from {low} to {high}")
+        return value
+
+    return check
+
+
+def _extensions(value: object) -> int:
+    known = ", ".join(wire.FEATURES)
+    expected = _Expected(f'"all", "none" or a list of these: {known}')
+    if value == "all":
+        return wire.ALL_FEATURES
+    if value == "none":
+        return 0
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise expected
+    try:
+        return wire.feature_mask(value)
+    except KeyError:
+        raise expected from None
+
+
+def _policy(value: object) -> str:
+    if value not in RELEASE_POLICIES:
+        raise _Expected(" or ".join(f'"{policy}"' for policy in RELEASE_POLICIES))
+    return str(value)
+
+
+def _url(value: object) -> str:
+    if not isinstance(value, str):
+        raise _Expected("a link URL, such as vhost-user:/run/fw.sock")
+    try:
+        resolve(value)
+    except OSError as error:
+        raise _Expected(f"a link URL: {error.strerror}") from None
+    return value
+
+
+def _link_name(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(
+        rf"[A-Za-z0-9_.-]{{1,{LINK_NAME_MAX}}}", value
+    ):
+        raise _Expected(f"1 to {LINK_NAME_MAX} letters, digits or any of _ . -")
+    return value
+
+
+def _labels(value: object) -> Mapping[str, str]:
+    expected = _Expected('a table of labels by channel index, such as { "0" = "m4 gpio" }')
+    if not isinstance(value, dict):
+        raise expected
+    for index, label in value.items():
+        if not re.fullmatch(r"[0-9A-Za-z_]{1,16}", index) or not isinstance(label, str):
+            raise expected
+        if not 1 <= len(label.encode()) <= 31:
+            raise _Expected(f"labels of 1 to 31 bytes; the one of {index} is not")
+    return MappingProxyType(dict(value))
+
+
+_GLOBAL: dict[str, Callable[[object], Any]] = {
+    "socket": _path,
+    "mode": _mode,
+    "group": _group,
+    "timeout_ms": _integer(1, TIMEOUT_MS_MAX, "milliseconds"),
+}
+# Said once for all links, or in a link.
+_SHARED: dict[str, Callable[[object], Any]] = {
+    "extensions": _extensions,
+    "on_release": _policy,
+}
+_LINK: dict[str, Callable[[object], Any]] = {
+    "url": _url,
+    "name": _link_name,
+    "lines": _integer(1, LINES_MAX, "a number of lines"),
+    "labels": _labels,
+    **_SHARED,
+}
+
+
+def _link(
+    table: Mapping[str, Any], shared: Mapping[str, Any], where: str, place: str
+) -> LinkConfig:
+    _known_keys(table, set(_LINK), where, place)
+    if "url" not in table:
+        raise ConfigError(f"{where}: {place}url: missing; expected a link URL")
+    return LinkConfig(**{**shared, **_values(table, _LINK, where, place)})
+
+
+def _values(
+    table: Mapping[str, Any],
+    checks: Mapping[str, Callable[[object], Any]],
+    where: str,
+    place: str,
+) -> dict[str, Any]:
+    """The checked values of the keys in `checks` that `table` has."""
+    values = {}
+    for key, check in checks.items():
+        if key in table:
+            try:
+                values[key] = check(table[key])
+            except _Expected as expected:
+                raise ConfigError(
+                    f"{where}: {place}{key}: expected {expected}, not {table[key]!r}"
+                ) from None
+    return values
+
+
+def _known_keys(table: Mapping[str, Any], known: set[str], where: str, place: str) -> None:
+    for key in table:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            hint = f' (did you mean "{close[0]}"?)' if close else ""
+            raise ConfigError(
+                f"{where}: {place}{key}: unknown key{hint}; expected one of: "
+                + ", ".join(sorted(known))
+            )

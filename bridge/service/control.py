@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The control socket: one msgpack map a packet (docs/control.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import grp
+import logging
+import os
+import socket
+import stat
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+
+from bridge.chips.tasks import Tasks
+from bridge.service.operations import Operations
+
+if TYPE_CHECKING:
+    from bridge.service.service import Service
+
+log = logging.getLogger(__name__)
+
+PACKET_MAX = 65_536
+"""Bytes of a packet, either way."""
+OUTSTANDING_MAX = 16
+"""Requests of one client that are worked on at once; more wait in its socket."""
+UNSENT_MAX = 64
+"""Replies that a client may leave unread beyond its socket's buffer."""
+CLIENTS_MAX = 512
+
+_ACCEPT_PAUSE_S = 1.0
+_BACKLOG = 64
+# Errors of accept(2) that say that something has run out here.
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+
+
+class ControlServer:
+    """Listens, and keeps the connections.
+
+    Args:
+        service: what the clients talk about.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self.operations = Operations(service)
+        self.tasks = Tasks()
+        # Shared by all connections: a packet is parsed before the next one is read.
+        self.buffer = bytearray(PACKET_MAX + 1)
+        self._connections: set[Connection] = set()
+        self._socket: socket.socket | None = None
+        self._path = ""
+        self._inode = (0, 0)
+        self._accepting: asyncio.TimerHandle | None = None
+
+    @property
+    def clients(self) -> int:
+        """Number of connections."""
+        return len(self._connections)
+
+    def listen(self, path: str, mode: int, group: str | None) -> None:
+        """Create the socket.
+
+        Args:
+            path: of the socket; its directory must exist.
+            mode: permission bits.
+            group: who owns it, None leaves that as it is.
+
+        Raises:
+            OSError: with a sentence: EADDRINUSE another service listens there,
+                EEXIST something else is there, ENOENT, EACCES, EPERM...
+        """
+        self._socket = bind(path, mode, group)
+        self._path = path
+        found = os.stat(path)
+        self._inode = (found.st_dev, found.st_ino)
+        asyncio.get_running_loop().add_reader(self._socket, self._accept)
+
+    def adopt(self, connection: socket.socket) -> None:
+        """Serve a connected socket."""
+        connection.setblocking(False)
+        if len(self._connections) >= CLIENTS_MAX:
+            log.warning("control socket: more than %d clients, one refused", CLIENTS_MAX)
+            connection.close()
+            return
+        self._connections.add(Connection(self, connection))
+
+    def discard(self, connection: Connection) -> None:
+        """Forget a connection that is closed."""
+        self._connections.discard(connection)
+
+    def _accept(self) -> None:
+        assert self._socket is not None
+        try:
+            connection, _ = self._socket.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            # The waiting client would wake us without end.
+            log.warning("control socket: %s; no new clients for a moment", error.strerror)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._socket)
+            self._accepting = loop.call_later(
+                _ACCEPT_PAUSE_S, loop.add_reader, self._socket, self._accept
+            )
+            return
+        self.adopt(connection)
+
+    async def stop(self) -> None:
+        """Close everything and remove the socket's file if it is still ours."""
+        if self._socket is not None:
+            if self._accepting is not None:
+                self._accepting.cancel()
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+            with contextlib.suppress(OSError):
+                found = os.stat(self._path)
+                if (found.st_dev, found.st_ino) == self._inode:
+                    os.unlink(self._path)
+        for connection in list(self._connections):
+            connection.close()
+        await self.tasks.stop()
+
+
+class Connection:
+    """One client."""
+
+    def __init__(self, server: ControlServer, sock: socket.socket) -> None:
+        self._server = server
+        self._socket = sock
+        self._loop = asyncio.get_running_loop()
+        self._greeted = False
+        self._closed = False
+        self._closing = False  # after what is unsent
+        self._running: set[asyncio.Task[None]] = set()
+        self._unsent: deque[tuple[bytes, Sequence[int]]] = deque()
+        self._loop.add_reader(sock, self._readable)
+
+    def close(self) -> None:
+        """Close at once; what the client requested lives on until it lets go of it."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        for _, fds in self._unsent:
+            _close_all(fds)
+        self._unsent.clear()
+        # Nobody waits for the answers; a request half done is undone.
+        for task in self._running:
+            task.cancel()
+        self._socket.close()
+        self._server.discard(self)
+
+    # ---- in -----------------------------------------------------------------
+
+    def _readable(self) -> None:
+        """Take one packet; the others' turn comes before the next one."""
+        buffer = self._server.buffer
+        try:
+            # Descriptors that a client sends along are dropped by the kernel,
+            # since no room is offered for them.
+            length = self._socket.recv_into(buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            length = 0
+        if length == 0:
+            self.close()
+        elif length > PACKET_MAX:
+            self._refuse(errno.EMSGSIZE, f"a packet holds at most {PACKET_MAX} bytes")
+        else:
+            self._packet(memoryview(buffer)[:length])
+
+    def _packet(self, packet: memoryview) -> None:
+        try:
+            message = msgpack.unpackb(packet, raw=False, strict_map_key=True)
+        except Exception:  # whatever a hostile packet can make of the decoder
+            self._refuse(errno.EBADMSG, "the packet is not valid msgpack")
+            return
+        if not isinstance(message, dict):
+            self._refuse(errno.EBADMSG, "a request is a map with seq and op")
+            return
+        seq = message.get("seq")
+        if not isinstance(seq, int) or isinstance(seq, bool):
+            self._refuse(errno.EBADMSG, "a request needs an integer seq")
+            return
+        op = message.get("op")
+        if not isinstance(op, str):
+            self._fail(seq, OSError(errno.EINVAL, "a request needs op, the name of an operation"))
+        elif not self._greeted and op != "hello":
+            self._fail(seq, OSError(errno.EPROTO, f'the first op must be hello, not "{op[:32]}"'))
+        else:
+            self._start(seq, op, message)
+
+    def _start(self, seq: int, op: str, message: dict[str, Any]) -> None:
+        task = self._server.tasks.spawn(self._run(seq, op, message), f"control {op[:32]}")
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+        if len(self._running) >= OUTSTANDING_MAX:
+            self._loop.remove_reader(self._socket)
+
+    async def _run(self, seq: int, op: str, message: dict[str, Any]) -> None:
+        try:
+            answer, fds = await self._server.operations.run(op, message)
+        except OSError as error:
+            self._fail(seq, error)
+        except MemoryError:
+            self._fail(seq, OSError(errno.ENOMEM, "the service has no memory for this"))
+        except Exception:
+            log.exception("control socket: %s failed", op[:32])
+            self._fail(seq, OSError(errno.EIO, "internal error in the service; see its log"))
+        else:
+            self._greeted = True
+            self._send({"seq": seq, "ok": answer}, fds)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        room = len(self._running) == OUTSTANDING_MAX - 1
+        if room and not self._closed and not self._closing:
+            self._loop.add_reader(self._socket, self._readable)
+
+    # ---- out ----------------------------------------------------------------
+
+    def _fail(self, seq: int | None, error: OSError) -> None:
+        number = error.errno or errno.EIO
+        sentence = error.strerror or str(error)
+        self._send({"seq": seq, "error": {"errno": number, "message": sentence}})
+
+    def _refuse(self, number: int, sentence: str) -> None:
+        """Answer a packet that cannot be read, and hang up."""
+        self._loop.remove_reader(self._socket)
+        self._fail(None, OSError(number, sentence))
+        if self._unsent:
+            self._closing = True
+        else:
+            self.close()
+
+    def _send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+        """Send a packet and give up the descriptors that go with it."""
+        packet = msgpack.packb(message)
+        if self._closed or self._closing:
+            _close_all(fds)
+        elif len(packet) > PACKET_MAX:
+            _close_all(fds)
+            self._fail(message["seq"], OSError(errno.EMSGSIZE, "the reply does not fit a packet"))
+        elif self._unsent:
+            self._queue(packet, fds)
+        else:
+            self._transmit(packet, fds)
+
+    def _transmit(self, packet: bytes, fds: Sequence[int]) -> None:
+        try:
+            socket.send_fds(self._socket, [packet], fds, socket.MSG_NOSIGNAL)
+        except (BlockingIOError, InterruptedError):
+            self._loop.add_writer(self._socket, self._writable)
+            self._queue(packet, fds)
+        except OSError:
+            _close_all(fds)
+            self.close()
+        else:
+            _close_all(fds)
+
+    def _queue(self, packet: bytes, fds: Sequence[int]) -> None:
+        self._unsent.append((packet, fds))
+        if len(self._unsent) > UNSENT_MAX:
+            log.warning("control socket: a client does not read its replies, disconnected")
+            self.close()
+
+    def _writable(self) -> None:
+        self._loop.remove_writer(self._socket)
+        while self._unsent and not self._closed:
+            before = len(self._unsent)
+            packet, fds = self._unsent.popleft()
+            self._transmit(packet, fds)
+            if len(self._unsent) >= before:
+                self._unsent.rotate(1)  # it did not fit: back to the front
+                return
+        if self._closing:
+            self.close()
+
+
+def _close_all(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+# ---- the socket's file ------------------------------------------------------
+
+
+def bind(path: str, mode: int, group: str | None) -> socket.socket:
+    """Create a listening socket at `path`; arguments and errors as `ControlServer.listen`."""
+    _make_room(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    try:
+        _bind(sock, path)
+        try:
+            _own(path, mode, group)
+            sock.listen(_BACKLOG)
+        except OSError:
+            os.unlink(path)
+            raise
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind(sock: socket.socket, path: str) -> None:
+    # Nobody may connect before mode and group are what they shall be.
+    mask = os.umask(0o177)
+    try:
+        sock.bind(path)
+    except FileNotFoundError:
+        parent = os.path.dirname(path)
+        raise OSError(
+            errno.ENOENT,
+            f"{path}: the directory {parent} does not exist; create it, or say another --socket",
+        ) from None
+    except OSError as error:
+        number = error.errno or errno.ENAMETOOLONG
+        raise OSError(number, f"{path}: cannot be created: {error.strerror or error}") from None
+    finally:
+        os.umask(mask)
+
+
+def _own(path: str, mode: int, group: str | None) -> None:
+    if group is not None:
+        try:
+            gid = grp.getgrnam(group).gr_gid
+        except KeyError:
+            raise OSError(errno.EINVAL, f'there is no group "{group}" to own {path}') from None
+        try:
+            os.chown(path, -1, gid)
+        except OSError as error:
+            raise OSError(
+                error.errno, f"{path}: cannot be given to group {group}: {error.strerror}"
+            ) from None
+    os.chmod(path, mode)
+
+
+def _make_room(path: str) -> None:
+    """Remove a socket that nobody listens on; anything else in the way is an error."""
+    try:
+        kind = os.lstat(path).st_mode
+    except OSError:
+        return  # bind(2) says what is wrong, if anything is
+    if not stat.S_ISSOCK(kind):
+        raise OSError(errno.EEXIST, f"{path}: something that is no socket is in the way")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EPROTOTYPE):
+                raise OSError(error.errno, f"{path}: {error.strerror}") from None
+    raise OSError(
+        errno.EADDRINUSE,
+        f"{path}: another process listens there; stop it, or say another --socket",
+    )

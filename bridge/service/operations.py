@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What clients can ask on the control socket, one method an operation."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bridge import uapi
+from bridge.chips.line import LineConfig
+
+if TYPE_CHECKING:
+    from bridge.service.service import Service
+
+VERSION = 1
+"""Version of the control protocol."""
+
+LINES_PER_PAGE = 256
+WAIT_MS_MAX = 600_000
+_U32_MAX = 2**32 - 1
+
+Answer = tuple[dict[str, Any], Sequence[int]]
+"""The ok map and the descriptors to send along."""
+
+_MISSING = object()
+
+
+class Operations:
+    """The operations of one service.
+
+    Args:
+        service: what they act on.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._table: dict[str, Callable[[Mapping[str, Any]], Awaitable[Answer]]] = {
+            "hello": self._hello,
+            "chips": self._chips,
+            "chip": self._chip,
+            "lines": self._lines,
+            "find": self._find,
+            "request": self._request,
+            "status": self._status,
+            "wait": self._wait,
+        }
+
+    async def run(self, op: str, message: Mapping[str, Any]) -> Answer:
+        """Do one operation.
+
+        Args:
+            op: its name.
+            message: the request, its arguments unchecked.
+
+        Raises:
+            OSError: errno and sentence for the client.
+        """
+        method = self._table.get(op)
+        if method is None:
+            raise OSError(
+                errno.EOPNOTSUPP,
+                f'there is no op "{op[:32]}"; there are: {", ".join(self._table)}',
+            )
+        return await method(message)
+
+    async def _hello(self, message: Mapping[str, Any]) -> Answer:
+        version = _integer(message, "version", 0, _U32_MAX)
+        _string(message, "client")
+        if version != VERSION:
+            raise OSError(
+                errno.EPROTONOSUPPORT,
+                f"the client speaks version {version} of the control protocol, "
+                f"this service version {VERSION}; install matching versions",
+            )
+        return {"version": VERSION, "service": self._service.version}, ()
+
+    async def _chips(self, message: Mapping[str, Any]) -> Answer:
+        return {"chips": [chip.info() for chip in self._service.registry.all()]}, ()
+
+    async def _chip(self, message: Mapping[str, Any]) -> Answer:
+        return self._service.registry.get(_string(message, "chip")).info(), ()
+
+    async def _lines(self, message: Mapping[str, Any]) -> Answer:
+        chip = self._service.registry.get(_string(message, "chip"))
+        first = _integer(message, "first", 0, _U32_MAX, default=0)
+        last = first + LINES_PER_PAGE
+        page = [line.info() for line in chip.lines[first:last]]
+        return {"lines": page, "next": last if last < len(chip.lines) else None}, ()
+
+    async def _find(self, message: Mapping[str, Any]) -> Answer:
+        registry = self._service.registry
+        name = _string(message, "name")
+        only = message.get("chip")
+        chips = registry.all() if only is None else [registry.get(_string(message, "chip"))]
+        found = ((chip.name, chip.find(name)) for chip in chips)
+        return {"found": [[chip, at] for chip, at in found if at is not None]}, ()
+
+    async def _request(self, message: Mapping[str, Any]) -> Answer:
+        chip = self._service.registry.get(_string(message, "chip"))
+        configs = _line_configs(message)
+        consumer = _string(message, "consumer", default="")
+        size = _integer(message, "event_buffer_size", 0, _U32_MAX, default=0)
+        fds, capacity = await chip.request(configs, consumer, size)
+        answer = {
+            "offsets": [config.offset for config in configs],
+            "capacity": capacity,
+            "timeout_ms": chip.controller.timeout_ms,
+        }
+        return answer, fds
+
+    async def _status(self, message: Mapping[str, Any]) -> Answer:
+        return self._service.status(), ()
+
+    async def _wait(self, message: Mapping[str, Any]) -> Answer:
+        """Answer when a chip is online (or offline)."""
+        registry = self._service.registry
+        name = _string(message, "chip")
+        online = message.get("online", True)
+        if not isinstance(online, bool):
+            raise OSError(errno.EINVAL, "online must be a boolean")
+        timeout_ms = _integer(message, "timeout_ms", 0, WAIT_MS_MAX)
+        if not await registry.wait(lambda: registry.has(name) == online, timeout_ms / 1000):
+            wanted = "online" if online else "offline"
+            raise OSError(errno.ETIMEDOUT, f'chip "{name}" is not {wanted} after {timeout_ms} ms')
+        return {}, ()
+
+
+# ---- arguments: hostile until checked ---------------------------------------
+
+
+def _string(message: Mapping[str, Any], key: str, default: object = _MISSING) -> str:
+    value = message.get(key, default)
+    if not isinstance(value, str):
+        raise OSError(errno.EINVAL, f"{key} must be a string")
+    if len(value) > 4096:
+        raise OSError(errno.EINVAL, f"{key} has {len(value)} characters; at most 4096 are taken")
+    return value
+
+
+def _integer(
+    message: Mapping[str, Any], key: str, low: int, high: int, default: object = _MISSING
+) -> int:
+    value = message.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise OSError(errno.EINVAL, f"{key} must be an integer from {low} to {high}")
+    return value
+
+
+def _line_configs(message: Mapping[str, Any]) -> list[LineConfig]:
+    lines = message.get("lines")
+    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+        raise OSError(errno.EINVAL, "lines must be a list of maps with offset and flags")
+    if not 1 <= len(lines) <= uapi.GPIO_V2_LINES_MAX:
+        raise OSError(
+            errno.EINVAL,
+            f"a request takes 1 to {uapi.GPIO_V2_LINES_MAX} lines, not {len(lines)}",
+        )
+    return [
+        LineConfig(
+            offset=_integer(line, "offset", 0, _U32_MAX),
+            flags=_integer(line, "flags", 0, 2**64 - 1),
+            value=_integer(line, "value", 0, 1, default=0),
+            debounce_us=_integer(line, "debounce_us", 0, _U32_MAX, default=0),
+        )
+        for line in lines
+    ]

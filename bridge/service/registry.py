@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The chips that are online."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+from collections.abc import Callable
+
+from bridge.chips.chip import Chip
+
+
+class Registry:
+    """Chips by name; tells who waits when one comes or goes."""
+
+    def __init__(self) -> None:
+        self._chips: dict[str, Chip] = {}
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def __len__(self) -> int:
+        """Number of chips."""
+        return len(self._chips)
+
+    def all(self) -> list[Chip]:
+        """All chips, version-sorted by name: fw-2 comes before fw-10."""
+        return sorted(self._chips.values(), key=lambda chip: _version_key(chip.name))
+
+    def has(self, name: str) -> bool:
+        """Whether a chip of this name is online."""
+        return name in self._chips
+
+    def get(self, name: str) -> Chip:
+        """The chip called `name`.
+
+        Raises:
+            OSError: ENOENT; the sentence lists the chips there are.
+        """
+        chip = self._chips.get(name)
+        if chip is None:
+            there = ", ".join(chip.name for chip in self.all()) or "none"
+            raise OSError(errno.ENOENT, f'there is no chip "{name}"; chips online: {there}')
+        return chip
+
+    def add(self, chip: Chip) -> None:
+        """Put a chip online."""
+        self._chips[chip.name] = chip
+        self.changed()
+
+    def discard(self, chip: Chip) -> None:
+        """Take a chip offline; one that is not there is no error."""
+        if self._chips.get(chip.name) is chip:
+            del self._chips[chip.name]
+            self.changed()
+
+    async def wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until `condition` holds, looking at each change.
+
+        Args:
+            condition: called on the event loop.
+            timeout_s: most seconds to wait.
+
+        Returns:
+            Whether it holds.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while not condition():
+            left = deadline - loop.time()
+            if left <= 0:
+                return False
+            change: asyncio.Future[None] = loop.create_future()
+            self._waiting.add(change)
+            try:
+                await asyncio.wait((change,), timeout=left)
+            finally:
+                self._waiting.discard(change)
+        return True
+
+    def changed(self) -> None:
+        """Let everybody who waits look again."""
+        for change in self._waiting:
+            if not change.done():
+                change.set_result(None)
+
+
+def _version_key(name: str) -> list[tuple[bool, int, str]]:
+    """Digits compare as numbers."""
+    return [
+        (part.isdigit(), int(part) if part.isdigit() else 0, part)
+        for part in re.findall(r"[0-9]+|[^0-9]+", name)
+    ]

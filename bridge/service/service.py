@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The service as a whole: supervisors of links, chips, and the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+import os
+import re
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable
+
+from bridge.chips.dispatcher import Dispatcher
+from bridge.chips.tasks import Tasks
+from bridge.link import resolve
+from bridge.service.config import LINK_NAME_MAX, Config
+from bridge.service.control import ControlServer
+from bridge.service.registry import Registry
+from bridge.service.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+
+def version() -> str:
+    """Version of the installed package."""
+    try:
+        return importlib.metadata.version("rpmsg-gpio-bridge")
+    except importlib.metadata.PackageNotFoundError:
+        return "0+unknown"
+
+
+class Service:
+    """Keeps links up and serves their chips; lives on one event loop.
+
+    Args:
+        config: see `bridge.service.config`.
+
+    Attributes:
+        registry: the chips that are online.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.registry = Registry()
+        self.version = version()
+        self.supervisors: list[Supervisor] = []
+        self._started = time.monotonic()
+        self._tasks = Tasks()
+        self._dispatcher: Dispatcher | None = None
+        self._control = ControlServer(self)
+
+    async def start(self) -> None:
+        """Listen on the control socket and start to connect the links.
+
+        Raises:
+            OSError: the socket cannot be had (EADDRINUSE, EACCES, ENOENT...), or
+                the pump cannot be started.
+        """
+        self._started = time.monotonic()
+        if self.config.socket is not None:
+            self._control.listen(self.config.socket, self.config.mode, self.config.group)
+        try:
+            self._dispatcher = Dispatcher()
+        except OSError:
+            await self._control.stop()
+            raise
+        for link, name in zip(self.config.links, link_names(self.config), strict=True):
+            supervisor = Supervisor(
+                self._dispatcher, self.registry, link, name, self.config.timeout_ms
+            )
+            self.supervisors.append(supervisor)
+            self._tasks.spawn(supervisor.run(), f"link {name}")
+
+    async def stop(self) -> None:
+        """Stop: clients see HUP and ENODEV, pins stay as they are."""
+        await self._control.stop()
+        await self._tasks.stop()
+        if self._dispatcher is not None:
+            self._dispatcher.close()
+            self._dispatcher = None
+
+    def adopt(self, connection: socket.socket) -> None:
+        """Serve a client on a connected SOCK_SEQPACKET socket, which we own from here on."""
+        self._control.adopt(connection)
+
+    def status(self) -> dict[str, object]:
+        """The service as the control socket shows it."""
+        return {
+            "version": self.version,
+            "uptime_s": time.monotonic() - self._started,
+            "pid": os.getpid(),
+            "links": [supervisor.status() for supervisor in self.supervisors],
+            "chips": len(self.registry),
+            "requests": sum(len(chip.requests) for chip in self.registry.all()),
+            "clients": self._control.clients,
+        }
+
+    async def run(self, ready: Callable[[], None] | None = None) -> None:
+        """Start, serve until SIGTERM or SIGINT, stop.
+
+        Args:
+            ready: called once the control socket accepts connections.
+
+        Raises:
+            OSError: as `start`.
+        """
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        raise_file_limit()
+        await self.start()
+        try:
+            _notify("READY=1")
+            if ready is not None:
+                ready()
+            await stopping.wait()
+        finally:
+            _notify("STOPPING=1")
+            await self.stop()
+
+
+def link_names(config: Config) -> list[str]:
+    """Names of the links: configured, else from the URL, made unique by a suffix."""
+    taken = {link.name for link in config.links if link.name is not None}
+    names = []
+    for link in config.links:
+        name = link.name
+        if name is None:
+            target = resolve(link.url)
+            stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", target.backend.short_name(target.rest))
+            stem = stem.strip("-.")[:LINK_NAME_MAX] or "link"
+            name, number = stem, 2
+            while name in taken:
+                name, number = f"{stem}.{number}", number + 1
+            taken.add(name)
+        names.append(name)
+    return names
+
+
+def raise_file_limit() -> None:
+    """Lift the soft limit of descriptors: each line request takes four."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _notify(state: str) -> None:
+    """Tell the service manager (sd_notify(3)), if there is one."""
+    if os.environ.get("NOTIFY_SOCKET"):
+        from sdnotify import SystemdNotifier
+
+        SystemdNotifier().notify(state)

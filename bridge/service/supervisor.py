@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Keeps one link up: connects, brings its chips up, and starts again when it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import itertools
+import logging
+import re
+from typing import Any
+
+from bridge import wire
+from bridge.chips.chip import Chip, Identity
+from bridge.chips.controller import Controller
+from bridge.chips.dispatcher import Dispatcher
+from bridge.chips.tasks import Tasks
+from bridge.link import resolve
+from bridge.service.config import LinkConfig
+from bridge.service.registry import Registry
+from bridge.service.watch import PathWatch
+from bridge.shim.pump import Link, Report, ReportKind
+
+log = logging.getLogger(__name__)
+
+FIRST_ADDRESS = 1024
+"""First dynamic rpmsg address (RPMSG_RESERVED_ADDRESSES of the kernel)."""
+CHANNELS_MAX = 256
+"""Controllers of one link; a firmware that announces more is not believed."""
+
+_BACKOFF_FIRST_S = 0.05
+_BACKOFF_LAST_S = 2.0
+_CONNECT_MIN_MS = 1000
+# Pauses before a negotiation that failed is tried again; then only an
+# announcement starts another.
+_RETRIES_S = (0.5, 1.0, 2.0, 4.0)
+_SHORT_LIFE_S = 1.0
+_RESTART_PAUSE_S = 0.2
+_CHANNEL = re.compile(re.escape(wire.CHANNEL_PREFIX) + r"([0-9A-Za-z_]{1,16})")
+
+
+class Supervisor:
+    """One link and the chips on it.
+
+    Args:
+        dispatcher: whose pump carries the link.
+        registry: where the chips appear.
+        config: of the link.
+        name: of the link, unique in the service.
+        timeout_ms: deadline of one request to the firmware in milliseconds.
+
+    Attributes:
+        state: ``connecting``, ``up`` or ``down``.
+        why: the reason when it is not up, empty otherwise.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        registry: Registry,
+        config: LinkConfig,
+        name: str,
+        timeout_ms: int,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.state = "connecting"
+        self.why = ""
+        self._dispatcher = dispatcher
+        self._registry = registry
+        self._timeout_ms = timeout_ms
+        self._target = resolve(config.url)
+        self._session: Session | None = None
+
+    def status(self) -> dict[str, object]:
+        """The link as the control socket shows it."""
+        return {
+            "name": self.name,
+            "url": self.config.url,
+            "state": self.state,
+            "why": self.why,
+            "strays": self._session.link.strays if self._session else 0,
+        }
+
+    @property
+    def settled(self) -> bool:
+        """Whether the link is up and no controller is being negotiated with."""
+        return self._session is not None and self._session.settled
+
+    async def run(self) -> None:
+        """Keep the link up until cancelled."""
+        while True:
+            opened = await self._connect()
+            try:
+                self._session = Session(self, opened)
+            except OSError as error:
+                self._down(error.strerror or str(error))
+                await asyncio.sleep(_BACKOFF_LAST_S)
+                continue
+            self.state, self.why = "up", ""
+            log.info("link %s: up (%s)", self.name, self.config.url)
+            try:
+                why = await self._session.down
+            finally:
+                self.state = "down"
+                await self._session.close()
+                self._session = None
+            self._down(why)
+
+    def _down(self, why: str) -> None:
+        if why != self.why:
+            log.warning("link %s: down: %s", self.name, why)
+        self.state, self.why = "down", why
+
+    async def _connect(self) -> Any:
+        """Try until the link opens: at once when its path appears, else ever more rarely."""
+        watch = self._watch()
+        backoff = _BACKOFF_FIRST_S
+        try:
+            while True:
+                if watch is not None:
+                    watch.close()
+                watch = self._watch()
+                self.state = "connecting"
+                try:
+                    return await self._open()
+                except OSError as error:
+                    self._down(error.strerror or str(error))
+                    missing = error.errno == errno.ENOENT
+                if watch is None:
+                    await asyncio.sleep(backoff)
+                elif await watch.changed(None if missing else backoff):
+                    backoff = _BACKOFF_FIRST_S
+                    continue
+                backoff = min(2 * backoff, _BACKOFF_LAST_S)
+        finally:
+            if watch is not None:
+                watch.close()
+
+    def _watch(self) -> PathWatch | None:
+        path = self._target.backend.watch_path(self._target.rest)
+        if path is None:
+            return None
+        try:
+            return PathWatch(path)
+        except OSError as error:
+            log.warning("link %s: %s; trying now and then instead", self.name, error.strerror)
+            return None
+
+    async def _open(self) -> Any:
+        """Open the link in a thread; what comes too late for us is thrown away."""
+        backend, rest = self._target
+        timeout_ms = max(self._timeout_ms, _CONNECT_MIN_MS)
+        opening = asyncio.ensure_future(asyncio.to_thread(backend.connect, rest, timeout_ms))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError):
+                self._dispatcher.pump.discard_link(await opening)
+            raise
+
+    # ---- for the session ----------------------------------------------------
+
+    def label(self, index: str, from_firmware: str, channel: str) -> str:
+        """Label of a chip: configured, else the firmware's, else the channel's name."""
+        return self.config.labels.get(index) or from_firmware or channel
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """The dispatcher of the service."""
+        return self._dispatcher
+
+    @property
+    def registry(self) -> Registry:
+        """The chips of the service."""
+        return self._registry
+
+    @property
+    def timeout_ms(self) -> int:
+        """Deadline of one request in milliseconds."""
+        return self._timeout_ms
+
+
+class Session:
+    """A link from the moment it is up to the moment it is down.
+
+    Attributes:
+        link: the open link.
+        down: resolves to the reason when the link dies.
+    """
+
+    def __init__(self, supervisor: Supervisor, opened: Any) -> None:
+        self.supervisor = supervisor
+        self.down: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.tasks = Tasks()
+        self.addresses = itertools.count(FIRST_ADDRESS)
+        self._channels: dict[tuple[str, int], Channel] = {}
+        dispatcher = supervisor.dispatcher
+        self._id = dispatcher.listen(self)
+        try:
+            self.link: Link = dispatcher.pump.add_link(opened, self._id)
+        except OSError:
+            dispatcher.forget(self._id)
+            raise
+
+    @property
+    def settled(self) -> bool:
+        """Whether every channel announced so far was negotiated with, whatever came of it."""
+        return all(channel.settled for channel in self._channels.values())
+
+    def reported(self, report: Report) -> None:
+        """Handle a report with the link's id."""
+        if report.kind == ReportKind.LINK_DOWN:
+            if not self.down.done():
+                why = report.body.decode("utf-8", "replace").rstrip("\0")
+                self.down.set_result(why or "the link broke")
+        elif report.kind == ReportKind.ANNOUNCED:
+            name = report.body.rstrip(b"\0").decode("ascii", "backslashreplace")
+            if report.value:
+                self._created(name, report.number)
+            else:
+                self._destroyed(name, report.number)
+
+    def _created(self, name: str, address: int) -> None:
+        link = self.supervisor.name
+        if name != wire.CHANNEL_RAW and not _CHANNEL.fullmatch(name):
+            log.info("link %s: channel %r is no GPIO controller, ignored", link, name[:32])
+            return
+        self._destroyed(name, address)
+        if len(self._channels) >= CHANNELS_MAX:
+            log.warning("link %s: more than %d channels, %s ignored", link, CHANNELS_MAX, name)
+            return
+        index = self._index(name)
+        if index is None:
+            log.warning("link %s: channel %s is announced twice, ignored", link, name)
+            return
+        self._channels[name, address] = Channel(self, name, index, address)
+
+    def _index(self, name: str) -> str | None:
+        """Index for the chip's name: the channel's own, or a free one for rpmsg-raw."""
+        used = {channel.index for channel in self._channels.values()}
+        match = _CHANNEL.fullmatch(name)
+        if match is None:
+            return next(str(i) for i in itertools.count() if str(i) not in used)
+        return match[1] if match[1] not in used else None
+
+    def _destroyed(self, name: str, address: int) -> None:
+        channel = self._channels.pop((name, address), None)
+        if channel is not None:
+            channel.stop()
+
+    async def close(self) -> None:
+        """Take the chips away and close the link."""
+        self.supervisor.dispatcher.forget(self._id)
+        channels = list(self._channels.values())
+        self._channels.clear()
+        await asyncio.gather(*(channel.stop() for channel in channels))
+        await self.tasks.stop()
+        self.link.close()
+
+
+class Channel:
+    """One announced channel: a controller that is negotiated with, then a chip.
+
+    Args:
+        session: of the link.
+        name: of the rpmsg channel.
+        index: makes the chip's name.
+        address: the firmware's endpoint.
+
+    Attributes:
+        index: of the chip's name.
+        settled: a first negotiation is over.
+    """
+
+    def __init__(self, session: Session, name: str, index: str, address: int) -> None:
+        self.index = index
+        self.settled = False
+        self._session = session
+        self._name = name
+        self._address = address
+        self._chip: Chip | None = None
+        self._title = f"{session.supervisor.name}-{index}"
+        self._restart = asyncio.Event()
+        self._task = session.tasks.spawn(self._run(), f"chip {self._title}")
+
+    def stop(self) -> asyncio.Future[None]:
+        """Take the chip away; the result is there when that is done."""
+        if self._chip is not None:
+            self._session.supervisor.registry.discard(self._chip)
+        self._task.cancel()
+        return asyncio.ensure_future(self._stopped())
+
+    async def _stopped(self) -> None:
+        await asyncio.wait((self._task,))
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._restart.clear()
+            born = loop.time()
+            await self._life()
+            log.warning("chip %s: the firmware restarted", self._title)
+            if loop.time() - born < _SHORT_LIFE_S:
+                # Firmware that always seems to restart must not eat a CPU.
+                await asyncio.sleep(_RESTART_PAUSE_S)
+
+    async def _life(self) -> None:
+        """From opening the endpoint to a restart of the firmware."""
+        supervisor = self._session.supervisor
+        controller = Controller(
+            supervisor.dispatcher,
+            self._session.link,
+            f"chip {self._title}",
+            next(self._session.addresses),
+            self._address,
+            supervisor.timeout_ms,
+            self._restart.set,
+        )
+        try:
+            chip = await self._bring_up(controller)
+            if chip is not None:
+                self._chip = chip
+                self.settled = True
+                supervisor.registry.add(chip)
+                log.info("chip %s: %d lines", chip.name, len(chip.lines))
+            await self._restart.wait()
+        finally:
+            chip, self._chip = self._chip, None
+            if chip is not None:
+                supervisor.registry.discard(chip)
+                await chip.remove()
+            controller.close()
+
+    async def _bring_up(self, controller: Controller) -> Chip | None:
+        """The chip, or None when the firmware restarted or negotiation failed for good."""
+        supervisor = self._session.supervisor
+        config = supervisor.config
+        for pause in (*_RETRIES_S, None):
+            try:
+                setup = await controller.negotiate(config.extensions, config.lines)
+            except OSError as error:
+                if self._restart.is_set():
+                    return None
+                log.warning("chip %s: not usable: %s", self._title, error.strerror or error)
+                self.settled = True
+                supervisor.registry.changed()
+            else:
+                label = supervisor.label(self.index, setup.label, self._name)
+                identity = Identity(self._title, label, supervisor.name, self._name)
+                return Chip(
+                    supervisor.dispatcher, identity, controller, setup, config.on_release
+                )
+            if pause is None:
+                break
+            with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._restart.wait(), pause)
+                return None
+        log.error("chip %s: given up until the firmware announces it again", self._title)
+        return None

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Wait for a path to appear, without polling (inotify(7))."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+from bridge.shim.ffi import ffi, lib
+
+# Watching a directory and not a file: a socket that is to come has no file yet.
+_MASK = lib.IN_ATTRIB | lib.IN_MOVED_TO | lib.IN_CREATE | lib.IN_DELETE_SELF
+
+
+class PathWatch:
+    """Notices changes in the directory of a path, or in the nearest one above it.
+
+    Make it before looking at the path: what changes in between is not missed.
+
+    Args:
+        path: what is to appear.
+
+    Raises:
+        OSError: no inotify instance or watch (EMFILE, ENOSPC, EACCES).
+    """
+
+    def __init__(self, path: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._fd = lib.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._fd < 0:
+            raise OSError(ffi.errno, f"no inotify instance: {os.strerror(ffi.errno)}")
+        try:
+            self._watch(Path(os.path.abspath(path)).parent)
+        except OSError:
+            os.close(self._fd)
+            raise
+        self._loop.add_reader(self._fd, self._ready)
+
+    def _watch(self, directory: Path) -> None:
+        for place in (directory, *directory.parents):
+            if lib.inotify_add_watch(self._fd, os.fsencode(place), _MASK) >= 0:
+                return
+        raise OSError(ffi.errno, f"{directory} cannot be watched: {os.strerror(ffi.errno)}")
+
+    def _ready(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._fd, 65536)  # whatever it was: the caller looks again
+        self._changed.set()
+
+    async def changed(self, timeout_s: float | None) -> bool:
+        """Wait for a change.
+
+        Args:
+            timeout_s: at most so many seconds; None waits as long as it takes.
+
+        Returns:
+            Whether something changed.
+        """
+        try:
+            await asyncio.wait_for(self._changed.wait(), timeout_s)
+        except (TimeoutError, asyncio.TimeoutError):
+            return False
+        return True
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._loop.remove_reader(self._fd)
+        os.close(self._fd)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Python face of firmware_stub/core/rpmsg_gpio.h: constants and message bodies.
+
+Every number comes from the compiled header, so it has one definition. What
+firmware sends is checked here before anybody relies on it.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from bridge.shim.ffi import ffi, lib
+from bridge.uapi import GPIO_MAX_NAME_SIZE
+
+MSG_GET_LINE_NAMES = lib.VIRTIO_GPIO_MSG_GET_LINE_NAMES
+MSG_GET_DIRECTION = lib.VIRTIO_GPIO_MSG_GET_DIRECTION
+MSG_SET_DIRECTION = lib.VIRTIO_GPIO_MSG_SET_DIRECTION
+MSG_GET_VALUE = lib.VIRTIO_GPIO_MSG_GET_VALUE
+MSG_SET_VALUE = lib.VIRTIO_GPIO_MSG_SET_VALUE
+MSG_SET_IRQ_TYPE = lib.VIRTIO_GPIO_MSG_SET_IRQ_TYPE
+MSG_GET_FEATURES = lib.RPMSG_GPIO_MSG_GET_FEATURES
+MSG_SET_FEATURES = lib.RPMSG_GPIO_MSG_SET_FEATURES
+MSG_GET_CONFIG = lib.RPMSG_GPIO_MSG_GET_CONFIG
+
+DIRECTION_NONE = lib.VIRTIO_GPIO_DIRECTION_NONE
+DIRECTION_OUT = lib.VIRTIO_GPIO_DIRECTION_OUT
+DIRECTION_IN = lib.VIRTIO_GPIO_DIRECTION_IN
+
+IRQ_TYPE_NONE = lib.VIRTIO_GPIO_IRQ_TYPE_NONE
+IRQ_TYPE_EDGE_RISING = lib.VIRTIO_GPIO_IRQ_TYPE_EDGE_RISING
+IRQ_TYPE_EDGE_FALLING = lib.VIRTIO_GPIO_IRQ_TYPE_EDGE_FALLING
+
+F_CONFIG = lib.RPMSG_GPIO_F_CONFIG
+F_NAMES = lib.RPMSG_GPIO_F_NAMES
+F_TAG = lib.RPMSG_GPIO_F_TAG
+F_EPOCH = lib.RPMSG_GPIO_F_EPOCH
+
+NAMES_PIECE = lib.RPMSG_GPIO_NAMES_PIECE
+CHANNEL_PREFIX = ffi.string(lib.RPMSG_GPIO_CHANNEL_PREFIX).decode()
+CHANNEL_RAW = ffi.string(lib.RPMSG_GPIO_CHANNEL_RAW).decode()
+
+DIALECT = "rpmsg-gpio"
+DIALECT_OF_HEAD = {3: DIALECT, 4: "rpmsg-gpio-padded"}
+"""The dialect that a baseline reply of so many bytes belongs to."""
+
+FEATURES = {"config": F_CONFIG, "names": F_NAMES, "tag": F_TAG, "epoch": F_EPOCH}
+"""The extensions this service implements, by the names used in configuration."""
+ALL_FEATURES = F_CONFIG | F_NAMES | F_TAG | F_EPOCH
+
+# struct rpmsg_gpio_features; struct rpmsg_gpio_config_body: ngpio, padding,
+# gpio_names_size, label.
+_FEATURES_BODY = struct.Struct("<II")
+_CONFIG_BODY = struct.Struct(f"<H2xI{lib.RPMSG_GPIO_LABEL_SIZE}s")
+
+_MESSAGES = {
+    MSG_GET_LINE_NAMES: "GET_LINE_NAMES",
+    MSG_GET_DIRECTION: "GET_DIRECTION",
+    MSG_SET_DIRECTION: "SET_DIRECTION",
+    MSG_GET_VALUE: "GET_VALUE",
+    MSG_SET_VALUE: "SET_VALUE",
+    MSG_SET_IRQ_TYPE: "SET_IRQ_TYPE",
+    MSG_GET_FEATURES: "GET_FEATURES",
+    MSG_SET_FEATURES: "SET_FEATURES",
+    MSG_GET_CONFIG: "GET_CONFIG",
+}
+
+
+class Features(NamedTuple):
+    """Body of the GET_FEATURES reply."""
+
+    features: int
+    epoch: int
+
+
+class Config(NamedTuple):
+    """Body of the GET_CONFIG reply; `label` is empty where there is none."""
+
+    ngpio: int
+    names_size: int
+    label: str
+
+
+def message_name(kind: int) -> str:
+    """The spec's name of a message type, or its number."""
+    return _MESSAGES.get(kind, f"message type {kind:#06x}")
+
+
+def feature_names(mask: int) -> list[str]:
+    """Names of the RPMSG_GPIO_F_* bits in `mask` that this service implements."""
+    return [name for name, bit in FEATURES.items() if mask & bit]
+
+
+def feature_mask(names: Iterable[str]) -> int:
+    """RPMSG_GPIO_F_* bits of extension names. Raises KeyError for an unknown one."""
+    mask = 0
+    for name in names:
+        mask |= FEATURES[name]
+    return mask
+
+
+def parse_features(body: bytes) -> Features:
+    """Read ``struct rpmsg_gpio_features``. Raises OSError(EPROTO) when too short."""
+    return Features(*_unpack(_FEATURES_BODY, body, "GET_FEATURES"))
+
+
+def parse_config(body: bytes) -> Config:
+    """Read ``struct rpmsg_gpio_config_body``.
+
+    A label that is no printable 7-bit ASCII is dropped (empty).
+
+    Raises:
+        OSError: EPROTO when the body is too short or says that there are no lines.
+    """
+    ngpio, names_size, label = _unpack(_CONFIG_BODY, body, "GET_CONFIG")
+    if ngpio == 0:
+        raise OSError(errno.EPROTO, "the firmware says it has 0 lines; at least 1 is needed")
+    return Config(ngpio, names_size, _ascii(label.split(b"\0", 1)[0]) or "")
+
+
+def names_limit(ngpio: int) -> int:
+    """Most bytes that the names of `ngpio` lines can reasonably take."""
+    return ngpio * GPIO_MAX_NAME_SIZE * 2
+
+
+def parse_names(block: bytes, ngpio: int) -> tuple[list[str | None], list[str]]:
+    """Split the names block of virtio-gpio (5.18.4): NUL-terminated strings in a row.
+
+    Args:
+        block: the whole block.
+        ngpio: number of lines; the result has this length.
+
+    Returns:
+        The names (None is unnamed) and what was wrong with the block, as sentences.
+    """
+    complaints: list[str] = []
+    strings = block.split(b"\0")
+    if strings and strings[-1]:
+        complaints.append("the last line name has no terminating NUL")
+    else:
+        strings = strings[:-1]
+    if len(strings) != ngpio:
+        complaints.append(f"there are {len(strings)} line names for {ngpio} lines")
+    names: list[str | None] = [None] * ngpio
+    taken: dict[str, int] = {}
+    for offset, string in enumerate(strings[:ngpio]):
+        if not string:
+            continue
+        name = _ascii(string)
+        if name is None:
+            complaints.append(f"the name of line {offset} is not printable 7-bit ASCII")
+            continue
+        # The kernel's uAPI shows 31 characters of a name, so do we.
+        name = name[: GPIO_MAX_NAME_SIZE - 1]
+        if name in taken:
+            complaints.append(f'line {offset} has the name "{name}" of line {taken[name]}')
+            continue
+        taken[name] = offset
+        names[offset] = name
+    return names, complaints
+
+
+def _ascii(raw: bytes) -> str | None:
+    if raw and all(0x20 <= byte < 0x7F for byte in raw):
+        return raw.decode("ascii")
+    return None
+
+
+def _unpack(layout: struct.Struct, body: bytes, what: str) -> tuple[Any, ...]:
+    if len(body) < layout.size:
+        raise OSError(
+            errno.EPROTO, f"the {what} reply has a body of {len(body)} bytes, not {layout.size}"
+        )
+    return layout.unpack_from(body)

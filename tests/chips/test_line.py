@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The kernel's rules for flags, buffers and consumers."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from bridge import uapi, wire
+from bridge.chips.line import Line, LineConfig, clip_consumer, event_capacity
+from bridge.shim.ffi import lib
+
+LOW = uapi.GPIO_V2_LINE_FLAG_ACTIVE_LOW
+IN = uapi.GPIO_V2_LINE_FLAG_INPUT
+OUT = uapi.GPIO_V2_LINE_FLAG_OUTPUT
+RISING = uapi.GPIO_V2_LINE_FLAG_EDGE_RISING
+FALLING = uapi.GPIO_V2_LINE_FLAG_EDGE_FALLING
+DRAIN = uapi.GPIO_V2_LINE_FLAG_OPEN_DRAIN
+SOURCE = uapi.GPIO_V2_LINE_FLAG_OPEN_SOURCE
+UP = uapi.GPIO_V2_LINE_FLAG_BIAS_PULL_UP
+DOWN = uapi.GPIO_V2_LINE_FLAG_BIAS_PULL_DOWN
+REALTIME = uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_REALTIME
+HTE = uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_HTE
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [0, LOW, REALTIME, IN, OUT, OUT | LOW, IN | RISING | FALLING | LOW, IN | UP, OUT | DOWN],
+)
+def test_flags_the_kernel_takes(flags: int) -> None:
+    LineConfig(0, flags).check()
+
+
+@pytest.mark.parametrize(
+    ("flags", "debounce", "number"),
+    [
+        (uapi.GPIO_V2_LINE_FLAG_USED, 0, errno.EINVAL),
+        (1 << 13, 0, errno.EINVAL),
+        (1 << 63, 0, errno.EINVAL),
+        (IN | OUT, 0, errno.EINVAL),
+        (RISING, 0, errno.EINVAL),
+        (OUT | FALLING, 0, errno.EINVAL),
+        (OUT | DRAIN | SOURCE, 0, errno.EINVAL),
+        (IN | DRAIN, 0, errno.EINVAL),
+        (SOURCE, 0, errno.EINVAL),
+        (UP, 0, errno.EINVAL),
+        (IN | UP | DOWN, 0, errno.EINVAL),
+        (OUT, 10, errno.EINVAL),
+        (0, 10, errno.EINVAL),
+        (HTE | IN | OUT, 0, errno.EOPNOTSUPP),
+        (OUT | DRAIN, 0, errno.EOPNOTSUPP),
+        (IN, 10, errno.EOPNOTSUPP),
+    ],
+)
+def test_flags_that_are_refused(flags: int, debounce: int, number: int) -> None:
+    with pytest.raises(OSError) as caught:
+        LineConfig(0, flags, 0, debounce).check()
+    assert caught.value.errno == number
+    assert caught.value.strerror
+
+
+@pytest.mark.parametrize(
+    ("flags", "physical"),
+    [
+        (IN, wire.IRQ_TYPE_NONE),
+        (IN | RISING, wire.IRQ_TYPE_EDGE_RISING),
+        (IN | RISING | LOW, wire.IRQ_TYPE_EDGE_FALLING),
+        (IN | FALLING | LOW, wire.IRQ_TYPE_EDGE_RISING),
+        (IN | RISING | FALLING | LOW, 3),
+    ],
+)
+def test_logical_edges_become_physical_ones(flags: int, physical: int) -> None:
+    assert LineConfig(0, flags).irq_type == physical
+
+
+@pytest.mark.parametrize(("flags", "value", "level"), [(OUT, 1, 1), (OUT | LOW, 1, 0), (LOW, 0, 1)])
+def test_physical_value(flags: int, value: int, level: int) -> None:
+    assert LineConfig(0, flags, value).physical_value == level
+
+
+def test_plan_flags() -> None:
+    config = LineConfig(0, IN | RISING | LOW | REALTIME)
+    assert config.plan_flags(False) == (
+        lib.GB_LINE_ACTIVE_LOW | lib.GB_LINE_EDGE_RISING | lib.GB_LINE_REALTIME
+    )
+    assert LineConfig(0, 0).plan_flags(True) == lib.GB_LINE_OUTPUT
+
+
+@pytest.mark.parametrize(
+    ("size", "lines", "edges", "capacity"),
+    [
+        (0, 1, True, 16),
+        (0, 3, True, 64),
+        (0, 64, True, 1024),
+        (2, 1, True, 2),
+        (3, 1, True, 4),
+        (1, 1, False, 2),
+        (1000, 1, True, 1024),
+        (2**32 - 1, 1, True, 1024),
+    ],
+)
+def test_event_capacity(size: int, lines: int, edges: bool, capacity: int) -> None:
+    assert event_capacity(size, lines, edges) == capacity
+
+
+def test_event_buffer_of_one_is_einval() -> None:
+    with pytest.raises(OSError, match="at least 2") as caught:
+        event_capacity(1, 1, True)
+    assert caught.value.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize(
+    ("consumer", "shown"),
+    [
+        ("", "?"),
+        ("\0x", "?"),
+        ("me", "me"),
+        ("x" * 40, "x" * 31),
+        ("ü" * 16, "ü" * 15),
+    ],
+)
+def test_consumer_is_cut_as_in_the_kernel(consumer: str, shown: str) -> None:
+    assert clip_consumer(consumer) == shown
+
+
+def test_only_an_input_may_have_a_forgotten_interrupt() -> None:
+    assert not Line(0, None, wire.DIRECTION_NONE).irq_unknown
+    assert not Line(0, None, wire.DIRECTION_OUT).irq_unknown
+    assert Line(0, None, wire.DIRECTION_IN).irq_unknown

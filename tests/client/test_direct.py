@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Link URLs: the service's code inside this process."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+import bridge as gpiod
+from bridge.line import Direction, Edge, Value
+from firmware_stub import Stub
+
+
+def threads() -> set[str]:
+    """The names of this process's threads, those of C too."""
+    task = "/proc/self/task"
+    return {f"{id} {open(f'{task}/{id}/comm').read().strip()}" for id in os.listdir(task)}
+
+
+def test_a_link_in_this_process_and_nothing_left() -> None:
+    before = threads(), set(os.listdir("/proc/self/fd"))
+    with Stub("demo") as stub:
+        with gpiod.Chip(stub.url) as chip, gpiod.Chip(f"{stub.url}#1") as second:
+            assert chip.get_info().label == "m4-gpioa"
+            assert second.get_info().label == "m4-gpiob"
+            with gpiod.Chip(f"{stub.url}#{second.get_info().name}") as third:
+                assert third.get_info() == second.get_info()
+            request = chip.request_lines({0: gpiod.LineSettings(direction=Direction.OUTPUT)})
+        request.set_value(0, Value.ACTIVE)  # the link lives as long as the request
+        assert stub.read("LED_GREEN") == 1
+        request.release()
+    assert (threads(), set(os.listdir("/proc/self/fd"))) == before
+
+
+def test_edges_without_a_service_process() -> None:
+    settings = gpiod.LineSettings(edge_detection=Edge.RISING)
+    with Stub("demo") as stub, gpiod.request_lines(stub.url, {"SENSOR_IRQ": settings}) as request:
+        stub.wait_armed("SENSOR_IRQ")
+        stub.drive("SENSOR_IRQ", 1)
+        assert request.wait_edge_events(5)
+        assert [event.line_seqno for event in request.read_edge_events()] == [1]
+
+
+def test_errors_say_why() -> None:
+    alive = threading.active_count()
+    with Stub("demo") as stub, pytest.raises(OSError, match=r"no chip .nothing. .*fw-0"):
+        gpiod.Chip(f"{stub.url}#nothing")
+    with pytest.raises(OSError, match=r"no chip came up .*nothing\.sock"):
+        gpiod.Chip("vhost-user:/tmp/nothing.sock")
+    with pytest.raises((OSError, ValueError), match="nonsense"):
+        gpiod.Chip("nonsense:/tmp/nothing.sock")
+    assert threading.active_count() == alive

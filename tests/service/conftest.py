@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A real service against the real firmware stub, and a client that speaks raw packets."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+
+from bridge.service import Config, LinkConfig, ServiceThread
+from firmware_stub import Stub
+
+TIMEOUT_MS = 400
+"""Deadline of a request to the firmware in these tests."""
+
+
+class RawClient:
+    """The control socket without a client library in between."""
+
+    def __init__(self, sock: socket.socket, hello: bool = True) -> None:
+        self.socket = sock
+        sock.settimeout(20)
+        self._seq = 0
+        if hello:
+            assert "ok" in self.ask("hello", version=1, client="test")
+
+    @classmethod
+    def connect(cls, path: Path | str, hello: bool = True) -> RawClient:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.settimeout(20)
+        sock.connect(str(path))
+        return cls(sock, hello)
+
+    def send(self, op: str, **arguments: Any) -> int:
+        self._seq += 1
+        self.socket.send(msgpack.packb({"seq": self._seq, "op": op, **arguments}))
+        return self._seq
+
+    def receive(self) -> tuple[dict[str, Any] | None, list[int]]:
+        """A reply and its descriptors; None when the service hung up."""
+        data, fds, flags, _ = socket.recv_fds(self.socket, 65536, 8)
+        assert not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
+        return (msgpack.unpackb(data) if data else None), list(fds)
+
+    def ask(self, op: str, **arguments: Any) -> dict[str, Any]:
+        seq = self.send(op, **arguments)
+        reply, fds = self.receive()
+        assert not fds
+        assert reply is not None
+        assert reply["seq"] == seq
+        return reply
+
+    def ok(self, op: str, **arguments: Any) -> dict[str, Any]:
+        reply = self.ask(op, **arguments)
+        assert "ok" in reply, reply
+        return dict(reply["ok"])
+
+    def fails(self, op: str, **arguments: Any) -> tuple[int, str]:
+        reply = self.ask(op, **arguments)
+        assert "error" in reply, reply
+        return reply["error"]["errno"], reply["error"]["message"]
+
+    def request(self, chip: str, *lines: dict[str, int], **arguments: Any) -> Held:
+        self.send("request", chip=chip, lines=list(lines), **arguments)
+        reply, fds = self.receive()
+        assert reply is not None
+        assert "ok" in reply, reply
+        assert len(fds) == 3
+        return Held(reply["ok"], fds)
+
+    def wait(self, chip: str, online: bool = True) -> None:
+        self.ok("wait", chip=chip, online=online, timeout_ms=15_000)
+
+
+class Held:
+    """The client's ends of a line request."""
+
+    def __init__(self, answer: dict[str, Any], fds: list[int]) -> None:
+        self.answer = answer
+        self.operation, self.event, self.ring = fds
+        self._open = True
+
+    def operate(self, code: int, mask: int = 1, bits: int = 0) -> tuple[int, int]:
+        """One operation: its errno and its bits."""
+        from bridge.shim.ffi import ffi, lib
+
+        operation = ffi.new("struct gb_operation *")
+        operation.code, operation.mask, operation.bits = code, mask, bits
+        reply = ffi.new("struct gb_operation_reply *")
+        lib.gb_client_operate(self.operation, 20_000, operation, reply)
+        return reply.error, reply.bits
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            for fd in (self.operation, self.event, self.ring):
+                os.close(fd)
+
+
+class Running:
+    """A stub, and a service on it that listens on a socket."""
+
+    def __init__(self, stub: Stub, path: Path, **options: Any) -> None:
+        self.stub = stub
+        self.path = path
+        link = LinkConfig(stub.url, name="fw", **options)
+        config = Config(links=(link,), socket=str(path), timeout_ms=TIMEOUT_MS)
+        self.thread = ServiceThread(config)
+
+    def client(self, hello: bool = True) -> RawClient:
+        return RawClient.connect(self.path, hello)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    """The demo board, both chips online."""
+    with Stub("demo") as stub:
+        running = Running(stub, tmp_path / "control.sock")
+        try:
+            client = running.client()
+            client.wait("fw-0")
+            client.wait("fw-1")
+            client.socket.close()
+            yield running
+        finally:
+            running.thread.close()
+
+
+@pytest.fixture
+def client(running: Running) -> Iterator[RawClient]:
+    """A client of `running` that said hello."""
+    client = running.client()
+    yield client
+    client.socket.close()

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Firmware that stalls, dies, restarts or is not there yet."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from bridge.service import Config, LinkConfig, ServiceThread
+from bridge.shim.ffi import lib
+from firmware_stub import Stub
+
+from .conftest import TIMEOUT_MS, RawClient, Running
+from .test_control import FALLING, INPUT, OUTPUT, RISING, hung_up, line
+
+
+def test_stall_ends_at_the_deadline_and_the_next_request_works(
+    running: Running, client: RawClient
+) -> None:
+    held = client.request("fw-0", line(0))
+    running.stub.fault("stall", "on")
+    start = time.monotonic()
+    assert held.operate(lib.GB_OPERATION_GET)[0] == errno.ETIMEDOUT
+    number, message = client.fails("request", chip="fw-0", lines=[line(1)])
+    took = time.monotonic() - start
+    assert number == errno.ETIMEDOUT
+    assert "did not answer" in message
+    assert TIMEOUT_MS * 2 / 1000 <= took < TIMEOUT_MS * 2 / 1000 + 2
+    running.stub.fault("stall", "off")
+    assert held.operate(lib.GB_OPERATION_GET)[0] == 0
+    client.request("fw-0", line(1)).close()
+    held.close()
+
+
+def test_stub_killed_and_started_again(running: Running, client: RawClient) -> None:
+    held = client.request("fw-0", line(0), line(8, INPUT | RISING))
+    running.stub.kill()
+    assert hung_up(held.event)
+    assert held.operate(lib.GB_OPERATION_GET)[0] == errno.ENODEV
+    client.wait("fw-0", online=False)
+    assert client.ok("chips") == {"chips": []}
+    (link,) = client.ok("status")["links"]
+    assert link["state"] != "up"
+    assert link["why"]
+    running.stub.start()
+    client.wait("fw-0")
+    again = client.request("fw-0", line(0, OUTPUT, 1))
+    assert running.stub.read("LED_GREEN") == 1
+    again.close()
+    held.close()
+
+
+def test_firmware_restart_gives_a_fresh_chip(running: Running, client: RawClient) -> None:
+    before = client.ok("chip", chip="fw-0")["epoch"]
+    held = client.request("fw-0", line(0))
+    running.stub.restart()
+    assert hung_up(held.event)
+    client.wait("fw-0")
+    after = client.ok("chip", chip="fw-0")["epoch"]
+    assert after != before
+    held.close()
+
+
+def test_link_comes_up_when_the_firmware_appears_later(tmp_path: Path) -> None:
+    directory = tmp_path / "later"
+    link = LinkConfig(f"vhost-user:{directory / 'fw.sock'}")
+    thread = ServiceThread(Config(links=(link,), socket=str(tmp_path / "control.sock")))
+    try:
+        client = RawClient.connect(tmp_path / "control.sock")
+        assert client.ok("status")["links"][0]["name"] == "fw"
+        directory.mkdir()
+        with Stub("demo", socket=str(directory / "fw.sock")):
+            client.wait("fw-0")
+        client.wait("fw-0", online=False)
+    finally:
+        thread.close()
+
+
+@pytest.mark.parametrize("dialect", ["rpmsg-gpio", "rpmsg-gpio-padded"])
+def test_baseline_firmware(tmp_path: Path, dialect: str) -> None:
+    with Stub("demo", features="none", dialect=dialect) as stub:
+        running = Running(stub, tmp_path / "control.sock")
+        try:
+            client = running.client()
+            client.wait("fw-0")
+            info = client.ok("chip", chip="fw-0")
+            assert (info["features"], info["epoch"]) == ([], None)
+            assert info["dialect"] == dialect
+            assert info["num_lines"] == 16  # probed: GET_DIRECTION of line 16 says ERR
+            assert info["label"] == "rpmsg-io-0"
+            held = client.request("fw-0", line(4, OUTPUT, 1), line(5, INPUT))
+            assert held.operate(lib.GB_OPERATION_GET, 0b11) == (0, 0b11)
+            held.close()
+        finally:
+            running.thread.close()
+
+
+def test_configuration_can_forbid_extensions_and_say_lines_and_labels(tmp_path: Path) -> None:
+    with Stub("demo") as stub:
+        running = Running(
+            stub, tmp_path / "control.sock", extensions=0, lines=5, labels={"0": "mine"}
+        )
+        try:
+            client = running.client()
+            client.wait("fw-0")
+            info = client.ok("chip", chip="fw-0")
+            assert info["features"] == []
+            assert (info["num_lines"], info["label"]) == (5, "mine")
+        finally:
+            running.thread.close()
+
+
+def test_lost_message_during_negotiation_costs_time_only(tmp_path: Path) -> None:
+    with Stub("demo") as stub:
+        stub.fault("drop", "rx", 1)
+        running = Running(stub, tmp_path / "control.sock")
+        try:
+            client = running.client()
+            client.wait("fw-0")
+            client.wait("fw-1")
+            for chip in client.ok("chips")["chips"]:
+                assert "tag" in chip["features"]
+        finally:
+            running.thread.close()
+
+
+def test_firmware_that_is_silent_on_unknown_messages_is_baseline(tmp_path: Path) -> None:
+    with Stub("controller 0 lines 4\n") as stub:
+        # GET_FEATURES twice, and the probe of resynchronisation between them.
+        stub.fault("drop", "rx", 3)
+        running = Running(stub, tmp_path / "control.sock")
+        try:
+            client = running.client()
+            client.wait("fw-0")
+            info = client.ok("chip", chip="fw-0")
+            assert (info["features"], info["num_lines"]) == ([], 4)
+            held = client.request("fw-0", line(0, OUTPUT, 1))
+            assert held.operate(lib.GB_OPERATION_GET) == (0, 1)
+            held.close()
+        finally:
+            running.thread.close()
+
+
+def test_stall_during_negotiation_is_got_over(tmp_path: Path) -> None:
+    with Stub("demo") as stub:
+        stub.fault("stall", "on")
+        running = Running(stub, tmp_path / "control.sock")
+        try:
+            client = running.client()
+            with pytest.raises(OSError, match="no chip came up"):
+                running.thread.wait_chip(timeout_s=3 * TIMEOUT_MS / 1000)
+            stub.fault("stall", "off")
+            client.wait("fw-0")
+            held = client.request("fw-0", line(0, OUTPUT, 1))
+            assert stub.read("LED_GREEN") == 1
+            held.close()
+        finally:
+            running.thread.close()
+
+
+@pytest.mark.parametrize(("policy", "direction"), [("none", "none"), ("keep", "out")])
+def test_release_policy(tmp_path: Path, policy: str, direction: str) -> None:
+    with Stub("demo") as stub:
+        running = Running(stub, tmp_path / "control.sock", on_release=policy)
+        try:
+            client = running.client()
+            client.wait("fw-0")
+            held = client.request("fw-0", line(0, OUTPUT, 1))
+            assert held.operate(lib.GB_OPERATION_RELEASE)[0] == 0
+            assert stub.state("LED_GREEN").direction == direction
+            held.close()
+        finally:
+            running.thread.close()
+
+
+def test_service_restart_leaves_pins_and_the_next_one_copes(tmp_path: Path) -> None:
+    with Stub("demo", strict=True) as stub:
+        first = Running(stub, tmp_path / "control.sock")
+        client = first.client()
+        client.wait("fw-0")
+        held = client.request("fw-0", line(0, OUTPUT, 1), line(8, INPUT | RISING))
+        first.thread.close()
+        assert hung_up(held.operation)
+        held.close()
+        assert stub.read("LED_GREEN") == 1
+        second = Running(stub, tmp_path / "control.sock")
+        try:
+            client = second.client()
+            client.wait("fw-0")
+            lines = client.ok("lines", chip="fw-0")["lines"]
+            assert lines[0]["flags"] == OUTPUT
+            assert stub.read("LED_GREEN") == 1
+            # Strict firmware refuses another irq type over the one left enabled.
+            client.request("fw-0", line(8, INPUT | FALLING)).close()
+        finally:
+            second.thread.close()
+
+
+def test_nothing_is_left_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with Stub("demo") as stub:
+        for _ in range(3):
+            running = Running(stub, tmp_path / "control.sock")
+            client = running.client()
+            client.wait("fw-0")
+            held = client.request("fw-0", line(0))
+            running.thread.close()
+            client.socket.close()
+            held.close()
+    assert len(os.listdir("/proc/self/fd")) == before
