@@ -136,6 +136,9 @@ def mon(
         time_word or "S",
         quiet,
     )
+    for monitor in monitors:
+        monitor.request.release()
+    found.close()
     return 0
 
 

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The verbs as a user sees them: output, messages, exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+import bridge as gpiod
+from bridge.bench.rig import Rig
+from bridge.cli.common import parse_period
+from bridge.line import Direction
+from firmware_stub import Stub
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+Background = Callable[..., "subprocess.Popen[str]"]
+Eventually = Callable[[Callable[[], bool], str], None]
+
+LATE = 10.0
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    """Return the next line of output, or fail at the deadline."""
+    assert process.stdout is not None
+    assert select.select([process.stdout], [], [], LATE)[0], "no output"
+    return process.stdout.readline().rstrip("\n")
+
+
+def fails(run: subprocess.CompletedProcess[str], *sentences: str) -> None:
+    """Check for exit status 1, no output, and these messages."""
+    assert run.returncode == 1, run
+    for sentence in sentences:
+        assert sentence in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+# ---- the command itself ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["", "demo", "detect", "info", "get", "set", "mon", "bench"])
+def test_help_teaches_by_examples(cli: Cli, verb: str) -> None:
+    run = cli(*([verb] if verb else []), "--help")
+    assert run.returncode == 0
+    assert f"gpio-bridge {verb}".rstrip() in run.stdout
+    assert run.stdout.count("gpio-bridge") >= 3
+
+
+def test_version(cli: Cli) -> None:
+    assert cli("--version").stdout == f"gpio-bridge v{gpiod.__version__}\n"
+
+
+def test_wrong_verb_and_option(cli: Cli) -> None:
+    fails(cli("nonsense"), "gpio-bridge: No such command 'nonsense'", "try gpio-bridge --help")
+    fails(cli("get", "--nonsense"), "gpio-bridge get: ", "try gpio-bridge get --help")
+
+
+def test_no_service(cli: Cli) -> None:
+    for verb in (["detect"], ["info"], ["get", "LED_GREEN"], ["mon", "-c", "fw-0", "1"]):
+        fails(
+            cli(*verb, socket="/tmp/nothing.sock"),
+            f"gpio-bridge {verb[0]}: ",
+            "no service listens on /tmp/nothing.sock: start one with `gpio-bridge serve`",
+        )
+
+
+def test_socket_option(cli: Cli, socket_path: str) -> None:
+    run = cli("get", "--socket", socket_path, "-c", "fw-0", "10", socket="/tmp/nothing.sock")
+    assert (run.returncode, run.stdout) == (0, '"10"=active\n')
+
+
+def test_a_verb_loads_neither_rich_nor_asyncio(socket_path: str) -> None:
+    code = (
+        "import sys; from bridge.cli.main import cli; "
+        "cli(['get', '-c', 'fw-0', '10'], standalone_mode=False); "
+        "print([m for m in ('rich', 'asyncio', 'bridge.service') if m in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "GPIO_BRIDGE_SOCKET": socket_path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.stdout == '"10"=active\n[]\n', run.stderr
+
+
+# ---- detect, info ------------------------------------------------------------------
+
+
+def test_detect(cli: Cli, stub: Stub) -> None:
+    both = "fw-0 [m4-gpioa] (16 lines)\nfw-1 [m4-gpiob] (8 lines)\n"
+    assert cli("detect").stdout == both
+    run = cli("detect", "nothing", "fw-1")
+    assert (run.returncode, run.stdout) == (1, "fw-1 [m4-gpiob] (8 lines)\n")
+    assert "gpio-bridge detect: unable to open chip 'nothing': " in run.stderr
+
+
+def test_detect_by_url(cli: Cli) -> None:
+    with Stub("demo") as stub:
+        run = cli("detect", f"{stub.url}#1")
+    assert (run.returncode, run.stdout) == (0, "fw-1 [m4-gpiob] (8 lines)\n")
+
+
+def test_info_of_a_chip(cli: Cli, chip: gpiod.Chip) -> None:
+    settings = gpiod.LineSettings(direction=Direction.OUTPUT, active_low=True)
+    with chip.request_lines({0: settings}, consumer="me"):
+        lines = cli("info", "-c", "fw-0").stdout.splitlines()
+    assert lines[0] == "fw-0 - 16 lines:"
+    assert lines[1] == '\tline   0:\t"LED_GREEN"     \toutput active-low consumer="me"'
+    assert lines[11] == '\tline  10:\t"DIP_0"         \tinput'
+    assert len(lines) == 17
+    assert "\tline   7:\tunnamed         \tinput" in cli("info").stdout
+
+
+def test_info_of_lines(cli: Cli) -> None:
+    run = cli("info", "MUX_SEL", "LED_RED")
+    assert run.returncode == 0
+    assert [re.split(r"\t", line)[:2] for line in run.stdout.splitlines()] == [
+        ["fw-0 1", '"LED_RED"'],
+        ["fw-1 3", '"MUX_SEL"'],
+    ]
+    run = cli("info", "-c", "fw-0", "--unquoted", "1", "LED_RED", "16", "NOTHING")
+    assert run.returncode == 1
+    assert run.stdout.startswith("fw-0 1\tLED_RED\t")
+    for problem in (
+        "lines '1' and 'LED_RED' are the same line",
+        "offset 16 is out of range on chip 'fw-0'",
+        "cannot find line 'NOTHING'",
+    ):
+        assert f"gpio-bridge info: {problem}" in run.stderr
+
+
+# ---- get ---------------------------------------------------------------------------
+
+
+def test_get(cli: Cli) -> None:
+    assert cli("get", "DIP_0", "DIP_1").stdout == '"DIP_0"=active "DIP_1"=inactive\n'
+    assert cli("get", "--numeric", "DIP_1", "DIP_0").stdout == "0 1\n"
+    assert cli("get", "--unquoted", "-c", "fw-0", "10", "DIP_1").stdout == (
+        "10=active DIP_1=inactive\n"
+    )
+    assert cli("get", "--active-low", "DIP_0").stdout == '"DIP_0"=inactive\n'
+    assert cli("get", "--numeric", "DIP_0", "SENSOR_READY").stdout == "1 0\n"  # two chips
+    assert cli("get", "--by-name", "-c", "fw-0", "DIP_0").stdout == '"DIP_0"=active\n'
+
+
+def test_get_refuses(cli: Cli, chip: gpiod.Chip) -> None:
+    fails(cli("get"), "gpio-bridge get: at least one GPIO line must be specified")
+    fails(cli("get", "NOTHING"), "gpio-bridge get: cannot find line 'NOTHING'")
+    fails(cli("get", "10"), "cannot find line '10' (an offset needs --chip)")
+    fails(cli("get", "-c", "fw-0", "16"), "offset 16 is out of range on chip 'fw-0'")
+    fails(cli("get", "-c", "fw-0", "--by-name", "10"), "cannot find line '10'")
+    fails(cli("get", "-c", "nothing", "1"), "nothing", "fw-0")
+    fails(cli("get", "-c", "fw-0", "10", "DIP_0"), "lines '10' and 'DIP_0' are the same line")
+    fails(cli("get", "--bias", "up", "DIP_0"), "invalid bias: up")
+    fails(cli("get", "-p", "100msx", "DIP_0"), "invalid period: 100msx")
+    with chip.request_lines({10: None}, consumer="somebody"):
+        fails(cli("get", "DIP_0"), "gpio-bridge get: unable to request lines: ", "somebody")
+
+
+def test_options_end_at_the_first_line(cli: Cli) -> None:
+    fails(cli("get", "DIP_0", "--numeric"), "cannot find line '--numeric'")
+
+
+# ---- set ---------------------------------------------------------------------------
+
+
+def test_set_holds_until_killed(
+    background: Background, cli: Cli, stub: Stub, chip: gpiod.Chip
+) -> None:
+    process = background("set", "--banner", "LED_GREEN=on", "LED_RED=inactive")
+    assert line_of(process) == "Setting lines 'LED_GREEN', and 'LED_RED'..."
+    assert (stub.read("LED_GREEN"), stub.read("LED_RED")) == (1, 0)
+    assert chip.get_line_info(0).consumer == "gpio-bridge set"
+    fails(cli("get", "LED_GREEN"), "gpio-bridge set")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LATE) == -signal.SIGTERM
+    assert cli("get", "LED_GREEN").returncode == 0
+
+
+def test_set_and_end(cli: Cli, stub: Stub) -> None:
+    before = stub.count("LED_GREEN").edges
+    assert cli("set", "-t0", "-c", "fw-0", "0=1").returncode == 0
+    assert cli("set", "--toggle", "1ms,1ms,1ms,0", "LED_RED=0").returncode == 0
+    assert stub.count("LED_GREEN").edges > before
+
+
+def test_set_words_and_active_low(background: Background, stub: Stub) -> None:
+    process = background("set", "--banner", "-l", '"LED_GREEN"=true', "LED_RED=off")
+    line_of(process)
+    assert (stub.read("LED_GREEN"), stub.read("LED_RED")) == (0, 1)
+
+
+def test_set_toggles(background: Background, stub: Stub) -> None:
+    before = stub.count("LED_BLUE").edges
+    background("set", "--toggle", "5ms", "LED_BLUE=0")
+    stub.wait_edges("LED_BLUE", before + 6)
+
+
+def test_set_daemonizes(cli: Cli, stub: Stub, chip: gpiod.Chip, eventually: Eventually) -> None:
+    run = cli("set", "--daemonize", "--toggle", "1s,0", "RELAY=1")
+    assert run.returncode == 0
+    assert chip.get_line_info(3).used
+    eventually(lambda: not chip.get_line_info(3).used, "the daemon ends")
+
+
+def test_set_refuses(cli: Cli) -> None:
+    fails(cli("set"), "at least one GPIO line value must be specified")
+    fails(cli("set", "LED_GREEN"), "invalid line value: 'LED_GREEN'")
+    fails(cli("set", "LED_GREEN=3"), "invalid line value: '3'")
+    fails(cli("set", "-t", "1ns", "LED_GREEN=1"), "invalid period: 1ns")
+    fails(cli("set", "-d", "nonsense", "LED_GREEN=1"), "invalid drive: nonsense")
+    fails(cli("set", "NOTHING=1"), "cannot find line 'NOTHING'")
+
+
+# ---- mon ---------------------------------------------------------------------------
+
+
+def test_mon(background: Background, stub: Stub) -> None:
+    process = background("mon", "--banner", "-n", "2", "-l", "--bias", "pull-up", "BUTTON_USER")
+    assert line_of(process) == "Monitoring line 'BUTTON_USER'..."
+    stub.press("BUTTON_USER")
+    assert re.fullmatch(r'\d+\.\d{9}\trising\t"BUTTON_USER"', line_of(process))
+    stub.wait_armed("BUTTON_USER")
+    stub.release("BUTTON_USER")
+    assert re.fullmatch(r'\d+\.\d{9}\tfalling\t"BUTTON_USER"', line_of(process))
+    assert process.wait(LATE) == 0
+
+
+def test_mon_formats(background: Background, stub: Stub) -> None:
+    stub.float_("SENSOR_IRQ")
+    template = "%e %o %E %c %l %% %x %S %U %L %"
+    process = background("mon", "--banner", "-n1", "-e", "rising", "-F", template, "SENSOR_IRQ")
+    line_of(process)
+    stub.drive("SENSOR_IRQ", 1)
+    stamp = r"\d+\.\d{9} \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z [\dT:.-]+"
+    assert re.fullmatch(rf"1 8 rising fw-0 SENSOR_IRQ % %x {stamp} %", line_of(process))
+    stub.float_("SENSOR_IRQ")
+
+
+def test_mon_with_chip_and_utc(background: Background, stub: Stub) -> None:
+    process = background("mon", "--banner", "-n1", "--utc", "-c", "fw-0", "8")
+    line_of(process)
+    stub.drive("SENSOR_IRQ", 1)
+    assert re.fullmatch(r'20\S+Z\trising\tfw-0 8 "SENSOR_IRQ"', line_of(process))
+    stub.float_("SENSOR_IRQ")
+
+
+def test_mon_initial_state_and_idle_timeout(cli: Cli) -> None:
+    run = cli("mon", "-I", "--idle-timeout", "20ms", "DIP_0", "DIP_1")
+    assert (run.returncode, run.stdout) == (0, '"DIP_0"=active "DIP_1"=inactive\n')
+
+
+def test_mon_refuses(cli: Cli) -> None:
+    fails(cli("mon"), "at least one GPIO line must be specified")
+    fails(cli("mon", "-e", "up", "DIP_0"), "invalid edges: up")
+    fails(cli("mon", "-E", "sun", "DIP_0"), "invalid event clock: sun")
+    fails(cli("mon", "-p", "bad", "DIP_0"), "invalid period: bad")
+    fails(cli("mon", "-n", "x", "DIP_0"), "'x'")
+
+
+def test_mon_ends_when_the_chip_goes(background: Background, fresh_rig: Rig) -> None:
+    process = background("mon", "--banner", "SENSOR_IRQ", socket=fresh_rig.serve.socket)
+    line_of(process)
+    fresh_rig.stub.kill()
+    assert process.wait(LATE) == 1
+    assert process.stderr is not None
+    assert "gpio-bridge mon: error reading line events: " in process.stderr.read()
+
+
+def test_set_ends_when_the_chip_goes(background: Background, fresh_rig: Rig) -> None:
+    process = background("set", "--banner", "LED_GREEN=1", socket=fresh_rig.serve.socket)
+    line_of(process)
+    fresh_rig.stub.kill()
+    assert process.wait(LATE) == 0
+
+
+# ---- bench, helpers ----------------------------------------------------------------
+
+
+def test_bench_has_its_keys(cli: Cli) -> None:
+    run = cli("bench", "--json", "--seconds", "0.1")
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout)
+    for figures in (result, result["unpinned"]):
+        assert figures["floor"]["p50_us"] > 0
+        assert figures["direct"]["p50_us"] > 0
+        assert figures["service"]["p99_us"] >= figures["service"]["p50_us"] > 0
+        assert figures["service"]["ratio_p50"] > 0
+        assert figures["edges"]["per_s"] > 0
+        assert figures["edges"]["lost"] == 0
+        assert figures["idle"]["cpu_percent"] >= 0
+        assert figures["rss_mb"] > 1
+
+
+@pytest.mark.parametrize(
+    ("text", "microseconds"),
+    [("20", 20_000), ("20ms", 20_000), ("3us", 3), ("2s", 2_000_000), ("1m", 60_000_000), ("", 0)],
+)
+def test_periods(text: str, microseconds: int) -> None:
+    assert parse_period(text) == microseconds
+
+
+@pytest.mark.parametrize("text", ["us", "5u", "5ns", "-1", "1.5s", " 1", "9" * 20, "٣"])
+def test_wrong_periods(text: str) -> None:
+    with pytest.raises(Exception, match="invalid period"):
+        parse_period(text)

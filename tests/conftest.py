@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the Python tests share: real firmware stubs, real services, real processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge import Chip
+from bridge.bench.rig import Rig, Serve
+from firmware_stub import Stub
+
+#: (features, dialect) of the firmwares that must behave alike.
+FIRMWARES = [
+    ("all", "rpmsg-gpio"),
+    ("none", "rpmsg-gpio"),
+    ("all", "rpmsg-gpio-padded"),
+    ("none", "rpmsg-gpio-padded"),
+]
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+Background = Callable[..., "subprocess.Popen[str]"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare our marker."""
+    config.addinivalue_line(
+        "markers", "every_firmware: run with full and baseline firmware, documented and padded"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests that are marked every_firmware with each of FIRMWARES."""
+    if metafunc.definition.get_closest_marker("every_firmware"):
+        ids = ["-".join(firmware) for firmware in FIRMWARES]
+        metafunc.parametrize("rig", FIRMWARES, ids=ids, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """The demo board and a service on it, shared: leave both as they were found."""
+    features, dialect = getattr(request, "param", FIRMWARES[0])
+    with Rig(features, dialect) as running:
+        yield running
+
+
+@pytest.fixture
+def stub(rig: Rig) -> Stub:
+    """The firmware stub of `rig`."""
+    return rig.stub
+
+
+@pytest.fixture
+def service(rig: Rig) -> Serve:
+    """The service of `rig`."""
+    return rig.serve
+
+
+@pytest.fixture
+def socket_path(service: Serve) -> str:
+    """The control socket of `rig`."""
+    return service.socket
+
+
+@pytest.fixture
+def chip(rig: Rig) -> Iterator[Chip]:
+    """Controller 0 of the demo board."""
+    with rig.chip() as opened:
+        yield opened
+
+
+@pytest.fixture
+def fresh_rig() -> Iterator[Rig]:
+    """A board and a service of this test's own, for it to break."""
+    with Rig() as running:
+        yield running
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool], str], None]:
+    """Wait for a state that has no event to wait on, with a deadline."""
+
+    def wait(state: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not state():
+            assert time.monotonic() < deadline, f"not in {timeout_s:g} s: {what}"
+            time.sleep(0.005)
+
+    return wait
+
+
+def _environment(socket_path: str) -> dict[str, str]:
+    return {**os.environ, "GPIO_BRIDGE_SOCKET": socket_path, "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture
+def cli(socket_path: str, tmp_path: Path) -> Cli:
+    """Run gpio-bridge on the service of `rig` to its end."""
+
+    def run(*arguments: str, socket: str = socket_path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bridge.cli", *arguments],
+            env=_environment(socket),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+@pytest.fixture
+def background(socket_path: str) -> Iterator[Background]:
+    """Start gpio-bridge on the service of `rig`; it is killed when the test ends."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, socket: str = socket_path) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bridge.cli", *arguments],
+            env=_environment(socket),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""gpio-bridge demo: every firmware, no trace left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Eventually = Callable[[Callable[[], bool], str], None]
+FIRMWARES = [
+    ("all", "rpmsg-gpio"),
+    ("none", "rpmsg-gpio"),
+    ("all", "rpmsg-gpio-padded"),
+    ("none", "rpmsg-gpio-padded"),
+]
+
+
+def demo(directory: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start a demo in a session of its own, whose temporary files are in `directory`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "bridge.cli", "demo", *arguments],
+        env={**os.environ, "TMPDIR": str(directory), "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def session_of(pid: int) -> list[int]:
+    """The processes of the session that `pid` leads, zombies not counted."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+        except OSError:  # it ended meanwhile
+            continue
+        if int(session) == pid and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.parametrize(("features", "dialect"), FIRMWARES)
+def test_json(tmp_path: Path, features: str, dialect: str) -> None:
+    before = time.monotonic()
+    process = demo(tmp_path, "--json", "--features", features, "--dialect", dialect)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert time.monotonic() - before < 15
+    result = json.loads(out)
+    assert [chip["num_lines"] for chip in result["chips"]] == [16, 8]
+    assert len(result["lines"]) == 24
+    assert (result["lines"][0]["name"] == "LED_GREEN") == (features == "all")
+    assert result["loop"]["in"] == result["loop"]["out"] == [1, 0, 1, 0]
+    assert (result["events"]["count"], result["events"]["lost"]) == (6, 0)
+    stamps = [event["timestamp_ns"] for event in result["events"]["seen"]]
+    assert stamps == sorted(stamps)
+    assert 0 < result["round_trip_us"]["p50"] <= result["round_trip_us"]["p99"]
+    assert list(tmp_path.iterdir()) == []
+    assert session_of(process.pid) == []
+
+
+def test_for_people(tmp_path: Path) -> None:
+    process = demo(tmp_path)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    for words in ("LED_GREEN", "BUTTON_USER", "RISING_EDGE", "round trips", "p99"):
+        assert words in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(tmp_path: Path, number: signal.Signals, eventually: Eventually) -> None:
+    process = demo(tmp_path)
+    eventually(lambda: len(session_of(process.pid)) == 3, "stub and service run")
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert list(tmp_path.iterdir()) == []
+    assert session_of(process.pid) == []
+
+
+def test_without_a_stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRMWARE_STUB", "/nonexistent")
+    process = demo(tmp_path)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err.startswith("gpio-bridge demo: no firmware-stub at /nonexistent")
+    assert list(tmp_path.iterdir()) == []
