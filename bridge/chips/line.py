@@ -21,9 +21,7 @@ BIASES = (
     | uapi.GPIO_V2_LINE_FLAG_BIAS_PULL_DOWN
     | uapi.GPIO_V2_LINE_FLAG_BIAS_DISABLED
 )
-CLOCKS = (
-    uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_REALTIME | uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_HTE
-)
+CLOCKS = uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_REALTIME | uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_HTE
 _VALID = uapi.GPIO_V2_LINE_FLAG_ACTIVE_LOW | DIRECTIONS | EDGES | DRIVES | BIASES | CLOCKS
 # Kept in the line info after a release, as the kernel does.
 _KEPT = DIRECTIONS | CLOCKS
@@ -62,9 +60,7 @@ class LineConfig:
                 "only push-pull is",
             )
         if self.debounce_us:
-            raise OSError(
-                errno.EOPNOTSUPP, f"line {self.offset}: debounce is not supported yet"
-            )
+            raise OSError(errno.EOPNOTSUPP, f"line {self.offset}: debounce is not supported yet")
 
     @property
     def output(self) -> bool:

@@ -91,9 +91,7 @@ class LineRequest:
                 if not reply.error:
                     line.set_direction(reply.value)
                 elif reply.reason != lib.GB_REASON_STATUS:
-                    raise self.chip.controller.failure(
-                        reply, wire.MSG_GET_DIRECTION, line.offset
-                    )
+                    raise self.chip.controller.failure(reply, wire.MSG_GET_DIRECTION, line.offset)
 
     def _open(self, capacity: int) -> RequestFds:
         dispatcher = self.chip.dispatcher
@@ -144,9 +142,7 @@ class LineRequest:
     async def _arm(self, index: int) -> None:
         line, config = self._lines[index], self.configs[index]
         self._armed.add(index)
-        reply = await self.chip.controller.ask(
-            wire.MSG_SET_IRQ_TYPE, line.offset, config.irq_type
-        )
+        reply = await self.chip.controller.ask(wire.MSG_SET_IRQ_TYPE, line.offset, config.irq_type)
         if reply.reason == lib.GB_REASON_STATUS:
             self._armed.discard(index)
             raise OSError(

@@ -61,8 +61,7 @@ service stops.
     "--socket",
     "socket_path",
     metavar="PATH",
-    help="Control socket (default: $GPIO_BRIDGE_SOCKET, else "
-    "/run/rpmsg-gpio-bridge/control.sock).",
+    help="Control socket (default: $GPIO_BRIDGE_SOCKET, else /run/rpmsg-gpio-bridge/control.sock).",
 )
 @click.option("--mode", metavar="OCTAL", help="Permissions of the socket (default 0660).")
 @click.option("--group", metavar="GROUP", help="Group that owns the socket.")

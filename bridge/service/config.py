@@ -115,8 +115,7 @@ def from_table(table: Mapping[str, Any], where: str, base: Config | None = None)
     if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
         raise ConfigError(f"{where}: link: expected [[link]] tables, each with a url")
     parsed = tuple(
-        _link(link, shared, where, f"link {number}: ")
-        for number, link in enumerate(links, start=1)
+        _link(link, shared, where, f"link {number}: ") for number, link in enumerate(links, start=1)
     )
     config = replace(config, links=parsed)
     check_names(config.links, where)

@@ -349,9 +349,7 @@ class Channel:
             else:
                 label = supervisor.label(self.index, setup.label, self._name)
                 identity = Identity(self._title, label, supervisor.name, self._name)
-                return Chip(
-                    supervisor.dispatcher, identity, controller, setup, config.on_release
-                )
+                return Chip(supervisor.dispatcher, identity, controller, setup, config.on_release)
             if pause is None:
                 break
             with contextlib.suppress(TimeoutError, asyncio.TimeoutError):

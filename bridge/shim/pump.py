@@ -156,9 +156,7 @@ class Controller(_Owned):
         Raises:
             OSError: the pump cannot take the request (errno of gb_controller_call).
         """
-        result = lib.gb_controller_call(
-            self._handle, kind, gpio, value, form, timeout_ms, cookie
-        )
+        result = lib.gb_controller_call(self._handle, kind, gpio, value, form, timeout_ms, cookie)
         if result < 0:
             raise OSError(-result, f"the request could not be queued: {os.strerror(-result)}")
 

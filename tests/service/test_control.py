@@ -261,9 +261,7 @@ def test_value_to_an_input_is_eperm(client: RawClient) -> None:
     held.close()
 
 
-def test_as_is_output_stays_settable_and_is_left_alone(
-    running: Running, client: RawClient
-) -> None:
+def test_as_is_output_stays_settable_and_is_left_alone(running: Running, client: RawClient) -> None:
     as_is = client.request("fw-0", line(0, 0))
     assert running.stub.state("LED_GREEN").direction == "none"
     assert as_is.operate(lib.GB_OPERATION_SET, 1, 1)[0] == errno.EPERM
@@ -327,9 +325,7 @@ def test_client_killed_while_it_holds_lines(running: Running, client: RawClient)
         client.request("fw-0", line(0)).close()
 
 
-def test_client_that_leaves_mid_request_leaves_nothing(
-    running: Running, client: RawClient
-) -> None:
+def test_client_that_leaves_mid_request_leaves_nothing(running: Running, client: RawClient) -> None:
     running.stub.fault("delay", "rx", 4, "100ms")
     hasty = running.client()
     hasty.send("request", chip="fw-0", lines=[line(0, OUTPUT, 1)], consumer="hasty")
