@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * vhost_user_session.h - the backend's side of a vhost-user connection: one
+ * guest, its memory and its rings, for any kind of device.
+ *
+ * It owns no event loop: the owner watches the socket and the kick descriptors
+ * and calls in. Whatever a guest does wrong ends as a sentence, never worse.
+ * Single-threaded; nothing here blocks.
+ */
+#ifndef VHOST_USER_SESSION_H
+#define VHOST_USER_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "split_ring.h"
+#include "vhost_user.h"
+
+#define VHOST_USER_RINGS 2 /* every device of this project has two virtqueues */
+
+/* What the owner is and does. */
+struct vhost_user_session_ops {
+	uint64_t features;          /* offered, VIRTIO_F_VERSION_1 among them */
+	uint64_t protocol_features; /* offered */
+	/* Configuration space: copy `size` bytes at `offset`; false refuses.
+	 * NULL: the device has none. */
+	bool (*get_config)(void *context, uint32_t offset, uint32_t size, uint8_t *to);
+	/* A kick descriptor comes (watch it edge-triggered: nobody reads it) or
+	 * goes. watch_kick returns 0 or -errno. */
+	int (*watch_kick)(void *context, int fd);
+	void (*unwatch_kick)(void *context, int fd);
+	/* A running ring is about to stop: give back what was taken from it.
+	 * May be NULL. */
+	void (*stopping)(void *context, int index);
+	/* A message was executed: rings may have started or stopped, look. */
+	void (*applied)(void *context);
+	/* A request was refused; the guest has been told. */
+	void (*refused)(void *context, const char *why);
+};
+
+struct vhost_user_ring {
+	struct split_device device; /* valid while running */
+	struct vhost_user_vring_addr addr;
+	uint16_t num;
+	uint16_t base;
+	int kick;
+	int call;
+	bool started; /* by SET_VRING_KICK */
+	bool enabled; /* by SET_VRING_ENABLE */
+	bool running; /* both, and all that is needed is there */
+};
+
+struct vhost_user_session {
+	const struct vhost_user_session_ops *ops;
+	void *context;
+	int socket;     /* -1: no guest */
+	int request_fd; /* closed with the guest: that is how UML notices */
+	struct vhost_user_receiver receiver;
+	struct vhost_user_memory memory;
+	uint64_t features; /* accepted */
+	struct vhost_user_ring rings[VHOST_USER_RINGS];
+	char why[200];
+};
+
+void vhost_user_session_init(struct vhost_user_session *session,
+			     const struct vhost_user_session_ops *ops, void *context);
+/* A guest connected; the session owns the (non-blocking) socket from here on. */
+void vhost_user_session_start(struct vhost_user_session *session, int socket);
+/* Let the guest go: everything is stopped, unmapped and closed. */
+void vhost_user_session_end(struct vhost_user_session *session);
+
+/*
+ * The socket is readable: execute one message. 1; 0 when none is waiting;
+ * -ECONNRESET when the guest left; -EPROTO with why[] when the guest cannot be
+ * served any further. The owner ends the session on a negative result.
+ */
+int vhost_user_session_receive(struct vhost_user_session *session);
+
+/* Publish what was pushed to a ring and signal the guest if it wants that. */
+void vhost_user_session_publish(struct vhost_user_session *session, int index);
+
+/* Whether both rings run. */
+bool vhost_user_session_running(const struct vhost_user_session *session);
+
+/* Write an eventfd, or the pipe that UML has in its place. */
+void vhost_user_signal(int fd);
+
+/*
+ * A non-blocking socket that listens at `path`, -1 with a sentence in why[]. A
+ * file that a dead process left behind is replaced, nothing else.
+ */
+int vhost_user_listen(const char *path, char *why, size_t why_size);
+
+#endif
