@@ -28,6 +28,7 @@ _BOARDS = Path(__file__).parent / "boards"
 _EXECUTABLE = Path(__file__).parent / "bin" / "firmware-stub"
 _PATH_MAX = 107  # sun_path of unix(7), less its NUL
 _REPLY_MAX = 1 << 17
+_TIMES_MAX = 2000  # that fit one reply
 _ANSWER_TIMEOUT = 10.0  # s; a command that does not wait is answered at once
 
 
@@ -36,6 +37,38 @@ class Count(NamedTuple):
 
     edges: int
     interrupts: int
+
+
+class Edge(NamedTuple):
+    """The latest edge of a pin.
+
+    ``edges`` counts them since power-up, ``time`` is the true time in ns (of
+    CLOCK_MONOTONIC, or of the stepped board), ``step`` the firmware's step: pins
+    with the same step changed in one go.
+    """
+
+    edges: int
+    time: int
+    step: int
+
+
+class ClockReading(NamedTuple):
+    """The board's time and the coprocessor's clock at the same instant, in ns.
+
+    ``drift`` is how much too fast the coprocessor's clock runs, in ppm.
+    """
+
+    board: int
+    device: int
+    drift: int
+
+
+class PinConfig(NamedTuple):
+    """LINE_CONFIG of a pin: RPMSG_GPIO_LINE_* bits, ``debounce`` in us."""
+
+    caps: int
+    flags: int
+    debounce: int
 
 
 class LineState(NamedTuple):
@@ -95,7 +128,9 @@ class Stub:
     Arguments: ``board`` is the path of a board file, the name of a shipped board,
     or the text of a board (it has a line break). ``socket`` and ``control`` are
     paths of at most 107 bytes, by default in a temporary directory. ``dialect``
-    is rpmsg-gpio or rpmsg-gpio-padded; ``features`` is all, none or a list such
+    is rpmsg-gpio or rpmsg-gpio-padded; ``transport`` is vhost-user, serial (a pty in
+    the temporary directory whose bytes take the time they have at ``baud`` bits/s,
+    none with 0) or both; ``features`` is all, none or a list such
     as "config,names"; ``strict`` refuses what virtio forbids a driver; with
     ``step`` the board's time moves only by ``advance``. ``executable`` overrides
     the program.
@@ -110,6 +145,8 @@ class Stub:
         socket: str | os.PathLike[str] | None = None,
         control: str | os.PathLike[str] | None = None,
         *,
+        transport: str = "vhost-user",
+        baud: int = 0,
         dialect: str = "rpmsg-gpio",
         features: str = "all",
         strict: bool = False,
@@ -124,10 +161,14 @@ class Stub:
             for path in (self.socket, self.control):
                 _check_length(path)
             self.board = self._find_board(board)
+            self._transport = _transport_options(
+                transport, self.socket, Path(self._directory) / "tty", baud
+            )
         except BaseException:
             self._remove_directory()
             raise
         self._executable = executable
+        self._baud = baud
         self._options = ["--dialect", dialect, "--features", features]
         self._options += ["--strict"] if strict else []
         self._options += ["--step"] if step else []
@@ -157,8 +198,19 @@ class Stub:
 
     @property
     def url(self) -> str:
-        """The link's URL, as the service takes it."""
-        return f"vhost-user:{self.socket}"
+        """The link's URL, as the service takes it; that of vhost-user where both are."""
+        return f"vhost-user:{self.socket}" if "--socket" in self._transport else self.serial_url
+
+    @property
+    def serial_url(self) -> str:
+        """The URL of the serial line; options may follow, as in ``&retry=20``.
+
+        Raises OSError ENODEV when there is none.
+        """
+        if "--serial" not in self._transport:
+            raise OSError(errno.ENODEV, 'the stub has no serial line; give transport="serial"')
+        path = self._transport[self._transport.index("--serial") + 1]
+        return f"serial:{path}?baud={self._baud or 4000000}"
 
     @property
     def pid(self) -> int | None:
@@ -192,7 +244,7 @@ class Stub:
             self._process = subprocess.Popen(
                 [
                     str(program),
-                    *("--socket", str(self.socket), "--control", str(self.control)),
+                    *(*self._transport, "--control", str(self.control)),
                     *("--ready-fd", str(ready_w)),
                     *self._options,
                     "--",
@@ -366,8 +418,9 @@ class Stub:
     def pulse(self, line: str, count: int, hz: int) -> None:
         """Put ``count`` full pulses (2 * count edges) of ``hz`` Hz on a pin.
 
-        With hz 0 every edge waits until the line's interrupt is armed. Returns at
-        once; EBUSY while earlier pulses run.
+        With hz 0 every edge waits until the firmware can send it (the line is armed,
+        or has credits): as fast as nothing is lost at the source. Returns at once;
+        EBUSY while earlier pulses run.
         """
         self.command(f"pulse {line} {count} hz {hz}")
 
@@ -403,6 +456,47 @@ class Stub:
                 Channel(int(words[0]), words[1], int(words[2], 16), int(words[4]), words[6], driver)
             )
         return found
+
+    def edge(self, line: str) -> Edge:
+        """Return the latest edge of a pin."""
+        words = self.command(f"edge {line}").split()
+        return Edge(int(words[1]), int(words[3]), int(words[5]))
+
+    def trace(self, line: str, count: int) -> None:
+        """Note the true times of the next ``count`` edges of a pin, for ``times``."""
+        self.command(f"trace {line} {count}")
+
+    def times(self, line: str) -> list[int]:
+        """Return the times noted since ``trace``, in ns as in ``Edge.time``."""
+        found: list[int] = []
+        while words := self.command(f"times {line} {len(found)} {_TIMES_MAX}").split():
+            found += map(int, words)
+        return found
+
+    # ---- the coprocessor's clock and pins ------------------------------------------
+
+    def clock_offset(self, seconds: float) -> None:
+        """Set the coprocessor's clock on, or back with a negative value, by some s."""
+        sign = "-" if seconds < 0 else ""
+        self.command(f"clock-offset {sign}{round(abs(seconds) * 1e6)}us")
+
+    def clock_drift(self, ppm: int) -> None:
+        """Let the coprocessor's clock run ``ppm`` millionths too fast, or too slow."""
+        self.command(f"clock-drift {ppm}ppm")
+
+    def clock_read(self) -> ClockReading:
+        """Return the true time and what the coprocessor's clock shows."""
+        words = self.command("clock-read").split()
+        return ClockReading(int(words[1]), int(words[3]), int(words[5]))
+
+    def caps(self, line: str, *names: str) -> None:
+        """Say what a pin can do: bias, drive, debounce; nothing without names."""
+        self.command(f"caps {line} {','.join(names) or 'none'}")
+
+    def config(self, line: str) -> PinConfig:
+        """Return what a pin can do, and how the driver configured it."""
+        words = self.command(f"config {line}").split()
+        return PinConfig(int(words[1], 16), int(words[3], 16), int(words[5]))
 
     # ---- waiting (timeouts in s of real time; ETIMEDOUT when they pass) ----------
 
@@ -452,6 +546,16 @@ class Stub:
         ``fault("stall", "on")``, ``fault("clear")``.
         """
         self.command(" ".join(["fault", kind, *map(str, words)]))
+
+
+def _transport_options(transport: str, socket: Path, tty: Path, baud: int) -> list[str]:
+    """The stub's options for a transport. Raises OSError EINVAL for an unknown one."""
+    vhost_user = ["--socket", str(socket)]
+    serial = ["--serial", str(tty), *(["--serial-baud", str(baud)] if baud else [])]
+    known = {"vhost-user": vhost_user, "serial": serial, "both": vhost_user + serial}
+    if transport not in known:
+        raise OSError(errno.EINVAL, f"no transport {transport!r}; give one of {', '.join(known)}")
+    return known[transport]
 
 
 def _check_length(path: Path) -> None:

@@ -17,6 +17,7 @@
 
 typedef struct { uint8_t b[2]; } rpmsg_gpio_le16;
 typedef struct { uint8_t b[4]; } rpmsg_gpio_le32;
+typedef struct { rpmsg_gpio_le32 low, high; } rpmsg_gpio_le64;
 
 static inline uint16_t rpmsg_gpio_load16(rpmsg_gpio_le16 v)
 {
@@ -40,6 +41,20 @@ static inline rpmsg_gpio_le32 rpmsg_gpio_store32(uint32_t v)
 {
 	rpmsg_gpio_le32 le = {{(uint8_t)v, (uint8_t)(v >> 8),
 			       (uint8_t)(v >> 16), (uint8_t)(v >> 24)}};
+	return le;
+}
+
+static inline uint64_t rpmsg_gpio_load64(rpmsg_gpio_le64 v)
+{
+	return rpmsg_gpio_load32(v.low) | (uint64_t)rpmsg_gpio_load32(v.high) << 32;
+}
+
+static inline rpmsg_gpio_le64 rpmsg_gpio_store64(uint64_t v)
+{
+	rpmsg_gpio_le64 le;
+
+	le.low = rpmsg_gpio_store32((uint32_t)v);
+	le.high = rpmsg_gpio_store32((uint32_t)(v >> 32));
 	return le;
 }
 
@@ -125,17 +140,21 @@ struct rpmsg_gpio_padded_irq {
 #define RPMSG_GPIO_MSG_SET_FEATURES 0x8001 /* 8-byte form always */
 #define RPMSG_GPIO_MSG_GET_CONFIG   0x8002 /* CONFIG */
 #define RPMSG_GPIO_MSG_GET_EPOCH    0x8003 /* EPOCH */
-/* Reserved: 0x8010 CREDITS, 0x8020 TIMESTAMP, 0x8030..31 BULK,
- * 0x8040..41 LINE_CONFIG. */
+#define RPMSG_GPIO_MSG_GRANT_CREDITS   0x8010 /* CREDITS */
+#define RPMSG_GPIO_MSG_GET_TIME        0x8020 /* TIMESTAMP */
+#define RPMSG_GPIO_MSG_GET_VALUES      0x8030 /* BULK */
+#define RPMSG_GPIO_MSG_SET_VALUES      0x8031 /* BULK */
+#define RPMSG_GPIO_MSG_GET_LINE_CAPS   0x8040 /* LINE_CONFIG */
+#define RPMSG_GPIO_MSG_SET_LINE_CONFIG 0x8041 /* LINE_CONFIG */
 
 #define RPMSG_GPIO_F_CONFIG      (1u << 0)
 #define RPMSG_GPIO_F_NAMES       (1u << 1)
 #define RPMSG_GPIO_F_TAG         (1u << 2)
 #define RPMSG_GPIO_F_EPOCH       (1u << 3)
-#define RPMSG_GPIO_F_CREDITS     (1u << 4) /* reserved */
-#define RPMSG_GPIO_F_TIMESTAMP   (1u << 5) /* reserved */
-#define RPMSG_GPIO_F_BULK        (1u << 6) /* reserved */
-#define RPMSG_GPIO_F_LINE_CONFIG (1u << 7) /* reserved */
+#define RPMSG_GPIO_F_CREDITS     (1u << 4)
+#define RPMSG_GPIO_F_TIMESTAMP   (1u << 5)
+#define RPMSG_GPIO_F_BULK        (1u << 6)
+#define RPMSG_GPIO_F_LINE_CONFIG (1u << 7)
 
 /*
  * Extended form, 12 bytes and an optional body: the baseline request and a
@@ -174,6 +193,80 @@ struct rpmsg_gpio_config_body {
 /* Body of the GET_EPOCH reply. */
 struct rpmsg_gpio_epoch_body {
 	rpmsg_gpio_le32 epoch;
+};
+
+/*
+ * Extended event, with CREDITS or TIMESTAMP accepted: a message carries one
+ * record or several. `sequence` counts the edges of the line at their source
+ * since its irq type left NONE, sent or not.
+ */
+struct rpmsg_gpio_event {
+	uint8_t queue;
+	uint8_t flags; /* RPMSG_GPIO_EVENT_* */
+	rpmsg_gpio_le16 gpio;
+	rpmsg_gpio_le32 sequence;
+};
+
+/* With TIMESTAMP accepted. */
+struct rpmsg_gpio_timed_event {
+	struct rpmsg_gpio_event event;
+	rpmsg_gpio_le64 timestamp; /* ns of the device's clock */
+};
+
+#define RPMSG_GPIO_EVENT_HIGH (1u << 0) /* the level after the edge */
+#define RPMSG_GPIO_EVENT_LATE (1u << 1) /* timestamp: when it was noticed */
+
+/* Body of the GRANT_CREDITS reply: the two counters of the line. */
+struct rpmsg_gpio_credits_body {
+	rpmsg_gpio_le32 granted;
+	rpmsg_gpio_le32 sent;
+};
+
+/* Body of the GET_TIME reply: ns of the device's clock. */
+struct rpmsg_gpio_time_body {
+	rpmsg_gpio_le64 time;
+};
+
+/* BULK: a window of 64 lines, bit n is line `gpio` + n. */
+#define RPMSG_GPIO_BULK_LINES 64
+
+/* Body of GET_VALUES; its reply has `bits` alone. */
+struct rpmsg_gpio_mask_body {
+	rpmsg_gpio_le64 mask;
+};
+
+struct rpmsg_gpio_bits_body {
+	rpmsg_gpio_le64 bits;
+};
+
+/* Body of SET_VALUES. */
+struct rpmsg_gpio_values_body {
+	rpmsg_gpio_le64 mask;
+	rpmsg_gpio_le64 bits;
+};
+
+/* LINE_CONFIG: what a pin can do, and all but DEBOUNCE: what it shall do. */
+#define RPMSG_GPIO_LINE_PULL_UP      (1u << 0)
+#define RPMSG_GPIO_LINE_PULL_DOWN    (1u << 1)
+#define RPMSG_GPIO_LINE_BIAS_DISABLE (1u << 2)
+#define RPMSG_GPIO_LINE_OPEN_DRAIN   (1u << 3)
+#define RPMSG_GPIO_LINE_OPEN_SOURCE  (1u << 4)
+#define RPMSG_GPIO_LINE_DEBOUNCE     (1u << 5)
+
+#define RPMSG_GPIO_LINE_BIAS \
+	(RPMSG_GPIO_LINE_PULL_UP | RPMSG_GPIO_LINE_PULL_DOWN | RPMSG_GPIO_LINE_BIAS_DISABLE)
+#define RPMSG_GPIO_LINE_DRIVE (RPMSG_GPIO_LINE_OPEN_DRAIN | RPMSG_GPIO_LINE_OPEN_SOURCE)
+
+/* Body of the GET_LINE_CAPS reply. */
+struct rpmsg_gpio_caps_body {
+	rpmsg_gpio_le32 caps;
+	rpmsg_gpio_le32 max_debounce_us;
+};
+
+/* Body of SET_LINE_CONFIG. */
+struct rpmsg_gpio_line_config_body {
+	rpmsg_gpio_le32 flags;
+	rpmsg_gpio_le32 debounce_us; /* 0: off */
 };
 
 /* Names come in pieces of at most this many bytes (request value = offset);

@@ -8,18 +8,12 @@
  */
 #include <string.h>
 
-#include "rpmsg_gpio_device.h"
-
-/* struct rpmsg_gpio_line.flags */
-#define LINE_VALUE   0x01u /* the driver has set a value since direction NONE */
-#define LINE_DUE     0x02u /* fired while armed: an event waits to be sent */
-#define LINE_MASKED  0x04u /* the event was sent: waits for the re-arm */
-#define LINE_LATCHED 0x08u /* an edge came in while the line was due or masked */
-#define LINE_IRQ     (LINE_DUE | LINE_MASKED | LINE_LATCHED)
+#include "rpmsg_gpio_internal.h"
 
 #define FEATURES_IMPLEMENTED \
 	(RPMSG_GPIO_F_CONFIG | RPMSG_GPIO_F_NAMES | RPMSG_GPIO_F_TAG | \
-	 RPMSG_GPIO_F_EPOCH)
+	 RPMSG_GPIO_F_EPOCH | RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP | \
+	 RPMSG_GPIO_F_BULK | RPMSG_GPIO_F_LINE_CONFIG)
 
 #define BASELINE_LENGTH sizeof(struct virtio_gpio_request)
 #define EXTENDED_LENGTH sizeof(struct rpmsg_gpio_ext_request)
@@ -31,6 +25,7 @@ struct request {
 	uint16_t gpio;
 	uint32_t value;
 	uint16_t tag;
+	const uint8_t *body; /* behind the extended form */
 	bool extended; /* the reply has the extended form */
 };
 
@@ -39,148 +34,6 @@ struct result {
 	uint8_t value;
 	uint16_t body_length;
 };
-
-/* ---- lines and interrupts ------------------------------------------------ */
-
-static void set_flags(struct rpmsg_gpio_line *line, unsigned int flags)
-{
-	line->flags = (uint8_t)(line->flags | flags);
-}
-
-static void clear_flags(struct rpmsg_gpio_line *line, unsigned int flags)
-{
-	line->flags = (uint8_t)(line->flags & ~flags);
-}
-
-static bool is_level(uint8_t type)
-{
-	return type == VIRTIO_GPIO_IRQ_TYPE_LEVEL_HIGH ||
-	       type == VIRTIO_GPIO_IRQ_TYPE_LEVEL_LOW;
-}
-
-static bool is_irq_type(uint32_t type)
-{
-	return type <= VIRTIO_GPIO_IRQ_TYPE_LEVEL_HIGH ||
-	       type == VIRTIO_GPIO_IRQ_TYPE_LEVEL_LOW;
-}
-
-/*
- * Take what the interrupt stored into the state of the line. Cleared first: an
- * interrupt before that is part of this firing, one after it is the next.
- */
-static void take_fired(struct rpmsg_gpio_line *line)
-{
-	if (!line->fired)
-		return;
-	line->fired = 0;
-	RPMSG_GPIO_BARRIER();
-	if (line->irq_type == VIRTIO_GPIO_IRQ_TYPE_NONE)
-		return;
-	if (!(line->flags & (LINE_DUE | LINE_MASKED)))
-		set_flags(line, LINE_DUE);
-	else if (!is_level(line->irq_type))
-		set_flags(line, LINE_LATCHED);
-}
-
-static bool port_irq_type(struct rpmsg_gpio_device *device, uint16_t gpio,
-			  uint8_t type)
-{
-	const struct rpmsg_gpio_device_config *config = device->config;
-
-	return config->port->set_irq_type(config->port_context, gpio, type);
-}
-
-/* Stop and forget. */
-static void disable_irq(struct rpmsg_gpio_device *device, uint16_t gpio)
-{
-	struct rpmsg_gpio_line *line = &device->config->lines[gpio];
-
-	if (line->irq_type != VIRTIO_GPIO_IRQ_TYPE_NONE)
-		(void)port_irq_type(device, gpio, VIRTIO_GPIO_IRQ_TYPE_NONE);
-	line->irq_type = VIRTIO_GPIO_IRQ_TYPE_NONE;
-	clear_flags(line, LINE_IRQ);
-}
-
-static bool enable_irq(struct rpmsg_gpio_device *device, uint16_t gpio,
-		       uint8_t type)
-{
-	struct rpmsg_gpio_line *line = &device->config->lines[gpio];
-
-	/* An interrupt on its way when the line was disabled is no event now. */
-	line->fired = 0;
-	if (!port_irq_type(device, gpio, type))
-		return false;
-	line->irq_type = type;
-	return true;
-}
-
-/* The same type again: unmask. A latched edge is due at once. */
-static bool rearm_irq(struct rpmsg_gpio_device *device, uint16_t gpio)
-{
-	struct rpmsg_gpio_line *line = &device->config->lines[gpio];
-
-	/* What fired under the mask must not count as fired after it. */
-	take_fired(line);
-	if (device->config->strict && !(line->flags & LINE_MASKED))
-		return false;
-	if (!port_irq_type(device, gpio, line->irq_type))
-		return false;
-	if (!(line->flags & LINE_MASKED))
-		return true;
-	if (line->flags & LINE_LATCHED)
-		set_flags(line, LINE_DUE);
-	clear_flags(line, LINE_MASKED | LINE_LATCHED);
-	device->pending = 1;
-	return true;
-}
-
-/*
- * Another type without NONE in between: the same as with NONE in between. A
- * port that refuses the new type gets the old one back, as if never asked.
- */
-static bool change_irq(struct rpmsg_gpio_device *device, uint16_t gpio,
-		       uint8_t type)
-{
-	struct rpmsg_gpio_line *line = &device->config->lines[gpio];
-	uint8_t old_type = line->irq_type;
-	unsigned int old_flags;
-
-	if (device->config->strict)
-		return false;
-	take_fired(line);
-	old_flags = line->flags & LINE_IRQ;
-	disable_irq(device, gpio);
-	if (enable_irq(device, gpio, type))
-		return true;
-	if (enable_irq(device, gpio, old_type)) {
-		set_flags(line, old_flags);
-		device->pending = 1;
-	}
-	return false;
-}
-
-static bool set_irq_type(struct rpmsg_gpio_device *device, uint16_t gpio,
-			 uint32_t type)
-{
-	const struct rpmsg_gpio_device_config *config = device->config;
-	const struct rpmsg_gpio_line *line = &config->lines[gpio];
-
-	if (!is_irq_type(type))
-		return false;
-	if (config->strict && line->direction == VIRTIO_GPIO_DIRECTION_OUT)
-		return false;
-	if (type == VIRTIO_GPIO_IRQ_TYPE_NONE) {
-		disable_irq(device, gpio);
-		return true;
-	}
-	if (config->strict && line->direction != VIRTIO_GPIO_DIRECTION_IN)
-		return false;
-	if (line->irq_type == VIRTIO_GPIO_IRQ_TYPE_NONE)
-		return enable_irq(device, gpio, (uint8_t)type);
-	if (line->irq_type == type)
-		return rearm_irq(device, gpio);
-	return change_irq(device, gpio, (uint8_t)type);
-}
 
 /* ---- direction and value ------------------------------------------------- */
 
@@ -196,11 +49,14 @@ static bool port_direction(struct rpmsg_gpio_device *device, uint16_t gpio,
 /* Direction NONE: nothing of the line survives. */
 static bool release_line(struct rpmsg_gpio_device *device, uint16_t gpio)
 {
-	struct rpmsg_gpio_line *line = &device->config->lines[gpio];
+	const struct rpmsg_gpio_device_config *config = device->config;
+	struct rpmsg_gpio_line *line = &config->lines[gpio];
 
 	if (!port_direction(device, gpio, VIRTIO_GPIO_DIRECTION_NONE, 0))
 		return false;
-	disable_irq(device, gpio);
+	rpmsg_gpio_irq_disable(device, gpio);
+	if (line->flags & LINE_CONFIG)
+		(void)config->port->set_config(config->port_context, gpio, 0, 0);
 	line->direction = VIRTIO_GPIO_DIRECTION_NONE;
 	line->value = 0;
 	line->flags = 0;
@@ -256,32 +112,8 @@ static bool set_value(struct rpmsg_gpio_device *device, uint16_t gpio,
 	    !config->port->set_value(config->port_context, gpio, (uint8_t)value))
 		return false;
 	line->value = (uint8_t)value;
-	set_flags(line, LINE_VALUE);
+	rpmsg_gpio_line_set(line, LINE_VALUE);
 	return true;
-}
-
-static bool line_request(struct rpmsg_gpio_device *device,
-			 const struct request *request, uint8_t *value)
-{
-	uint16_t gpio = request->gpio;
-
-	if (gpio >= device->config->ngpio)
-		return false;
-	switch (request->type) {
-	case VIRTIO_GPIO_MSG_GET_DIRECTION:
-		*value = device->config->lines[gpio].direction;
-		return true;
-	case VIRTIO_GPIO_MSG_SET_DIRECTION:
-		return set_direction(device, gpio, request->value);
-	case VIRTIO_GPIO_MSG_GET_VALUE:
-		return get_value(device, gpio, value);
-	case VIRTIO_GPIO_MSG_SET_VALUE:
-		return set_value(device, gpio, request->value);
-	case VIRTIO_GPIO_MSG_SET_IRQ_TYPE:
-		return set_irq_type(device, gpio, request->value);
-	default:
-		return false;
-	}
 }
 
 /* ---- extensions ---------------------------------------------------------- */
@@ -293,27 +125,63 @@ static uint32_t offered(const struct rpmsg_gpio_device_config *config)
 
 	if (!config->names || !config->names_size)
 		features &= ~(uint32_t)RPMSG_GPIO_F_NAMES;
+	if (!config->streams || !config->edges || !config->edge_count)
+		features &= ~(uint32_t)EXTENDED_EVENTS;
+	if (!config->port->get_time)
+		features &= ~(uint32_t)RPMSG_GPIO_F_TIMESTAMP;
+	if (!config->port->get_caps || !config->port->set_config)
+		features &= ~(uint32_t)RPMSG_GPIO_F_LINE_CONFIG;
 	return features;
 }
 
-/* The feature that a message type belongs to; 0 for the baseline's types. */
-static uint32_t feature_of(uint16_t type)
+/* What belongs to a feature, and how long the body of the request is. */
+struct extension {
+	uint16_t type;
+	uint8_t feature;
+	uint8_t body;
+};
+
+static const struct extension *find_extension(uint16_t type)
 {
-	switch (type) {
-	case VIRTIO_GPIO_MSG_GET_LINE_NAMES:
-		return RPMSG_GPIO_F_NAMES;
-	case RPMSG_GPIO_MSG_GET_CONFIG:
-		return RPMSG_GPIO_F_CONFIG;
-	case RPMSG_GPIO_MSG_GET_EPOCH:
-		return RPMSG_GPIO_F_EPOCH;
-	default:
-		return 0;
-	}
+	static const struct extension extensions[] = {
+		{ VIRTIO_GPIO_MSG_GET_LINE_NAMES, RPMSG_GPIO_F_NAMES, 0 },
+		{ RPMSG_GPIO_MSG_GET_CONFIG, RPMSG_GPIO_F_CONFIG, 0 },
+		{ RPMSG_GPIO_MSG_GET_EPOCH, RPMSG_GPIO_F_EPOCH, 0 },
+		{ RPMSG_GPIO_MSG_GRANT_CREDITS, RPMSG_GPIO_F_CREDITS, 0 },
+		{ RPMSG_GPIO_MSG_GET_TIME, RPMSG_GPIO_F_TIMESTAMP, 0 },
+		{ RPMSG_GPIO_MSG_GET_VALUES, RPMSG_GPIO_F_BULK,
+		  sizeof(struct rpmsg_gpio_mask_body) },
+		{ RPMSG_GPIO_MSG_SET_VALUES, RPMSG_GPIO_F_BULK,
+		  sizeof(struct rpmsg_gpio_values_body) },
+		{ RPMSG_GPIO_MSG_GET_LINE_CAPS, RPMSG_GPIO_F_LINE_CONFIG, 0 },
+		{ RPMSG_GPIO_MSG_SET_LINE_CONFIG, RPMSG_GPIO_F_LINE_CONFIG,
+		  sizeof(struct rpmsg_gpio_line_config_body) },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(extensions) / sizeof(extensions[0]); i++)
+		if (extensions[i].type == type)
+			return &extensions[i];
+	return NULL;
 }
 
 static uint8_t *body_of(struct rpmsg_gpio_device *device)
 {
 	return device->reply + sizeof(struct rpmsg_gpio_ext_reply);
+}
+
+static void put_body(struct rpmsg_gpio_device *device, const void *body, size_t length,
+		     struct result *result)
+{
+	memcpy(body_of(device), body, length);
+	result->body_length = (uint16_t)length;
+}
+
+/* What is kept for lines may be due by other rules now. */
+static void use_features(struct rpmsg_gpio_device *device, uint32_t features)
+{
+	device->features = features;
+	device->pending = 1;
 }
 
 /* Also the start of a new driver: forget what was accepted, touch no line. */
@@ -324,22 +192,20 @@ static bool get_features(struct rpmsg_gpio_device *device,
 	uint32_t epoch = features & RPMSG_GPIO_F_EPOCH ? device->config->epoch : 0;
 	struct rpmsg_gpio_features body;
 
-	device->features = 0;
+	use_features(device, 0);
 	body.features = rpmsg_gpio_store32(features);
 	body.epoch = rpmsg_gpio_store32(epoch);
-	memcpy(body_of(device), &body, sizeof(body));
-	result->body_length = sizeof(body);
+	put_body(device, &body, sizeof(body), result);
 	request->extended = true;
 	return true;
 }
 
 static bool set_features(struct rpmsg_gpio_device *device, uint32_t features)
 {
-	device->features = 0;
-	if (features & ~offered(device->config))
-		return false;
-	device->features = features;
-	return true;
+	bool known = !(features & ~offered(device->config));
+
+	use_features(device, known ? features : 0);
+	return known;
 }
 
 static bool get_config(struct rpmsg_gpio_device *device, struct result *result)
@@ -355,8 +221,7 @@ static bool get_config(struct rpmsg_gpio_device *device, struct result *result)
 		rpmsg_gpio_store32(names ? config->names_size : 0);
 	for (i = 0; config->label && i < sizeof(body.label) && config->label[i]; i++)
 		body.label[i] = (uint8_t)config->label[i];
-	memcpy(body_of(device), &body, sizeof(body));
-	result->body_length = sizeof(body);
+	put_body(device, &body, sizeof(body), result);
 	return true;
 }
 
@@ -371,8 +236,7 @@ static bool get_line_names(struct rpmsg_gpio_device *device, uint32_t offset,
 	left = config->names_size - offset;
 	if (left > RPMSG_GPIO_NAMES_PIECE)
 		left = RPMSG_GPIO_NAMES_PIECE;
-	memcpy(body_of(device), config->names + offset, left);
-	result->body_length = (uint16_t)left;
+	put_body(device, config->names + offset, left, result);
 	return true;
 }
 
@@ -381,9 +245,241 @@ static bool get_epoch(struct rpmsg_gpio_device *device, struct result *result)
 	struct rpmsg_gpio_epoch_body body;
 
 	body.epoch = rpmsg_gpio_store32(device->config->epoch);
-	memcpy(body_of(device), &body, sizeof(body));
-	result->body_length = sizeof(body);
+	put_body(device, &body, sizeof(body), result);
 	return true;
+}
+
+static bool grant_credits(struct rpmsg_gpio_device *device, const struct request *request,
+			  struct result *result)
+{
+	const struct rpmsg_gpio_stream *stream = &device->config->streams[request->gpio];
+	struct rpmsg_gpio_credits_body body;
+
+	if (!rpmsg_gpio_irq_grant(device, request->gpio, request->value))
+		return false;
+	body.granted = rpmsg_gpio_store32(stream->granted);
+	body.sent = rpmsg_gpio_store32(stream->sent);
+	put_body(device, &body, sizeof(body), result);
+	return true;
+}
+
+static bool get_time(struct rpmsg_gpio_device *device, struct result *result)
+{
+	const struct rpmsg_gpio_device_config *config = device->config;
+	struct rpmsg_gpio_time_body body;
+
+	body.time = rpmsg_gpio_store64(config->port->get_time(config->port_context));
+	put_body(device, &body, sizeof(body), result);
+	return true;
+}
+
+static bool get_line_caps(struct rpmsg_gpio_device *device, uint16_t gpio,
+			  struct result *result)
+{
+	const struct rpmsg_gpio_device_config *config = device->config;
+	struct rpmsg_gpio_caps_body body;
+	uint32_t caps = 0, max_debounce_us = 0;
+
+	config->port->get_caps(config->port_context, gpio, &caps, &max_debounce_us);
+	body.caps = rpmsg_gpio_store32(caps);
+	body.max_debounce_us = rpmsg_gpio_store32(max_debounce_us);
+	put_body(device, &body, sizeof(body), result);
+	return true;
+}
+
+/* More than one bit of a mask. */
+static bool several(uint32_t flags)
+{
+	return flags & (flags - 1);
+}
+
+static bool set_line_config(struct rpmsg_gpio_device *device, const struct request *request)
+{
+	const struct rpmsg_gpio_device_config *config = device->config;
+	struct rpmsg_gpio_line_config_body body;
+	uint32_t caps = 0, max_debounce_us = 0, flags, debounce_us;
+
+	memcpy(&body, request->body, sizeof(body));
+	flags = rpmsg_gpio_load32(body.flags);
+	debounce_us = rpmsg_gpio_load32(body.debounce_us);
+	config->port->get_caps(config->port_context, request->gpio, &caps, &max_debounce_us);
+	if (!(caps & RPMSG_GPIO_LINE_DEBOUNCE))
+		max_debounce_us = 0;
+	if (flags & ~(caps & (RPMSG_GPIO_LINE_BIAS | RPMSG_GPIO_LINE_DRIVE)) ||
+	    several(flags & RPMSG_GPIO_LINE_BIAS) || several(flags & RPMSG_GPIO_LINE_DRIVE) ||
+	    debounce_us > max_debounce_us)
+		return false;
+	if (!config->port->set_config(config->port_context, request->gpio, flags, debounce_us))
+		return false;
+	rpmsg_gpio_line_set(&config->lines[request->gpio], LINE_CONFIG);
+	return true;
+}
+
+/* ---- many lines at once ---------------------------------------------------- */
+
+static bool in_mask(uint64_t mask, uint16_t n)
+{
+	return mask >> n & 1;
+}
+
+static bool mask_fits(const struct rpmsg_gpio_device *device, uint16_t first, uint64_t mask)
+{
+	uint32_t lines = (uint32_t)device->config->ngpio - first;
+
+	return lines >= RPMSG_GPIO_BULK_LINES || !(mask >> lines);
+}
+
+static bool read_each(struct rpmsg_gpio_device *device, uint16_t first, uint64_t mask,
+		      uint64_t *bits)
+{
+	uint16_t n;
+
+	for (n = 0; n < RPMSG_GPIO_BULK_LINES; n++) {
+		uint8_t level = 0;
+
+		if (!in_mask(mask, n))
+			continue;
+		if (!get_value(device, (uint16_t)(first + n), &level))
+			return false;
+		*bits |= (uint64_t)level << n;
+	}
+	return true;
+}
+
+/* The lines of a mask that have a direction. */
+static uint64_t with_direction(const struct rpmsg_gpio_device *device, uint16_t first,
+			       uint64_t mask, uint8_t direction)
+{
+	uint64_t found = 0;
+	uint16_t n;
+
+	for (n = 0; n < RPMSG_GPIO_BULK_LINES; n++)
+		if (in_mask(mask, n) && device->config->lines[first + n].direction == direction)
+			found |= (uint64_t)1 << n;
+	return found;
+}
+
+static bool get_values(struct rpmsg_gpio_device *device, const struct request *request,
+		       struct result *result)
+{
+	const struct rpmsg_gpio_device_config *config = device->config;
+	struct rpmsg_gpio_mask_body asked;
+	struct rpmsg_gpio_bits_body body;
+	uint64_t mask, bits = 0;
+	uint16_t first = request->gpio;
+
+	memcpy(&asked, request->body, sizeof(asked));
+	mask = rpmsg_gpio_load64(asked.mask);
+	if (!mask_fits(device, first, mask))
+		return false;
+	if (!config->port->get_values) {
+		if (!read_each(device, first, mask, &bits))
+			return false;
+	} else if ((config->strict &&
+		    with_direction(device, first, mask, VIRTIO_GPIO_DIRECTION_NONE)) ||
+		   !config->port->get_values(config->port_context, first, mask, &bits)) {
+		return false;
+	}
+	body.bits = rpmsg_gpio_store64(bits & mask);
+	put_body(device, &body, sizeof(body), result);
+	return true;
+}
+
+/* One after the other; when one refuses, those before get their value back. */
+static bool write_each(struct rpmsg_gpio_device *device, uint16_t first, uint64_t mask,
+		       uint64_t bits)
+{
+	const struct rpmsg_gpio_device_config *config = device->config;
+	uint16_t n;
+
+	for (n = 0; n < RPMSG_GPIO_BULK_LINES; n++) {
+		if (!in_mask(mask, n) ||
+		    config->port->set_value(config->port_context, (uint16_t)(first + n),
+					    (uint8_t)in_mask(bits, n)))
+			continue;
+		while (n--)
+			if (in_mask(mask, n))
+				(void)config->port->set_value(config->port_context,
+							      (uint16_t)(first + n),
+							      config->lines[first + n].value);
+		return false;
+	}
+	return true;
+}
+
+static void keep_values(struct rpmsg_gpio_device *device, uint16_t first, uint64_t mask,
+			uint64_t bits)
+{
+	uint16_t n;
+
+	for (n = 0; n < RPMSG_GPIO_BULK_LINES; n++) {
+		if (!in_mask(mask, n))
+			continue;
+		device->config->lines[first + n].value = (uint8_t)in_mask(bits, n);
+		rpmsg_gpio_line_set(&device->config->lines[first + n], LINE_VALUE);
+	}
+}
+
+static bool set_values(struct rpmsg_gpio_device *device, const struct request *request)
+{
+	const struct rpmsg_gpio_device_config *config = device->config;
+	struct rpmsg_gpio_values_body body;
+	uint64_t mask, bits, outputs;
+	uint16_t first = request->gpio;
+	bool ok;
+
+	memcpy(&body, request->body, sizeof(body));
+	mask = rpmsg_gpio_load64(body.mask);
+	bits = rpmsg_gpio_load64(body.bits) & mask;
+	if (!mask_fits(device, first, mask))
+		return false;
+	outputs = with_direction(device, first, mask, VIRTIO_GPIO_DIRECTION_OUT);
+	if (!outputs)
+		ok = true;
+	else if (config->port->set_values)
+		ok = config->port->set_values(config->port_context, first, outputs,
+					      bits & outputs);
+	else
+		ok = write_each(device, first, outputs, bits);
+	if (ok)
+		keep_values(device, first, mask, bits);
+	return ok;
+}
+
+/* ---- requests for a line ---------------------------------------------------- */
+
+static bool line_request(struct rpmsg_gpio_device *device,
+			 const struct request *request, struct result *result)
+{
+	uint16_t gpio = request->gpio;
+
+	if (gpio >= device->config->ngpio)
+		return false;
+	switch (request->type) {
+	case VIRTIO_GPIO_MSG_GET_DIRECTION:
+		result->value = device->config->lines[gpio].direction;
+		return true;
+	case VIRTIO_GPIO_MSG_SET_DIRECTION:
+		return set_direction(device, gpio, request->value);
+	case VIRTIO_GPIO_MSG_GET_VALUE:
+		return get_value(device, gpio, &result->value);
+	case VIRTIO_GPIO_MSG_SET_VALUE:
+		return set_value(device, gpio, request->value);
+	case VIRTIO_GPIO_MSG_SET_IRQ_TYPE:
+		return rpmsg_gpio_irq_set_type(device, gpio, request->value);
+	case RPMSG_GPIO_MSG_GRANT_CREDITS:
+		return grant_credits(device, request, result);
+	case RPMSG_GPIO_MSG_GET_VALUES:
+		return get_values(device, request, result);
+	case RPMSG_GPIO_MSG_SET_VALUES:
+		return set_values(device, request);
+	case RPMSG_GPIO_MSG_GET_LINE_CAPS:
+		return get_line_caps(device, gpio, result);
+	case RPMSG_GPIO_MSG_SET_LINE_CONFIG:
+		return set_line_config(device, request);
+	default:
+		return false;
+	}
 }
 
 /* ---- messages ------------------------------------------------------------ */
@@ -392,7 +488,8 @@ static void decode(const struct rpmsg_gpio_device *device, const void *message,
 		   size_t length, struct request *request)
 {
 	struct rpmsg_gpio_ext_request wire;
-	uint32_t needs;
+	const struct extension *extension;
+	uint32_t needs = RPMSG_GPIO_F_TAG;
 
 	memset(&wire, 0, sizeof(wire));
 	memcpy(&wire, message, length < sizeof(wire) ? length : sizeof(wire));
@@ -400,7 +497,10 @@ static void decode(const struct rpmsg_gpio_device *device, const void *message,
 	request->type = rpmsg_gpio_load16(wire.request.type);
 	request->gpio = rpmsg_gpio_load16(wire.request.gpio);
 	request->value = rpmsg_gpio_load32(wire.request.value);
-	needs = RPMSG_GPIO_F_TAG | feature_of(request->type);
+	request->body = (const uint8_t *)message + sizeof(wire);
+	extension = find_extension(request->type);
+	if (extension)
+		needs |= extension->feature;
 	request->extended = length >= EXTENDED_LENGTH && device->features & needs;
 	request->tag = 0;
 	if (device->features & RPMSG_GPIO_F_TAG)
@@ -411,11 +511,11 @@ static void decode(const struct rpmsg_gpio_device *device, const void *message,
 static bool is_allowed(const struct rpmsg_gpio_device *device,
 		       const struct request *request)
 {
-	uint32_t feature = feature_of(request->type);
+	const struct extension *extension = find_extension(request->type);
 
-	if (feature)
-		return request->length == EXTENDED_LENGTH &&
-		       device->features & feature;
+	if (extension)
+		return request->length == EXTENDED_LENGTH + extension->body &&
+		       device->features & extension->feature;
 	if (request->length == BASELINE_LENGTH)
 		return true;
 	return request->length == EXTENDED_LENGTH &&
@@ -448,28 +548,11 @@ static bool execute(struct rpmsg_gpio_device *device, struct request *request,
 		return get_epoch(device, result);
 	case VIRTIO_GPIO_MSG_GET_LINE_NAMES:
 		return get_line_names(device, request->value, result);
+	case RPMSG_GPIO_MSG_GET_TIME:
+		return get_time(device, result);
 	default:
-		return line_request(device, request, &result->value);
+		return line_request(device, request, result);
 	}
-}
-
-static bool transmit(struct rpmsg_gpio_device *device, const void *message,
-		     size_t length)
-{
-	const struct rpmsg_gpio_device_config *config = device->config;
-
-	return config->channel->send(config->channel_context, message, length);
-}
-
-/* False when a reply still waits. */
-static bool flush_reply(struct rpmsg_gpio_device *device)
-{
-	if (!device->reply_length)
-		return true;
-	if (!transmit(device, device->reply, device->reply_length))
-		return false;
-	device->reply_length = 0;
-	return true;
 }
 
 static void put_baseline(struct rpmsg_gpio_device *device, uint8_t status,
@@ -516,7 +599,7 @@ bool rpmsg_gpio_device_receive(struct rpmsg_gpio_device *device,
 
 	if (!length)
 		return true;
-	if (!flush_reply(device))
+	if (!rpmsg_gpio_flush(device))
 		return false;
 	decode(device, message, length, &request);
 	status = execute(device, &request, &result) ? VIRTIO_GPIO_STATUS_OK :
@@ -526,84 +609,8 @@ bool rpmsg_gpio_device_receive(struct rpmsg_gpio_device *device,
 		put_extended(device, request.tag, status, &result);
 	else
 		put_baseline(device, status, result.value);
-	(void)flush_reply(device);
+	(void)rpmsg_gpio_flush(device);
 	return true;
-}
-
-/* ---- events -------------------------------------------------------------- */
-
-void rpmsg_gpio_device_irq(struct rpmsg_gpio_device *device, uint16_t gpio)
-{
-	if (gpio >= device->config->ngpio)
-		return;
-	device->config->lines[gpio].fired = 1;
-	/* The line first: who sees `pending` must find the line. */
-	RPMSG_GPIO_BARRIER();
-	device->pending = 1;
-}
-
-static bool send_event(struct rpmsg_gpio_device *device, uint16_t gpio)
-{
-	const struct rpmsg_gpio_irq irq = {
-		RPMSG_GPIO_QUEUE_EVENT, rpmsg_gpio_store16(gpio) };
-	const struct rpmsg_gpio_padded_irq padded = {
-		RPMSG_GPIO_QUEUE_EVENT, 0, rpmsg_gpio_store16(gpio) };
-
-	if (device->config->dialect == RPMSG_GPIO_DIALECT_PADDED)
-		return transmit(device, &padded, sizeof(padded));
-	return transmit(device, &irq, sizeof(irq));
-}
-
-/* False when the line's event found no transmit buffer. */
-static bool run_line(struct rpmsg_gpio_device *device, uint16_t gpio)
-{
-	struct rpmsg_gpio_line *line = &device->config->lines[gpio];
-
-	take_fired(line);
-	if (!(line->flags & LINE_DUE))
-		return true;
-	if (!send_event(device, gpio))
-		return false;
-	clear_flags(line, LINE_DUE);
-	set_flags(line, LINE_MASKED);
-	return true;
-}
-
-bool rpmsg_gpio_device_run(struct rpmsg_gpio_device *device)
-{
-	uint16_t ngpio = device->config->ngpio;
-	uint16_t n;
-
-	if (!flush_reply(device))
-		return false;
-	if (!device->pending)
-		return true;
-	/* Cleared before the lines are read: an interrupt behind the scan is
-	 * found by the next call. */
-	device->pending = 0;
-	RPMSG_GPIO_BARRIER();
-	for (n = 0; n < ngpio; n++) {
-		if (!run_line(device, device->scan)) {
-			device->pending = 1;
-			return false;
-		}
-		/* Goes on where it stopped, so no line starves the others. */
-		device->scan = (uint16_t)(device->scan + 1 < ngpio ?
-					  device->scan + 1 : 0);
-	}
-	return true;
-}
-
-bool rpmsg_gpio_device_armed(const struct rpmsg_gpio_device *device,
-			     uint16_t gpio)
-{
-	const struct rpmsg_gpio_line *line;
-
-	if (gpio >= device->config->ngpio)
-		return false;
-	line = &device->config->lines[gpio];
-	return line->irq_type != VIRTIO_GPIO_IRQ_TYPE_NONE &&
-	       !(line->flags & LINE_IRQ) && !line->fired;
 }
 
 void rpmsg_gpio_device_init(struct rpmsg_gpio_device *device,
@@ -616,10 +623,10 @@ void rpmsg_gpio_device_init(struct rpmsg_gpio_device *device,
 	for (gpio = 0; gpio < config->ngpio; gpio++) {
 		struct rpmsg_gpio_line *line = &config->lines[gpio];
 
+		memset(line, 0, sizeof(*line));
 		line->direction = VIRTIO_GPIO_DIRECTION_NONE;
-		line->value = 0;
 		line->irq_type = VIRTIO_GPIO_IRQ_TYPE_NONE;
-		line->flags = 0;
-		line->fired = 0;
+		if (config->streams)
+			memset(&config->streams[gpio], 0, sizeof(config->streams[gpio]));
 	}
 }

@@ -5,9 +5,10 @@
  * Portable C99, freestanding, no allocation, bounded work per call. Two seams:
  * the gpio port (what pins can do) and the message port (send on an endpoint).
  *
- * Threads: everything but rpmsg_gpio_device_irq() belongs to one context (a
- * main loop or one task). rpmsg_gpio_device_irq() may be called from an
- * interrupt at any time; it only stores bytes and never sends.
+ * Threads: everything but rpmsg_gpio_device_irq() and rpmsg_gpio_device_edge()
+ * belongs to one context (a main loop or one task). These two may be called
+ * from an interrupt at any time, but must not interrupt one another; they only
+ * store and never send.
  */
 #ifndef RPMSG_GPIO_DEVICE_H
 #define RPMSG_GPIO_DEVICE_H
@@ -37,6 +38,26 @@ struct rpmsg_gpio_port {
 	 * fired stays silent in the hardware until that call. The result of
 	 * NONE is ignored: the device drops what comes from a disabled line. */
 	bool (*set_irq_type)(void *context, uint16_t gpio, uint8_t type);
+
+	/* The rest is optional, NULL where a board does not have it. */
+
+	/* TIMESTAMP: a clock in ns that never goes back and is not set; the one
+	 * that rpmsg_gpio_device_edge() is given. */
+	uint64_t (*get_time)(void *context);
+	/* BULK, in one go: bit n of a mask is line `first` + n. set_values() gets
+	 * outputs only and sets all of them or none. Without these functions
+	 * lines are taken one after the other. */
+	bool (*get_values)(void *context, uint16_t first, uint64_t mask,
+			   uint64_t *values);
+	bool (*set_values)(void *context, uint16_t first, uint64_t mask,
+			   uint64_t values);
+	/* LINE_CONFIG, both or none: RPMSG_GPIO_LINE_*. set_config() is asked
+	 * only for what get_caps() has told, and changes all or nothing; flags
+	 * and debounce 0 is the state after a reset. */
+	void (*get_caps)(void *context, uint16_t gpio, uint32_t *caps,
+			 uint32_t *max_debounce_us);
+	bool (*set_config)(void *context, uint16_t gpio, uint32_t flags,
+			   uint32_t debounce_us);
 };
 
 /*
@@ -47,13 +68,33 @@ struct rpmsg_gpio_channel {
 	bool (*send)(void *context, const void *message, size_t length);
 };
 
+/* An edge between the interrupt and rpmsg_gpio_device_run(). */
+struct rpmsg_gpio_edge {
+	uint64_t timestamp; /* ns of the device's clock */
+	uint32_t sequence;
+	uint16_t gpio;
+	uint8_t flags;      /* RPMSG_GPIO_EVENT_* */
+};
+
 /* What the core keeps for a line. The integrator only provides the memory. */
 struct rpmsg_gpio_line {
 	uint8_t direction;
 	uint8_t value;           /* level last set by the driver */
 	uint8_t irq_type;
-	uint8_t flags;           /* private to rpmsg_gpio_device.c */
+	uint8_t flags;           /* RPMSG_GPIO_LINE_STATE_*, private */
 	volatile uint8_t fired;  /* stored by rpmsg_gpio_device_irq() */
+};
+
+/* The same, for CREDITS and TIMESTAMP. */
+struct rpmsg_gpio_stream {
+	/* Stored by the interrupt side alone; never reset. */
+	volatile uint32_t edges; /* so far */
+	volatile uint32_t missed; /* found no room: edges * 2 + level */
+	/* The driver's count begins when the irq type leaves NONE. */
+	uint32_t base;           /* `edges` at that time */
+	uint32_t last;           /* edges dealt with since */
+	uint32_t granted, sent;
+	struct rpmsg_gpio_edge held; /* the latest that could not be sent */
 };
 
 enum rpmsg_gpio_dialect {
@@ -68,6 +109,12 @@ struct rpmsg_gpio_device_config {
 	const struct rpmsg_gpio_channel *channel;
 	void *channel_context;
 	struct rpmsg_gpio_line *lines; /* array of ngpio */
+	/* Needed to offer CREDITS and TIMESTAMP: an array of ngpio, and edges on
+	 * their way, a power of two at most 32768. 16 to 64 ride out most bursts;
+	 * what finds no room is counted, and the driver told. */
+	struct rpmsg_gpio_stream *streams;
+	volatile struct rpmsg_gpio_edge *edges;
+	uint16_t edge_count;
 	uint16_t ngpio;
 	uint32_t features;       /* RPMSG_GPIO_F_* to offer, 0 = baseline only */
 	uint32_t epoch;          /* differs at every boot; used with EPOCH */
@@ -82,8 +129,12 @@ struct rpmsg_gpio_device {
 	const struct rpmsg_gpio_device_config *config;
 	uint32_t features;        /* accepted by the driver */
 	volatile uint8_t pending; /* some line has something to say */
+	volatile uint8_t overflowed; /* some line has missed edges */
+	volatile uint16_t edge_head; /* written by the interrupt side */
+	volatile uint16_t edge_tail;
 	uint16_t scan;            /* where the next event search starts */
-	uint16_t reply_length;    /* 0: no reply waits for a buffer */
+	uint16_t reply_length;    /* 0: nothing waits for a buffer */
+	uint16_t batch_length;    /* event records gathered in `reply` */
 	uint8_t reply[RPMSG_GPIO_MESSAGE_MAX];
 };
 
@@ -106,14 +157,25 @@ bool rpmsg_gpio_device_receive(struct rpmsg_gpio_device *device,
 void rpmsg_gpio_device_irq(struct rpmsg_gpio_device *device, uint16_t gpio);
 
 /*
- * Send what is due: a waiting reply, then at most one event a line. Returns
+ * The same for an edge of a known kind, at a known time in ns of the device's
+ * clock (0 without one): with CREDITS and TIMESTAMP each edge is an event of
+ * its own. A port that gives `edges` calls this for edge types, and
+ * rpmsg_gpio_device_irq() for level types (ISR safe).
+ */
+void rpmsg_gpio_device_edge(struct rpmsg_gpio_device *device, uint16_t gpio,
+			    bool level, uint64_t timestamp);
+
+/*
+ * Send what is due: a waiting reply, then at most one event a line, or with
+ * CREDITS and TIMESTAMP at most `edge_count` and one event a line. Returns
  * true when nothing is left, false when a transmit buffer was missing. Call it
  * after each rpmsg_gpio_device_receive(), when a buffer was freed, and when
  * `pending` is set; look at `pending` with interrupts off before sleeping.
  */
 bool rpmsg_gpio_device_run(struct rpmsg_gpio_device *device);
 
-/* Whether a line waits for its interrupt: enabled, unmasked, nothing latched. */
+/* Whether an edge now would be sent as an event of its own: enabled, unmasked
+ * or with credits, nothing latched, room in `edges`. */
 bool rpmsg_gpio_device_armed(const struct rpmsg_gpio_device *device,
 			     uint16_t gpio);
 

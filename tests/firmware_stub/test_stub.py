@@ -8,6 +8,7 @@ only tested against the link that was written beside it.
 from __future__ import annotations
 
 import array
+import contextlib
 import errno
 import mmap
 import os
@@ -446,7 +447,9 @@ def test_the_command_line() -> None:
     assert shown.stdout.startswith("Usage: firmware-stub")
     wrong = subprocess.run([program, "x"], capture_output=True, text=True, timeout=10)
     assert wrong.returncode == 2
-    assert wrong.stderr == "firmware-stub: no --socket PATH; --help shows how\n"
+    assert (
+        wrong.stderr == "firmware-stub: no --socket PATH and no --serial PATH; --help shows how\n"
+    )
 
 
 def test_sockets_in_use_and_stale(tmp_path: Path) -> None:
@@ -684,3 +687,151 @@ def test_an_idle_stub_uses_no_cpu(stub: Stub, guest: Guest) -> None:
     before = ticks()
     select.select([], [], [], 0.3)
     assert ticks() - before <= 1
+
+
+# ---- streams, bulk, line configuration -------------------------------------------
+
+GET_FEATURES, SET_FEATURES = 0x8000, 0x8001
+GRANT_CREDITS, GET_TIME, GET_VALUES, SET_VALUES = 0x8010, 0x8020, 0x8030, 0x8031
+GET_LINE_CAPS, SET_LINE_CONFIG = 0x8040, 0x8041
+CREDITS, TIMESTAMP, BULK, LINE_CONFIG = 0x10, 0x20, 0x40, 0x80
+MANY = "controller 0 lines 32\n"
+
+
+@contextlib.contextmanager
+def attached(stub: Stub) -> Iterator[Guest]:
+    guest = Guest(stub.socket)
+    guest.wait_announced(1)
+    yield guest
+    guest.close()
+
+
+def negotiate(guest: Guest, features: int) -> None:
+    guest.send(struct.pack("<HHI", SET_FEATURES, 0, features))
+    assert guest.receive() == b"\0\0\0"
+
+
+def extended(guest: Guest, type: int, gpio: int, value: int = 0, body: bytes = b"") -> bytes:
+    """Send a request in extended form; the body of its OK reply."""
+    guest.send(struct.pack("<HHIHH", type, gpio, value, 0, 0) + body)
+    reply = guest.receive()
+    assert reply is not None and reply[:3] == b"\0\0\0"
+    return reply[8:]
+
+
+def answers_err(guest: Guest, type: int, gpio: int, body: bytes = b"") -> bool:
+    guest.send(struct.pack("<HHIHH", type, gpio, 0, 0, 0) + body)
+    reply = guest.receive()
+    return reply is not None and reply[2] == 1
+
+
+def test_edges_stream_with_the_coprocessors_time() -> None:
+    with Stub(MANY) as stub, attached(stub) as guest:
+        stub.clock_offset(3 * 3600)
+        stub.clock_drift(100)
+        negotiate(guest, CREDITS | TIMESTAMP)
+        guest.ask(SET_DIRECTION, 3, DIRECTION_IN)
+        guest.ask(SET_IRQ_TYPE, 3, EDGE_BOTH)
+        assert extended(guest, GRANT_CREDITS, 3, 6) == struct.pack("<II", 6, 0)
+        stub.trace("0/3", 10)
+        before = stub.clock_read()
+        stub.pulse("0/3", 5, hz=1000)
+        stub.wait_edges("0/3", 10)
+        records: list[tuple[int, int, int, int, int]] = []
+        while len(records) < 6:
+            message = guest.receive()
+            assert message is not None and len(message) % 16 == 0
+            records += struct.iter_unpack("<BBHIQ", message)
+        assert [r[3] for r in records] == [1, 2, 3, 4, 5, 6]
+        assert [r[1] for r in records] == [1, 0, 1, 0, 1, 0]
+        for record, true_ns in zip(records, stub.times("0/3"), strict=False):
+            expected = before.device + (true_ns - before.board) * (1 + 100e-6)
+            assert abs(record[4] - expected) <= 2
+        # Out of credits: four are counted, the latest is kept.
+        assert stub.count("0/3").edges == 10
+        guest.send(struct.pack("<HHIHH", GRANT_CREDITS, 3, 7, 0, 0))
+        reply, event = guest.receive(), guest.receive()
+        assert reply is not None and reply[8:] == struct.pack("<II", 7, 6)
+        assert event is not None and struct.unpack("<BBHI", event[:8]) == (1, 0, 3, 10)
+        (now,) = struct.unpack("<Q", extended(guest, GET_TIME, 0))
+        assert now > before.device
+
+
+def test_a_burst_as_fast_as_credits_allow_loses_nothing() -> None:
+    with Stub(MANY) as stub, attached(stub) as guest:
+        negotiate(guest, CREDITS)
+        guest.ask(SET_IRQ_TYPE, 3, EDGE_BOTH)
+        stub.command("pulse 0/3 500 hz max")
+        seen: list[int] = []
+        granted = 0
+        while len(seen) < 1000:
+            if granted - len(seen) < 20:
+                granted += 40
+                guest.send(struct.pack("<HHIHH", GRANT_CREDITS, 3, granted, 0, 0))
+            message = guest.receive()
+            assert message is not None
+            if message[0] == EVENT:
+                seen += [r[3] for r in struct.iter_unpack("<BBHI", message)]
+        assert seen == list(range(1, 1001))
+
+
+def test_32_lines_toggle_in_one_step() -> None:
+    with Stub(MANY) as stub, attached(stub) as guest:
+        negotiate(guest, BULK)
+        for line in range(32):
+            guest.ask(SET_DIRECTION, line, DIRECTION_OUT)
+        extended(guest, SET_VALUES, 0, body=struct.pack("<QQ", 0xFFFFFFFF, 0xA5A5A5A5))
+        extended(guest, SET_VALUES, 0, body=struct.pack("<QQ", 0xFFFFFFFF, 0x5A5A5A5A))
+        edges = [stub.edge(f"0/{line}") for line in range(32)]
+        assert len({edge.step for edge in edges}) == len({edge.time for edge in edges}) == 1
+        bits = extended(guest, GET_VALUES, 0, body=struct.pack("<Q", 0xFFFFFFFF))
+        assert bits == struct.pack("<Q", 0x5A5A5A5A)
+        assert answers_err(guest, SET_VALUES, 1, struct.pack("<QQ", 1 << 31, 0))
+
+
+def test_lines_are_configured_where_they_can() -> None:
+    board = MANY + "caps 0/1 bias\ncaps 0/2 none\n"
+    with Stub(board) as stub, attached(stub) as guest:
+        negotiate(guest, LINE_CONFIG)
+        assert extended(guest, GET_LINE_CAPS, 0) == struct.pack("<II", 0x3F, 1_000_000)
+        assert extended(guest, GET_LINE_CAPS, 1) == struct.pack("<II", 0x07, 0)
+        assert extended(guest, GET_LINE_CAPS, 2) == struct.pack("<II", 0, 0)
+        extended(guest, SET_LINE_CONFIG, 1, body=struct.pack("<II", 1, 0))
+        assert stub.read("0/1") == 1
+        assert stub.config("0/1") == (7, 1, 0)
+        assert answers_err(guest, SET_LINE_CONFIG, 1, struct.pack("<II", 8, 0))
+        assert answers_err(guest, SET_LINE_CONFIG, 2, struct.pack("<II", 1, 0))
+        assert stub.read("0/2") == 0
+        guest.ask(SET_DIRECTION, 1, 0)
+        assert stub.read("0/1") == 0
+
+
+@pytest.mark.parametrize(
+    ("features", "bits"),
+    [("credits", 0x10), ("timestamp", 0x20), ("bulk", 0x40), ("line-config", 0x80), ("all", 0xFD)],
+)
+def test_what_is_offered_can_be_chosen(features: str, bits: int) -> None:
+    with Stub(MANY, features=features) as stub, attached(stub) as guest:
+        guest.send(struct.pack("<HHI", GET_FEATURES, 0, 0))
+        reply = guest.receive()
+        assert reply is not None and struct.unpack_from("<I", reply, 8) == (bits,)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "clock-drift 5",
+        "clock-drift 2000ppm",
+        "clock-offset 3",
+        "clock-offset --3h",
+        "caps 0/1 pull",
+        "caps 0/1 ,",
+        "trace 0/1 0",
+        "times 0/1 0 2001",
+        "pulse 0/1 1 hz fast",
+    ],
+)
+def test_wrong_words_are_told(command: str) -> None:
+    with Stub(MANY) as stub, pytest.raises(OSError) as error:
+        stub.command(command)
+    assert error.value.errno == errno.EINVAL

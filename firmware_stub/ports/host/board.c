@@ -21,6 +21,16 @@ static int8_t outside_of(const struct board_pin *pin)
 	return pin->pressed ? pin->active : pin->drive;
 }
 
+/* What the firmware drives a pin with: open-drain lets go of high. */
+static int8_t output_of(const struct board_pin *pin)
+{
+	if (pin->config & RPMSG_GPIO_LINE_OPEN_DRAIN && pin->output == 1)
+		return BOARD_FLOAT;
+	if (pin->config & RPMSG_GPIO_LINE_OPEN_SOURCE && pin->output == 0)
+		return BOARD_FLOAT;
+	return pin->output;
+}
+
 struct net_drivers {
 	bool low, high;
 	bool pull_down, pull_up;
@@ -38,10 +48,10 @@ static struct net_drivers drivers_of(const struct board_pin *pin)
 	const struct board_pin *at = pin;
 
 	do {
-		add_driver(&drivers, at->output);
+		add_driver(&drivers, output_of(at));
 		add_driver(&drivers, outside_of(at));
-		drivers.pull_down |= at->pull == 0;
-		drivers.pull_up |= at->pull == 1;
+		drivers.pull_down |= at->pull == 0 || at->config & RPMSG_GPIO_LINE_PULL_DOWN;
+		drivers.pull_up |= at->pull == 1 || at->config & RPMSG_GPIO_LINE_PULL_UP;
 		at = at->next;
 	} while (at != pin);
 	return drivers;
@@ -71,21 +81,110 @@ static bool edge_fires(uint8_t irq_type, uint8_t level)
 	return irq_type & wanted;
 }
 
-static void interrupt(struct board_pin *pin)
+/* Within a step of the firmware time stands still. */
+static uint64_t board_now(const struct board *board)
 {
+	return board->stepping ? board->step_ns : loop_now(board->loop);
+}
+
+static void begin_step(struct board *board)
+{
+	board->step++;
+	board->stepping = true;
+	board->step_ns = loop_now(board->loop);
+}
+
+static void end_step(struct board *board)
+{
+	board->stepping = false;
+}
+
+uint64_t board_device_time(const struct board *board, uint64_t board_ns)
+{
+	const struct board_clock *clock = &board->clock;
+	uint64_t since = board_ns - clock->board_ns;
+	int64_t drift = (int64_t)(since / 1000000) * clock->drift_ppm +
+			(int64_t)(since % 1000000) * clock->drift_ppm / 1000000;
+
+	return clock->device_ns + since + (uint64_t)drift;
+}
+
+void board_clock_shift(struct board *board, int64_t ns)
+{
+	board->clock.device_ns += (uint64_t)ns;
+}
+
+void board_clock_drift(struct board *board, int32_t ppm)
+{
+	uint64_t now = board_now(board);
+
+	board->clock.device_ns = board_device_time(board, now);
+	board->clock.board_ns = now;
+	board->clock.drift_ppm = ppm;
+}
+
+static bool is_level_type(uint8_t irq_type)
+{
+	return irq_type & (VIRTIO_GPIO_IRQ_TYPE_LEVEL_HIGH | VIRTIO_GPIO_IRQ_TYPE_LEVEL_LOW);
+}
+
+static void interrupt(struct board_pin *pin, uint64_t board_ns)
+{
+	struct rpmsg_gpio_device *device = pin->controller->device;
+
 	pin->interrupts++;
-	if (pin->controller->device)
-		rpmsg_gpio_device_irq(pin->controller->device, pin->offset);
+	if (!device)
+		return;
+	if (is_level_type(pin->irq_type))
+		rpmsg_gpio_device_irq(device, pin->offset);
+	else
+		rpmsg_gpio_device_edge(device, pin->offset, pin->seen,
+				       board_device_time(pin->controller->board, board_ns));
+}
+
+/* The firmware's input has a new level. */
+static void see(struct board_pin *pin, uint8_t level, uint64_t board_ns)
+{
+	if (pin->seen == level)
+		return;
+	pin->seen = level;
+	if (edge_fires(pin->irq_type, level))
+		interrupt(pin, board_ns);
+}
+
+static void settled(void *context)
+{
+	struct board_pin *pin = context;
+
+	see(pin, pin->level, board_now(pin->controller->board));
+}
+
+static void note_edge(struct board_pin *pin, uint64_t board_ns)
+{
+	struct board_trace *trace = &pin->trace;
+
+	pin->edges++;
+	pin->edge_ns = board_ns;
+	pin->edge_step = pin->controller->board->step;
+	if (trace->count < trace->room)
+		trace->times[trace->count++] = board_ns;
 }
 
 static void set_level(struct board_pin *pin, uint8_t level)
 {
+	struct board *board = pin->controller->board;
+	uint64_t now;
+
 	if (pin->level == level)
 		return;
+	now = board_now(board);
 	pin->level = level;
-	pin->edges++;
-	if (edge_fires(pin->irq_type, level))
-		interrupt(pin);
+	note_edge(pin, now);
+	/* Each change starts the wait anew: only what lasts comes through. */
+	if (pin->debounce_ns)
+		loop_timer_set(board->loop, &pin->debounce_timer, now + pin->debounce_ns);
+	else
+		see(pin, level, now);
 }
 
 /* Something on the net of this pin changed: find its level, tell its pins. */
@@ -229,32 +328,49 @@ void board_clock_off(struct board_pin *pin)
 		stop_wave(pin);
 }
 
-/* True when the bound was reached. */
-static bool run_closed_loop(struct board_pin *pin)
+static bool closed_loop_ready(const struct board_pin *pin)
 {
 	const struct rpmsg_gpio_device *device = pin->controller->device;
 
-	for (int i = 0; i < EDGES_PER_CALL; i++) {
-		if (!device || !rpmsg_gpio_device_armed(device, pin->offset))
-			return false;
+	return device && rpmsg_gpio_device_armed(device, pin->offset);
+}
+
+static void run_closed_loop(struct board_pin *pin)
+{
+	for (int i = 0; i < EDGES_PER_CALL && closed_loop_ready(pin); i++) {
 		emit_edge(pin);
 		if (wave_ended(&pin->wave)) {
 			stop_wave(pin);
-			return false;
+			return;
 		}
 	}
-	return true;
 }
 
-bool board_run_closed_loops(struct board *board)
+void board_run_closed_loops(struct board *board)
 {
-	bool more = false;
-
 	for (struct board_pin *pin = board->closed_loop, *next; pin; pin = next) {
 		next = pin->next_closed_loop;
-		more |= run_closed_loop(pin);
+		run_closed_loop(pin);
 	}
-	return more;
+}
+
+bool board_closed_loop_ready(const struct board *board)
+{
+	for (const struct board_pin *pin = board->closed_loop; pin; pin = pin->next_closed_loop)
+		if (closed_loop_ready(pin))
+			return true;
+	return false;
+}
+
+bool board_trace(struct board_pin *pin, size_t room)
+{
+	uint64_t *times = malloc(room * sizeof(*times));
+
+	if (!times)
+		return false;
+	free(pin->trace.times);
+	pin->trace = (struct board_trace){.times = times, .room = room};
+	return true;
 }
 
 /* ---- the outside --------------------------------------------------------- */
@@ -312,9 +428,11 @@ static bool port_set_direction(void *context, uint16_t gpio, uint8_t direction, 
 	struct board_controller *controller = context;
 	struct board_pin *pin = &controller->pins[gpio];
 
+	begin_step(controller->board);
 	pin->direction = direction;
 	pin->output = direction == VIRTIO_GPIO_DIRECTION_OUT ? (int8_t)!!value : BOARD_FLOAT;
 	update_net(pin);
+	end_step(controller->board);
 	return true;
 }
 
@@ -325,8 +443,10 @@ static bool port_set_value(void *context, uint16_t gpio, uint8_t value)
 
 	if (pin->direction != VIRTIO_GPIO_DIRECTION_OUT)
 		return true; /* kept by the core until the direction is set */
+	begin_step(controller->board);
 	pin->output = (int8_t)!!value;
 	update_net(pin);
+	end_step(controller->board);
 	return true;
 }
 
@@ -334,7 +454,33 @@ static bool port_get_value(void *context, uint16_t gpio, uint8_t *value)
 {
 	const struct board_controller *controller = context;
 
-	*value = controller->pins[gpio].level;
+	*value = controller->pins[gpio].seen;
+	return true;
+}
+
+/* A port register: all outputs change, then the wires follow. */
+static bool port_set_values(void *context, uint16_t first, uint64_t mask, uint64_t values)
+{
+	struct board_controller *controller = context;
+
+	begin_step(controller->board);
+	for (uint16_t n = 0; n < RPMSG_GPIO_BULK_LINES; n++)
+		if (mask >> n & 1)
+			controller->pins[first + n].output = values >> n & 1;
+	for (uint16_t n = 0; n < RPMSG_GPIO_BULK_LINES; n++)
+		if (mask >> n & 1)
+			update_net(&controller->pins[first + n]);
+	end_step(controller->board);
+	return true;
+}
+
+static bool port_get_values(void *context, uint16_t first, uint64_t mask, uint64_t *values)
+{
+	const struct board_controller *controller = context;
+
+	for (uint16_t n = 0; n < RPMSG_GPIO_BULK_LINES; n++)
+		if (mask >> n & 1)
+			*values |= (uint64_t)controller->pins[first + n].seen << n;
 	return true;
 }
 
@@ -342,11 +488,46 @@ static bool port_set_irq_type(void *context, uint16_t gpio, uint8_t type)
 {
 	struct board_controller *controller = context;
 	struct board_pin *pin = &controller->pins[gpio];
-	uint8_t levels = VIRTIO_GPIO_IRQ_TYPE_LEVEL_HIGH | VIRTIO_GPIO_IRQ_TYPE_LEVEL_LOW;
 
 	pin->irq_type = type;
-	if (edge_fires(type & levels, pin->level))
-		interrupt(pin);
+	if (is_level_type(type) && edge_fires(type, pin->seen))
+		interrupt(pin, board_now(controller->board));
+	return true;
+}
+
+static uint64_t port_get_time(void *context)
+{
+	const struct board_controller *controller = context;
+
+	return board_device_time(controller->board, board_now(controller->board));
+}
+
+static void port_get_caps(void *context, uint16_t gpio, uint32_t *caps, uint32_t *max_debounce_us)
+{
+	const struct board_controller *controller = context;
+
+	*caps = controller->pins[gpio].caps;
+	*max_debounce_us = *caps & RPMSG_GPIO_LINE_DEBOUNCE ? BOARD_DEBOUNCE_MAX_US : 0;
+}
+
+static bool port_set_config(void *context, uint16_t gpio, uint32_t flags, uint32_t debounce_us)
+{
+	struct board_controller *controller = context;
+	struct board_pin *pin = &controller->pins[gpio];
+	struct board *board = controller->board;
+
+	begin_step(board);
+	pin->config = flags;
+	pin->debounce_ns = (uint64_t)debounce_us * 1000;
+	/* A level that waits for the old filter waits for the new one. */
+	loop_timer_cancel(board->loop, &pin->debounce_timer);
+	if (pin->seen != pin->level && pin->debounce_ns)
+		loop_timer_set(board->loop, &pin->debounce_timer,
+			       board->step_ns + pin->debounce_ns);
+	else
+		see(pin, pin->level, board->step_ns);
+	update_net(pin);
+	end_step(board);
 	return true;
 }
 
@@ -355,6 +536,11 @@ const struct rpmsg_gpio_port board_port = {
 	.set_value = port_set_value,
 	.get_value = port_get_value,
 	.set_irq_type = port_set_irq_type,
+	.get_time = port_get_time,
+	.get_values = port_get_values,
+	.set_values = port_set_values,
+	.get_caps = port_get_caps,
+	.set_config = port_set_config,
 };
 
 void board_reset_firmware(struct board *board)
@@ -364,6 +550,7 @@ void board_reset_firmware(struct board *board)
 
 		for (uint16_t gpio = 0; controller && gpio < controller->ngpio; gpio++) {
 			controller->pins[gpio].irq_type = VIRTIO_GPIO_IRQ_TYPE_NONE;
+			port_set_config(controller, gpio, 0, 0);
 			port_set_direction(controller, gpio, VIRTIO_GPIO_DIRECTION_NONE, 0);
 		}
 	}
@@ -458,8 +645,10 @@ struct board *board_new(struct loop *loop)
 {
 	struct board *board = calloc(1, sizeof(*board));
 
-	if (board)
+	if (board) {
 		board->loop = loop;
+		board->clock.board_ns = board->clock.device_ns = loop_now(loop);
+	}
 	return board;
 }
 
@@ -467,8 +656,13 @@ static void free_controller(struct board_controller *controller)
 {
 	if (!controller)
 		return;
-	for (uint16_t i = 0; i < controller->ngpio; i++)
-		loop_timer_cancel(controller->board->loop, &controller->pins[i].wave.timer);
+	for (uint16_t i = 0; i < controller->ngpio; i++) {
+		struct board_pin *pin = &controller->pins[i];
+
+		loop_timer_cancel(controller->board->loop, &pin->wave.timer);
+		loop_timer_cancel(controller->board->loop, &pin->debounce_timer);
+		free(pin->trace.times);
+	}
 	free(controller->pins);
 	free(controller);
 }
@@ -491,6 +685,8 @@ static void init_pin(struct board_controller *controller, uint16_t offset)
 	pin->offset = offset;
 	pin->next = pin;
 	pin->output = BOARD_FLOAT;
+	pin->caps = RPMSG_GPIO_LINE_BIAS | RPMSG_GPIO_LINE_DRIVE | RPMSG_GPIO_LINE_DEBOUNCE;
+	pin->debounce_timer = (struct loop_timer){.fn = settled, .context = pin};
 	pin->pull = BOARD_FLOAT;
 	pin->drive = BOARD_FLOAT;
 }

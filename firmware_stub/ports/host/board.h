@@ -21,9 +21,25 @@
 #define BOARD_CONTROLLERS_MAX 256
 #define BOARD_NAME_MAX 31 /* what struct gpio_v2_line_info can show */
 #define BOARD_HZ_MAX 1000000u
+#define BOARD_DEBOUNCE_MAX_US 1000000u
+#define BOARD_DRIFT_MAX_PPM 1000
+#define BOARD_TRACE_MAX 1000000u
 
 /* What drives a net: nothing, low or high. Also used for pulls. */
 #define BOARD_FLOAT (-1)
+
+/* The clock of the coprocessor: it starts elsewhere and runs at another rate. */
+struct board_clock {
+	uint64_t board_ns;  /* one instant, in board time... */
+	uint64_t device_ns; /* ...and as this clock shows it */
+	int32_t drift_ppm;
+};
+
+/* The true times of the edges of a pin, for who checks timestamps. */
+struct board_trace {
+	uint64_t *times; /* board time, ns */
+	size_t count, room;
+};
 
 /* A train of edges from outside. It wins over every other source of its pin. */
 struct board_wave {
@@ -51,7 +67,12 @@ struct board_pin {
 	/* the firmware's side */
 	uint8_t direction;
 	uint8_t irq_type;
-	int8_t output;
+	int8_t output;     /* as the firmware set it; open-drain and -source count later */
+	uint32_t caps;     /* RPMSG_GPIO_LINE_* that this pin can do */
+	uint32_t config;   /* RPMSG_GPIO_LINE_* in force */
+	uint64_t debounce_ns;
+	struct loop_timer debounce_timer;
+	uint8_t seen;      /* the level behind the debounce filter */
 	/* the outside */
 	int8_t pull;
 	int8_t drive;
@@ -67,6 +88,9 @@ struct board_pin {
 	bool fighting;
 	uint64_t edges;
 	uint64_t interrupts;
+	uint64_t edge_ns;   /* of the latest edge, board time */
+	uint64_t edge_step; /* and the firmware's step then */
+	struct board_trace trace;
 };
 
 struct board_controller {
@@ -91,6 +115,12 @@ struct board {
 	size_t wire_count;
 	struct board_pin *closed_loop; /* pins with a closed-loop wave */
 	unsigned int fights;           /* between drivers, so far */
+	struct board_clock clock;
+	/* What the firmware does to pins in one go is one step: all of it happens
+	 * at the same instant. */
+	uint64_t step;
+	bool stepping;
+	uint64_t step_ns;
 };
 
 /* The gpio port of the firmware core; its context is a board_controller. */
@@ -126,9 +156,19 @@ void board_pulse(struct board_pin *pin, uint64_t count, uint32_t hz);
 void board_clock(struct board_pin *pin, uint32_t hz);
 void board_clock_off(struct board_pin *pin);
 
-/* Emit the edges of closed-loop waves whose interrupt is armed now. Bounded;
- * true when there is more to do at once. */
-bool board_run_closed_loops(struct board *board);
+/* Emit the edges of closed-loop waves whose interrupt is armed now. Bounded. */
+void board_run_closed_loops(struct board *board);
+/* Whether that would emit one now. */
+bool board_closed_loop_ready(const struct board *board);
+
+/* What the coprocessor's clock shows at a board time not long past; and set on or back, or to another rate, as no
+ * real clock of a coprocessor would be. */
+uint64_t board_device_time(const struct board *board, uint64_t board_ns);
+void board_clock_shift(struct board *board, int64_t ns);
+void board_clock_drift(struct board *board, int32_t ppm);
+
+/* Note the times of the next `room` edges. Returns false without memory. */
+bool board_trace(struct board_pin *pin, size_t room);
 
 /* The firmware was reset: its outputs float, its interrupts are disabled. */
 void board_reset_firmware(struct board *board);

@@ -17,6 +17,8 @@
 #define WAIT_DEFAULT_NS (5 * NS_PER_S)
 #define WAIT_MAX_NS (3600 * NS_PER_S)
 #define ADVANCE_MAX_NS (60 * NS_PER_S)
+#define CLOCK_MAX_NS (24 * 3600 * NS_PER_S)
+#define TIMES_MAX 2000 /* that fit a reply */
 #define FAULTS_MAX 10000
 #define BOUNCES_MAX 1000
 #define EXIT_CRASHED 134
@@ -171,7 +173,8 @@ static int number(struct request *request, int word, const char *what, uint64_t 
 static int duration(struct request *request, int word, uint64_t max_ns, uint64_t *ns)
 {
 	static const struct { const char *name; uint64_t ns; } units[] = {
-		{"ns", 1}, {"us", NS_PER_US}, {"ms", NS_PER_MS}, {"s", NS_PER_S}};
+		{"ns", 1}, {"us", NS_PER_US}, {"ms", NS_PER_MS}, {"s", NS_PER_S},
+		{"h", 3600 * NS_PER_S}};
 	const char *text = request->words[word];
 	size_t digits = strspn(text, "0123456789");
 
@@ -457,7 +460,9 @@ static int do_pulse(struct request *request)
 	error = idle_pin(request, &line);
 	if (!error)
 		error = number(request, 2, "the number of pulses", 1, UINT32_MAX, &count);
-	if (!error)
+	if (!error && is(request, 4, "max"))
+		hz = 0;
+	else if (!error)
 		error = number(request, 4, "the frequency in Hz", 0, BOARD_HZ_MAX, &hz);
 	if (!error)
 		board_pulse(line, count, (uint32_t)hz);
@@ -568,6 +573,94 @@ static int do_at(struct request *request)
 	return 0;
 }
 
+/* ---- the coprocessor's clock and pins ------------------------------------------------ */
+
+/* [-]TIME */
+static int signed_duration(struct request *request, int word, int64_t *ns)
+{
+	bool negative = request->words[word][0] == '-';
+	uint64_t size;
+	int error;
+
+	request->words[word] += negative;
+	error = duration(request, word, CLOCK_MAX_NS, &size);
+	*ns = negative ? -(int64_t)size : (int64_t)size;
+	return error;
+}
+
+static int do_clock_offset(struct request *request)
+{
+	int64_t ns;
+	int error = signed_duration(request, 1, &ns);
+
+	if (!error)
+		board_clock_shift(request->commands->board, ns);
+	return error;
+}
+
+static int do_clock_drift(struct request *request)
+{
+	const char *text = request->words[1];
+	int ppm, length = 0;
+
+	if (sscanf(text, "%d%n", &ppm, &length) != 1 || strcmp(text + length, "ppm") ||
+	    ppm < -BOARD_DRIFT_MAX_PPM || ppm > BOARD_DRIFT_MAX_PPM)
+		return fail(request, EINVAL,
+			    "the drift is `%s`; give a whole number from -%d to %d and its unit, such as 100ppm",
+			    text, BOARD_DRIFT_MAX_PPM, BOARD_DRIFT_MAX_PPM);
+	board_clock_drift(request->commands->board, ppm);
+	return 0;
+}
+
+static int do_clock_read(struct request *request)
+{
+	const struct board *board = request->commands->board;
+	uint64_t now = loop_now(board->loop), device = board_device_time(board, now);
+
+	answer(request, "board %llu device %llu drift %d", (unsigned long long)now,
+	       (unsigned long long)device, board->clock.drift_ppm);
+	return 0;
+}
+
+static int capability(struct request *request, const char *name, size_t length, uint32_t *caps)
+{
+	static const struct { const char *name; uint32_t bits; } known[] = {
+		{"bias", RPMSG_GPIO_LINE_BIAS},
+		{"drive", RPMSG_GPIO_LINE_DRIVE},
+		{"debounce", RPMSG_GPIO_LINE_DEBOUNCE},
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (strlen(known[i].name) == length && !strncmp(known[i].name, name, length)) {
+			*caps |= known[i].bits;
+			return 0;
+		}
+	}
+	return fail(request, EINVAL,
+		    "no capability `%.*s`; give none, or some of bias,drive,debounce", (int)length,
+		    name);
+}
+
+static int do_caps(struct request *request)
+{
+	const char *list = request->words[2];
+	struct board_pin *line;
+	uint32_t caps = 0;
+	int error = pin(request, 1, &line);
+
+	while (!error && !is(request, 2, "none")) {
+		size_t length = strcspn(list, ",");
+
+		error = capability(request, list, length, &caps);
+		if (!list[length])
+			break;
+		list += length + 1;
+	}
+	if (!error)
+		line->caps = caps;
+	return error;
+}
+
 /* ---- looking ------------------------------------------------------------------------ */
 
 static int do_read(struct request *request)
@@ -588,6 +681,57 @@ static int do_count(struct request *request)
 	if (!error)
 		answer(request, "edges %llu interrupts %llu", (unsigned long long)line->edges,
 		       (unsigned long long)line->interrupts);
+	return error;
+}
+
+static int do_edge(struct request *request)
+{
+	struct board_pin *line;
+	int error = pin(request, 1, &line);
+
+	if (!error)
+		answer(request, "edges %llu time %llu step %llu", (unsigned long long)line->edges,
+		       (unsigned long long)line->edge_ns, (unsigned long long)line->edge_step);
+	return error;
+}
+
+static int do_config(struct request *request)
+{
+	struct board_pin *line;
+	int error = pin(request, 1, &line);
+
+	if (!error)
+		answer(request, "caps 0x%x flags 0x%x debounce %llu", line->caps, line->config,
+		       (unsigned long long)(line->debounce_ns / NS_PER_US));
+	return error;
+}
+
+static int do_trace(struct request *request)
+{
+	struct board_pin *line;
+	uint64_t room;
+	int error = pin(request, 1, &line);
+
+	if (!error)
+		error = number(request, 2, "the number of edges", 1, BOARD_TRACE_MAX, &room);
+	if (!error && !board_trace(line, (size_t)room))
+		error = fail(request, ENOMEM, "no memory for so many edges");
+	return error;
+}
+
+static int do_times(struct request *request)
+{
+	struct board_pin *line;
+	uint64_t from, count;
+	int error = pin(request, 1, &line);
+
+	if (!error)
+		error = number(request, 2, "the first edge", 0, BOARD_TRACE_MAX, &from);
+	if (!error)
+		error = number(request, 3, "the number of edges", 1, TIMES_MAX, &count);
+	for (uint64_t i = from; !error && i < from + count && i < line->trace.count; i++)
+		answer(request, "%s%llu", i > from ? " " : "",
+		       (unsigned long long)line->trace.times[i]);
 	return error;
 }
 
@@ -698,7 +842,7 @@ bool wait_over(const struct commands *commands, const struct wait *wait)
 	case WAIT_LEVEL: return wait->pin->level == wait->wanted;
 	case WAIT_ARMED: return firmware_armed(wait->pin);
 	case WAIT_EDGES: return wait->pin->edges >= wait->wanted;
-	case WAIT_ATTACHED: return rpmsg_backend_attached(commands->firmware->backend);
+	case WAIT_ATTACHED: return firmware_attached(commands->firmware);
 	default: return true;
 	}
 }
@@ -815,10 +959,46 @@ static int fault_lie(struct request *request)
 		error = lie_length(request, 3, &header);
 	if (!error)
 		error = lie_length(request, 4, &used);
+	if (!error && !request->commands->firmware->backend)
+		return fail(request, EOPNOTSUPP,
+			    "a serial line has no such lengths; start the stub with --socket");
 	if (!error)
 		rpmsg_backend_lie(request->commands->firmware->backend, (unsigned int)count,
 				  header, used);
 	return error;
+}
+
+/* noise N [SEED]: errors of each kind in a million bytes of the serial line */
+static int fault_noise(struct request *request)
+{
+	struct serial_port *serial = request->commands->firmware->serial;
+	uint64_t rate, seed = 1;
+	int error;
+
+	if (request->count < 3 || request->count > 4)
+		return usage(request);
+	error = number(request, 2, "the errors in a million bytes", 0, 100000, &rate);
+	if (!error && request->count == 4)
+		error = number(request, 3, "the seed", 0, UINT32_MAX, &seed);
+	if (!error && !serial)
+		return fail(request, EOPNOTSUPP, "there is no serial line; start the stub with --serial");
+	if (!error)
+		serial_port_noise(serial, (uint32_t)rate, seed);
+	return error;
+}
+
+static int fault_cable(struct request *request)
+{
+	struct serial_port *serial = request->commands->firmware->serial;
+
+	if (request->count != 3 || !(is(request, 2, "in") || is(request, 2, "out")))
+		return usage(request);
+	if (!serial)
+		return fail(request, EOPNOTSUPP, "there is no serial line; start the stub with --serial");
+	if (!serial_port_plug(serial, is(request, 2, "in")))
+		return fail(request, errno, "the serial port cannot be opened again: %s",
+			    strerror(errno));
+	return 0;
 }
 
 static int fault_announce_late(struct request *request)
@@ -836,7 +1016,10 @@ static int fault_clear(struct request *request)
 	if (request->count != 2)
 		return usage(request);
 	faults_clear(&firmware->faults);
-	rpmsg_backend_lie(firmware->backend, 0, -1, -1);
+	if (firmware->backend)
+		rpmsg_backend_lie(firmware->backend, 0, -1, -1);
+	if (firmware->serial)
+		serial_port_noise(firmware->serial, 0, 0);
 	firmware_stall(firmware, false);
 	return 0;
 }
@@ -851,6 +1034,8 @@ static int do_fault(struct request *request)
 		{"stall", fault_stall},
 		{"mute", fault_mute},
 		{"lie", fault_lie},
+		{"noise", fault_noise},
+		{"cable", fault_cable},
 		{"announce-late", fault_announce_late},
 		{"clear", fault_clear},
 	};
@@ -875,10 +1060,18 @@ static const struct verb verbs[] = {
 	{"release", do_release, 2, 2, ANYWHERE, "release LINE"},
 	{"drive", do_drive, 3, 3, ANYWHERE, "drive LINE 0|1"},
 	{"float", do_float, 2, 2, ANYWHERE, "float LINE"},
-	{"pulse", do_pulse, 5, 5, ANYWHERE, "pulse LINE N hz F"},
+	{"pulse", do_pulse, 5, 5, ANYWHERE, "pulse LINE N hz F, or pulse LINE N hz max"},
+	{"clock-offset", do_clock_offset, 2, 2, ANYWHERE, "clock-offset TIME, or clock-offset -TIME"},
+	{"clock-drift", do_clock_drift, 2, 2, ANYWHERE, "clock-drift Nppm"},
+	{"caps", do_caps, 3, 3, ANYWHERE, "caps LINE bias,drive,debounce, or caps LINE none"},
+	{"trace", do_trace, 3, 3, ANYWHERE, "trace LINE N"},
 	{"at", do_at, 3, WORDS_MAX, ANYWHERE, "at TIME COMMAND"},
 	{"read", do_read, 2, 2, AT_RUN_TIME, "read LINE"},
 	{"count", do_count, 2, 2, AT_RUN_TIME, "count LINE"},
+	{"edge", do_edge, 2, 2, AT_RUN_TIME, "edge LINE"},
+	{"config", do_config, 2, 2, AT_RUN_TIME, "config LINE"},
+	{"times", do_times, 4, 4, AT_RUN_TIME, "times LINE FIRST N"},
+	{"clock-read", do_clock_read, 1, 1, AT_RUN_TIME, "clock-read"},
 	{"state", do_state, 2, 2, AT_RUN_TIME, "state LINE"},
 	{"channels", do_channels, 1, 1, AT_RUN_TIME, "channels"},
 	{"wait", do_wait, 3, 5, AT_RUN_TIME, "wait LINE 0|1 [timeout TIME]"},

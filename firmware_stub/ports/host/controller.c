@@ -6,10 +6,23 @@
 #include <string.h>
 #include <sys/random.h>
 
+/* Edges between two turns of the loop; more are counted and lost. */
+#define EDGES 1024
+
 /* Log lines that a hostile guest can cause are few. */
 #define STRAYS_LOGGED 8
 
 /* ---- messages -------------------------------------------------------------- */
+
+static bool backend_attached(const struct firmware *firmware)
+{
+	return firmware->backend && rpmsg_backend_attached(firmware->backend);
+}
+
+bool firmware_attached(const struct firmware *firmware)
+{
+	return backend_attached(firmware) || (firmware->serial && serial_port_up(firmware->serial));
+}
 
 /* The message port of the core. Without a driver to speak to, the message has
  * no destination: like on a board, it is lost. */
@@ -18,7 +31,7 @@ static bool channel_send(void *context, const void *message, size_t length)
 	struct controller *controller = context;
 	struct firmware *firmware = controller->firmware;
 
-	if (!controller->driver_known || !rpmsg_backend_attached(firmware->backend))
+	if (!controller->driver_known || !firmware_attached(firmware))
 		return true;
 	return faults_pass(&firmware->faults, FAULT_TX, controller->address, controller->driver,
 			   message, (uint16_t)length);
@@ -31,7 +44,11 @@ static bool deliver_tx(void *context, uint32_t source, uint32_t destination, con
 {
 	struct firmware *firmware = context;
 
-	return rpmsg_backend_send(firmware->backend, source, destination, message, length);
+	if (destination & CONTROLLER_SERIAL)
+		return serial_port_send(firmware->serial, (uint8_t)(source - CONTROLLER_ADDRESS),
+					(uint8_t)destination, message, length);
+	return !backend_attached(firmware) ||
+	       rpmsg_backend_send(firmware->backend, source, destination, message, length);
 }
 
 static struct controller *find_address(struct firmware *firmware, uint32_t address)
@@ -73,10 +90,23 @@ static bool received(void *context, uint32_t source, uint32_t destination, const
 {
 	struct firmware *firmware = context;
 
+	if (source & CONTROLLER_SERIAL) {
+		report_stray(firmware, source, destination);
+		return true;
+	}
 	if (faults_pass(&firmware->faults, FAULT_RX, source, destination, message, length))
 		return true;
 	firmware->held = true;
 	return false;
+}
+
+static bool serial_received(void *context, uint8_t endpoint, uint8_t port, const void *message,
+			    size_t length)
+{
+	struct firmware *firmware = context;
+
+	return faults_pass(&firmware->faults, FAULT_RX, CONTROLLER_SERIAL | port,
+			   CONTROLLER_ADDRESS + (uint32_t)endpoint, message, (uint16_t)length);
 }
 
 static bool run_controllers(struct firmware *firmware)
@@ -92,11 +122,20 @@ static bool run_controllers(struct firmware *firmware)
 	return all_sent;
 }
 
+static bool work_left(const struct firmware *firmware)
+{
+	for (unsigned int i = 0; i < firmware->count; i++)
+		if (firmware->controllers[i].device.pending)
+			return true;
+	return false;
+}
+
 void firmware_run(struct firmware *firmware)
 {
+	if (firmware->serial)
+		serial_port_receive(firmware->serial);
 	if (!firmware->faults.stalled) {
-		if (board_run_closed_loops(firmware->board))
-			loop_again(firmware->loop);
+		board_run_closed_loops(firmware->board);
 		bool all_sent = run_controllers(firmware);
 
 		faults_run(&firmware->faults);
@@ -104,8 +143,15 @@ void firmware_run(struct firmware *firmware)
 			firmware->held = false;
 			rpmsg_backend_resume(firmware->backend);
 		}
+		/* Nobody will tell of what was only bounded, not waiting. */
+		if (board_closed_loop_ready(firmware->board) ||
+		    (all_sent && work_left(firmware)))
+			loop_again(firmware->loop);
 	}
-	rpmsg_backend_flush(firmware->backend);
+	if (firmware->serial)
+		serial_port_run(firmware->serial);
+	if (firmware->backend)
+		rpmsg_backend_flush(firmware->backend);
 }
 
 /* ---- channels -------------------------------------------------------------- */
@@ -125,6 +171,11 @@ static void announce(void *context)
 	char name[32];
 
 	if (firmware->faults.stalled)
+		return;
+	if (firmware->serial_quiet)
+		serial_port_quiet(firmware->serial, false);
+	firmware->serial_quiet = false;
+	if (!backend_attached(firmware))
 		return;
 	for (unsigned int i = 0; i < firmware->count; i++) {
 		struct controller *controller = &firmware->controllers[i];
@@ -150,6 +201,13 @@ static void attached(void *context)
 		announce(firmware);
 }
 
+static void forget_drivers(struct firmware *firmware, uint32_t way)
+{
+	for (unsigned int i = 0; i < firmware->count; i++)
+		if ((firmware->controllers[i].driver & CONTROLLER_SERIAL) == way)
+			firmware->controllers[i].driver_known = false;
+}
+
 /* Pins stay as they are: the firmware runs on, it only lost its listener. */
 static void detached(void *context)
 {
@@ -158,17 +216,62 @@ static void detached(void *context)
 	loop_timer_cancel(firmware->loop, &firmware->announce_timer);
 	faults_forget(&firmware->faults);
 	firmware->held = false;
-	for (unsigned int i = 0; i < firmware->count; i++) {
-		firmware->controllers[i].driver_known = false;
+	forget_drivers(firmware, 0);
+	for (unsigned int i = 0; i < firmware->count; i++)
 		firmware->controllers[i].announced = false;
+}
+
+static void serial_session(void *context, bool open)
+{
+	struct firmware *firmware = context;
+	uint64_t late = firmware->faults.announce_late_ns;
+
+	faults_forget(&firmware->faults);
+	forget_drivers(firmware, CONTROLLER_SERIAL);
+	run_controllers(firmware); /* what the old driver should have got is lost */
+	firmware->serial_quiet = open && late;
+	if (!firmware->serial_quiet)
+		return;
+	serial_port_quiet(firmware->serial, true);
+	loop_timer_set(firmware->loop, &firmware->announce_timer,
+		       loop_now(firmware->loop) + late);
+}
+
+static const struct rpmsg_gpio_serial_ops serial_ops = {
+	.received = serial_received,
+	.session = serial_session,
+};
+
+bool firmware_open_serial(struct firmware *firmware, const char *path, uint32_t baud, char *why,
+			  size_t why_size)
+{
+	struct rpmsg_gpio_serial_config config = {
+		.ops = &serial_ops,
+		.context = firmware,
+		.channels = firmware->channels,
+		.epoch = firmware->epoch,
+	};
+
+	for (unsigned int i = 0; i < firmware->count; i++) {
+		uint32_t endpoint = firmware->controllers[i].address - CONTROLLER_ADDRESS;
+
+		if (endpoint >= RPMSG_GPIO_SERIAL_NS_ENDPOINT)
+			break; /* no number left for it on a serial line */
+		firmware_channel_name(&firmware->controllers[i], firmware->channel_names[i],
+				      sizeof(firmware->channel_names[i]));
+		firmware->channels[i] = (struct rpmsg_gpio_serial_channel){
+			.name = firmware->channel_names[i], .endpoint = (uint8_t)endpoint};
+		config.channel_count = (uint8_t)(i + 1);
 	}
+	firmware->serial = serial_port_open(firmware->loop, path, baud, &config, why, why_size);
+	return firmware->serial;
 }
 
 static void writable(void *context)
 {
 	struct firmware *firmware = context;
 
-	if (rpmsg_backend_attached(firmware->backend) && !firmware->announce_timer.armed)
+	if (firmware_attached(firmware) && !firmware->announce_timer.armed)
 		announce(firmware);
 	/* firmware_run() follows: the loop's idle hook. */
 }
@@ -183,7 +286,10 @@ const struct rpmsg_backend_ops firmware_backend_ops = {
 void firmware_stall(struct firmware *firmware, bool stalled)
 {
 	firmware->faults.stalled = stalled;
-	rpmsg_backend_stall(firmware->backend, stalled);
+	if (firmware->backend)
+		rpmsg_backend_stall(firmware->backend, stalled);
+	if (firmware->serial)
+		serial_port_stall(firmware->serial, stalled);
 	/* A guest that came meanwhile was not told anything. */
 	if (!stalled)
 		writable(firmware);
@@ -237,6 +343,8 @@ static bool init_controller(struct firmware *firmware, struct board_controller *
 		.board = board,
 		.address = CONTROLLER_ADDRESS + board->index,
 		.lines = calloc(board->ngpio, sizeof(struct rpmsg_gpio_line)),
+		.streams = calloc(board->ngpio, sizeof(struct rpmsg_gpio_stream)),
+		.edges = calloc(EDGES, sizeof(struct rpmsg_gpio_edge)),
 		.config = {
 			.port = &board_port,
 			.port_context = board,
@@ -251,7 +359,10 @@ static bool init_controller(struct firmware *firmware, struct board_controller *
 		},
 	};
 	controller->config.lines = controller->lines;
-	if (!controller->lines || !collect_names(controller))
+	controller->config.streams = controller->streams;
+	controller->config.edges = controller->edges;
+	controller->config.edge_count = EDGES;
+	if (!controller->lines || !controller->streams || !controller->edges || !collect_names(controller))
 		return false;
 	rpmsg_gpio_device_init(&controller->device, &controller->config);
 	board->device = &controller->device;
@@ -292,6 +403,8 @@ void firmware_free(struct firmware *firmware)
 	for (unsigned int i = 0; i < firmware->count; i++) {
 		firmware->controllers[i].board->device = NULL;
 		free(firmware->controllers[i].lines);
+		free(firmware->controllers[i].streams);
+		free(firmware->controllers[i].edges);
 		free(firmware->controllers[i].names);
 	}
 	free(firmware->controllers);
@@ -300,12 +413,16 @@ void firmware_free(struct firmware *firmware)
 
 void firmware_restart(struct firmware *firmware)
 {
-	rpmsg_backend_disconnect(firmware->backend);
+	if (firmware->backend)
+		rpmsg_backend_disconnect(firmware->backend);
 	detached(firmware);
+	forget_drivers(firmware, CONTROLLER_SERIAL);
 	/* A reset also ends a hang. */
 	firmware_stall(firmware, false);
 	board_reset_firmware(firmware->board);
 	firmware->epoch = next_epoch(firmware->epoch);
+	if (firmware->serial)
+		serial_port_restart(firmware->serial, firmware->epoch);
 	for (unsigned int i = 0; i < firmware->count; i++) {
 		struct controller *controller = &firmware->controllers[i];
 

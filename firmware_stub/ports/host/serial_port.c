@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "serial_port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+#define MILLION 1000000u
+#define WIRE_SIZE 4096u
+/* What a UART with its FIFO and a ring takes at a time, when it is slow. */
+#define UART_SIZE 64u
+
+/* Bytes on their way; each is through a byte's time after the one before. */
+struct wire {
+	uint8_t bytes[WIRE_SIZE];
+	size_t head, count, limit;
+	uint64_t due_ns;  /* of the first, when there is one */
+	uint64_t free_ns; /* when the latest was through */
+	uint64_t random;
+};
+
+struct serial_port {
+	struct loop *loop;
+	struct rpmsg_gpio_serial serial;
+	struct rpmsg_gpio_serial_config config;
+	struct rpmsg_gpio_serial_ops ops;
+	const struct rpmsg_gpio_serial_ops *user;
+	void *user_context;
+	char path[PATH_MAX];
+	bool is_pty;
+	int fd;       /* the pty's master, or the tty; -1 unplugged */
+	int slave_fd; /* held open, so that a client that leaves is no hangup */
+	int timer_fd;
+	uint64_t timer_ns; /* what timer_fd is set to, 0: nothing */
+	uint64_t byte_ns;
+	uint32_t noise;
+	bool stalled;
+	struct wire in, out;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+/* ---- the wire -------------------------------------------------------------- */
+
+static uint64_t next_random(struct wire *wire)
+{
+	/* xorshift64*, Vigna 2016 */
+	wire->random ^= wire->random >> 12;
+	wire->random ^= wire->random << 25;
+	wire->random ^= wire->random >> 27;
+	return wire->random * UINT64_C(2685821657736338717);
+}
+
+static bool happens(struct wire *wire, uint32_t per_million)
+{
+	return per_million && (next_random(wire) >> 32) % MILLION < per_million;
+}
+
+static size_t wire_room(const struct wire *wire)
+{
+	return wire->limit - wire->count;
+}
+
+static void wire_put(struct wire *wire, const uint8_t *bytes, size_t length, uint64_t byte_ns)
+{
+	uint64_t now = now_ns();
+
+	if (!wire->count)
+		wire->due_ns = (now > wire->free_ns ? now : wire->free_ns) + byte_ns;
+	for (size_t i = 0; i < length; i++)
+		wire->bytes[(wire->head + wire->count++) % WIRE_SIZE] = bytes[i];
+}
+
+/* Takes what is through, noise added; `to` has room for twice the count. */
+static size_t wire_take(struct wire *wire, uint8_t *to, size_t count, uint64_t now,
+			uint64_t byte_ns, uint32_t noise)
+{
+	size_t taken = 0;
+
+	while (count-- && wire->count && wire->due_ns <= now) {
+		uint8_t byte = wire->bytes[wire->head];
+
+		wire->head = (wire->head + 1) % WIRE_SIZE;
+		wire->count--;
+		wire->free_ns = wire->due_ns;
+		wire->due_ns += byte_ns;
+		if (happens(wire, noise))
+			to[taken++] = (uint8_t)(next_random(wire) >> 32);
+		if (happens(wire, noise))
+			byte ^= (uint8_t)(1u << (next_random(wire) >> 32) % 8);
+		if (!happens(wire, noise))
+			to[taken++] = byte;
+	}
+	return taken;
+}
+
+/* Until the next delimiter is through, or all bytes are: nobody can do
+ * anything with less. */
+static uint64_t wire_due(const struct wire *wire, uint64_t byte_ns)
+{
+	size_t i = 0;
+
+	while (i + 1 < wire->count && wire->bytes[(wire->head + i) % WIRE_SIZE])
+		i++;
+	return wire->count ? wire->due_ns + i * byte_ns : UINT64_MAX;
+}
+
+/* ---- the firmware's side ------------------------------------------------------ */
+
+static size_t uart_write(void *context, const uint8_t *bytes, size_t length)
+{
+	struct serial_port *port = context;
+	size_t room = wire_room(&port->out);
+
+	if (port->fd < 0)
+		return length; /* no cable */
+	if (length > room)
+		length = room;
+	wire_put(&port->out, bytes, length, port->byte_ns);
+	return length;
+}
+
+static bool user_received(void *context, uint8_t endpoint, uint8_t driver, const void *message,
+			  size_t length)
+{
+	struct serial_port *port = context;
+
+	return port->user->received(port->user_context, endpoint, driver, message, length);
+}
+
+static void user_session(void *context, bool open)
+{
+	struct serial_port *port = context;
+
+	port->user->session(port->user_context, open);
+}
+
+bool serial_port_send(struct serial_port *port, uint8_t endpoint, uint8_t driver,
+		      const void *message, size_t length)
+{
+	return rpmsg_gpio_serial_send(&port->serial, endpoint, driver, message, length);
+}
+
+bool serial_port_up(const struct serial_port *port)
+{
+	return rpmsg_gpio_serial_up(&port->serial);
+}
+
+void serial_port_restart(struct serial_port *port, uint32_t epoch)
+{
+	port->config.epoch = epoch;
+	rpmsg_gpio_serial_init(&port->serial, &port->config);
+}
+
+void serial_port_quiet(struct serial_port *port, bool quiet)
+{
+	port->serial.announced = quiet ? port->config.channel_count : 0;
+}
+
+void serial_port_stall(struct serial_port *port, bool stalled)
+{
+	port->stalled = stalled;
+}
+
+void serial_port_noise(struct serial_port *port, uint32_t per_million, uint64_t seed)
+{
+	port->noise = per_million;
+	/* Two streams that differ, neither of them 0. */
+	port->in.random = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	port->out.random = (seed + 2) * UINT64_C(0xbf58476d1ce4e5b9) | 1;
+}
+
+/* ---- bytes that are through ----------------------------------------------------- */
+
+static uint32_t run_core(struct serial_port *port)
+{
+	return rpmsg_gpio_serial_run(&port->serial, (uint32_t)(now_ns() / 1000));
+}
+
+static void deliver_in(struct serial_port *port, uint64_t now)
+{
+	uint8_t bytes[RPMSG_GPIO_SERIAL_RX_RING];
+	size_t count;
+
+	/* At most a ring full at a time, so that nothing is lost here. */
+	while ((count = wire_take(&port->in, bytes, sizeof(bytes) / 2, now, port->byte_ns,
+				  port->noise)) ||
+	       (port->in.count && port->in.due_ns <= now)) {
+		for (size_t i = 0; i < count && !port->stalled; i++)
+			rpmsg_gpio_serial_rx(&port->serial, bytes[i]);
+		if (!port->stalled)
+			run_core(port);
+	}
+}
+
+/* What a pty that nobody reads cannot take is lost, as on a wire. */
+static void deliver_out(struct serial_port *port, uint64_t now)
+{
+	uint8_t bytes[2 * WIRE_SIZE];
+	size_t count = wire_take(&port->out, bytes, WIRE_SIZE, now, port->byte_ns, port->noise);
+
+	if (count && port->fd >= 0 && write(port->fd, bytes, count) < 0 && errno != EAGAIN)
+		fprintf(stderr, "firmware-stub: %s: %s\n", port->path, strerror(errno));
+}
+
+static void set_timer(struct serial_port *port, uint64_t due)
+{
+	struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(due / NS_PER_S),
+					       .tv_nsec = (long)(due % NS_PER_S)}};
+
+	if (due == UINT64_MAX)
+		spec.it_value = (struct timespec){0};
+	if (port->timer_ns == due)
+		return;
+	port->timer_ns = due;
+	timerfd_settime(port->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
+void serial_port_receive(struct serial_port *port)
+{
+	deliver_in(port, now_ns());
+}
+
+void serial_port_run(struct serial_port *port)
+{
+	uint64_t due = UINT64_MAX, wire;
+	uint32_t wait;
+
+	do {
+		wait = port->stalled ? UINT32_MAX : run_core(port);
+		deliver_out(port, now_ns());
+		/* The core stopped because the UART was full, and now it is not. */
+	} while (!port->byte_ns && port->serial.chunk_at < port->serial.chunk_end &&
+		 !port->stalled);
+	if (wait != UINT32_MAX)
+		due = now_ns() + (uint64_t)wait * 1000;
+	wire = wire_due(&port->in, port->byte_ns);
+	due = wire < due ? wire : due;
+	wire = wire_due(&port->out, port->byte_ns);
+	set_timer(port, wire < due ? wire : due);
+}
+
+static void timer_ready(void *context, uint32_t events)
+{
+	struct serial_port *port = context;
+	uint64_t count;
+
+	(void)events;
+	/* serial_port_run() follows: the loop's idle hook. */
+	if (read(port->timer_fd, &count, sizeof(count)) < 0)
+		return;
+	port->timer_ns = 0;
+}
+
+static void unplug(struct serial_port *port);
+
+static void port_ready(void *context, uint32_t events)
+{
+	struct serial_port *port = context;
+	uint8_t bytes[WIRE_SIZE];
+	ssize_t count = read(port->fd, bytes, sizeof(bytes));
+	size_t room = wire_room(&port->in);
+
+	if (count <= 0) {
+		if (events & (EPOLLHUP | EPOLLERR)) {
+			fprintf(stderr, "firmware-stub: %s: hung up\n", port->path);
+			unplug(port);
+		}
+		return;
+	}
+	/* A driver that sends more than the wire carries overruns the UART. */
+	wire_put(&port->in, bytes, (size_t)count < room ? (size_t)count : room, port->byte_ns);
+}
+
+/* ---- opening ------------------------------------------------------------------------ */
+
+static bool make_raw(int fd)
+{
+	struct termios termios;
+
+	if (tcgetattr(fd, &termios))
+		return false;
+	cfmakeraw(&termios);
+	termios.c_cflag |= CREAD | CLOCAL;
+	return !tcsetattr(fd, TCSANOW, &termios);
+}
+
+/* A link of an earlier stub is replaced, anything else is not ours. */
+static bool link_path(const char *target, const char *path)
+{
+	struct stat stat;
+
+	if (!lstat(path, &stat) && S_ISLNK(stat.st_mode))
+		unlink(path);
+	return !symlink(target, path);
+}
+
+static bool open_pty(struct serial_port *port)
+{
+	char name[64];
+
+	port->fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+	if (port->fd < 0 || grantpt(port->fd) || unlockpt(port->fd) ||
+	    ptsname_r(port->fd, name, sizeof(name)))
+		return false;
+	port->slave_fd = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	return port->slave_fd >= 0 && make_raw(port->slave_fd) && link_path(name, port->path);
+}
+
+static const struct { uint32_t baud; speed_t speed; } speeds[] = {
+	{9600, B9600}, {19200, B19200}, {38400, B38400}, {57600, B57600}, {115200, B115200},
+	{230400, B230400}, {460800, B460800}, {921600, B921600}, {1000000, B1000000},
+	{1500000, B1500000}, {2000000, B2000000}, {3000000, B3000000}, {4000000, B4000000},
+};
+
+static bool set_speed(int fd, uint32_t baud)
+{
+	struct termios termios;
+
+	for (size_t i = 0; baud && i < sizeof(speeds) / sizeof(speeds[0]); i++) {
+		if (speeds[i].baud == baud)
+			return !tcgetattr(fd, &termios) && !cfsetspeed(&termios, speeds[i].speed) &&
+			       !tcsetattr(fd, TCSANOW, &termios);
+	}
+	errno = EINVAL;
+	return !baud;
+}
+
+static bool open_tty(struct serial_port *port, uint32_t baud)
+{
+	port->fd = open(port->path, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+	return port->fd >= 0 && make_raw(port->fd) && set_speed(port->fd, baud);
+}
+
+static void close_fd(int *fd)
+{
+	int error = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	errno = error;
+}
+
+static void unplug(struct serial_port *port)
+{
+	if (port->fd < 0)
+		return;
+	loop_remove(port->loop, port->fd);
+	if (port->is_pty)
+		unlink(port->path);
+	close_fd(&port->slave_fd);
+	close_fd(&port->fd);
+	port->in.count = port->out.count = 0;
+}
+
+static bool plug(struct serial_port *port, uint32_t baud)
+{
+	int error;
+
+	if (!(port->is_pty ? open_pty(port) : open_tty(port, baud))) {
+		close_fd(&port->slave_fd);
+		close_fd(&port->fd);
+		return false;
+	}
+	error = loop_add(port->loop, port->fd, EPOLLIN, port_ready, port);
+	errno = -error;
+	return !error;
+}
+
+bool serial_port_plug(struct serial_port *port, bool plugged)
+{
+	if (!plugged)
+		unplug(port);
+	return !plugged || port->fd >= 0 || plug(port, 0);
+}
+
+static bool is_tty(const char *path)
+{
+	struct stat link, target;
+
+	/* A link to a pty is what an earlier stub left behind. */
+	return !lstat(path, &link) && !S_ISLNK(link.st_mode) && !stat(path, &target) &&
+	       S_ISCHR(target.st_mode);
+}
+
+static struct serial_port *new_port(struct loop *loop, const char *path,
+				    const struct rpmsg_gpio_serial_config *config)
+{
+	struct serial_port *port = calloc(1, sizeof(*port));
+
+	if (!port)
+		return NULL;
+	port->loop = loop;
+	port->fd = port->slave_fd = port->timer_fd = -1;
+	port->user = config->ops;
+	port->user_context = config->context;
+	port->ops = (struct rpmsg_gpio_serial_ops){
+		.write = uart_write, .received = user_received, .session = user_session};
+	port->config = *config;
+	port->config.ops = &port->ops;
+	port->config.context = port;
+	port->in.limit = port->out.limit = WIRE_SIZE;
+	port->is_pty = !is_tty(path);
+	snprintf(port->path, sizeof(port->path), "%s", path);
+	rpmsg_gpio_serial_init(&port->serial, &port->config);
+	return port;
+}
+
+static bool start_port(struct serial_port *port, uint32_t baud)
+{
+	int error;
+
+	if (port->is_pty && baud) {
+		port->byte_ns = 10 * NS_PER_S / baud;
+		port->out.limit = UART_SIZE;
+	}
+	port->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (port->timer_fd < 0 || !plug(port, baud))
+		return false;
+	error = loop_add(port->loop, port->timer_fd, EPOLLIN, timer_ready, port);
+	errno = -error;
+	return !error;
+}
+
+struct serial_port *serial_port_open(struct loop *loop, const char *path, uint32_t baud,
+				     const struct rpmsg_gpio_serial_config *config, char *why,
+				     size_t why_size)
+{
+	struct serial_port *port = new_port(loop, path, config);
+
+	if (!port) {
+		snprintf(why, why_size, "no memory");
+		return NULL;
+	}
+	if (start_port(port, baud))
+		return port;
+	snprintf(why, why_size, "cannot open the serial port %s%s: %s", path,
+		 baud ? " at this rate" : "", strerror(errno));
+	serial_port_close(port);
+	return NULL;
+}
+
+void serial_port_close(struct serial_port *port)
+{
+	if (!port)
+		return;
+	if (port->fd >= 0 && port->timer_fd >= 0) {
+		rpmsg_gpio_serial_close(&port->serial);
+		port->byte_ns = 0; /* no time to wait for the wire */
+		port->out.due_ns = 0;
+		serial_port_run(port);
+	}
+	unplug(port);
+	if (port->timer_fd >= 0)
+		loop_remove(port->loop, port->timer_fd);
+	close_fd(&port->timer_fd);
+	free(port);
+}
