@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "openamp_glue.h"
+
+/* Messages are kept in their buffers until their turn: no copy, no loss. */
+static int gpio_received(struct rpmsg_endpoint *ept, void *data, size_t length,
+			 uint32_t source, void *priv)
+{
+	struct gpio_endpoint *gpio = priv;
+	unsigned int at = (gpio->first + gpio->count) % RX_BUFFERS;
+
+	if (gpio->count == RX_BUFFERS)
+		return RPMSG_SUCCESS;
+	rpmsg_hold_rx_buffer(ept, data);
+	gpio->held[at].data = data;
+	gpio->held[at].length = length;
+	gpio->held[at].source = source;
+	gpio->count++;
+	return RPMSG_SUCCESS;
+}
+
+/* Never the blocking rpmsg_sendto(): it can sleep for 15 s. Any error but "no
+ * buffer" means that the message has nowhere to go; keeping it would not help. */
+static bool gpio_send(void *context, const void *message, size_t length)
+{
+	struct gpio_endpoint *gpio = context;
+	int sent;
+
+	if (!gpio->driver_known)
+		return true;
+	sent = rpmsg_trysendto(&gpio->ept, message, (int)length, gpio->driver);
+	return sent != RPMSG_ERR_NO_BUFF && sent != RPMSG_ERR_NO_MEM;
+}
+
+const struct rpmsg_gpio_channel gpio_channel = { .send = gpio_send };
+
+/* False when the reply before has found no buffer yet. Replies and events go to
+ * whoever asked last. */
+static bool take_oldest(struct gpio_endpoint *gpio)
+{
+	void *data = gpio->held[gpio->first].data;
+
+	if (gpio->device.reply_length)
+		return false;
+	gpio->driver = gpio->held[gpio->first].source;
+	gpio->driver_known = true;
+	if (!rpmsg_gpio_device_receive(&gpio->device, data, gpio->held[gpio->first].length))
+		return false;
+	rpmsg_release_rx_buffer(&gpio->ept, data);
+	gpio->first = (gpio->first + 1) % RX_BUFFERS;
+	gpio->count--;
+	return true;
+}
+
+void gpio_run(struct gpio_endpoint *gpio)
+{
+	(void)rpmsg_gpio_device_run(&gpio->device);
+	while (gpio->count && take_oldest(gpio))
+		(void)rpmsg_gpio_device_run(&gpio->device);
+}
+
+int gpio_start(struct gpio_endpoint *gpio, struct rpmsg_device *rpmsg, const char *name,
+	       const struct rpmsg_gpio_device_config *config)
+{
+	gpio->driver_known = false;
+	gpio->first = gpio->count = 0;
+	rpmsg_gpio_device_init(&gpio->device, config);
+	gpio->ept.priv = gpio;
+	return rpmsg_create_ept(&gpio->ept, rpmsg, name, RPMSG_ADDR_ANY, RPMSG_ADDR_ANY,
+				gpio_received, NULL);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * rpmsg_lite.h - a stand-in for the header of RPMsg-Lite: what the glue uses of it.
+ */
+#ifndef STANDIN_RPMSG_LITE_H
+#define STANDIN_RPMSG_LITE_H
+
+#include <stdint.h>
+
+#define RL_NULL       ((void *)0)
+#define RL_SUCCESS    0
+#define RL_HOLD       1
+#define RL_RELEASE    0
+#define RL_DONT_BLOCK 0
+#define RL_ERR_NO_MEM (-5001)
+
+struct rpmsg_lite_instance;
+struct rpmsg_lite_endpoint;
+
+typedef int32_t (*rl_ept_rx_cb_t)(void *payload, uint32_t payload_len, uint32_t src,
+				  void *priv);
+
+struct rpmsg_lite_endpoint *rpmsg_lite_create_ept(struct rpmsg_lite_instance *dev,
+						  uint32_t addr, rl_ept_rx_cb_t rx_cb,
+						  void *rx_cb_data);
+int32_t rpmsg_lite_send(struct rpmsg_lite_instance *dev, struct rpmsg_lite_endpoint *ept,
+			uint32_t dst, char *data, uint32_t size, uintptr_t timeout);
+int32_t rpmsg_lite_release_rx_buffer(struct rpmsg_lite_instance *dev, void *rxbuf);
+
+#endif
