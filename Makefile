@@ -2,7 +2,10 @@
 #
 # make demo    the first ten minutes, all set-up included
 # make test    everything that is tested (C under ASan and UBSan, then pytest)
+# make deps    install the Debian packages that the tests need
+# make kernel  build the kernel that tests/kernel boots (make test does it too)
 # make lint    ruff, mypy --strict, C warnings as errors
+# make mcu     the firmware for the Cortex-M that QEMU runs, and its footprint
 # make bench   the benchmark's table
 # make setup   the virtual environment in .venv, with the shim and the stub built
 
@@ -10,13 +13,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BUILD := build
+# make V=1 shows the compiler's command lines
+Q := $(if $(V),,@)
 
 CORE := $(wildcard firmware_stub/core/*.c)
 HOST := $(wildcard firmware_stub/ports/host/*.c)
 VIRTIO := $(wildcard bridge/shim/virtio/*.c)
 SHIM := $(wildcard bridge/shim/*/*.c)
 C_SOURCES := $(CORE) $(HOST) $(SHIM)
-HEADERS := $(wildcard firmware_stub/*/*.h firmware_stub/*/*/*.h bridge/shim/*/*.h tests/*.h)
+HEADERS := $(wildcard firmware_stub/*/*.h firmware_stub/*/*/*.h bridge/shim/*/*.h tests/*.h tests/*/*.h)
 C_TESTS := $(sort $(shell find tests -name 'test_*.c'))
 
 INCLUDES := -Ifirmware_stub/core -Ifirmware_stub/ports/host -Ibridge/shim -Itests
@@ -31,7 +36,7 @@ ASAN_LIBRARY := $(filter-out %/main.o,$(ASAN_OBJECTS))
 ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
-.PHONY: all setup demo test ctest pytest lint bench footprint clean
+.PHONY: all setup demo deps kernel test ctest pytest lint bench footprint mcu clean
 
 all: setup
 
@@ -49,18 +54,29 @@ demo: setup
 bench: setup
 	$(BIN)/gpio-bridge bench
 
-test: setup ctest pytest
+deps:
+	tools/deps
+
+# Where it cannot be built, tests/kernel skip and say what to install; in CI they fail.
+kernel:
+	@tools/build-uml-kernel || true
+
+test: setup kernel ctest pytest
 
 $(BUILD)/asan/%.o: %.c $(HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ASAN) -c -o $@ $<
+	@echo "  CC      $@"
+	$(Q)$(CC) $(CFLAGS_ASAN) -c -o $@ $<
 
-$(ASAN_STUB): $(filter-out $(BUILD)/asan/bridge/shim/pump/% $(BUILD)/asan/bridge/shim/bench/%,$(ASAN_OBJECTS))
-	$(CC) $(SANITIZERS) -o $@ $^ -pthread
+$(ASAN_STUB): $(filter-out $(BUILD)/asan/bridge/shim/pump/% $(BUILD)/asan/bridge/shim/bench/% \
+	$(BUILD)/asan/bridge/shim/export/%,$(ASAN_OBJECTS))
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(SANITIZERS) -o $@ $^ -pthread
 
 $(BUILD)/asan/tests/%: tests/%.c $(ASAN_LIBRARY) $(HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ASAN) -o $@ $< $(ASAN_LIBRARY) -pthread
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CFLAGS_ASAN) -o $@ $< $(ASAN_LIBRARY) -pthread
 
 ctest: $(ASAN_TESTS)
 	@set -e; for test in $(ASAN_TESTS); do echo "== $$test"; timeout 120 $$test; done
@@ -72,12 +88,40 @@ pytest: setup $(ASAN_STUB)
 # What an MCU's compiler sees: C99, freestanding, all warnings.
 $(BUILD)/core/%.o: firmware_stub/core/%.c $(HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_CORE) -c -o $@ $<
+	@echo "  CC      $@"
+	$(Q)$(CC) $(CFLAGS_CORE) -c -o $@ $<
 
 lint: setup $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o) $(ASAN_OBJECTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The firmware of the Cortex-M port, and what the core needs there.
+MCU := firmware_stub/ports/lm3s6965
+MCU_CC := arm-none-eabi-gcc
+MCU_SOURCES := $(CORE) $(filter-out %/footprint.c,$(wildcard $(MCU)/*.c)) $(MCU)/libc/string.c
+MCU_OBJECTS := $(MCU_SOURCES:%.c=$(BUILD)/mcu/%.o)
+MCU_CORE := $(CORE:%.c=$(BUILD)/mcu/%.o)
+MCU_FLAGS := -mcpu=cortex-m3 -mthumb -Os -g -ffreestanding -fno-common -ffunction-sections \
+	-fdata-sections -fno-tree-loop-distribute-patterns $(WARNINGS) \
+	-Ifirmware_stub/core -I$(MCU) -isystem $(MCU)/libc
+$(MCU_CORE): MCU_STD := -std=c99 -pedantic
+
+$(BUILD)/mcu/%.o: %.c $(HEADERS) $(wildcard $(MCU)/*.h $(MCU)/libc/*.h)
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(MCU_CC) $(or $(MCU_STD),-std=gnu11) $(MCU_FLAGS) -c -o $@ $<
+
+$(BUILD)/mcu/firmware.elf: $(MCU_OBJECTS) $(MCU)/lm3s6965.ld
+	$(MCU_CC) -mcpu=cortex-m3 -mthumb -nostdlib -static -Wl,--gc-sections,--fatal-warnings \
+		-T $(MCU)/lm3s6965.ld -o $@ $(MCU_OBJECTS) -lgcc
+
+mcu: $(BUILD)/mcu/firmware.elf $(BUILD)/mcu/$(MCU)/footprint.o
+	arm-none-eabi-size $<
+	@arm-none-eabi-size $(MCU_CORE) $(BUILD)/mcu/$(MCU)/footprint.o | awk 'NR > 1 \
+		{ flash += $$1 + $$2; ram += $$2 + $$3 } END { printf \
+		"core and serial framing, 32 lines: %d bytes of flash (at most 10240), " \
+		"%d bytes of RAM (at most 2048)\n", flash, ram }'
 
 footprint: $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o)
 	size $^

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tests inside a real Linux kernel that runs as a process (User-Mode Linux)."""

@@ -1,0 +1,491 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The rpmsg link on the kernel's own rpmsg devices, the stub being the remote processor."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bridge import wire
+from bridge.bench.rig import Serve
+from bridge.client.chip import Chip
+from bridge.client.control import Connection
+from bridge.client.line_request import LineRequest
+from bridge.client.line_settings import LineSettings
+from bridge.line import Bias, Direction, Edge, Value
+from bridge.link.rpmsg_sysfs import ADDR_ANY, CHARDEV, Channel, Processor, Sysfs
+
+from .guest import Guest
+from .uml import in_kernel
+
+RAW = """
+controller 0 channel rpmsg-raw label "raw" lines 8
+line 0/0 LED_GREEN
+line 0/4 LOOP_OUT
+line 0/5 LOOP_IN
+line 0/6 BUTTON_USER
+wire LOOP_OUT LOOP_IN
+button BUTTON_USER active-low
+"""
+LED_GREEN, LOOP_OUT, LOOP_IN, BUTTON_USER = 0, 4, 5, 6
+DEADLINE_S = 1.0
+"""Deadline of one request to the firmware, the service's default."""
+GRACE_S = 0.2
+USER = 4711
+"""Somebody without privileges."""
+
+
+# ---- the kernel itself: what the link relies on -------------------------------
+
+
+def the_processor(guest: Guest, sysfs: Sysfs, channels: int) -> Processor:
+    """The one processor, when so many channels are announced."""
+
+    def ready() -> Processor | None:
+        found = sysfs.processors()
+        return found[0] if found and len(controllers(sysfs, found[0])) == channels else None
+
+    processor = guest.until(ready, f"{channels} channels announced")
+    assert isinstance(processor, Processor)
+    return processor
+
+
+def controllers(sysfs: Sysfs, processor: Processor) -> list[Channel]:
+    return [c for c in sysfs.channels(processor) if c.name.startswith("rpmsg-")]
+
+
+def features_answered(path: str) -> bytes:
+    """Ask GET_FEATURES over an endpoint device as any program would."""
+    fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        os.write(fd, struct.pack("<HHI", wire.MSG_GET_FEATURES, 0, wire.ALL_FEATURES))
+        assert select.select([fd], [], [], 5)[0], "no answer in 5 s"
+        return os.read(fd, 512)
+    finally:
+        os.close(fd)
+
+
+def is_features_reply(message: bytes) -> bool:
+    return len(message) >= 8 and message[0] == 0 and message[1] == 0
+
+
+@in_kernel("demo")
+def test_announced_channel_gets_a_device_by_driver_override(guest: Guest) -> None:
+    sysfs = Sysfs()
+    processor = the_processor(guest, sysfs, 2)
+    first, second = controllers(sysfs, processor)
+    assert (first.name, first.dst, first.driver) == ("rpmsg-io-0", 0x400, None)
+    assert (second.name, second.dst, second.driver) == ("rpmsg-io-1", 0x401, None)
+    assert not sysfs.nodes(processor)
+    sysfs.bind(first)
+    (node,) = sysfs.nodes(processor)
+    assert (node.name, node.dst, node.parent) == ("rpmsg-io-0", 0x400, first.path)
+    assert sysfs.channels(processor)[-2].driver == CHARDEV
+    assert is_features_reply(features_answered(f"/dev/{node.devname}"))
+
+
+@in_kernel(RAW)
+def test_rpmsg_raw_binds_by_itself(guest: Guest) -> None:
+    sysfs = Sysfs()
+    processor = the_processor(guest, sysfs, 1)
+    (node,) = guest.until(lambda: sysfs.nodes(processor), "the node")
+    assert node.name == "rpmsg-raw"
+    assert is_features_reply(features_answered(f"/dev/{node.devname}"))
+
+
+@in_kernel("demo")
+def test_endpoint_through_the_control_device(guest: Guest) -> None:
+    sysfs = Sysfs()
+    processor = the_processor(guest, sysfs, 2)
+    sysfs.create_endpoint(processor, "rpmsg-io-0", 2000, 0x400)
+    (node,) = sysfs.nodes(processor)
+    assert (node.name, node.src, node.dst) == ("rpmsg-io-0", 2000, 0x400)
+    assert is_features_reply(features_answered(f"/dev/{node.devname}"))
+    assert "0x7d0" in guest.stub("channels")  # the firmware knows us by our address
+    sysfs.create_endpoint(processor, "rpmsg-io-1", ADDR_ANY, 0x401)
+    assert len(sysfs.nodes(processor)) == 2
+
+
+# ---- the link -----------------------------------------------------------------
+
+
+@contextmanager
+def serving(*urls: str, arguments: tuple[str, ...] = ()) -> Iterator[Serve]:
+    directory = Path("/run/tmp/serve")
+    directory.mkdir(exist_ok=True)
+    links = [word for url in urls for word in ("--link", url)]
+    with Serve(directory, *links, *arguments) as serve:
+        try:
+            yield serve
+        finally:
+            print(serve.log, flush=True)
+
+
+def scenario(guest: Guest, serve: Serve, name: str, index: int = 0) -> None:
+    """The demo's: an LED, a loop, a button, on the demo board or RAW."""
+    with Chip(f"{serve.socket}#{name}") as chip:
+        output = LineSettings(direction=Direction.OUTPUT)
+        with chip.request_lines({LED_GREEN: output}) as led:
+            for value in (Value.ACTIVE, Value.INACTIVE, Value.ACTIVE):
+                led.set_value(LED_GREEN, value)
+                assert guest.stub("read LED_GREEN", index) == str(value.value)
+        lines = {LOOP_OUT: output, LOOP_IN: LineSettings(direction=Direction.INPUT)}
+        with chip.request_lines(lines) as loop:
+            for value in (Value.ACTIVE, Value.INACTIVE) * 20:
+                loop.set_value(LOOP_OUT, value)
+                assert loop.get_value(LOOP_IN) == value
+        settings = LineSettings(edge_detection=Edge.BOTH, bias=Bias.PULL_UP, active_low=True)
+        with chip.request_lines({BUTTON_USER: settings}) as button:
+            for number, act in enumerate(("press", "release") * 3):
+                guest.stub("wait-armed BUTTON_USER", index)
+                guest.stub(f"{act} BUTTON_USER", index)
+                assert button.wait_edge_events(5), f"edge {number} did not come"
+                (event,) = button.read_edge_events()
+                assert event.event_type.value == 1 + number % 2
+                assert event.line_seqno == number + 1
+
+
+@in_kernel("demo")
+def test_scenario_on_bound_channels_two_controllers(guest: Guest) -> None:
+    with serving("rpmsg:") as serve:
+        assert serve.wait_for_chips(2) == ["rpmsg-0", "rpmsg-1"]
+        drivers = [c.driver for c in controllers(Sysfs(), Sysfs().processors()[0])]
+        assert drivers == [CHARDEV, CHARDEV]
+        scenario(guest, serve, "rpmsg-0")
+        with Chip(f"{serve.socket}#rpmsg-1") as chip:
+            assert chip.get_info().label == "m4-gpiob"
+            lines = {
+                1: LineSettings(direction=Direction.OUTPUT),
+                2: LineSettings(direction=Direction.INPUT),
+            }
+            with chip.request_lines(lines) as sensor:
+                sensor.set_value(1, Value.ACTIVE)
+                assert sensor.get_value(2) == Value.ACTIVE
+
+
+@in_kernel("demo", features="none")
+def test_scenario_with_baseline_firmware(guest: Guest) -> None:
+    with serving("rpmsg:") as serve:
+        serve.wait_for_chips(2)
+        scenario(guest, serve, "rpmsg-0")
+
+
+@in_kernel(RAW)
+def test_scenario_on_rpmsg_raw(guest: Guest) -> None:
+    with serving("rpmsg:") as serve:
+        assert serve.wait_for_chips(1) == ["rpmsg-0"]
+        scenario(guest, serve, "rpmsg-0")
+
+
+@in_kernel("demo")
+def test_scenario_through_the_control_device(guest: Guest) -> None:
+    sysfs = Sysfs()
+    with serving("rpmsg:?via=ctrl") as serve:
+        serve.wait_for_chips(2)
+        processor = sysfs.processors()[0]
+        assert [c.driver for c in controllers(sysfs, processor)] == [None, None]
+        scenario(guest, serve, "rpmsg-0")
+        assert len(sysfs.nodes(processor)) == 2
+    assert not sysfs.nodes(processor), "the service left its endpoints behind"
+
+
+@in_kernel("demo")
+def test_endpoints_of_a_killed_service_are_used_again(guest: Guest) -> None:
+    sysfs = Sysfs()
+    with serving("rpmsg:?via=ctrl") as serve:
+        serve.wait_for_chips(2)
+        assert serve.process is not None
+        serve.process.kill()
+        serve.process.wait()
+    assert len(sysfs.nodes()) == 2
+    with serving("rpmsg:?via=ctrl") as serve:
+        serve.wait_for_chips(2)
+        scenario(guest, serve, "rpmsg-0")
+        assert len(sysfs.nodes()) == 2
+
+
+@in_kernel("demo")
+def test_static_endpoint_and_node_by_path(guest: Guest) -> None:
+    sysfs = Sysfs()
+    processor = the_processor(guest, sysfs, 2)
+    with serving("rpmsg:?dst=0x400&src=0x7d0&name=rpmsg-io-0") as serve:
+        assert serve.wait_for_chips(1) == ["rpmsg-0"]
+        scenario(guest, serve, "rpmsg-0")
+        assert "0x7d0" in guest.stub("channels")
+    sysfs.bind(controllers(sysfs, processor)[0])
+    (node,) = sysfs.nodes(processor)
+    os.symlink(f"/dev/{node.devname}", "/dev/m4-0")
+    with serving("rpmsg:/dev/m4-0") as serve:
+        assert serve.wait_for_chips(1) == ["m4-0-0"]
+        scenario(guest, serve, "m4-0-0")
+
+
+# ---- what goes wrong ----------------------------------------------------------
+
+
+@in_kernel("demo")
+def test_busy_node_is_taken_when_it_is_free(guest: Guest) -> None:
+    sysfs = Sysfs()
+    processor = the_processor(guest, sysfs, 2)
+    sysfs.bind(controllers(sysfs, processor)[0])
+    (node,) = sysfs.nodes(processor)
+    other = os.open(f"/dev/{node.devname}", os.O_RDWR)
+    with serving("rpmsg:") as serve:
+        assert serve.wait_for_chips(1) == ["rpmsg-1"]
+        guest.until(lambda: "another program has it" in serve.log, "a word about it")
+        os.close(other)
+        assert serve.wait_for_chips(2) == ["rpmsg-0", "rpmsg-1"]
+
+
+@in_kernel("demo")
+def test_node_without_permission_is_used_once_it_is_given(guest: Guest) -> None:
+    sysfs = Sysfs()
+    processor = the_processor(guest, sysfs, 2)
+    for channel in controllers(sysfs, processor):
+        sysfs.bind(channel)
+    nodes = [f"/dev/{node.devname}" for node in sysfs.nodes(processor)]
+    directory = Path("/run/tmp/serve")
+    directory.mkdir()
+    os.chown(directory, USER, USER)
+    serve = Serve(directory)
+    with open(directory / "log", "wb") as log_file:
+        process = subprocess.Popen(
+            [
+                *("setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups"),
+                # Python and this project may be where only root reads.
+                *("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"),
+                *(sys.executable, "-m", "bridge.cli", "serve"),
+                *("--socket", serve.socket, "--link", "rpmsg:"),
+            ],
+            stderr=log_file,
+        )
+    log = directory / "log"
+    guest.until(
+        lambda: log.exists() and "node's group" in log.read_text(), "a word about permission"
+    )
+    for path in nodes:
+        os.chown(path, USER, USER)
+    assert serve.wait_for_chips(2) == ["rpmsg-0", "rpmsg-1"]
+    scenario(guest, serve, "rpmsg-0")
+    process.terminate()
+    assert process.wait(10) == 0
+
+
+@in_kernel("demo")
+def test_firmware_comes_later_and_comes_back(guest: Guest) -> None:
+    guest.host("kill", 0)
+    guest.until(lambda: not Sysfs().processors(), "the device to go")
+    with serving("rpmsg:") as serve:
+        assert serve.wait_for_chips(0) == []
+        guest.host("start", 0)
+        serve.wait_for_chips(2)
+        scenario(guest, serve, "rpmsg-0")
+        guest.host("kill", 0)
+        serve.wait_for_chips(0)
+        guest.host("start", 0)
+        serve.wait_for_chips(2)
+        scenario(guest, serve, "rpmsg-0")
+
+
+@in_kernel("demo")
+def test_unbound_and_bound_again(guest: Guest) -> None:
+    """A channel's device that goes and comes, without the processor."""
+    sysfs = Sysfs()
+    with serving("rpmsg:") as serve:
+        serve.wait_for_chips(2)
+        processor = sysfs.processors()[0]
+        channel = controllers(sysfs, processor)[0]
+        old = {node.identity for node in sysfs.nodes(processor)}
+        Path(f"/sys/bus/rpmsg/drivers/{CHARDEV}/unbind").write_text(os.path.basename(channel.path))
+        guest.until(lambda: {node.identity for node in sysfs.nodes(processor)} - old, "a new node")
+        serve.wait_for_chips(2)
+        scenario(guest, serve, "rpmsg-0")
+
+
+@in_kernel("demo", "demo")
+def test_exhausted_buffers_end_at_the_deadline(guest: Guest) -> None:
+    """No 15 s in the kernel; the other link does not notice; it works again afterwards."""
+    sysfs = Sysfs()
+    guest.until(lambda: len(sysfs.processors()) == 2, "two processors")
+    urls = [f"rpmsg:device=virtio-uml.{index}" for index in (0, 1)]
+    with serving(*urls) as serve, contextlib.ExitStack() as stack:
+        serve.wait_for_chips(4)
+        lines = {LED_GREEN: LineSettings(direction=Direction.OUTPUT)}
+        stalled, alive = (
+            stack.enter_context(
+                stack.enter_context(Chip(f"{serve.socket}#virtio-uml.{index}-0")).request_lines(
+                    lines
+                )
+            )
+            for index in (0, 1)
+        )
+        processor = next(p for p in sysfs.processors() if "virtio-uml.0" in p.path)
+        guest.stub("fault stall on", 0)
+        filler = stack.enter_context(closing_fd(exhaust(sysfs, processor)))
+        before = 0.0
+        slowest = [0.0]
+        ended = threading.Event()
+        other = threading.Thread(target=keep_setting, args=(alive, ended, slowest))
+        other.start()
+        for turn in range(2):
+            start = time.monotonic()
+            with pytest.raises(OSError, match="did not answer") as error:
+                stalled.set_value(LED_GREEN, Value.ACTIVE)
+            took = time.monotonic() - start
+            assert error.value.errno == errno.ETIMEDOUT
+            assert DEADLINE_S - 0.01 < took < DEADLINE_S + GRACE_S
+            assert not select.select([], [filler], [], 0)[1], "there was a buffer after all"
+            if turn == 0:
+                ended.set()  # for the second turn the service has nothing to do
+                other.join()
+                before = cpu_seconds(serve.pid)
+        assert cpu_seconds(serve.pid) - before < 0.3, "the service does not sleep"
+        assert slowest[0] < DEADLINE_S / 2, "the other link was held up"
+        guest.stub("fault stall off", 0)
+        guest.until(lambda: works(stalled), "the link to work again")
+        stalled.set_value(LED_GREEN, Value.INACTIVE)
+        assert guest.stub("read LED_GREEN", 0) == "0"
+
+
+def exhaust(sysfs: Sysfs, processor: Processor) -> int:
+    """Fill the processor's transmit buffers through an endpoint of our own."""
+    sysfs.create_endpoint(processor, "filler", 3000, 0x7F000000)
+    node = next(node for node in sysfs.nodes(processor) if node.name == "filler")
+    fd = os.open(f"/dev/{node.devname}", os.O_RDWR | os.O_NONBLOCK)
+    with pytest.raises(BlockingIOError):
+        for _ in range(100_000):
+            os.write(fd, b"filler")
+    return fd
+
+
+@contextmanager
+def closing_fd(fd: int) -> Iterator[int]:
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def keep_setting(request: LineRequest, ended: threading.Event, slowest: list[float]) -> None:
+    while not ended.is_set():
+        start = time.monotonic()
+        request.set_value(LED_GREEN, Value.ACTIVE)
+        slowest[0] = max(slowest[0], time.monotonic() - start)
+
+
+def works(request: LineRequest) -> bool:
+    try:
+        request.set_value(LED_GREEN, Value.ACTIVE)
+    except OSError:
+        return False
+    return True
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process (proc(5), /proc/PID/stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+CLIENTS = 8
+RESTARTS = int(os.environ.get("KERNEL_TEST_RESTARTS", "20"))
+
+
+@pytest.mark.timeout(120 + 3 * RESTARTS)
+@in_kernel("demo", timeout_s=60 + 3 * RESTARTS, parameters=(f"KERNEL_TEST_RESTARTS={RESTARTS}",))
+def test_restarts_under_load(guest: Guest) -> None:
+    """No hung call, no leaked descriptor, no lost service."""
+    with serving("rpmsg:") as serve:
+        serve.wait_for_chips(2)
+        before = descriptors(serve.pid)
+        clients = [Client(serve.socket, index) for index in range(CLIENTS)]
+        for client in clients:
+            client.start()
+        for restart in range(RESTARTS):
+            done = [client.operations for client in clients]
+            guest.until(
+                partial(all_got_on, clients, done),
+                f"all clients to work after restart {restart}; "
+                f"{[(c.operations, c.failure) for c in clients]}",
+                20,
+            )
+            guest.host("restart", 0)
+        for client in clients:
+            client.stopping = True
+        for client in clients:
+            client.join(20)
+            assert not client.is_alive()
+            assert client.failure is None
+            assert client.longest < DEADLINE_S + GRACE_S, "a call outlived its deadline"
+        assert sum(client.lost for client in clients) > 0, "no client noticed a restart"
+        serve.wait_for_chips(2)
+        scenario(guest, serve, "rpmsg-0")
+        guest.until(
+            lambda: descriptors(serve.pid) <= before,
+            f"the service's {before} descriptors, it has {descriptors(serve.pid)}",
+        )
+
+
+class Client(threading.Thread):
+    """Requests a line and uses it; when the chip goes, waits for it and starts again."""
+
+    def __init__(self, socket: str, line: int) -> None:
+        super().__init__(daemon=True)
+        self._socket = socket
+        self._line = line
+        self.stopping = False
+        self.operations = 0
+        self.lost = 0
+        self.longest = 0.0
+        self.failure: str | None = None
+
+    def run(self) -> None:
+        while not self.stopping and self.failure is None:
+            try:
+                self._use()
+            except OSError:
+                self.lost += 1
+            except BaseException as error:
+                self.failure = repr(error)
+
+    def _use(self) -> None:
+        connection = Connection.open(self._socket)
+        try:
+            connection.call("wait", chip="rpmsg-0", online=True, timeout_ms=15_000)
+        finally:
+            connection.close()
+        settings = {self._line: LineSettings(direction=Direction.OUTPUT)}
+        with (
+            Chip(f"{self._socket}#rpmsg-0") as chip,
+            chip.request_lines(settings) as request,
+        ):
+            value = Value.INACTIVE
+            while not self.stopping:
+                value = Value.ACTIVE if value == Value.INACTIVE else Value.INACTIVE
+                start = time.monotonic()
+                try:
+                    request.set_value(self._line, value)
+                finally:
+                    self.longest = max(self.longest, time.monotonic() - start)
+                self.operations += 1
+
+
+def all_got_on(clients: list[Client], done: list[int]) -> bool:
+    return all(c.operations > before for c, before in zip(clients, done, strict=True))
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
