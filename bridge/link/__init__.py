@@ -23,7 +23,13 @@ from typing import Any, NamedTuple, Protocol, cast
 
 ENTRY_POINTS = "rpmsg_gpio_bridge.links"
 
-_MODULES = {"vhost-user": "bridge.link.vhost_user"}
+_MODULES = {
+    "vhost-user": "bridge.link.vhost_user",
+    "rpmsg": "bridge.link.rpmsg",
+    "serial": "bridge.link.serial",
+}
+# Schemes that mean something without a target: `rpmsg:` discovers.
+_BARE = {"rpmsg"}
 
 
 class Backend(Protocol):
@@ -57,7 +63,7 @@ def resolve(url: str) -> Target:
             EPROTONOSUPPORT when no backend knows the scheme.
     """
     scheme, colon, rest = url.partition(":")
-    if not colon or not scheme or not rest:
+    if not colon or not scheme or not (rest or scheme in _BARE):
         raise OSError(
             errno.EINVAL,
             f'"{url}" is no link URL; write SCHEME:TARGET, as in vhost-user:/run/fw.sock',

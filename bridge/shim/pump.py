@@ -28,6 +28,7 @@ class ReportKind(enum.IntEnum):
     OPERATION = lib.GB_REPORT_OPERATION
     LINE_FAULT = lib.GB_REPORT_LINE_FAULT
     RESTARTED = lib.GB_REPORT_RESTARTED
+    EXPORT = lib.GB_REPORT_EXPORT
 
 
 class Report(NamedTuple):

@@ -26,6 +26,7 @@ enum gb_report_kind {
 	GB_REPORT_OPERATION,
 	GB_REPORT_LINE_FAULT,
 	GB_REPORT_RESTARTED,
+	GB_REPORT_EXPORT,
 	...
 };
 
@@ -65,6 +66,26 @@ enum gb_call_form { GB_CALL_AUTO, GB_CALL_BASELINE, GB_CALL_EXTENDED, ... };
 int gb_controller_call(struct gb_controller *controller, uint16_t type, uint16_t gpio,
 		       uint32_t value, int form, uint32_t timeout_ms, uint64_t cookie);
 
+#define GB_CALL_BODY_MAX ...
+
+int gb_controller_call_body(struct gb_controller *controller, uint16_t type, uint16_t gpio,
+			    uint32_t value, const void *body, size_t length,
+			    uint32_t timeout_ms, uint64_t cookie);
+
+struct gb_clock_state {
+	bool known;
+	uint32_t samples;
+	int32_t drift_ppb;
+	uint64_t bound_ns;
+	uint64_t device_ns;
+	uint64_t host_ns;
+	uint64_t error_ns;
+	uint64_t by_arrival;
+	...;
+};
+
+void gb_controller_clock(struct gb_controller *controller, struct gb_clock_state *state);
+
 #define GB_LINES_MAX ...
 
 enum gb_line_flags {
@@ -73,6 +94,7 @@ enum gb_line_flags {
 	GB_LINE_EDGE_RISING,
 	GB_LINE_EDGE_FALLING,
 	GB_LINE_REALTIME,
+	GB_LINE_SOURCE_CLOCK,
 	...
 };
 

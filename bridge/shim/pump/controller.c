@@ -128,18 +128,28 @@ static void unmark_flying(struct gb_controller *c, struct gb_call *call)
 		c->slots[call->tag & (GB_TAG_SLOTS - 1)] = NULL;
 }
 
-static int transmit_call(struct gb_controller *c, const struct gb_call *call)
+static int transmit_call(struct gb_controller *c, struct gb_call *call)
 {
-	struct rpmsg_gpio_ext_request message = {
-		.request = {
-			.type = rpmsg_gpio_store16(call->type),
-			.gpio = rpmsg_gpio_store16(call->gpio),
-			.value = rpmsg_gpio_store32(call->value),
+	struct {
+		struct rpmsg_gpio_ext_request head;
+		uint8_t body[GB_CALL_BODY_MAX];
+	} message = {
+		.head = {
+			.request = {
+				.type = rpmsg_gpio_store16(call->type),
+				.gpio = rpmsg_gpio_store16(call->gpio),
+				.value = rpmsg_gpio_store32(call->value),
+			},
+			.tag = rpmsg_gpio_store16(call->tag),
 		},
-		.tag = rpmsg_gpio_store16(call->tag),
 	};
-	size_t length = call->form == GB_CALL_EXTENDED ? sizeof(message) : sizeof(message.request);
+	size_t length = call->form == GB_CALL_EXTENDED ?
+			sizeof(message.head) + call->body_length : sizeof(message.head.request);
 
+	memcpy(message.body, call->body, call->body_length);
+	/* Before it leaves: the device cannot read its clock earlier. */
+	if (call->type == RPMSG_GPIO_MSG_GET_TIME)
+		call->sent_ns = gb_now_ns();
 	return gb_link_transmit(c->link, c->source, c->address, &message, (uint16_t)length);
 }
 
@@ -293,6 +303,7 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 		call->form = tagged(c) ? GB_CALL_EXTENDED : GB_CALL_BASELINE;
 	c->timeout_ns = timeout_ns;
 	gb_timer_arm(c->link->pump, &call->deadline, now_ns + timeout_ns);
+	gb_stream_submitted(c, call);
 	enqueue(c, call);
 	if (c->step == GB_PROBING && c->probe_due && !c->step_timer.armed)
 		arm_step_timer(c);
@@ -415,6 +426,8 @@ static void answer(struct gb_call *call, const struct reply *reply)
 	} else if (reply->status == VIRTIO_GPIO_STATUS_ERR) {
 		outcome.error = EIO;
 		outcome.reason = GB_REASON_STATUS;
+	} else {
+		gb_stream_answered(call->controller, call);
 	}
 	complete(call, &outcome);
 }
@@ -450,8 +463,8 @@ static void received_irq(struct gb_controller *c, uint16_t gpio)
 {
 	struct gb_line_owner *owner = gpio < c->owner_count ? &c->owners[gpio] : NULL;
 
-	if (!owner || !owner->request ||
-	    !gb_request_fired(owner->request, owner->index, gb_now_ns()))
+	if (!owner || !owner->owner ||
+	    !owner->ops->fired(owner->owner, owner->index, gb_now_ns()))
 		c->strays++;
 }
 
@@ -467,6 +480,9 @@ void gb_controller_received(struct gb_controller *c, const uint8_t *message, uin
 	if (length && message[0] == RPMSG_GPIO_QUEUE_REQUEST &&
 	    parse_reply(message, length, &reply))
 		received_reply(c, &reply);
+	else if (length && message[0] == RPMSG_GPIO_QUEUE_EVENT &&
+		 c->features & GB_EXTENDED_EVENTS)
+		gb_stream_received(c, message, length);
 	else if (length && message[0] == RPMSG_GPIO_QUEUE_EVENT &&
 		 parse_irq(message, length, &gpio))
 		received_irq(c, gpio);
@@ -497,6 +513,7 @@ struct gb_controller *gb_controller_open(struct gb_link *link, uint64_t id,
 	c->source = source;
 	c->address = address;
 	c->step_timer.expired = step_expired;
+	gb_stream_init(c);
 	c->next = link->controllers;
 	link->controllers = c;
 	gb_unlock(link->pump);
@@ -506,6 +523,7 @@ struct gb_controller *gb_controller_open(struct gb_link *link, uint64_t id,
 void gb_controller_abandon(struct gb_controller *c, int error)
 {
 	gb_timer_cancel(c->link->pump, &c->step_timer);
+	gb_timer_cancel(c->link->pump, &c->stream_timer);
 	for (unsigned int slot = 0; slot < GB_TAG_SLOTS; slot++) {
 		struct gb_call *call = c->slots[slot];
 
@@ -538,8 +556,9 @@ void gb_controller_free(struct gb_controller *c, int error)
 		place = &(*place)->next;
 	*place = c->next;
 	for (uint32_t gpio = 0; gpio < c->owner_count; gpio++)
-		if (c->owners[gpio].request)
-			gb_request_orphan(c->owners[gpio].request, c->owners[gpio].index);
+		if (c->owners[gpio].owner)
+			c->owners[gpio].ops->orphan(c->owners[gpio].owner, c->owners[gpio].index);
+	gb_stream_free(c);
 	free(c->owners);
 	free(c);
 }
@@ -562,6 +581,7 @@ void gb_controller_accept(struct gb_controller *c, uint32_t features, uint32_t e
 	c->epoch = (uint16_t)epoch;
 	if (tagged(c) && c->step != GB_IN_STEP)
 		in_step(c);
+	gb_stream_accepted(c);
 	gb_unlock(pump);
 }
 
@@ -596,8 +616,8 @@ static void report_reply(struct gb_call *call, const struct gb_outcome *outcome)
 		memcpy(report->body, outcome->body, outcome->length);
 }
 
-int gb_controller_call(struct gb_controller *c, uint16_t type, uint16_t gpio,
-		       uint32_t value, int form, uint32_t timeout_ms, uint64_t cookie)
+static int submit_reported(struct gb_controller *c, const struct gb_call *wanted,
+			   uint32_t timeout_ms)
 {
 	struct gb_pump *pump = c->link->pump;
 	struct gb_call *call;
@@ -606,11 +626,7 @@ int gb_controller_call(struct gb_controller *c, uint16_t type, uint16_t gpio,
 	gb_lock(pump);
 	call = gb_call_new(pump);
 	if (call) {
-		call->type = type;
-		call->gpio = gpio;
-		call->value = value;
-		call->form = (uint8_t)form;
-		call->argument = cookie;
+		*call = *wanted;
 		call->done = report_reply;
 		error = gb_call_submit(c, call, gb_now_ns(), (uint64_t)timeout_ms * 1000000);
 		if (error)
@@ -620,10 +636,37 @@ int gb_controller_call(struct gb_controller *c, uint16_t type, uint16_t gpio,
 	return error;
 }
 
+int gb_controller_call(struct gb_controller *c, uint16_t type, uint16_t gpio,
+		       uint32_t value, int form, uint32_t timeout_ms, uint64_t cookie)
+{
+	struct gb_call call = {
+		.type = type, .gpio = gpio, .value = value,
+		.form = (uint8_t)form, .argument = cookie,
+	};
+
+	return submit_reported(c, &call, timeout_ms);
+}
+
+int gb_controller_call_body(struct gb_controller *c, uint16_t type, uint16_t gpio, uint32_t value,
+			    const void *body, size_t length, uint32_t timeout_ms, uint64_t cookie)
+{
+	struct gb_call call = {
+		.type = type, .gpio = gpio, .value = value,
+		.form = GB_CALL_EXTENDED, .argument = cookie,
+	};
+
+	if (length > sizeof(call.body))
+		return -EMSGSIZE;
+	if (length)
+		memcpy(call.body, body, length);
+	call.body_length = (uint8_t)length;
+	return submit_reported(c, &call, timeout_ms);
+}
+
 /* ---- who owns a line ------------------------------------------------------ */
 
 int gb_controller_own(struct gb_controller *c, uint16_t gpio,
-		      struct gb_request *request, uint32_t index)
+		      const struct gb_line_owner *owner)
 {
 	if (gpio >= c->owner_count) {
 		uint32_t count = (gpio | 31u) + 1;
@@ -635,16 +678,16 @@ int gb_controller_own(struct gb_controller *c, uint16_t gpio,
 		c->owners = owners;
 		c->owner_count = count;
 	}
-	if (c->owners[gpio].request)
+	if (c->owners[gpio].owner)
 		return -EBUSY;
-	c->owners[gpio].request = request;
-	c->owners[gpio].index = index;
+	c->owners[gpio] = *owner;
+	gb_stream_owned(c, gpio);
 	return 0;
 }
 
 void gb_controller_disown(struct gb_controller *c, uint16_t gpio,
-			  const struct gb_request *request)
+			  const void *owner)
 {
-	if (gpio < c->owner_count && c->owners[gpio].request == request)
-		c->owners[gpio].request = NULL;
+	if (gpio < c->owner_count && c->owners[gpio].owner == owner)
+		c->owners[gpio].owner = NULL;
 }

@@ -144,6 +144,14 @@ bool gb_event_ring_push(struct gb_event_ring *ring, const struct gb_line_event *
 	return atomic_exchange(&shared->rung, 1) == 0;
 }
 
+uint32_t gb_event_ring_waiting(const struct gb_event_ring *ring)
+{
+	uint64_t waiting = ring->head -
+			   atomic_load_explicit(&ring->shared->tail, memory_order_relaxed);
+
+	return waiting < ring->capacity ? (uint32_t)waiting : ring->capacity;
+}
+
 void gb_event_ring_retire(struct gb_event_ring *ring)
 {
 	atomic_store(&ring->shared->retired, 1);

@@ -55,6 +55,8 @@ struct gb_event_ring; /* one side's view */
 struct gb_event_ring *gb_event_ring_create(uint32_t capacity, int *memfd);
 /* True when the doorbell must be rung for this record. */
 bool gb_event_ring_push(struct gb_event_ring *ring, const struct gb_line_event *event);
+/* Records that the client has not taken; what it claims, at most the capacity. */
+uint32_t gb_event_ring_waiting(const struct gb_event_ring *ring);
 /* The chip is gone: reads answer ENODEV from now on. */
 void gb_event_ring_retire(struct gb_event_ring *ring);
 

@@ -5,6 +5,8 @@
  *
  *   pump.c        the loop, descriptors, deadlines, reports, links
  *   controller.c  calls to one virtio-gpio device: framing, order, deadlines
+ *   stream.c      events as records: credits, loss, time
+ *   clock.c       the coprocessor's clock on ours
  *   request.c     line requests: operations and edges
  */
 #ifndef GB_INTERNAL_H
@@ -15,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "clock.h"
 #include "pump.h"
 #include "rpmsg_gpio.h"
 
@@ -59,6 +62,7 @@ struct gb_report_node {
 };
 
 struct gb_call;
+struct gb_export;
 
 struct gb_pump {
 	pthread_mutex_t lock;
@@ -74,6 +78,7 @@ struct gb_pump {
 	struct gb_timer *first_timer, *last_timer;
 	struct gb_link *links;
 	struct gb_request *requests;
+	struct gb_export *exports;
 	struct gb_report_node *first_report, *last_report;
 	struct gb_call *free_calls;
 };
@@ -113,12 +118,15 @@ struct gb_call {
 	gb_call_fn done;
 	void *owner;
 	uint64_t argument;
+	uint64_t sent_ns; /* just before it was handed to the link */
 	uint32_t value;
 	uint16_t type;
 	uint16_t gpio;
 	uint16_t tag;
 	uint8_t form; /* GB_CALL_BASELINE or _EXTENDED */
 	bool in_flight;
+	uint8_t body_length;
+	uint8_t body[GB_CALL_BODY_MAX];
 };
 
 /* Calls that may wait for one controller. */
@@ -131,8 +139,59 @@ enum gb_step {
 	GB_WAITING, /* mute firmware: letting a late reply pass */
 };
 
+#define GB_EXTENDED_EVENTS (RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP)
+
+/* An edge that came as a record. */
+struct gb_edge {
+	uint64_t time_ns;   /* CLOCK_MONOTONIC; never before the line's last */
+	uint64_t device_ns; /* the device's clock; 0 without TIMESTAMP */
+	uint32_t lost;      /* edges of the line that did not come, before it */
+	bool high;          /* the physical level after it */
+	bool rearm;         /* the line is masked until SET_IRQ_TYPE */
+};
+
+struct gb_room {
+	uint32_t window; /* credits that the line should have, at least 1 */
+	uint32_t free;   /* events that could be taken beyond all credits */
+};
+
+/* The events of one line since its irq type left NONE, as far as they go
+ * through this controller. */
+struct gb_stream {
+	uint8_t irq_type;    /* that the device has: answered OK */
+	uint8_t attempts;    /* that were answered wrongly, in a row */
+	bool closing;        /* NONE is under way */
+	bool granting;       /* a grant is under way */
+	bool starved;        /* no room for more */
+	bool used;           /* events since the last grant after a silence */
+	uint32_t generation; /* tells the answer to a grant of an earlier stream */
+	uint32_t granted, received;
+	uint32_t sequence;   /* of the last record taken */
+	uint32_t before_jump, behind_jump; /* the ends of the last gap */
+	uint64_t jump_ns, jump_device_ns; /* when the record behind it came, and was */
+	uint64_t starved_ns;
+	uint64_t event_ns;   /* when the last record came */
+	uint64_t time_ns;    /* of the last edge */
+};
+
+/* What has the interrupts of a line: a line request, or an export. */
+struct gb_line_owner_ops {
+	/* The interrupt fired. False: nobody wants it. */
+	bool (*fired)(void *owner, uint32_t index, uint64_t now_ns);
+	/* The next three are optional. The first is called instead of fired()
+	 * where events are records; the second says what the line may have in
+	 * credits (without it one event comes for each SET_IRQ_TYPE, as without
+	 * CREDITS); the third that the line may miss edges. */
+	void (*edge)(void *owner, uint32_t index, const struct gb_edge *edge);
+	void (*room)(void *owner, uint32_t index, struct gb_room *room);
+	void (*fault)(void *owner, uint32_t index, int error, uint32_t reason);
+	/* The controller goes away; it is not to be touched any more. */
+	void (*orphan)(void *owner, uint32_t index);
+};
+
 struct gb_line_owner {
-	struct gb_request *request;
+	const struct gb_line_owner_ops *ops;
+	void *owner; /* NULL: nobody */
 	uint32_t index;
 };
 
@@ -162,6 +221,17 @@ struct gb_controller {
 	uint64_t timeout_ns;  /* of the latest call */
 	struct gb_timer step_timer;
 
+	struct gb_stream *streams; /* by gpio */
+	uint32_t stream_count;
+	struct gb_timer stream_timer; /* starved lines, and a silence */
+	uint64_t event_ns;         /* the latest */
+	bool used_credits;         /* since the last silence */
+	struct gb_clock clock;
+	uint64_t clock_since_ns, time_asked_ns;
+	uint32_t time_series;      /* exchanges still to come */
+	bool asking_time;
+	uint64_t by_arrival;       /* edges stamped with their arrival */
+
 	struct gb_line_owner *owners; /* by gpio */
 	uint32_t owner_count;
 	uint64_t strays;
@@ -180,16 +250,33 @@ void gb_controller_free(struct gb_controller *controller, int error);
 /* The link is gone: every call ends now. */
 void gb_controller_abandon(struct gb_controller *controller, int error);
 int gb_controller_own(struct gb_controller *controller, uint16_t gpio,
-		      struct gb_request *request, uint32_t index);
+		      const struct gb_line_owner *owner);
 void gb_controller_disown(struct gb_controller *controller, uint16_t gpio,
-			  const struct gb_request *request);
+			  const void *owner);
+
+/* ---- streams ------------------------------------------------------------ */
+
+void gb_stream_init(struct gb_controller *controller);
+void gb_stream_free(struct gb_controller *controller);
+/* Other features are in force. */
+void gb_stream_accepted(struct gb_controller *controller);
+/* Every call passes here on its way, and again when it was answered OK. */
+void gb_stream_submitted(struct gb_controller *controller, const struct gb_call *call);
+void gb_stream_answered(struct gb_controller *controller, const struct gb_call *call);
+/* The line is enabled and has an owner, or it was re-armed. */
+void gb_stream_owned(struct gb_controller *controller, uint16_t gpio);
+/* A message of records. */
+void gb_stream_received(struct gb_controller *controller, const uint8_t *message,
+			uint16_t length);
+/* Events of a line that may come now. */
+uint32_t gb_stream_credits(const struct gb_controller *controller, uint16_t gpio);
 
 /* ---- requests ----------------------------------------------------------- */
 
-/* The interrupt of a line fired. False: nobody wants it. */
-bool gb_request_fired(struct gb_request *request, uint32_t index, uint64_t now_ns);
-/* The line's controller goes away. */
-void gb_request_orphan(struct gb_request *request, uint32_t index);
 void gb_request_free(struct gb_request *request);
+
+/* ---- exports (export/export.c) ------------------------------------------ */
+
+void gb_export_free(struct gb_export *exported);
 
 #endif

@@ -289,6 +289,7 @@ static int start_thread(struct gb_pump *pump)
 	int error;
 
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS); /* an export's guest may truncate its memory */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&pump->thread, NULL, pump_main, pump);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -368,6 +369,8 @@ void gb_pump_free(struct gb_pump *pump)
 		link_free(pump->links);
 	while (pump->requests)
 		gb_request_free(pump->requests);
+	while (pump->exports)
+		gb_export_free(pump->exports);
 	gb_source_remove(pump, pump->wake_source);
 	bury_sources(pump);
 	free_reports(pump);

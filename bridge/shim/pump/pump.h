@@ -51,6 +51,7 @@ enum gb_report_kind {
 	                         could not be re-armed, error and reason */
 	GB_REPORT_RESTARTED,  /* id of a controller: its replies show that the
 	                         firmware lost the session (EPOCH, TAG) */
+	GB_REPORT_EXPORT,     /* id of an export: see gb_export_status() */
 };
 
 #define GB_REPORT_BODY_MAX 512
@@ -115,6 +116,28 @@ int gb_controller_call(struct gb_controller *controller, uint16_t type,
 		       uint16_t gpio, uint32_t value, int form,
 		       uint32_t timeout_ms, uint64_t cookie);
 
+#define GB_CALL_BODY_MAX 16
+
+/* The same for types with a body behind the extended form (12 bytes): BULK and
+ * LINE_CONFIG. -EMSGSIZE when it is longer than GB_CALL_BODY_MAX. */
+int gb_controller_call_body(struct gb_controller *controller, uint16_t type,
+			    uint16_t gpio, uint32_t value, const void *body,
+			    size_t length, uint32_t timeout_ms, uint64_t cookie);
+
+/* What is known of the coprocessor's clock, with TIMESTAMP (docs/timing.md). */
+struct gb_clock_state {
+	bool known;          /* times are mapped */
+	uint32_t samples;    /* GET_TIME exchanges that agree */
+	int32_t drift_ppb;   /* the device's clock runs so much too fast */
+	uint64_t bound_ns;   /* of the time of an edge now: it is off by no more */
+	uint64_t device_ns;  /* the exchange that times are mapped from: the */
+	uint64_t host_ns;    /* device's clock, CLOCK_MONOTONIC, */
+	uint64_t error_ns;   /* and half its round trip */
+	uint64_t by_arrival; /* edges stamped with their arrival for want of it */
+};
+
+void gb_controller_clock(struct gb_controller *controller, struct gb_clock_state *state);
+
 /* ---- line requests ------------------------------------------------------ */
 
 #define GB_LINES_MAX 64
@@ -125,6 +148,8 @@ enum gb_line_flags {
 	GB_LINE_EDGE_RISING = 1 << 2, /* logical edges that are reported */
 	GB_LINE_EDGE_FALLING = 1 << 3,
 	GB_LINE_REALTIME    = 1 << 4, /* stamp with CLOCK_REALTIME */
+	GB_LINE_SOURCE_CLOCK = 1 << 5, /* stamp with the device's own clock
+	                                  (needs TIMESTAMP), not with ours */
 };
 
 /* What the pump needs to know of a requested line. */

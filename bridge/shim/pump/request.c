@@ -35,6 +35,7 @@ struct operation_state {
 	uint32_t sequence;
 	uint32_t waiting; /* calls without an outcome */
 	uint64_t bits;
+	uint64_t levels; /* to set, not inverted for active-low */
 	int error;
 	uint32_t reason;
 	uint32_t line;
@@ -154,9 +155,156 @@ static int submit(struct gb_request *request, uint32_t index, uint16_t type, uin
 	return error;
 }
 
+/* ---- many lines in one message ------------------------------------------- */
+
+/* Bit of a line in the window of 64 that starts at gpio `first`. */
+static bool in_window(const struct line *line, const struct gb_controller *controller,
+		      uint16_t first)
+{
+	return line->plan.controller == controller && line->plan.gpio >= first &&
+	       line->plan.gpio - first < RPMSG_GPIO_BULK_LINES;
+}
+
+static void take_bits(struct gb_request *request, const struct gb_call *call,
+		      const struct gb_outcome *outcome)
+{
+	struct rpmsg_gpio_bits_body body;
+	uint64_t bits;
+
+	memcpy(&body, outcome->body, sizeof(body));
+	bits = rpmsg_gpio_load64(body.bits);
+	for (uint32_t i = 0; i < request->count; i++) {
+		const struct gb_line_plan *plan = &request->lines[i].plan;
+		bool high;
+
+		if (!(call->argument >> i & 1))
+			continue;
+		high = bits >> (plan->gpio - call->gpio) & 1;
+		request->operation.bits |=
+			(uint64_t)(high != !!(plan->flags & GB_LINE_ACTIVE_LOW)) << i;
+	}
+}
+
+/* The argument of these calls is the mask of the request's lines. */
+static void bulk_done(struct gb_call *call, const struct gb_outcome *outcome)
+{
+	struct gb_request *request = call->owner;
+	struct operation_state *op = &request->operation;
+	bool get = call->type == RPMSG_GPIO_MSG_GET_VALUES;
+	uint32_t first = (uint32_t)__builtin_ctzll(call->argument);
+
+	op->waiting--;
+	if (!request->closed) {
+		if (outcome->error)
+			note_error(op, outcome->error, outcome->reason, first);
+		else if (outcome->length != (get ? sizeof(struct rpmsg_gpio_bits_body) : 0))
+			note_error(op, EPROTO, GB_REASON_REPLY, first);
+		else if (get)
+			take_bits(request, call, outcome);
+		if (op->waiting == 0)
+			finish_operation(request);
+	}
+	unreference(request);
+}
+
+static int submit_bulk(struct gb_request *request, struct gb_controller *controller,
+		       uint16_t first, uint64_t lines, bool get, uint64_t now_ns)
+{
+	struct gb_call *call = gb_call_new(request->pump);
+	uint64_t mask = 0, bits = 0;
+	struct rpmsg_gpio_values_body body;
+	int error;
+
+	if (!call)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < request->count; i++) {
+		if (!(lines >> i & 1))
+			continue;
+		mask |= UINT64_C(1) << (request->lines[i].plan.gpio - first);
+		bits |= (request->operation.levels >> i & 1)
+			<< (request->lines[i].plan.gpio - first);
+	}
+	body.mask = rpmsg_gpio_store64(mask);
+	body.bits = rpmsg_gpio_store64(bits);
+	call->type = get ? RPMSG_GPIO_MSG_GET_VALUES : RPMSG_GPIO_MSG_SET_VALUES;
+	call->form = GB_CALL_EXTENDED;
+	call->body_length = get ? sizeof(struct rpmsg_gpio_mask_body) : sizeof(body);
+	memcpy(call->body, &body, call->body_length);
+	call->gpio = first;
+	call->argument = lines;
+	call->owner = request;
+	call->done = bulk_done;
+	request->references++;
+	error = gb_call_submit(controller, call, now_ns, request->timeout_ns);
+	if (error) {
+		gb_call_discard(request->pump, call);
+		request->references--;
+	}
+	return error;
+}
+
+/* The lines of `mask` that go with line i in one message; the first gpio. */
+static uint64_t gather(const struct gb_request *request, uint32_t i, uint64_t mask,
+		       uint16_t *first)
+{
+	const struct gb_controller *controller = request->lines[i].plan.controller;
+	uint64_t lines = 0;
+
+	*first = request->lines[i].plan.gpio;
+	if (!controller || !(controller->features & RPMSG_GPIO_F_BULK))
+		return 0;
+	for (uint32_t n = 0; n < request->count; n++)
+		if (mask >> n & 1 && request->lines[n].plan.controller == controller &&
+		    request->lines[n].plan.gpio < *first)
+			*first = request->lines[n].plan.gpio;
+	for (uint32_t n = 0; n < request->count; n++)
+		if (mask >> n & 1 && in_window(&request->lines[n], controller, *first))
+			lines |= UINT64_C(1) << n;
+	return lines;
+}
+
 static uint32_t submit_reason(int error)
 {
 	return error == -ENODEV ? GB_REASON_LINK : GB_REASON_QUEUE;
+}
+
+/* Line i alone. */
+static int start_value(struct gb_request *request, uint32_t i, bool get, uint64_t now_ns)
+{
+	return submit(request, i, get ? VIRTIO_GPIO_MSG_GET_VALUE : VIRTIO_GPIO_MSG_SET_VALUE,
+		      get ? 0 : (uint32_t)(request->operation.levels >> i & 1), line_done, now_ns);
+}
+
+/* Line i, and with BULK all that fit into its message; what was taken. */
+static uint64_t start_some(struct gb_request *request, uint32_t i, uint64_t mask, bool get,
+			   uint64_t now_ns)
+{
+	struct operation_state *op = &request->operation;
+	uint16_t first;
+	uint64_t lines = gather(request, i, mask, &first);
+	int error;
+
+	op->waiting++;
+	if (lines & (lines - 1)) {
+		error = submit_bulk(request, request->lines[i].plan.controller, first, lines, get,
+				    now_ns);
+	} else {
+		lines = UINT64_C(1) << i;
+		error = start_value(request, i, get, now_ns);
+	}
+	if (error) {
+		op->waiting--;
+		note_error(op, -error, submit_reason(error), i);
+	}
+	return lines;
+}
+
+static uint64_t physical(const struct gb_request *request, uint64_t bits)
+{
+	for (uint32_t i = 0; i < request->count; i++)
+		if (request->lines[i].plan.flags & GB_LINE_ACTIVE_LOW)
+			bits ^= UINT64_C(1) << i;
+	return bits;
 }
 
 static void start_values(struct gb_request *request, const struct gb_operation *operation,
@@ -166,24 +314,11 @@ static void start_values(struct gb_request *request, const struct gb_operation *
 	bool get = operation->code == GB_OPERATION_GET;
 	uint64_t now = gb_now_ns();
 
+	op->levels = physical(request, operation->bits);
 	/* One more, so that it cannot finish before all calls are submitted. */
 	op->waiting = 1;
-	for (uint32_t i = 0; i < request->count; i++) {
-		bool low = request->lines[i].plan.flags & GB_LINE_ACTIVE_LOW;
-		bool level = (bool)(operation->bits >> i & 1) != low;
-		int error;
-
-		if (!(mask >> i & 1))
-			continue;
-		op->waiting++;
-		error = submit(request, i,
-			       get ? VIRTIO_GPIO_MSG_GET_VALUE : VIRTIO_GPIO_MSG_SET_VALUE,
-			       get ? 0 : level, line_done, now);
-		if (error) {
-			op->waiting--;
-			note_error(op, -error, submit_reason(error), i);
-		}
-	}
+	while (mask)
+		mask &= ~start_some(request, (uint32_t)__builtin_ctzll(mask), mask, get, now);
 	if (--op->waiting == 0)
 		finish_operation(request);
 }
@@ -312,11 +447,12 @@ static uint64_t stamp(const struct line *line, uint64_t monotonic_ns)
 }
 
 /* `high`: the physical level after the edge. */
-static void push_edge(struct gb_request *request, struct line *line, bool high)
+static void push_edge(struct gb_request *request, struct line *line, bool high,
+		      uint64_t timestamp_ns)
 {
 	bool rising = high != !!(line->plan.flags & GB_LINE_ACTIVE_LOW);
 	struct gb_line_event event = {
-		.timestamp_ns = stamp(line, line->fired_ns),
+		.timestamp_ns = timestamp_ns,
 		.id = rising ? 1 : 2,
 		.offset = line->plan.offset,
 	};
@@ -391,7 +527,7 @@ static void level_done(struct gb_call *call, const struct gb_outcome *outcome)
 	struct line *line = &request->lines[index];
 
 	if (!request->closed && !outcome->error) {
-		push_edge(request, line, outcome->value);
+		push_edge(request, line, outcome->value, stamp(line, line->fired_ns));
 	} else if (!request->closed) {
 		/* An edge of unknown kind: a gap in the numbers shows it. */
 		request->seqno++;
@@ -401,8 +537,9 @@ static void level_done(struct gb_call *call, const struct gb_outcome *outcome)
 	unreference(request);
 }
 
-bool gb_request_fired(struct gb_request *request, uint32_t index, uint64_t now_ns)
+static bool request_fired(void *owner, uint32_t index, uint64_t now_ns)
 {
+	struct gb_request *request = owner;
 	struct line *line = &request->lines[index];
 	uint8_t type = line->plan.irq_type;
 
@@ -417,10 +554,75 @@ bool gb_request_fired(struct gb_request *request, uint32_t index, uint64_t now_n
 		if (error)
 			report_line_fault(request, index, -error, submit_reason(error));
 	} else {
-		push_edge(request, line, type == VIRTIO_GPIO_IRQ_TYPE_EDGE_RISING);
+		push_edge(request, line, type == VIRTIO_GPIO_IRQ_TYPE_EDGE_RISING,
+			  stamp(line, now_ns));
 	}
 	rearm(request, index, now_ns);
 	return true;
+}
+
+/* ---- edges that come as records -------------------------------------------- */
+
+/* Of the edges lost, those that would have been reported. */
+static uint32_t reported(const struct line *line, uint32_t lost)
+{
+	uint32_t both = GB_LINE_EDGE_RISING | GB_LINE_EDGE_FALLING;
+
+	/* Every other one, when the line has both and its client wants one. */
+	if (line->plan.irq_type == VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH &&
+	    (line->plan.flags & both) != both)
+		return lost / 2;
+	return lost;
+}
+
+static void request_edge(void *owner, uint32_t index, const struct gb_edge *edge)
+{
+	struct gb_request *request = owner;
+	struct line *line = &request->lines[index];
+	uint32_t lost = reported(line, edge->lost);
+
+	if (!line->plan.irq_type)
+		return;
+	/* A gap in the numbers: the client sees what did not come. */
+	request->seqno += lost;
+	line->line_seqno += lost;
+	push_edge(request, line, edge->high,
+		  line->plan.flags & GB_LINE_SOURCE_CLOCK ? edge->device_ns :
+							    stamp(line, edge->time_ns));
+	if (!edge->rearm)
+		line->faulted = false;
+	else if (line->rearms < REARMS_MAX)
+		rearm(request, index, gb_now_ns());
+}
+
+/*
+ * The ring is shared by the lines that have edges. Credits are given for what
+ * it can hold beside what waits in it and what may come already: so a client
+ * that reads, however late, loses nothing of what the firmware could keep back.
+ */
+static void request_room(void *owner, uint32_t index, struct gb_room *room)
+{
+	const struct gb_request *request = owner;
+	uint32_t capacity = gb_event_ring_capacity(request->ring);
+	uint32_t taken = gb_event_ring_waiting(request->ring);
+	uint32_t lines = 0;
+
+	(void)index;
+	for (uint32_t i = 0; i < request->count; i++) {
+		const struct gb_line_plan *plan = &request->lines[i].plan;
+
+		if (!plan->irq_type || !plan->controller)
+			continue;
+		lines++;
+		taken += gb_stream_credits(plan->controller, plan->gpio);
+	}
+	room->window = lines && capacity > lines ? capacity / lines : 1;
+	room->free = taken < capacity ? capacity - taken : 0;
+}
+
+static void request_fault(void *owner, uint32_t index, int error, uint32_t reason)
+{
+	report_line_fault(owner, index, error, reason);
 }
 
 /* ---- life --------------------------------------------------------------- */
@@ -459,8 +661,10 @@ static void hang_up(struct gb_request *request)
 	gb_report_add(request->pump, GB_REPORT_HANGUP, request->id);
 }
 
-void gb_request_orphan(struct gb_request *request, uint32_t index)
+static void request_orphan(void *owner, uint32_t index)
 {
+	struct gb_request *request = owner;
+
 	request->lines[index].plan.controller = NULL;
 }
 
@@ -489,11 +693,20 @@ void gb_request_close(struct gb_request *request)
 	gb_unlock(pump);
 }
 
+static const struct gb_line_owner_ops owner_ops = {
+	.fired = request_fired,
+	.edge = request_edge,
+	.room = request_room,
+	.fault = request_fault,
+	.orphan = request_orphan,
+};
+
 static int own_lines(struct gb_request *request)
 {
 	for (uint32_t i = 0; i < request->count; i++) {
 		struct gb_line_plan *plan = &request->lines[i].plan;
-		int error = gb_controller_own(plan->controller, plan->gpio, request, i);
+		struct gb_line_owner owner = {&owner_ops, request, i};
+		int error = gb_controller_own(plan->controller, plan->gpio, &owner);
 
 		if (error) {
 			disown_lines(request);

@@ -90,6 +90,7 @@ static int start_ring(struct vhost_user_session *session, int index)
 	split_device_enable_kicks(&ring->device);
 	ring->started = true;
 	ring->running = true;
+	session->used = true;
 	return 0;
 }
 
@@ -140,6 +141,13 @@ static int apply(struct vhost_user_session *session)
 	return ret;
 }
 
+static void reset(struct vhost_user_session *session)
+{
+	session->used = false;
+	if (session->ops->reset)
+		session->ops->reset(session->context);
+}
+
 /* ---- messages ----------------------------------------------------------------- */
 
 /* Each returns 0, or -1 with session->why. One that answers leaves the answer
@@ -179,6 +187,10 @@ static int answer_u64(struct vhost_user_message *message, uint64_t value)
 
 static int get_features(struct vhost_user_session *session, struct vhost_user_message *message)
 {
+	/* A front-end asks when it begins; UML also when its driver let go, of
+	 * which it says nothing else. For a pause nobody asks. */
+	if (session->used && !session->rings[0].running && !session->rings[1].running)
+		reset(session);
 	return answer_u64(message, session->ops->features);
 }
 
@@ -289,6 +301,16 @@ static int set_vring_addr(struct vhost_user_session *session, struct vhost_user_
 	return 0;
 }
 
+/*
+ * A front-end that goes on says where: the index that GET_VRING_BASE told it, or,
+ * to a back-end that was started anew, one beyond 0. Anything else is a driver
+ * that begins.
+ */
+static bool begins(const struct vhost_user_session *session, uint32_t base)
+{
+	return session->based ? base != session->rings[0].base : base == 0;
+}
+
 static int set_vring_base(struct vhost_user_session *session, struct vhost_user_message *message)
 {
 	uint32_t base = message->payload.state.num;
@@ -299,6 +321,11 @@ static int set_vring_base(struct vhost_user_session *session, struct vhost_user_
 	if (base > UINT16_MAX)
 		return refuse(session, "SET_VRING_BASE %u is no ring index", base);
 	stop_ring(session, index);
+	if (index == 0) {
+		if (begins(session, base))
+			reset(session);
+		session->based = true;
+	}
 	session->rings[index].base = (uint16_t)base;
 	return 0;
 }
@@ -413,6 +440,7 @@ static int reset_device(struct vhost_user_session *session, struct vhost_user_me
 {
 	reset_owner(session, message);
 	session->features = 0;
+	reset(session);
 	return 0;
 }
 
@@ -424,28 +452,29 @@ static const struct request {
 	uint32_t size;
 	unsigned int fds; /* at most */
 	bool answers;
+	bool stops; /* rings, perhaps */
 	request_fn handle;
 } requests[] = {
-	{VHOST_USER_GET_FEATURES, 0, 0, true, get_features},
-	{VHOST_USER_SET_FEATURES, 8, 0, false, set_features},
-	{VHOST_USER_SET_OWNER, 0, 0, false, nothing},
-	{VHOST_USER_RESET_OWNER, 0, 0, false, reset_owner},
-	{VHOST_USER_SET_MEM_TABLE, ANY_SIZE, VHOST_USER_FDS_MAX, false, set_mem_table},
-	{VHOST_USER_SET_VRING_NUM, STATE, 0, false, set_vring_num},
-	{VHOST_USER_SET_VRING_ADDR, 40, 0, false, set_vring_addr},
-	{VHOST_USER_SET_VRING_BASE, STATE, 0, false, set_vring_base},
-	{VHOST_USER_GET_VRING_BASE, STATE, 0, true, get_vring_base},
-	{VHOST_USER_SET_VRING_KICK, 8, 1, false, set_vring_kick},
-	{VHOST_USER_SET_VRING_CALL, 8, 1, false, set_vring_call},
-	{VHOST_USER_SET_VRING_ERR, 8, 1, false, set_vring_err},
-	{VHOST_USER_GET_PROTOCOL_FEATURES, 0, 0, true, get_protocol_features},
-	{VHOST_USER_SET_PROTOCOL_FEATURES, 8, 0, false, set_protocol_features},
-	{VHOST_USER_GET_QUEUE_NUM, 0, 0, true, get_queue_num},
-	{VHOST_USER_SET_VRING_ENABLE, STATE, 0, false, set_vring_enable},
-	{VHOST_USER_SET_BACKEND_REQ_FD, 0, 1, false, set_backend_req_fd},
-	{VHOST_USER_GET_CONFIG, ANY_SIZE, 0, true, get_config},
-	{VHOST_USER_SET_CONFIG, ANY_SIZE, 0, false, set_config},
-	{VHOST_USER_RESET_DEVICE, 0, 0, false, reset_device},
+	{VHOST_USER_GET_FEATURES, 0, 0, true, false, get_features},
+	{VHOST_USER_SET_FEATURES, 8, 0, false, true, set_features},
+	{VHOST_USER_SET_OWNER, 0, 0, false, false, nothing},
+	{VHOST_USER_RESET_OWNER, 0, 0, false, true, reset_owner},
+	{VHOST_USER_SET_MEM_TABLE, ANY_SIZE, VHOST_USER_FDS_MAX, false, true, set_mem_table},
+	{VHOST_USER_SET_VRING_NUM, STATE, 0, false, true, set_vring_num},
+	{VHOST_USER_SET_VRING_ADDR, 40, 0, false, true, set_vring_addr},
+	{VHOST_USER_SET_VRING_BASE, STATE, 0, false, true, set_vring_base},
+	{VHOST_USER_GET_VRING_BASE, STATE, 0, true, true, get_vring_base},
+	{VHOST_USER_SET_VRING_KICK, 8, 1, false, false, set_vring_kick},
+	{VHOST_USER_SET_VRING_CALL, 8, 1, false, false, set_vring_call},
+	{VHOST_USER_SET_VRING_ERR, 8, 1, false, false, set_vring_err},
+	{VHOST_USER_GET_PROTOCOL_FEATURES, 0, 0, true, false, get_protocol_features},
+	{VHOST_USER_SET_PROTOCOL_FEATURES, 8, 0, false, false, set_protocol_features},
+	{VHOST_USER_GET_QUEUE_NUM, 0, 0, true, false, get_queue_num},
+	{VHOST_USER_SET_VRING_ENABLE, STATE, 0, false, true, set_vring_enable},
+	{VHOST_USER_SET_BACKEND_REQ_FD, 0, 1, false, false, set_backend_req_fd},
+	{VHOST_USER_GET_CONFIG, ANY_SIZE, 0, true, false, get_config},
+	{VHOST_USER_SET_CONFIG, ANY_SIZE, 0, false, false, set_config},
+	{VHOST_USER_RESET_DEVICE, 0, 0, false, true, reset_device},
 };
 
 static const struct request *find_request(uint32_t id)
@@ -509,15 +538,36 @@ static int handle(struct vhost_user_session *session, struct vhost_user_message 
 	return ret < 0 ? -EPROTO : 1;
 }
 
+static bool must_wait(const struct vhost_user_session *session)
+{
+	const struct request *request = find_request(session->receiver.message.header.request);
+
+	return request && request->stops && session->ops->busy &&
+	       session->ops->busy(session->context);
+}
+
 int vhost_user_session_receive(struct vhost_user_session *session)
 {
-	int ret = vhost_user_receive(session->socket, &session->receiver);
+	int ret;
 
-	if (ret > 0)
+	if (session->held)
+		return 0;
+	ret = vhost_user_receive(session->socket, &session->receiver);
+	if (ret > 0 && must_wait(session))
+		session->held = true;
+	else if (ret > 0)
 		return handle(session, &session->receiver.message);
 	if (ret == -EPROTO)
 		refuse(session, "%s", session->receiver.error);
-	return ret == 0 || ret == -EPROTO ? ret : -ECONNRESET;
+	return ret >= 0 ? 0 : ret == -EPROTO ? ret : -ECONNRESET;
+}
+
+int vhost_user_session_resume(struct vhost_user_session *session)
+{
+	if (!session->held)
+		return 0;
+	session->held = false;
+	return handle(session, &session->receiver.message);
 }
 
 /* ---- life ------------------------------------------------------------------------ */

@@ -33,6 +33,13 @@ struct vhost_user_session_ops {
 	/* A running ring is about to stop: give back what was taken from it.
 	 * May be NULL. */
 	void (*stopping)(void *context, int index);
+	/* Chains were taken whose answers need the rings as they are: a message
+	 * that may stop rings is held until vhost_user_session_resume(). May be
+	 * NULL. */
+	bool (*busy)(void *context);
+	/* The driver begins, or has let go: the device is as after a reset. May
+	 * be NULL. */
+	void (*reset)(void *context);
 	/* A message was executed: rings may have started or stopped, look. */
 	void (*applied)(void *context);
 	/* A request was refused; the guest has been told. */
@@ -60,6 +67,9 @@ struct vhost_user_session {
 	struct vhost_user_memory memory;
 	uint64_t features; /* accepted */
 	struct vhost_user_ring rings[VHOST_USER_RINGS];
+	bool held;  /* the message in the receiver waits, see busy() */
+	bool used;  /* a ring ran since the last reset */
+	bool based; /* the base of ring 0 was told */
 	char why[200];
 };
 
@@ -71,11 +81,16 @@ void vhost_user_session_start(struct vhost_user_session *session, int socket);
 void vhost_user_session_end(struct vhost_user_session *session);
 
 /*
- * The socket is readable: execute one message. 1; 0 when none is waiting;
+ * The socket is readable: execute one message. 1; 0 when none is waiting or one
+ * is held;
  * -ECONNRESET when the guest left; -EPROTO with why[] when the guest cannot be
  * served any further. The owner ends the session on a negative result.
  */
 int vhost_user_session_receive(struct vhost_user_session *session);
+
+/* The device is not busy any more: execute the message that was held, if any.
+ * Results as above. */
+int vhost_user_session_resume(struct vhost_user_session *session);
 
 /* Publish what was pushed to a ring and signal the guest if it wants that. */
 void vhost_user_session_publish(struct vhost_user_session *session, int index);

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``rpmsg:``: a coprocessor behind the kernel's rpmsg character devices.
+
+    rpmsg:                          the only processor that has rpmsg
+    rpmsg:remoteproc=m4_0           the remoteproc of that name
+    rpmsg:device=4c000000.m4        the one below the device of that name
+    rpmsg:/dev/rpmsg0               this endpoint device (or a link to it)
+
+Every controller's channel (rpmsg-io-*, rpmsg-raw) is used, now and whenever one
+appears. Options follow a question mark and are joined by ``&``:
+
+    via=auto|bind|ctrl      how a channel without driver gets a device: by
+                            binding rpmsg_chrdev to it (needs root), through the
+                            control device, or whichever we may (auto)
+    dst=0x401               firmware without name service: one endpoint at this
+                            address; with src= (ours, else the kernel chooses)
+                            and name= (of the channel, default rpmsg-io-0)
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from bridge import wire
+from bridge.link.rpmsg_sysfs import ADDR_ANY, NAME_MAX, Node, Processor, Sysfs, is_controller
+from bridge.shim.ffi import ffi, lib
+
+_USAGE = "write rpmsg:, rpmsg:remoteproc=NAME, rpmsg:device=NAME or rpmsg:/dev/rpmsgN"
+_VIA = ("auto", "bind", "ctrl")
+
+
+@dataclass(frozen=True)
+class Target:
+    """An rpmsg URL taken apart.
+
+    Attributes:
+        remoteproc: name of the processor, or None.
+        device: name of a device above the channels in sysfs, or None.
+        node: path of an endpoint device, or None.
+        via: ``auto``, ``bind`` or ``ctrl``.
+        endpoint: (name, src, dst) of a static endpoint, or None.
+    """
+
+    remoteproc: str | None = None
+    device: str | None = None
+    node: str | None = None
+    via: str = "auto"
+    endpoint: tuple[str, int, int] | None = None
+
+    def select(self, sysfs: Sysfs) -> tuple[Processor, Node | None]:
+        """The processor that is meant, and the node if one is.
+
+        Raises:
+            OSError: ENOENT it is not there (yet), ENOTUNIQ several are.
+        """
+        if self.node is not None:
+            return self._select_node(sysfs, self.node)
+        present = sysfs.processors()
+        found = [processor for processor in present if self._matches(processor)]
+        if len(found) == 1:
+            return found[0], None
+        titles = ", ".join(processor.title for processor in found or present)
+        if found:
+            raise OSError(
+                errno.ENOTUNIQ,
+                f"{len(found)} processors have rpmsg ({titles}); say which: "
+                "rpmsg:remoteproc=NAME or rpmsg:device=NAME",
+            )
+        wanted = f" called {self.remoteproc or self.device}" if self._named else ""
+        others = f"; there is {titles}" if present else "; is its firmware running?"
+        raise OSError(errno.ENOENT, f"no processor{wanted} has rpmsg{others}")
+
+    @property
+    def _named(self) -> bool:
+        return self.remoteproc is not None or self.device is not None
+
+    def _matches(self, processor: Processor) -> bool:
+        if self.remoteproc is not None:
+            return "/remoteproc/" in processor.path and processor.title == self.remoteproc
+        return self.device is None or self.device in processor.path.split("/")
+
+    @staticmethod
+    def _select_node(sysfs: Sysfs, path: str) -> tuple[Processor, Node]:
+        if not os.path.exists(path):
+            raise OSError(errno.ENOENT, f"{path} does not exist; does a channel have it?")
+        # A stable link of udev's leads to whatever number it has now.
+        devname = os.path.basename(os.path.realpath(path))
+        for processor in sysfs.processors():
+            for node in sysfs.nodes(processor):
+                if node.devname == devname:
+                    return processor, node
+        raise OSError(errno.ENODEV, f"{path} is no rpmsg endpoint; {_USAGE}")
+
+
+def parse(rest: str) -> Target:
+    """Take what follows ``rpmsg:`` apart.
+
+    Raises:
+        OSError: EINVAL, with what would be right.
+    """
+    where, _, query = rest.partition("?")
+    options = _options(rest, query)
+    kind, equals, name = where.partition("=")
+    target: dict[str, Any] = {"via": options.pop("via", "auto")}
+    if where.startswith("/"):
+        target["node"] = where
+    elif equals and name and kind in ("remoteproc", "device"):
+        target[kind] = name
+    elif where:
+        raise OSError(errno.EINVAL, f'"rpmsg:{rest}" is no link URL; {_USAGE}')
+    if target["via"] not in _VIA:
+        raise OSError(errno.EINVAL, f'"rpmsg:{rest}": via is one of {", ".join(_VIA)}')
+    if "dst" in options:
+        target["endpoint"] = _endpoint(rest, options)
+    if options:
+        raise OSError(
+            errno.EINVAL,
+            f'"rpmsg:{rest}": {", ".join(options)} is no option here; '
+            "there are via, and dst with src and name",
+        )
+    return Target(**target)
+
+
+def _options(rest: str, query: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(query, strict_parsing=True)) if query else {}
+    except ValueError:
+        raise OSError(errno.EINVAL, f'"rpmsg:{rest}": options are KEY=VALUE, joined by &') from None
+
+
+def _endpoint(rest: str, options: dict[str, str]) -> tuple[str, int, int]:
+    name = options.pop("name", f"{wire.CHANNEL_PREFIX}0")
+    if not is_controller(name):
+        raise OSError(
+            errno.EINVAL,
+            f'"rpmsg:{rest}": a controller\'s name is {wire.CHANNEL_PREFIX}INDEX or '
+            f"{wire.CHANNEL_RAW}, at most {NAME_MAX} characters",
+        )
+    try:
+        dst = int(options.pop("dst"), 0)
+        src = int(options.pop("src", str(ADDR_ANY)), 0)
+    except ValueError:
+        dst = src = -1
+    # The kernel takes addresses for signed: half of them are not possible.
+    if not 0 <= dst < 1 << 31 or not (0 <= src < 1 << 31 or src == ADDR_ANY):
+        raise OSError(
+            errno.EINVAL, f'"rpmsg:{rest}": dst and src are addresses from 0 to 0x7fffffff'
+        )
+    return name, src, dst
+
+
+def connect(rest: str, timeout_ms: int) -> Any:
+    """Attach to the processor's endpoints, those that are there and those that come.
+
+    Args:
+        rest: what follows ``rpmsg:``.
+        timeout_ms: how long the first look may take, in milliseconds.
+
+    Returns:
+        An opened ``struct gb_link *`` for `bridge.shim.pump.Pump.add_link`.
+
+    Raises:
+        OSError: EINVAL a bad URL; ENOENT no such processor or node; ENOTUNIQ
+            several; ENOSYS no libudev; what the kernel says, with where.
+    """
+    from bridge.link.rpmsg_finder import Finder
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        finder = Finder(parse(rest), Sysfs(), ours)
+    except BaseException:
+        ours.close()
+        theirs.close()
+        raise
+    theirs.setblocking(False)
+    link = lib.gb_rpmsg_open(theirs.detach())
+    if link == ffi.NULL:
+        number = ffi.errno
+        finder.close()
+        raise OSError(number, f"no rpmsg link made: {os.strerror(number)}")
+    finder.start(timeout_ms / 1000)
+    return link
+
+
+def watch_path(rest: str) -> str | None:
+    """A control device's node: where one appears, a processor came up.
+
+    Only the folder counts, so its number does not matter.
+    """
+    return parse(rest).node or "/dev/rpmsg_ctrl0"
+
+
+def short_name(rest: str) -> str:
+    """The processor's name, the node's, or ``rpmsg``."""
+    target = parse(rest)
+    node = os.path.basename(target.node) if target.node else None
+    return target.remoteproc or target.device or node or "rpmsg"

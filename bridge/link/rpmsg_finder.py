@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Finds the endpoints of an rpmsg link and hands them to it (shim/pump/rpmsg_link.h).
+
+A thread of its own, because sysfs may block: binding a driver or removing an
+endpoint can wait for the firmware. It looks at sysfs as a whole whenever the
+kernel reports a change on the rpmsg bus, and asks /dev what it lacks there; it
+never goes by what an event says, so none that is lost or late matters.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import logging
+import os
+import select
+import socket
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridge import wire
+from bridge.link.rpmsg_sysfs import (
+    ADDR_ANY,
+    CHARDEV,
+    Channel,
+    Node,
+    Sysfs,
+    is_controller,
+)
+from bridge.shim.ffi import ffi, lib
+
+if TYPE_CHECKING:
+    import pyudev
+
+    from bridge.link.rpmsg import Target
+
+log = logging.getLogger(__name__)
+
+# More stale messages than the kernel has buffers, and an end if they never stop.
+_DRAIN_MAX = 4096
+_MESSAGE_SIZE = 512
+# A node that is there but not ours yet: udev changes its owner, its user closes it.
+_NODE_CHANGES = lib.IN_ATTRIB | lib.IN_CLOSE_WRITE | lib.IN_CLOSE_NOWRITE | lib.IN_DELETE_SELF
+
+
+class Endpoint(NamedTuple):
+    """A channel and the device node it is used through; both tell it from its successors.
+
+    Attributes:
+        channel: identity of the channel, 0 without one.
+        node: identity of the node.
+        name: of the channel.
+        address: the firmware's.
+        devname: ``rpmsgN``, for now.
+        ours: made by RPMSG_CREATE_EPT_IOCTL, to be destroyed with the link.
+    """
+
+    channel: int
+    node: int
+    name: str
+    address: int
+    devname: str
+    ours: bool
+
+
+class Finder:
+    """The search for the endpoints of one link.
+
+    Args:
+        target: what the URL means.
+        sysfs: where to look.
+        control: our end of the link's socket pair; closed when the link is.
+
+    Raises:
+        OSError: ENOENT, ENOTUNIQ or ENODEV of `Target.select`; ENOSYS without
+            libudev; no descriptors (EMFILE).
+    """
+
+    def __init__(self, target: Target, sysfs: Sysfs, control: socket.socket) -> None:
+        self._target = target
+        self._sysfs = sysfs
+        self._control = control
+        self._attached: dict[int, Endpoint] = {}
+        self._broken: set[Endpoint] = set()
+        self._told: set[tuple[object, str]] = set()
+        self._watched: dict[int, int] = {}  # node's identity: watch
+        self._looked = threading.Event()
+        # Before the first look, so that nothing falls in between.
+        self._monitor = _monitor()
+        self._inotify = lib.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._inotify < 0:
+            raise OSError(ffi.errno, f"no inotify instance: {os.strerror(ffi.errno)}")
+        try:
+            self._processor, self._node = target.select(sysfs)
+        except BaseException:
+            os.close(self._inotify)
+            raise
+        lib.inotify_add_watch(
+            self._inotify, os.fsencode(sysfs.dev), lib.IN_CREATE | lib.IN_MOVED_TO
+        )
+
+    def start(self, timeout_s: float) -> None:
+        """Start to look, and wait at most `timeout_s` for the first look to end."""
+        title = f"rpmsg {self._processor.title}"
+        threading.Thread(target=self._run, name=title, daemon=True).start()
+        self._looked.wait(timeout_s)
+
+    def close(self) -> None:
+        """End a search that was not started."""
+        os.close(self._inotify)
+        self._control.close()
+
+    # ---- the thread -------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while self._look():
+                self._looked.set()
+                self._sleep()
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the link was closed
+        except Exception:
+            log.exception("the search for rpmsg endpoints of %s broke", self._processor.title)
+        finally:
+            self._looked.set()
+            self.close()
+
+    def _sleep(self) -> None:
+        """Until something may have changed."""
+        poll = select.poll()
+        for fd in (self._monitor.fileno(), self._inotify, self._control.fileno()):
+            poll.register(fd, select.POLLIN)
+        ready = {fd for fd, _ in poll.poll()}
+        if self._control.fileno() in ready:
+            self._hear()
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._inotify, 65536)  # whatever it was
+        with contextlib.suppress(OSError):  # ENOBUFS: events were lost, and we look anyway
+            while self._monitor.poll(timeout=0) is not None:
+                pass
+
+    def _hear(self) -> None:
+        """An endpoint broke: it is not used again, but its successor will be."""
+        data = self._control.recv(ffi.sizeof("struct gb_rpmsg_packet"))
+        if not data:
+            raise BrokenPipeError
+        packet = ffi.from_buffer("struct gb_rpmsg_packet *", data)
+        endpoint = self._attached.pop(packet.address, None)
+        if packet.code == lib.GB_RPMSG_GONE and endpoint is not None:
+            self._broken.add(endpoint)
+
+    # ---- looking ----------------------------------------------------------------
+
+    def _look(self) -> bool:
+        """Bring the link in line with sysfs; False when the processor is gone."""
+        if not self._sysfs.there(self._processor):
+            self._send(lib.GB_RPMSG_DOWN, text=f"{self._processor.title} went away")
+            return False
+        if self._node is not None:
+            wanted = self._wanted_node(self._node)
+            if not wanted:
+                self._send(lib.GB_RPMSG_DOWN, text=f"{self._target.node} went away")
+                return False
+        elif self._target.endpoint is not None:
+            wanted = self._wanted_static(*self._target.endpoint)
+        else:
+            wanted = self._wanted_channels()
+        self._detach_all_but(wanted)
+        for endpoint in wanted:
+            if self._attached.get(endpoint.address) is None:
+                self._attach(endpoint)
+        return True
+
+    def _wanted_node(self, node: Node) -> list[Endpoint]:
+        if node not in self._sysfs.nodes(self._processor):
+            return []
+        # Whoever names the node says that it is a controller.
+        name = node.name if is_controller(node.name) else wire.CHANNEL_RAW
+        return [Endpoint(0, node.identity, name, node.dst, node.devname, False)]
+
+    def _wanted_static(self, name: str, src: int, dst: int) -> list[Endpoint]:
+        for attempt in (1, 2):
+            for node in self._sysfs.nodes(self._processor):
+                if (node.name, node.src, node.dst) == (name, src, dst):
+                    return [Endpoint(0, node.identity, name, dst, node.devname, True)]
+            if attempt == 1:
+                self._create(name, src, dst)
+        return []
+
+    def _wanted_channels(self) -> list[Endpoint]:
+        """Every controller's channel with its node; nodes are made where they lack."""
+        wanted = []
+        for channel in self._sysfs.channels(self._processor):
+            if not is_controller(channel.name):
+                continue
+            if channel.driver not in (None, CHARDEV):
+                self._tell(channel.identity, f"channel {channel.name} has driver {channel.driver}")
+                continue
+            endpoint = self._endpoint(channel)
+            if endpoint is None and channel.driver is None:
+                self._make_node(channel)
+                endpoint = self._endpoint(channel)
+            if endpoint is not None:
+                wanted.append(endpoint)
+        return wanted
+
+    def _endpoint(self, channel: Channel) -> Endpoint | None:
+        """The node of a channel: its own, or one made for it through the control device."""
+        made = None
+        for node in self._sysfs.nodes(self._processor):
+            what = (channel.identity, node.identity, channel.name, channel.dst, node.devname)
+            if node.parent == channel.path:
+                return Endpoint(*what, ours=False)
+            if channel.driver is None and (node.name, node.dst) == (channel.name, channel.dst):
+                made = Endpoint(*what, ours=True)
+        return made
+
+    def _make_node(self, channel: Channel) -> None:
+        bind = self._target.via == "bind" or (
+            self._target.via == "auto" and self._sysfs.may_bind(channel)
+        )
+        if not bind:
+            self._create(channel.name, ADDR_ANY, channel.dst)
+            return
+        try:
+            self._sysfs.bind(channel)
+        except OSError as error:
+            self._tell(channel.identity, f"channel {channel.name} not bound: {error.strerror}")
+
+    def _create(self, name: str, src: int, dst: int) -> None:
+        # The link hangs up before it destroys its endpoints: one that is missing
+        # then is not missed.
+        hangup = select.poll()
+        hangup.register(self._control, 0)
+        if hangup.poll(0):
+            raise BrokenPipeError
+        try:
+            self._sysfs.create_endpoint(self._processor, name, src, dst)
+        except OSError as error:
+            self._tell((name, src, dst), error.strerror or str(error))
+
+    # ---- the link's side ----------------------------------------------------------
+
+    def _detach_all_but(self, wanted: list[Endpoint]) -> None:
+        for endpoint in list(self._attached.values()):
+            if endpoint not in wanted:
+                self._send(lib.GB_RPMSG_DETACH, endpoint.address)
+                del self._attached[endpoint.address]
+        self._broken.intersection_update(wanted)
+
+    def _attach(self, endpoint: Endpoint) -> None:
+        if endpoint in self._broken:
+            return
+        path = os.path.join(self._sysfs.dev, endpoint.devname)
+        fd = self._open(path, endpoint)
+        if fd is None:
+            return
+        try:
+            flags = lib.GB_RPMSG_DESTROY if endpoint.ours else 0
+            self._send(lib.GB_RPMSG_ATTACH, endpoint.address, flags, endpoint.name, fd)
+        finally:
+            os.close(fd)
+        self._attached[endpoint.address] = endpoint
+        watch = self._watched.pop(endpoint.node, None)
+        if watch is not None:
+            lib.inotify_rm_watch(self._inotify, watch)
+        log.debug("channel %s at %#x: %s", endpoint.name, endpoint.address, path)
+
+    def _open(self, path: str, endpoint: Endpoint) -> int | None:
+        """The node, empty of messages to whoever had it before; None when not to be had."""
+        for last in (False, True):
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+                break
+            except OSError as error:
+                number = error.errno
+            if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
+                return None  # gone, or not there yet
+            # Tried once more: it may have changed before it was watched.
+            if last or not self._watch(path, endpoint):
+                self._tell(endpoint.node, _refused(path, number or 0))
+                return None
+        # What is queued was for the one who had the channel before. A read of no
+        # bytes is an empty message. Whatever else goes wrong, the link will notice.
+        with contextlib.suppress(OSError):
+            for _ in range(_DRAIN_MAX):
+                os.read(fd, _MESSAGE_SIZE)
+        return fd
+
+    def _watch(self, path: str, endpoint: Endpoint) -> bool:
+        watch = lib.inotify_add_watch(self._inotify, os.fsencode(path), _NODE_CHANGES)
+        if watch >= 0:
+            self._watched[endpoint.node] = watch
+        return bool(watch >= 0)
+
+    def _send(
+        self, code: int, address: int = 0, flags: int = 0, text: str = "", fd: int | None = None
+    ) -> None:
+        packet = ffi.new("struct gb_rpmsg_packet *")
+        packet.code, packet.address, packet.flags = code, address, flags
+        packet.text = text.encode("ascii", "backslashreplace")[: lib.GB_RPMSG_TEXT_SIZE - 1]
+        rights = [] if fd is None else [fd]
+        self._control.sendmsg(
+            [bytes(ffi.buffer(packet))],
+            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", rights))] if rights else [],
+            socket.MSG_NOSIGNAL,
+        )
+
+    def _tell(self, what: object, sentence: str) -> None:
+        """Say it once, however often we look."""
+        if (what, sentence) not in self._told:
+            self._told.add((what, sentence))
+            log.warning("%s: %s", self._processor.title, sentence)
+
+
+def _refused(path: str, number: int) -> str:
+    why = f"{path} cannot be opened: {os.strerror(number)}"
+    if number == errno.EBUSY:
+        return f"{why}; another program has it, and only one can"
+    if number in (errno.EACCES, errno.EPERM):
+        return f"{why}; the service's user must be in the node's group"
+    return why
+
+
+def _monitor() -> pyudev.Monitor:
+    """The kernel's uevents of the rpmsg bus and class."""
+    try:
+        import pyudev
+    except ImportError as error:
+        raise OSError(errno.ENOSYS, f"rpmsg links need libudev: {error}") from None
+    monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source="kernel")
+    monitor.filter_by("rpmsg")
+    monitor.start()
+    return monitor

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* export/export.h */
+struct gb_export;
+
+#define GB_EXPORT_LINES_MAX ...
+
+struct gb_export_line {
+	uint8_t direction;
+	uint8_t value;
+	uint8_t irq_type;
+	uint8_t flags;
+};
+
+struct gb_export_status {
+	bool connected;
+	bool no_irq;
+	uint64_t guests;
+	uint64_t requests;
+	uint64_t events;
+	uint64_t faults;
+	char why[...];
+};
+
+struct gb_export_config {
+	int listen_fd;
+	int state_fd;
+	uint32_t lines;
+	const char *names;
+	uint32_t names_size;
+	uint32_t timeout_ms;
+};
+
+struct gb_export *gb_export_open(struct gb_pump *pump, uint64_t id,
+				 const struct gb_export_config *config);
+int gb_export_attach(struct gb_export *exported, uint32_t line,
+		     struct gb_controller *controller, uint16_t gpio);
+void gb_export_detach(struct gb_export *exported, uint32_t line);
+void gb_export_status(struct gb_export *exported, struct gb_export_status *status);
+int gb_export_line(struct gb_export *exported, uint32_t line, struct gb_export_line *state);
+void gb_export_close(struct gb_export *exported);
+
+/* virtio/vhost_user_session.h */
+int vhost_user_listen(const char *path, char *why, size_t why_size);
+
+/* bench/guest.h */
+struct gb_bench_guest;
+
+struct gb_bench_guest *gb_bench_guest_open(const char *path);
+int gb_bench_guest_request(struct gb_bench_guest *guest, uint16_t type, uint16_t gpio,
+			   uint32_t value);
+int64_t gb_bench_guest_set(struct gb_bench_guest *guest, uint32_t lines, uint32_t rounds);
+int gb_bench_guest_arm(struct gb_bench_guest *guest, uint16_t gpio);
+int64_t gb_bench_guest_event(struct gb_bench_guest *guest);
+void gb_bench_guest_close(struct gb_bench_guest *guest);

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Typed face of an export (bridge/shim/export/export.h)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+
+from bridge.shim.ffi import ffi, lib
+from bridge.shim.pump import Controller, Pump, _Owned
+
+_WHY_SIZE = 256
+
+LINES_MAX: int = lib.GB_EXPORT_LINES_MAX
+"""Most lines of one export."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """``struct gb_export_status``.
+
+    Attributes:
+        connected: a guest is there.
+        interrupts: its driver took VIRTIO_GPIO_F_IRQ, as far as is known.
+        guests: guests that connected so far.
+        requests: requests answered so far.
+        events: interrupts given to guests so far.
+        faults: lines that could not be set up again, armed or let go.
+        why: why the last guest was cut off; empty when it left.
+    """
+
+    connected: bool
+    interrupts: bool
+    guests: int
+    requests: int
+    events: int
+    faults: int
+    why: str
+
+
+def listen(path: str, mode: int) -> int:
+    """A socket that listens at `path`; the caller owns the descriptor.
+
+    Args:
+        path: of the socket; a file that a dead process left behind is replaced.
+        mode: permission bits.
+
+    Raises:
+        OSError: EADDRINUSE with a sentence.
+    """
+    why = ffi.new("char[]", _WHY_SIZE)
+    before = os.umask(0o177)  # nobody else before the mode is set
+    try:
+        fd: int = lib.vhost_user_listen(os.fsencode(path), why, _WHY_SIZE)
+    finally:
+        os.umask(before)
+    if fd < 0:
+        raise OSError(errno.EADDRINUSE, ffi.string(why).decode(errors="replace"))
+    os.chmod(path, mode)
+    return fd
+
+
+class Export(_Owned):
+    """Lines as a virtio-gpio device for a guest.
+
+    Args:
+        pump: that it runs in.
+        identity: comes back in EXPORT reports.
+        listen_fd: from `listen`; the export owns it from here on.
+        state_fd: file that keeps the state of the lines, or -1.
+        names: one a line, None is unnamed.
+        timeout_ms: deadline of one request to a controller in milliseconds.
+
+    Raises:
+        OSError: errno of gb_export_open.
+    """
+
+    def __init__(
+        self,
+        pump: Pump,
+        identity: int,
+        listen_fd: int,
+        state_fd: int,
+        names: list[str | None],
+        timeout_ms: int,
+    ) -> None:
+        block = b"".join((name or "").encode("ascii") + b"\0" for name in names)
+        if not any(names):
+            block = b""  # virtio 1.3, 5.18.4: a size of 0 says that there are none
+        text = ffi.new("char[]", block)
+        config = ffi.new("struct gb_export_config *")
+        config.listen_fd, config.state_fd = listen_fd, state_fd
+        config.lines, config.timeout_ms = len(names), timeout_ms
+        config.names, config.names_size = text, len(block)
+        handle = lib.gb_export_open(pump._handle, identity, config)
+        if handle == ffi.NULL:
+            number = ffi.errno
+            raise OSError(number, f"no export could be made: {os.strerror(number)}")
+        super().__init__(handle, "export")
+
+    def attach(self, line: int, controller: Controller, gpio: int) -> None:
+        """Connect a line of the export with one of a controller. Raises OSError EBUSY..."""
+        result = lib.gb_export_attach(self._handle, line, controller._handle, gpio)
+        if result < 0:
+            raise OSError(
+                -result, f"line {line} of the export: not attached: {os.strerror(-result)}"
+            )
+
+    def detach(self, line: int) -> None:
+        """Take the line away; the guest sees errors until it is attached again."""
+        if self._owned is not None:
+            lib.gb_export_detach(self._owned, line)
+
+    def status(self) -> Status:
+        """How it goes; lets the next EXPORT report come."""
+        status = ffi.new("struct gb_export_status *")
+        lib.gb_export_status(self._handle, status)
+        return Status(
+            bool(status.connected),
+            not status.no_irq,
+            status.guests,
+            status.requests,
+            status.events,
+            status.faults,
+            ffi.string(status.why).decode(errors="replace"),
+        )
+
+    def direction(self, line: int) -> int:
+        """VIRTIO_GPIO_DIRECTION_* that the guest has set."""
+        state = ffi.new("struct gb_export_line *")
+        if self._owned is not None:
+            lib.gb_export_line(self._owned, line, state)
+        return int(state.direction)
+
+    def close(self) -> None:
+        """Let the guest go; the pins stay as they are."""
+        handle = self._take()
+        if handle is not None:
+            lib.gb_export_close(handle)

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * export.h - lines of controllers as a virtio-gpio device (virtio 1.3, 5.18) for
+ * a guest kernel, by vhost-user.
+ *
+ * A line of the export is attached to a line of a controller, and detached when
+ * that goes away; the guest sees ERR meanwhile. What the guest has set up is
+ * remembered and set up again when the line is attached the next time.
+ */
+#ifndef GB_EXPORT_H
+#define GB_EXPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pump/pump.h"
+
+struct gb_export;
+
+#define GB_EXPORT_LINES_MAX 1024
+#define GB_EXPORT_WHY_MAX   200
+
+/* What the guest has set up of a line; survives in a file, see below. */
+struct gb_export_line {
+	uint8_t direction; /* VIRTIO_GPIO_DIRECTION_* */
+	uint8_t value;     /* last one set */
+	uint8_t irq_type;  /* VIRTIO_GPIO_IRQ_TYPE_* */
+	uint8_t flags;     /* GB_EXPORT_LINE_* */
+};
+
+enum gb_export_line_flags {
+	GB_EXPORT_LINE_VALUE = 1 << 0,   /* value was set */
+	GB_EXPORT_LINE_TOUCHED = 1 << 1, /* the firmware has state of the guest */
+};
+
+struct gb_export_status {
+	bool connected;
+	bool no_irq; /* its driver went without VIRTIO_GPIO_F_IRQ */
+	uint64_t guests;   /* that connected so far */
+	uint64_t requests; /* answered so far */
+	uint64_t events;   /* interrupts given to guests so far */
+	uint64_t faults;   /* lines that could not be set up again or let go */
+	char why[GB_EXPORT_WHY_MAX]; /* why the last guest was cut off; empty: it left */
+};
+
+struct gb_export_config {
+	int listen_fd;    /* SOCK_STREAM, listening; the export owns it */
+	int state_fd;     /* file for the state of the lines, or -1; the caller's */
+	uint32_t lines;   /* 1..GB_EXPORT_LINES_MAX */
+	const char *names; /* as in GET_LINE_NAMES: each with its NUL, or none at all */
+	uint32_t names_size;
+	uint32_t timeout_ms; /* deadline of one request to a controller */
+};
+
+/*
+ * Serve guests, one at a time. Reports GB_REPORT_EXPORT with `id` when the status
+ * changed. With a state file a guest that stays while the service is started anew
+ * finds its lines as they were. NULL with errno; the descriptors are closed then.
+ */
+struct gb_export *gb_export_open(struct gb_pump *pump, uint64_t id,
+				 const struct gb_export_config *config);
+/* 0; -EBUSY: the controller's line has an owner; -EINVAL, -ENOMEM. */
+int gb_export_attach(struct gb_export *exported, uint32_t line,
+		     struct gb_controller *controller, uint16_t gpio);
+void gb_export_detach(struct gb_export *exported, uint32_t line);
+void gb_export_status(struct gb_export *exported, struct gb_export_status *status);
+/* What the guest has set up of a line. 0 or -EINVAL. */
+int gb_export_line(struct gb_export *exported, uint32_t line, struct gb_export_line *state);
+/* Requests under way are answered ERR, the guest is let go, lines stay as they
+ * are. */
+void gb_export_close(struct gb_export *exported);
+
+#endif

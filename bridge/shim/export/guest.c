@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* guest.c - one vhost-user session on the pump's loop. */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* ---- a guest that truncates its memory ------------------------------------ */
+
+/* Guests whose callbacks this thread is in. */
+static _Thread_local struct guest *entered;
+static struct sigaction before_us;
+
+static bool inside(const struct vhost_user_mapping *mapping, const void *addr)
+{
+	return (uintptr_t)addr - (uintptr_t)mapping->base < mapping->length;
+}
+
+static bool replace_memory(struct guest *guest, const void *addr)
+{
+	const struct vhost_user_memory *memory = &guest->session.memory;
+
+	for (unsigned int i = 0; i < memory->count; i++) {
+		const struct vhost_user_mapping *m = &memory->mappings[i];
+
+		if (!inside(m, addr))
+			continue;
+		guest->memory_lost = 1;
+		return mmap(m->base, m->length, PROT_READ | PROT_WRITE,
+			    MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
+	}
+	return false;
+}
+
+/*
+ * Memory that is not sealed can vanish under us. The fault is synchronous: put
+ * zeroed private memory in its place, go on, and cut the guest off when the
+ * callback is over.
+ */
+static void memory_vanished(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	for (struct guest *guest = entered; guest; guest = guest->outer)
+		if (replace_memory(guest, info->si_addr))
+			return;
+	/* Not a guest's memory: a real crash, as without this handler. */
+	sigaction(number, &before_us, NULL);
+}
+
+static void handle_sigbus(void)
+{
+	struct sigaction action = {.sa_flags = SA_SIGINFO};
+
+	action.sa_sigaction = memory_vanished;
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGBUS, &action, &before_us);
+}
+
+void guest_enter(struct guest *guest)
+{
+	if (guest->busy++)
+		return;
+	guest->outer = entered;
+	entered = guest;
+}
+
+void guest_leave(struct guest *guest)
+{
+	if (guest->memory_lost) {
+		guest->closing = false; /* what else was found follows from it */
+		guest_fail(guest, "the guest truncated its memory");
+	}
+	if (guest->busy == 1 && guest->closing)
+		guest_drop(guest);
+	if (--guest->busy == 0)
+		entered = guest->outer;
+}
+
+void guest_fail(struct guest *guest, const char *format, ...)
+{
+	va_list args;
+
+	if (guest->closing || guest->session.socket < 0)
+		return; /* the first reason is the one that counts */
+	va_start(args, format);
+	vsnprintf(guest->why, sizeof(guest->why), format, args);
+	va_end(args);
+	guest->closing = true;
+}
+
+/* ---- its chains ------------------------------------------------------------- */
+
+bool guest_runs(const struct guest *guest, int index)
+{
+	return guest->session.rings[index].running && !guest->closing;
+}
+
+bool guest_pop(struct guest *guest, int index, struct split_chain *chain)
+{
+	struct split_device *device = &guest->session.rings[index].device;
+	uint64_t bit, *word;
+	int got;
+
+	if (!guest_runs(guest, index))
+		return false;
+	got = split_device_pop(device, chain);
+	if (got < 0)
+		guest_fail(guest, "virtqueue %d: %s", index, device->ring.error);
+	if (got <= 0)
+		return false;
+	word = &guest->taken[index][chain->head / 64];
+	bit = UINT64_C(1) << (chain->head % 64);
+	if (*word & bit) {
+		guest_fail(guest, "virtqueue %d: descriptor %u is made available twice", index,
+			   chain->head);
+		return false;
+	}
+	*word |= bit;
+	return true;
+}
+
+void guest_push(struct guest *guest, int index, uint16_t head, uint32_t written)
+{
+	struct vhost_user_ring *ring = &guest->session.rings[index];
+
+	guest->taken[index][head / 64] &= ~(UINT64_C(1) << (head % 64));
+	if (!ring->running)
+		return;
+	split_device_push(&ring->device, head, written);
+	vhost_user_session_publish(&guest->session, index);
+}
+
+/* ---- looking at the rings ----------------------------------------------------- */
+
+static void look(struct guest *guest)
+{
+	/* While a message is held the device comes to rest. */
+	if (!guest->session.held && !guest->closing)
+		guest->ops->look(guest);
+}
+
+void guest_look_again(struct guest *guest)
+{
+	gb_timer_arm(guest->pump, &guest->again, 0);
+}
+
+static void look_timer(struct gb_timer *timer)
+{
+	struct guest *guest =
+		(struct guest *)(void *)((char *)timer - offsetof(struct guest, again));
+
+	guest_enter(guest);
+	look(guest);
+	guest_leave(guest);
+}
+
+static void kicked(void *owner, int index, uint32_t events)
+{
+	struct guest *guest = owner;
+
+	(void)index;
+	(void)events;
+	guest_enter(guest);
+	look(guest);
+	guest_leave(guest);
+}
+
+/* ---- the session ---------------------------------------------------------------- */
+
+int guest_watch_kick(void *context, int fd)
+{
+	struct guest *guest = context;
+
+	for (unsigned int i = 0; i < GUEST_KICKS_MAX; i++) {
+		if (guest->kicks[i])
+			continue;
+		/* Edge triggered: no read a kick, whatever kind of file it is. */
+		guest->kicks[i] = gb_source_add(guest->pump, fd, EPOLLIN | EPOLLET, kicked,
+						guest, 0);
+		return guest->kicks[i] ? 0 : -errno;
+	}
+	return -EMFILE;
+}
+
+void guest_unwatch_kick(void *context, int fd)
+{
+	struct guest *guest = context;
+
+	for (unsigned int i = 0; i < GUEST_KICKS_MAX; i++) {
+		if (guest->kicks[i] && guest->kicks[i]->fd == fd) {
+			gb_source_remove(guest->pump, guest->kicks[i]);
+			guest->kicks[i] = NULL;
+		}
+	}
+}
+
+void guest_applied(void *context)
+{
+	look(context);
+}
+
+/* The guest knows it, and goes on or not. */
+void guest_refused(void *context, const char *why)
+{
+	(void)context;
+	(void)why;
+}
+
+static void received(struct guest *guest, int result)
+{
+	if (result == -EPROTO) {
+		guest_fail(guest, "%s", guest->session.why);
+	} else if (result < 0) {
+		guest->closing = true; /* it left */
+	} else {
+		gb_source_modify(guest->pump, guest->source, guest->session.held ? 0 : EPOLLIN);
+	}
+}
+
+static void socket_ready(void *owner, int index, uint32_t events)
+{
+	struct guest *guest = owner;
+
+	(void)index;
+	guest_enter(guest);
+	if (guest->session.held && events & (EPOLLHUP | EPOLLERR))
+		guest->closing = true;
+	else if (!guest->closing)
+		received(guest, vhost_user_session_receive(&guest->session));
+	guest_leave(guest);
+}
+
+void guest_resume(struct guest *guest)
+{
+	if (guest->session.held && !guest->closing)
+		received(guest, vhost_user_session_resume(&guest->session));
+}
+
+/* ---- life -------------------------------------------------------------------------- */
+
+void guest_init(struct guest *guest, struct gb_pump *pump, const struct guest_ops *ops)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, handle_sigbus);
+	memset(guest, 0, sizeof(*guest));
+	guest->pump = pump;
+	guest->ops = ops;
+	guest->again.expired = look_timer;
+	vhost_user_session_init(&guest->session, &ops->session, guest);
+}
+
+int guest_open(struct guest *guest, int socket)
+{
+	guest->source = gb_source_add(guest->pump, socket, EPOLLIN, socket_ready, guest, 0);
+	if (!guest->source) {
+		close(socket);
+		return -errno;
+	}
+	guest->why[0] = '\0';
+	vhost_user_session_start(&guest->session, socket);
+	return 0;
+}
+
+void guest_drop(struct guest *guest)
+{
+	if (guest->session.socket < 0)
+		return;
+	gb_timer_cancel(guest->pump, &guest->again);
+	gb_source_remove(guest->pump, guest->source);
+	guest->source = NULL;
+	vhost_user_session_end(&guest->session);
+	memset(guest->taken, 0, sizeof(guest->taken));
+	guest->closing = false;
+	guest->memory_lost = 0;
+	guest->ops->gone(guest);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * guest.h - a guest of an export: its vhost-user session on the pump's loop.
+ *
+ * Everything is called with the pump's lock held. What a guest does wrong ends
+ * its own session, at the end of the callback in hand (guest_leave()), so that
+ * no function loses its rings under its feet.
+ */
+#ifndef GUEST_H
+#define GUEST_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pump/internal.h"
+#include "virtio/split_ring.h"
+#include "virtio/vhost_user_session.h"
+
+/* Linux uses one descriptor a part; others may cut them up. */
+#define GUEST_PARTS_MAX 16
+/* A new kick descriptor is watched before the old one is given up. */
+#define GUEST_KICKS_MAX (VHOST_USER_RINGS + 1)
+
+struct guest;
+
+struct guest_ops {
+	struct vhost_user_session_ops session; /* context: struct guest; see guest.c */
+	/* Chains may be waiting. */
+	void (*look)(struct guest *guest);
+	/* The guest is gone, its rings too; guest->why says why it was cut off. */
+	void (*gone)(struct guest *guest);
+};
+
+struct guest {
+	struct vhost_user_session session;
+	struct gb_pump *pump;
+	const struct guest_ops *ops;
+	struct gb_source *source;
+	struct gb_source *kicks[GUEST_KICKS_MAX];
+	struct gb_timer again; /* look at the rings in a next turn */
+	/* Heads that were taken and not pushed, by ring. */
+	uint64_t taken[VHOST_USER_RINGS][SPLIT_RING_NUM_MAX / 64];
+	bool closing;
+	char why[200];
+	unsigned int busy;   /* callbacks in hand */
+	struct guest *outer; /* in the thread's stack of callbacks */
+	volatile sig_atomic_t memory_lost;
+};
+
+void guest_init(struct guest *guest, struct gb_pump *pump, const struct guest_ops *ops);
+/* It connected; its socket is the guest's from here on. 0 or -errno. */
+int guest_open(struct guest *guest, int socket);
+/* Let it go now. Not inside a callback. */
+void guest_drop(struct guest *guest);
+/* Around everything that touches its memory. */
+void guest_enter(struct guest *guest);
+void guest_leave(struct guest *guest);
+/* Cut it off, saying why. */
+void __attribute__((format(printf, 2, 3)))
+guest_fail(struct guest *guest, const char *format, ...);
+
+bool guest_runs(const struct guest *guest, int index);
+/* Take one chain. False: there is none, or the guest was cut off. */
+bool guest_pop(struct guest *guest, int index, struct split_chain *chain);
+/* Return one, and tell the guest. */
+void guest_push(struct guest *guest, int index, uint16_t head, uint32_t written);
+/* Look at the rings again in a next turn of the loop. */
+void guest_look_again(struct guest *guest);
+/* The device is not busy any more. */
+void guest_resume(struct guest *guest);
+
+/* For ops.session. */
+int guest_watch_kick(void *context, int fd);
+void guest_unwatch_kick(void *context, int fd);
+void guest_applied(void *context);
+void guest_refused(void *context, const char *why);
+
+#endif

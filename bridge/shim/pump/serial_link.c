@@ -1,0 +1,913 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * serial_link.c - the driver side of docs/protocol.md section 12.
+ *
+ * Messages wait in slots until they are acknowledged, in order; what is lost
+ * is sent again from the oldest on. The peer's bytes are hostile until their
+ * CRC and lengths were checked, and then still.
+ */
+#define _GNU_SOURCE
+#include "serial_link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "rpmsg_gpio_serial.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+#define SLOTS RPMSG_GPIO_SERIAL_WINDOW_MAX
+#define SEQUENCE(n) ((uint8_t)((n) & RPMSG_GPIO_SERIAL_SEQUENCE_MASK))
+#define FRAME_MAX RPMSG_GPIO_SERIAL_FRAME_MAX(RPMSG_GPIO_MESSAGE_MAX)
+#define WIRE_MAX (RPMSG_GPIO_SERIAL_WIRE_SIZE(FRAME_MAX) + 1)
+#define OUT_SIZE 2048 /* several frames in one write */
+#define READ_SIZE 4096
+#define BACKOFF_MAX 5 /* doublings of the time before a repetition */
+#define ENDPOINT_MAX 0xfeu
+/* We take whatever comes: this only bounds what must come again after a loss. */
+#define RX_WINDOW 32
+#define MRU_LEAST 16u
+#define HELLO_MS 100u
+#define HELLO_AGAIN_MS 10u /* after a RESET: the firmware just came up */
+/* A tty without room that does not say when it has some (rpmsg_tty: ENOMEM). */
+#define NO_ROOM_MS 2u
+
+struct message {
+	uint16_t length;
+	uint8_t endpoint, port;
+	uint8_t bytes[RPMSG_GPIO_MESSAGE_MAX];
+};
+
+struct decoder {
+	uint8_t frame[FRAME_MAX];
+	size_t length;
+	uint8_t left; /* bytes of the COBS block */
+	bool zero;    /* follows the block */
+	bool bad;     /* skip until the delimiter */
+	bool begun;
+};
+
+struct serial_link {
+	struct gb_link base;
+	struct gb_serial_options options;
+	struct gb_serial_counters counters;
+	struct gb_timer timer;
+	uint64_t byte_ns;
+	uint32_t session, epoch;
+	uint16_t peer_mru;
+	uint8_t peer_window;
+	bool up;
+	bool welcome_refused; /* another version: peer_version */
+	uint8_t peer_version;
+	bool reset_seen;
+	uint32_t sources[256]; /* rpmsg address of each port */
+
+	/* receiving */
+	struct decoder decoder;
+	uint8_t expected;
+	unsigned int unacked;
+	bool ack_due, nak_due, poll_due;
+	uint64_t ack_at;       /* with unacked */
+	uint64_t nak_again_at; /* 0: at once */
+	uint64_t heard_at, polled_at;
+
+	/* sending */
+	struct message slots[SLOTS]; /* by sequence number */
+	uint8_t una;
+	unsigned int count, sent; /* from una on: kept; sent in this round */
+	unsigned int retries;
+	uint64_t retry_at;        /* 0: nothing is on its way */
+	uint64_t progress_at;     /* of the acknowledgements */
+	bool lead;                /* a delimiter before the next frame */
+	bool full;                /* send said -EAGAIN */
+	uint8_t out[OUT_SIZE];
+	size_t out_at, out_end;
+	bool watching_room;
+	uint64_t room_at;         /* try to write again, 0: not waiting */
+};
+
+static struct serial_link *to_link(struct gb_link *base)
+{
+	return (struct serial_link *)base;
+}
+
+static int __attribute__((format(printf, 3, 4)))
+dead(struct serial_link *link, int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(link->base.why, sizeof(link->base.why), format, args);
+	va_end(args);
+	return error;
+}
+
+/* ---- frames out ------------------------------------------------------------ */
+
+static void put(struct serial_link *link, uint8_t byte)
+{
+	link->out[link->out_end++] = byte;
+}
+
+static void put_cobs(struct serial_link *link, const uint8_t *bytes, size_t length)
+{
+	size_t code_at = link->out_end;
+	uint8_t code = 1;
+
+	put(link, 0); /* the code's place */
+	for (size_t i = 0; i < length; i++) {
+		if (bytes[i]) {
+			put(link, bytes[i]);
+			code++;
+		}
+		if (!bytes[i] || (code == 0xff && i + 1 < length)) {
+			link->out[code_at] = code;
+			code_at = link->out_end;
+			code = 1;
+			put(link, 0);
+		}
+	}
+	link->out[code_at] = code;
+	put(link, 0);
+}
+
+static bool has_space(const struct serial_link *link)
+{
+	return OUT_SIZE - link->out_end >= WIRE_MAX;
+}
+
+static void put_frame(struct serial_link *link, const void *head, size_t head_length,
+		      const void *payload, size_t payload_length)
+{
+	uint8_t frame[FRAME_MAX];
+	size_t length = head_length + payload_length;
+	uint32_t crc = RPMSG_GPIO_SERIAL_CRC_FIRST;
+	rpmsg_gpio_le32 le;
+
+	memcpy(frame, head, head_length);
+	if (payload_length)
+		memcpy(frame + head_length, payload, payload_length);
+	for (size_t i = 0; i < length; i++)
+		crc = rpmsg_gpio_serial_crc(crc, frame[i]);
+	le = rpmsg_gpio_store32(~crc);
+	memcpy(frame + length, &le, sizeof(le));
+	if (link->lead)
+		put(link, 0);
+	link->lead = false;
+	put_cobs(link, frame, length + sizeof(le));
+	link->counters.sent++;
+}
+
+static void put_ack(struct serial_link *link, uint8_t kind)
+{
+	struct rpmsg_gpio_serial_ack ack = {.kind = kind, .ack = link->expected};
+
+	put_frame(link, &ack, sizeof(ack), NULL, 0);
+	link->unacked = 0;
+	link->ack_due = link->nak_due = false;
+}
+
+static void put_reset(struct serial_link *link)
+{
+	struct rpmsg_gpio_serial_reset reset = {
+		.kind = RPMSG_GPIO_SERIAL_RESET,
+		.id = rpmsg_gpio_store32(link->session),
+	};
+
+	put_frame(link, &reset, sizeof(reset), NULL, 0);
+}
+
+static void put_hello(struct serial_link *link)
+{
+	struct rpmsg_gpio_serial_hello hello = {
+		.kind = RPMSG_GPIO_SERIAL_HELLO,
+		.version = RPMSG_GPIO_SERIAL_VERSION,
+		.session = rpmsg_gpio_store32(link->session),
+		.mru = rpmsg_gpio_store16(RPMSG_GPIO_MESSAGE_MAX),
+		.window = RX_WINDOW,
+		.bit_rate = rpmsg_gpio_store32(link->options.bit_rate),
+		.ack_ms = rpmsg_gpio_store16(link->options.ack_ms),
+		.retry_ms = rpmsg_gpio_store16(link->options.retry_ms),
+	};
+
+	link->lead = true;
+	put_frame(link, &hello, sizeof(hello), NULL, 0);
+}
+
+static void arm_retry(struct serial_link *link, uint64_t now)
+{
+	unsigned int doublings = link->retries < BACKOFF_MAX ? link->retries : BACKOFF_MAX;
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < link->count; i++)
+		bytes += RPMSG_GPIO_SERIAL_WIRE_SIZE(RPMSG_GPIO_SERIAL_FRAME_MAX(
+			(size_t)link->slots[SEQUENCE(link->una + i) % SLOTS].length));
+	/* Both directions may be filled by what is on its way already. */
+	link->retry_at = now + ((link->options.retry_ms * NS_PER_MS +
+				 2 * bytes * link->byte_ns) << doublings);
+}
+
+static void put_data(struct serial_link *link)
+{
+	uint8_t sequence = SEQUENCE(link->una + link->sent);
+	const struct message *message = &link->slots[sequence % SLOTS];
+	struct rpmsg_gpio_serial_data head = {
+		.sequence = RPMSG_GPIO_SERIAL_DATA | sequence,
+		.ack = link->expected,
+		.endpoint = message->endpoint,
+		.port = message->port,
+	};
+
+	put_frame(link, &head, sizeof(head), message->bytes, message->length);
+	link->sent++;
+	link->unacked = 0;
+	link->ack_due = false;
+}
+
+static bool put_next(struct serial_link *link)
+{
+	if (link->nak_due) {
+		put_ack(link, RPMSG_GPIO_SERIAL_NAK);
+	} else if (link->poll_due) {
+		link->poll_due = false;
+		put_ack(link, RPMSG_GPIO_SERIAL_POLL);
+	} else if (link->sent < link->count) {
+		put_data(link);
+		arm_retry(link, gb_now_ns());
+	} else if (link->ack_due) {
+		put_ack(link, RPMSG_GPIO_SERIAL_ACK);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void watch_room(struct serial_link *link, bool watch)
+{
+	if (!link->base.pump || link->watching_room == watch || !link->base.sources[0])
+		return;
+	link->watching_room = watch;
+	gb_source_modify(link->base.pump, link->base.sources[0],
+			 EPOLLIN | (watch ? EPOLLOUT : 0u));
+}
+
+/* Write what `out` holds. 1: all of it; 0: no room; or the death of the link. */
+static int write_out(struct serial_link *link)
+{
+	while (link->out_at < link->out_end) {
+		ssize_t count = write(link->base.fds[0], link->out + link->out_at,
+				      link->out_end - link->out_at);
+
+		if (count > 0) {
+			link->out_at += (size_t)count;
+			link->counters.bytes_sent += (uint64_t)count;
+		} else if (count == 0 || errno == EAGAIN) {
+			watch_room(link, true);
+			return 0;
+		} else if (errno == ENOMEM) {
+			link->room_at = gb_now_ns() + NO_ROOM_MS * NS_PER_MS;
+			return 0;
+		} else if (errno != EINTR) {
+			return dead(link, -ENODEV, "the serial port cannot be written: %s",
+				    strerror(errno));
+		}
+	}
+	link->out_at = link->out_end = 0;
+	watch_room(link, false);
+	return 1;
+}
+
+static int transmit(struct serial_link *link)
+{
+	int ret;
+
+	link->room_at = 0;
+	do {
+		ret = write_out(link);
+		if (ret <= 0)
+			return ret;
+		while (has_space(link) && put_next(link))
+			;
+	} while (link->out_end);
+	return 0;
+}
+
+/* ---- deadlines ---------------------------------------------------------------- */
+
+static void sooner(uint64_t *due, uint64_t at)
+{
+	if (at < *due)
+		*due = at;
+}
+
+static void arm_timer(struct serial_link *link)
+{
+	const struct gb_serial_options *options = &link->options;
+	uint64_t due = UINT64_MAX;
+
+	if (link->unacked && !link->ack_due)
+		sooner(&due, link->ack_at);
+	if (link->retry_at)
+		sooner(&due, link->retry_at);
+	if (link->count)
+		sooner(&due, link->progress_at + options->dead_ms * NS_PER_MS);
+	if (link->room_at)
+		sooner(&due, link->room_at);
+	if (options->keepalive_ms)
+		sooner(&due, link->polled_at
+			     ? link->polled_at + options->dead_ms * NS_PER_MS
+			     : link->heard_at + options->keepalive_ms * NS_PER_MS);
+	if (due == UINT64_MAX)
+		gb_timer_cancel(link->base.pump, &link->timer);
+	else if (!link->timer.armed || link->timer.due_ns != due)
+		gb_timer_arm(link->base.pump, &link->timer, due);
+}
+
+static void send_again(struct serial_link *link)
+{
+	link->counters.repeated += link->sent;
+	link->sent = 0;
+	link->retry_at = 0;
+	link->lead = true;
+}
+
+static int silent(struct serial_link *link)
+{
+	return dead(link, -ETIMEDOUT,
+		    "the coprocessor has not answered on the serial line for %u ms",
+		    (unsigned int)link->options.dead_ms);
+}
+
+static int check_time(struct serial_link *link)
+{
+	const struct gb_serial_options *options = &link->options;
+	uint64_t now = gb_now_ns();
+
+	if (link->unacked && now >= link->ack_at)
+		link->ack_due = true;
+	if (link->count && now >= link->progress_at + options->dead_ms * NS_PER_MS)
+		return silent(link);
+	if (link->retry_at && now >= link->retry_at) {
+		link->retries++;
+		send_again(link);
+	}
+	if (!options->keepalive_ms)
+		return 0;
+	if (link->polled_at && now >= link->polled_at + options->dead_ms * NS_PER_MS)
+		return silent(link);
+	if (!link->polled_at && now >= link->heard_at + options->keepalive_ms * NS_PER_MS) {
+		link->polled_at = now;
+		link->poll_due = true;
+	}
+	return 0;
+}
+
+/* Say what is due, and come back when the next thing is. */
+static int proceed(struct serial_link *link)
+{
+	int ret = check_time(link);
+
+	if (ret == 0)
+		ret = transmit(link);
+	if (ret == 0)
+		arm_timer(link);
+	return ret;
+}
+
+static void timer_expired(struct gb_timer *timer)
+{
+	struct serial_link *link = (struct serial_link *)(void *)
+		((char *)timer - offsetof(struct serial_link, timer));
+	int ret;
+
+	if (link->base.dead)
+		return;
+	ret = proceed(link);
+	if (ret < 0)
+		gb_link_die(&link->base, -ret);
+}
+
+/* ---- frames in ------------------------------------------------------------------ */
+
+/* Everything before `ack` has arrived. False: that cannot be. */
+static bool acknowledge(struct serial_link *link, uint8_t ack, uint64_t now)
+{
+	unsigned int count = SEQUENCE((unsigned int)ack - link->una);
+
+	if (count > link->count)
+		return false;
+	if (!count)
+		return true;
+	link->una = SEQUENCE(ack);
+	link->count -= count;
+	link->sent = link->sent > count ? link->sent - count : 0;
+	link->retries = 0;
+	link->progress_at = now;
+	if (link->sent)
+		arm_retry(link, now);
+	else
+		link->retry_at = 0;
+	return true;
+}
+
+static void ask_again(struct serial_link *link, uint64_t now)
+{
+	if (now < link->nak_again_at)
+		return;
+	link->nak_due = true;
+	link->nak_again_at = now + link->options.retry_ms * NS_PER_MS / 2;
+}
+
+static void announcement(struct serial_link *link, const uint8_t *payload, size_t length)
+{
+	char name[RPMSG_GPIO_SERIAL_NAME_MAX + 1] = "";
+	bool created;
+
+	if (length < 3 || length - 2 >= sizeof(name) || payload[0] > RPMSG_GPIO_SERIAL_NS_GONE)
+		return;
+	created = payload[0] == RPMSG_GPIO_SERIAL_NS_CREATED;
+	memcpy(name, payload + 2, length - 2);
+	gb_link_announced(&link->base, name, payload[1], created);
+}
+
+static void data_received(struct serial_link *link, const uint8_t *frame, size_t length,
+			  uint64_t now)
+{
+	struct rpmsg_gpio_serial_data head;
+	const uint8_t *payload = frame + sizeof(head);
+	size_t payload_length = length - sizeof(head);
+	unsigned int ahead;
+
+	memcpy(&head, frame, sizeof(head));
+	acknowledge(link, head.ack, now);
+	ahead = SEQUENCE((unsigned int)head.sequence - link->expected);
+	if (ahead >= RPMSG_GPIO_SERIAL_WINDOW_MAX) {
+		link->counters.repeats++;
+		link->ack_due = true; /* the peer missed that we have it */
+		return;
+	}
+	if (ahead) {
+		ask_again(link, now);
+		return;
+	}
+	link->expected = SEQUENCE(link->expected + 1u);
+	link->nak_again_at = 0;
+	link->nak_due = false;
+	if (!link->unacked++)
+		link->ack_at = now + link->options.ack_ms * NS_PER_MS;
+	if (2 * link->unacked >= RX_WINDOW)
+		link->ack_due = true;
+	if (head.endpoint == RPMSG_GPIO_SERIAL_NS_ENDPOINT)
+		announcement(link, payload, payload_length);
+	else
+		gb_link_received(&link->base, head.endpoint, link->sources[head.port], payload,
+				 (uint16_t)payload_length);
+}
+
+static void ack_received(struct serial_link *link, const uint8_t *frame, uint64_t now)
+{
+	if (!acknowledge(link, frame[1], now))
+		return;
+	if (frame[0] == RPMSG_GPIO_SERIAL_NAK && link->sent)
+		send_again(link);
+	if (frame[0] == RPMSG_GPIO_SERIAL_POLL)
+		link->ack_due = true;
+}
+
+static int reset_received(struct serial_link *link, const uint8_t *frame)
+{
+	struct rpmsg_gpio_serial_reset reset;
+	uint32_t epoch;
+
+	memcpy(&reset, frame, sizeof(reset));
+	epoch = rpmsg_gpio_load32(reset.id);
+	if (epoch != link->epoch)
+		return dead(link, -ECONNRESET,
+			    "the coprocessor started again (boot id 0x%x, before 0x%x)",
+			    (unsigned int)epoch, (unsigned int)link->epoch);
+	return dead(link, -ECONNRESET, "the coprocessor ended the session on the serial line");
+}
+
+static void welcome_received(struct serial_link *link, const uint8_t *frame, uint64_t now)
+{
+	struct rpmsg_gpio_serial_welcome welcome;
+
+	memcpy(&welcome, frame, sizeof(welcome));
+	if (rpmsg_gpio_load32(welcome.session) != link->session)
+		return; /* for a driver before us */
+	link->peer_version = welcome.version;
+	link->welcome_refused = welcome.version != RPMSG_GPIO_SERIAL_VERSION;
+	if (link->welcome_refused)
+		return;
+	if (rpmsg_gpio_load16(welcome.mru) < MRU_LEAST)
+		return; /* no request would fit */
+	link->epoch = rpmsg_gpio_load32(welcome.epoch);
+	link->peer_mru = rpmsg_gpio_load16(welcome.mru);
+	link->peer_window = welcome.window > SLOTS ? SLOTS : welcome.window;
+	if (!link->peer_window)
+		link->peer_window = 1;
+	link->heard_at = now;
+	link->up = true;
+}
+
+/* `length` is without the CRC. */
+static int frame_received(struct serial_link *link, const uint8_t *frame, size_t length)
+{
+	uint8_t kind = frame[0] & RPMSG_GPIO_SERIAL_DATA ? RPMSG_GPIO_SERIAL_DATA : frame[0];
+	uint64_t now = gb_now_ns();
+	static const uint8_t least[] = {
+		[RPMSG_GPIO_SERIAL_WELCOME] = sizeof(struct rpmsg_gpio_serial_welcome),
+		[RPMSG_GPIO_SERIAL_ACK] = sizeof(struct rpmsg_gpio_serial_ack),
+		[RPMSG_GPIO_SERIAL_NAK] = sizeof(struct rpmsg_gpio_serial_ack),
+		[RPMSG_GPIO_SERIAL_POLL] = sizeof(struct rpmsg_gpio_serial_ack),
+		[RPMSG_GPIO_SERIAL_RESET] = sizeof(struct rpmsg_gpio_serial_reset),
+		[RPMSG_GPIO_SERIAL_DATA] = sizeof(struct rpmsg_gpio_serial_data),
+	};
+
+	link->counters.received++;
+	if (kind >= sizeof(least) || !least[kind] || length < least[kind])
+		return 0;
+	if (!link->up) {
+		/* The rest belongs to a session of a driver before us. */
+		if (kind == RPMSG_GPIO_SERIAL_WELCOME)
+			welcome_received(link, frame, now);
+		link->reset_seen |= kind == RPMSG_GPIO_SERIAL_RESET;
+		return 0;
+	}
+	link->heard_at = now;
+	link->polled_at = 0;
+	if (kind == RPMSG_GPIO_SERIAL_DATA)
+		data_received(link, frame, length, now);
+	else if (kind == RPMSG_GPIO_SERIAL_RESET)
+		return reset_received(link, frame);
+	else if (kind != RPMSG_GPIO_SERIAL_WELCOME)
+		ack_received(link, frame, now);
+	return 0;
+}
+
+static bool crc_fits(const struct decoder *decoder)
+{
+	uint32_t crc = RPMSG_GPIO_SERIAL_CRC_FIRST;
+
+	if (decoder->length <= RPMSG_GPIO_SERIAL_CRC_SIZE)
+		return false;
+	for (size_t i = 0; i < decoder->length; i++)
+		crc = rpmsg_gpio_serial_crc(crc, decoder->frame[i]);
+	return crc == RPMSG_GPIO_SERIAL_CRC_RESIDUE;
+}
+
+static void decode_append(struct decoder *decoder, uint8_t byte)
+{
+	if (decoder->length < sizeof(decoder->frame))
+		decoder->frame[decoder->length++] = byte;
+	else
+		decoder->bad = true;
+}
+
+static int decode_end(struct serial_link *link)
+{
+	struct decoder *decoder = &link->decoder;
+	bool begun = decoder->begun;
+	bool good = !decoder->bad && !decoder->left && crc_fits(decoder);
+	size_t length = decoder->length;
+
+	decoder->length = 0;
+	decoder->left = 0;
+	decoder->zero = decoder->bad = decoder->begun = false;
+	if (good)
+		return frame_received(link, decoder->frame, length - RPMSG_GPIO_SERIAL_CRC_SIZE);
+	if (!begun)
+		return 0; /* two delimiters: an idle line */
+	link->counters.damaged++;
+	if (link->up)
+		ask_again(link, gb_now_ns());
+	return 0;
+}
+
+static int decode(struct serial_link *link, uint8_t byte)
+{
+	struct decoder *decoder = &link->decoder;
+
+	if (!byte)
+		return decode_end(link);
+	decoder->begun = true;
+	if (decoder->left) {
+		decoder->left--;
+		decode_append(decoder, byte);
+		return 0;
+	}
+	if (decoder->zero)
+		decode_append(decoder, 0);
+	decoder->left = (uint8_t)(byte - 1);
+	decoder->zero = byte != 0xff;
+	return 0;
+}
+
+/* ---- the pump's side --------------------------------------------------------------- */
+
+static int gone(struct serial_link *link)
+{
+	return dead(link, -ENODEV,
+		    "the serial port is gone: unplugged, or closed at its other end");
+}
+
+/* One read; epoll tells when there is more. */
+static int receive(struct serial_link *link)
+{
+	uint8_t bytes[READ_SIZE];
+	ssize_t count = read(link->base.fds[0], bytes, sizeof(bytes));
+	int ret = 0;
+
+	if (count < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (count <= 0)
+		return gone(link);
+	link->counters.bytes_received += (uint64_t)count;
+	for (ssize_t i = 0; i < count && ret == 0; i++)
+		ret = decode(link, bytes[i]);
+	return ret;
+}
+
+static int serial_link_ready(struct gb_link *base, int index, uint32_t events)
+{
+	struct serial_link *link = to_link(base);
+	int ret = 0;
+
+	(void)index;
+	if (events & EPOLLIN)
+		ret = receive(link);
+	else if (events & (EPOLLHUP | EPOLLERR))
+		ret = gone(link);
+	if (ret == 0 && link->full && link->count < link->peer_window) {
+		link->full = false;
+		gb_link_writable(base);
+	}
+	return ret < 0 ? ret : proceed(link);
+}
+
+static int serial_link_send(struct gb_link *base, uint32_t source, uint32_t destination,
+			    const void *payload, uint16_t length)
+{
+	struct serial_link *link = to_link(base);
+	struct message *message;
+
+	if (length > link->peer_mru || length > RPMSG_GPIO_MESSAGE_MAX)
+		return -EMSGSIZE;
+	if (destination > ENDPOINT_MAX)
+		return 0; /* as rpmsg: a message to nobody is lost */
+	if (link->count >= link->peer_window) {
+		link->full = true;
+		return -EAGAIN;
+	}
+	if (!link->count)
+		link->progress_at = gb_now_ns();
+	message = &link->slots[SEQUENCE(link->una + link->count) % SLOTS];
+	message->length = length;
+	message->endpoint = (uint8_t)destination;
+	message->port = (uint8_t)source;
+	if (length)
+		memcpy(message->bytes, payload, length);
+	link->sources[message->port] = source;
+	link->count++;
+	return 0;
+}
+
+/* A flush cannot fail: a dead port shows up in epoll, or at a deadline. */
+static void serial_link_flush(struct gb_link *base)
+{
+	struct serial_link *link = to_link(base);
+
+	if (link->out_at == link->out_end || link->room_at == 0)
+		(void)transmit(link);
+	arm_timer(link);
+}
+
+/* A port that does not drain would keep close() waiting for many seconds. */
+static void say_goodbye(struct serial_link *link)
+{
+	if (link->base.dead || !link->up) {
+		tcflush(link->base.fds[0], TCOFLUSH);
+		return;
+	}
+	if (!has_space(link))
+		link->out_at = link->out_end = 0;
+	link->lead = true;
+	put_reset(link);
+	(void)write_out(link);
+}
+
+static void serial_link_destroy(struct gb_link *base)
+{
+	struct serial_link *link = to_link(base);
+
+	say_goodbye(link);
+	if (base->pump)
+		gb_timer_cancel(base->pump, &link->timer);
+	close(base->fds[0]);
+	free(link);
+}
+
+static const struct gb_link_ops serial_link_ops = {
+	.name = "serial",
+	.send = serial_link_send,
+	.flush = serial_link_flush,
+	.ready = serial_link_ready,
+	.destroy = serial_link_destroy,
+};
+
+void gb_serial_count(const struct gb_link *base, struct gb_serial_counters *counters)
+{
+	*counters = ((const struct serial_link *)base)->counters;
+}
+
+/* ---- the handshake ------------------------------------------------------------------ */
+
+struct handshake {
+	struct serial_link *link;
+	const char *name;
+	uint64_t deadline, hello_at;
+	char *why;
+	size_t why_size;
+};
+
+static int __attribute__((format(printf, 3, 4)))
+give_up(const struct handshake *hs, int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(hs->why, hs->why_size, format, args);
+	va_end(args);
+	return error;
+}
+
+/* Every byte as it is, and a read() of 0 means that the port is gone. */
+static int make_raw(const struct handshake *hs, int fd)
+{
+	struct termios termios;
+
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+		return give_up(hs, -errno, "%s: %s", hs->name, strerror(errno));
+	if (!isatty(fd))
+		return 0;
+	if (tcgetattr(fd, &termios) < 0)
+		return give_up(hs, -errno, "%s: %s", hs->name, strerror(errno));
+	cfmakeraw(&termios);
+	termios.c_cflag |= CREAD | CLOCAL;
+	termios.c_cc[VMIN] = 1;
+	termios.c_cc[VTIME] = 0;
+	if (tcsetattr(fd, TCSANOW, &termios) < 0)
+		return give_up(hs, -errno, "%s: cannot be made raw: %s", hs->name,
+			       strerror(errno));
+	return 0;
+}
+
+static int no_answer(const struct handshake *hs)
+{
+	const struct serial_link *link = hs->link;
+	char rate[32] = "";
+
+	if (link->welcome_refused)
+		return give_up(hs, -EPROTONOSUPPORT,
+			       "%s: the firmware speaks version %u of the serial framing, not %u",
+			       hs->name, link->peer_version, RPMSG_GPIO_SERIAL_VERSION);
+	if (link->options.bit_rate)
+		snprintf(rate, sizeof(rate), " (%u here)", (unsigned int)link->options.bit_rate);
+	if (link->counters.damaged && !link->counters.received)
+		return give_up(hs, -ETIMEDOUT,
+			       "%s: bytes come in but make no frames; is the baud rate right%s?",
+			       hs->name, rate);
+	return give_up(hs, -ETIMEDOUT,
+		       "%s: no firmware answers; does it run, and is the baud rate right%s?",
+		       hs->name, rate);
+}
+
+/* Byte by byte: what follows the WELCOME is for the pump. */
+static int listen_for_welcome(struct handshake *hs)
+{
+	struct serial_link *link = hs->link;
+	uint64_t now;
+
+	/* Never past the next HELLO: garbage may flow for ever. */
+	while (!link->up && !link->welcome_refused && (now = gb_now_ns()) < hs->deadline &&
+	       now < hs->hello_at) {
+		uint8_t byte;
+		ssize_t count = read(link->base.fds[0], &byte, 1);
+
+		if (count == 1) {
+			decode(link, byte);
+			if (!link->reset_seen)
+				continue;
+			link->reset_seen = false;
+			if (hs->hello_at > now + HELLO_AGAIN_MS * NS_PER_MS)
+				hs->hello_at = now + HELLO_AGAIN_MS * NS_PER_MS;
+			continue;
+		}
+		return count < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -ENODEV;
+	}
+	return 0;
+}
+
+static int wait_for_bytes(const struct handshake *hs, uint64_t now)
+{
+	const struct serial_link *link = hs->link;
+	uint64_t until = hs->hello_at < hs->deadline ? hs->hello_at : hs->deadline;
+	struct pollfd poller = {.fd = link->base.fds[0], .events = POLLIN};
+
+	if (link->out_end)
+		poller.events |= POLLOUT;
+	if (until <= now)
+		return 0;
+	poll(&poller, 1, (int)((until - now) / NS_PER_MS) + 1);
+	return poller.revents & (POLLHUP | POLLERR) && !(poller.revents & POLLIN) ? -ENODEV : 0;
+}
+
+static int shake_hands(struct handshake *hs)
+{
+	struct serial_link *link = hs->link;
+	uint64_t interval = HELLO_MS * NS_PER_MS + 128 * link->byte_ns;
+	uint64_t now;
+	int ret = 0;
+
+	while (ret == 0 && !link->up && !link->welcome_refused &&
+	       (now = gb_now_ns()) < hs->deadline) {
+		if (now >= hs->hello_at) {
+			hs->hello_at = now + interval;
+			if (!link->out_end)
+				put_hello(link);
+		}
+		ret = write_out(link);
+		if (ret >= 0)
+			ret = wait_for_bytes(hs, now);
+		if (ret == 0)
+			ret = listen_for_welcome(hs);
+	}
+	if (ret < 0)
+		return give_up(hs, -ENODEV, "%s: the other end of the serial line is gone",
+			       hs->name);
+	return link->up ? 0 : no_answer(hs);
+}
+
+static struct serial_link *new_link(int fd, const struct gb_serial_options *options)
+{
+	struct serial_link *link = calloc(1, sizeof(*link));
+
+	if (!link)
+		return NULL;
+	link->base.ops = &serial_link_ops;
+	link->base.fds[0] = fd;
+	link->base.events[0] = EPOLLIN;
+	link->base.fd_count = 1;
+	link->options = *options;
+	link->timer.expired = timer_expired;
+	if (options->bit_rate)
+		link->byte_ns = UINT64_C(10000000000) / options->bit_rate;
+	if (getrandom(&link->session, sizeof(link->session), GRND_NONBLOCK) < 0)
+		link->session = (uint32_t)gb_now_ns();
+	return link;
+}
+
+static int fail(int fd, struct serial_link *link, int error)
+{
+	free(link);
+	close(fd);
+	errno = -error;
+	return error;
+}
+
+struct gb_link *gb_serial_attach(int fd, const char *name,
+				 const struct gb_serial_options *options, int timeout_ms,
+				 char *why, size_t why_size)
+{
+	struct handshake hs = {
+		.link = new_link(fd, options),
+		.name = name,
+		.deadline = gb_now_ns() + (uint64_t)timeout_ms * NS_PER_MS,
+		.why = why,
+		.why_size = why_size,
+	};
+	int ret;
+
+	if (!hs.link) {
+		give_up(&hs, -ENOMEM, "%s: out of memory", name);
+		fail(fd, NULL, -ENOMEM);
+		return NULL;
+	}
+	ret = make_raw(&hs, fd);
+	if (ret == 0)
+		ret = shake_hands(&hs);
+	if (ret == 0)
+		return &hs.link->base;
+	tcflush(fd, TCOFLUSH);
+	fail(fd, hs.link, ret);
+	return NULL;
+}

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""rpmsg URLs, and remoteproc names on a tree that looks like a board's sysfs.
+
+The kernel of tests/kernel has no remoteproc hardware; the layout is that of
+drivers/remoteproc/remoteproc_virtio.c on a SoC. All else runs on the real thing
+there.
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from bridge.link import resolve, rpmsg
+from bridge.link.rpmsg_sysfs import ADDR_ANY, Sysfs
+
+
+class Board:
+    """A sysfs with remoteprocs whose firmware announced channels."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._nodes = 0
+        for folder in ("bus/rpmsg/devices", "bus/rpmsg/drivers/rpmsg_chrdev", "class/rpmsg"):
+            (root / folder).mkdir(parents=True)
+        (root / "bus/rpmsg/drivers/rpmsg_chrdev/bind").touch()
+
+    def processor(self, number: int, name: str, device: str) -> Path:
+        remoteproc = self.root / f"devices/platform/{device}/remoteproc/remoteproc{number}"
+        virtio = remoteproc / f"remoteproc{number}#vdev0buffer/virtio{number}"
+        virtio.mkdir(parents=True)
+        (remoteproc / "name").write_text(f"{name}\n")
+        self.device(virtio, f"virtio{number}.rpmsg_ctrl.0.0", "rpmsg_ctrl", 0)
+        return virtio
+
+    def device(self, virtio: Path, path: str, name: str, dst: int) -> Path:
+        device = virtio / path
+        device.mkdir()
+        (device / "name").write_text(f"{name}\n")
+        (device / "src").write_text("0xffffffff\n")
+        (device / "dst").write_text(f"{dst:#x}\n")
+        (device / "driver_override").write_text("(null)\n")
+        (self.root / "bus/rpmsg/devices" / path).symlink_to(device)
+        return device
+
+    def node(self, channel: Path, name: str, dst: int) -> str:
+        devname = f"rpmsg{self._nodes}"
+        self._nodes += 1
+        node = channel / "rpmsg" / devname
+        node.mkdir(parents=True)
+        (node / "name").write_text(f"{name}\n")
+        (node / "src").write_text("1024\n")
+        (node / "dst").write_text(f"{dst}\n")
+        (node / "device").symlink_to(channel)
+        (channel / "driver").symlink_to(self.root / "bus/rpmsg/drivers/rpmsg_chrdev")
+        (self.root / "class/rpmsg" / devname).symlink_to(node)
+        return devname
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    return Board(tmp_path)
+
+
+def select(board: Board, rest: str) -> str:
+    return rpmsg.parse(rest).select(Sysfs(str(board.root)))[0].title
+
+
+def test_the_only_processor_is_found(board: Board) -> None:
+    board.processor(0, "m4_0", "4c000000.m4")
+    assert select(board, "") == "m4_0"
+
+
+def test_several_processors_want_a_name(board: Board) -> None:
+    board.processor(0, "m4_0", "4c000000.m4")
+    board.processor(1, "dsp", "58000000.dsp")
+    with pytest.raises(OSError, match=r"m4_0, dsp.*say which") as error:
+        select(board, "")
+    assert error.value.errno == errno.ENOTUNIQ
+    assert select(board, "remoteproc=dsp") == "dsp"
+    assert select(board, "device=4c000000.m4") == "m4_0"
+    with pytest.raises(OSError, match="no processor called m7 has rpmsg; there is m4_0, dsp"):
+        select(board, "remoteproc=m7")
+
+
+def test_no_processor(board: Board) -> None:
+    with pytest.raises(OSError, match="is its firmware running") as error:
+        select(board, "")
+    assert error.value.errno == errno.ENOENT
+
+
+def test_channels_and_nodes_of_one_processor(board: Board) -> None:
+    sysfs = Sysfs(str(board.root))
+    m4 = board.processor(0, "m4_0", "4c000000.m4")
+    dsp = board.processor(1, "dsp", "58000000.dsp")
+    board.device(m4, "virtio0.rpmsg-io-1.-1.1025", "rpmsg-io-1", 1025)
+    bound = board.device(m4, "virtio0.rpmsg-io-0.-1.1024", "rpmsg-io-0", 1024)
+    other = board.device(dsp, "virtio1.rpmsg-io-0.-1.1024", "rpmsg-io-0", 1024)
+    board.node(other, "rpmsg-io-0", 1024)
+    devname = board.node(bound, "rpmsg-io-0", 1024)
+    processor, _ = rpmsg.parse("remoteproc=m4_0").select(sysfs)
+    channels = [c for c in sysfs.channels(processor) if c.name != "rpmsg_ctrl"]
+    assert [(c.name, c.dst, c.driver) for c in channels] == [
+        ("rpmsg-io-0", 1024, "rpmsg_chrdev"),
+        ("rpmsg-io-1", 1025, None),
+    ]
+    (node,) = sysfs.nodes(processor)
+    assert (node.devname, node.src, node.dst) == (devname, 1024, 1024)
+    assert node.parent == channels[0].path
+    assert len(sysfs.nodes()) == 2
+
+
+def test_bind_writes_what_the_kernel_wants(board: Board) -> None:
+    sysfs = Sysfs(str(board.root))
+    m4 = board.processor(0, "m4_0", "4c000000.m4")
+    device = board.device(m4, "virtio0.rpmsg-io-0.-1.1024", "rpmsg-io-0", 1024)
+    processor, _ = rpmsg.parse("").select(sysfs)
+    channel = sysfs.channels(processor)[-1]
+    assert sysfs.may_bind(channel)
+    sysfs.bind(channel)
+    assert (device / "driver_override").read_text().startswith("rpmsg_chrdev")
+    bind = board.root / "bus/rpmsg/drivers/rpmsg_chrdev/bind"
+    assert bind.read_text() == "virtio0.rpmsg-io-0.-1.1024"
+
+
+def test_successor_on_the_same_path_is_another(board: Board, tmp_path: Path) -> None:
+    sysfs = Sysfs(str(board.root))
+    path = board.processor(0, "m4_0", "4c000000.m4")
+    processor, _ = rpmsg.parse("").select(sysfs)
+    assert sysfs.there(processor)
+    path.rename(tmp_path / "old")
+    assert not sysfs.there(processor)
+    path.mkdir()
+    assert not sysfs.there(processor)
+
+
+def test_urls() -> None:
+    assert resolve("rpmsg:").rest == ""
+    assert rpmsg.parse("") == rpmsg.Target()
+    assert rpmsg.parse("remoteproc=m4_0?via=ctrl") == rpmsg.Target(remoteproc="m4_0", via="ctrl")
+    assert rpmsg.parse("/dev/rpmsg0") == rpmsg.Target(node="/dev/rpmsg0")
+    assert rpmsg.parse("?dst=0x400").endpoint == ("rpmsg-io-0", ADDR_ANY, 0x400)
+    assert rpmsg.parse("?dst=1025&src=2000&name=rpmsg-raw").endpoint == ("rpmsg-raw", 2000, 1025)
+    assert rpmsg.short_name("") == "rpmsg"
+    assert rpmsg.short_name("remoteproc=m4_0") == "m4_0"
+
+
+@pytest.mark.parametrize(
+    ("rest", "says"),
+    [
+        ("m4_0", "no link URL; write rpmsg:"),
+        ("remoteproc=", "no link URL"),
+        ("?via=magic", "via is one of"),
+        ("?via", "KEY=VALUE"),
+        ("?src=5", "src is no option here"),
+        ("?dst=0x80000000", "0 to 0x7fffffff"),
+        ("?dst=x", "0 to 0x7fffffff"),
+        ("?dst=5&name=tty", "controller's name"),
+        ("?speed=fast", "speed is no option here"),
+    ],
+)
+def test_bad_urls(rest: str, says: str) -> None:
+    with pytest.raises(OSError, match=says) as error:
+        rpmsg.parse(rest)
+    assert error.value.errno == errno.EINVAL

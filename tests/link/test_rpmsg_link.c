@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The C part of the rpmsg link at its edges. tests/kernel has it on the kernel's
+ * devices; here socket pairs stand for them, which can do on command what those
+ * do rarely, and the sanitizers watch.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "pump/pump.h"
+#include "pump/rpmsg_link.h"
+#include "rpmsg_gpio.h"
+
+#define LINK 7
+#define CONTROLLER 8
+#define SOURCE 1024
+#define ADDRESS 0x400
+#define TIMEOUT_MS 200
+
+static struct gb_pump *pump;
+static struct gb_link *gb_link;
+static int finder;   /* the finder's end */
+static int firmware; /* far end of the endpoint */
+
+static struct gb_report next_report(void)
+{
+	struct pollfd poll_fd = {.fd = gb_pump_report_fd(pump), .events = POLLIN};
+	struct gb_report report = {0};
+
+	while (!gb_pump_next_report(pump, &report)) {
+		if (poll(&poll_fd, 1, 5000) <= 0) {
+			CHECK(!"a report within 5 s");
+			report.kind = UINT32_MAX;
+			return report;
+		}
+	}
+	return report;
+}
+
+static void send_packet(uint32_t code, uint32_t address, const char *text, int fd)
+{
+	struct gb_rpmsg_packet packet = {.code = code, .address = address};
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec data = {.iov_base = &packet, .iov_len = sizeof(packet)};
+	struct msghdr header = {.msg_iov = &data, .msg_iovlen = 1};
+
+	memcpy(packet.text, text, strlen(text) + 1);
+	if (fd >= 0) {
+		struct cmsghdr *cmsg = &control.align;
+
+		header.msg_control = &control;
+		header.msg_controllen = sizeof(control);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	}
+	CHECK_EQ(sendmsg(finder, &header, MSG_NOSIGNAL), sizeof(packet));
+}
+
+/* Attach an endpoint; the far end. */
+static int attach(uint32_t address, const char *name)
+{
+	int fds[2], least = 1;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+	/* Room for a few messages only. */
+	CHECK_EQ(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)), 0);
+	send_packet(GB_RPMSG_ATTACH, address, name, fds[0]);
+	close(fds[0]);
+	return fds[1];
+}
+
+static void check_announced(uint32_t address, bool created)
+{
+	struct gb_report report = next_report();
+
+	CHECK_EQ(report.kind, GB_REPORT_ANNOUNCED);
+	CHECK_EQ(report.id, LINK);
+	CHECK_EQ(report.number, address);
+	CHECK_EQ(report.value, created);
+}
+
+static void set_up(void)
+{
+	int fds[2];
+
+	pump = gb_pump_new();
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds), 0);
+	finder = fds[0];
+	fcntl(finder, F_SETFL, 0);
+	gb_link = gb_rpmsg_open(fds[1]);
+	CHECK(gb_link);
+	CHECK_EQ(gb_pump_add_link(pump, gb_link, LINK), 0);
+	firmware = attach(ADDRESS, "rpmsg-io-0");
+	check_announced(ADDRESS, true);
+}
+
+static void tear_down(void)
+{
+	struct gb_rpmsg_packet packet;
+
+	gb_pump_free(pump);
+	/* The finder hears that the link is closed. */
+	while (recv(finder, &packet, sizeof(packet), 0) > 0)
+		continue;
+	close(finder);
+	close(firmware);
+}
+
+static struct gb_controller *open_controller(void)
+{
+	struct gb_controller *controller = gb_controller_open(gb_link, CONTROLLER, SOURCE, ADDRESS);
+
+	CHECK(controller);
+	return controller;
+}
+
+static void ask(struct gb_controller *controller, uint64_t cookie)
+{
+	CHECK_EQ(gb_controller_call(controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0,
+				    GB_CALL_BASELINE, TIMEOUT_MS, cookie), 0);
+}
+
+static void expect_request(void)
+{
+	struct pollfd poll_fd = {.fd = firmware, .events = POLLIN};
+	uint8_t message[64];
+
+	CHECK(poll(&poll_fd, 1, 5000) > 0);
+	CHECK_EQ(recv(firmware, message, sizeof(message), MSG_DONTWAIT),
+		 sizeof(struct virtio_gpio_request));
+}
+
+static void answer(uint8_t value)
+{
+	uint8_t reply[] = {RPMSG_GPIO_QUEUE_REQUEST, VIRTIO_GPIO_STATUS_OK, value};
+
+	CHECK_EQ(send(firmware, reply, sizeof(reply), MSG_NOSIGNAL), sizeof(reply));
+}
+
+static void request_and_reply(void)
+{
+	struct gb_report report;
+
+	set_up();
+	ask(open_controller(), 42);
+	expect_request();
+	CHECK_EQ(send(firmware, "", 0, 0), 0); /* an empty message is no end of file */
+	answer(1);
+	report = next_report();
+	CHECK_EQ(report.kind, GB_REPORT_REPLY);
+	CHECK_EQ(report.id, 42);
+	CHECK_EQ(report.error, 0);
+	CHECK_EQ(report.value, 1);
+	tear_down();
+}
+
+/* What another session asked for must not answer this one. */
+static void stale_messages_are_dropped(void)
+{
+	struct gb_report report;
+
+	set_up();
+	answer(1);
+	ask(open_controller(), 1);
+	expect_request();
+	answer(0);
+	report = next_report();
+	CHECK_EQ(report.error, 0);
+	CHECK_EQ(report.value, 0);
+	tear_down();
+}
+
+static void broken_endpoint_leaves_alone(void)
+{
+	struct gb_rpmsg_packet packet;
+	int other;
+
+	set_up();
+	other = attach(ADDRESS + 1, "rpmsg-io-1");
+	check_announced(ADDRESS + 1, true);
+	close(other);
+	check_announced(ADDRESS + 1, false);
+	CHECK_EQ(recv(finder, &packet, sizeof(packet), 0), sizeof(packet));
+	CHECK_EQ(packet.code, GB_RPMSG_GONE);
+	CHECK_EQ(packet.address, ADDRESS + 1);
+	CHECK_EQ(packet.error, EPIPE);
+	ask(open_controller(), 1);
+	expect_request();
+	answer(1);
+	CHECK_EQ(next_report().value, 1);
+	tear_down();
+}
+
+static void attached_again_replaces(void)
+{
+	struct pollfd poll_fd = {.events = POLLIN};
+
+	set_up();
+	poll_fd.fd = firmware;
+	firmware = attach(ADDRESS, "rpmsg-io-0");
+	check_announced(ADDRESS, false);
+	check_announced(ADDRESS, true);
+	CHECK_EQ(poll(&poll_fd, 1, 5000), 1);
+	CHECK(poll_fd.revents & POLLHUP);
+	close(poll_fd.fd);
+	ask(open_controller(), 1);
+	expect_request();
+	answer(1);
+	CHECK_EQ(next_report().value, 1);
+	tear_down();
+}
+
+static void detached(void)
+{
+	set_up();
+	send_packet(GB_RPMSG_DETACH, ADDRESS + 1, "", -1); /* unknown: no harm */
+	send_packet(GB_RPMSG_DETACH, ADDRESS, "", -1);
+	check_announced(ADDRESS, false);
+	/* A controller that does not know yet: its call ends at the deadline. */
+	ask(open_controller(), 1);
+	CHECK_EQ(next_report().error, ETIMEDOUT);
+	tear_down();
+}
+
+#define CALLS 50
+
+/* Nobody reads: the queue of the socket fills, and calls end at the deadline. */
+static void full_and_free_again(void)
+{
+	struct gb_controller *controller;
+	unsigned int sent = 0;
+	uint64_t cookie;
+	char trash[64];
+
+	set_up();
+	controller = open_controller();
+	gb_controller_accept(controller, RPMSG_GPIO_F_TAG, 0); /* many in flight */
+	for (cookie = 0; cookie < CALLS; cookie++)
+		ask(controller, cookie);
+	for (cookie = 0; cookie < CALLS; cookie++)
+		CHECK_EQ(next_report().error, ETIMEDOUT);
+	while (recv(firmware, trash, sizeof(trash), MSG_DONTWAIT) > 0)
+		sent++;
+	CHECK(sent > 0 && sent < CALLS);
+	/* The link hears that there is room, and is as before. */
+	ask(controller, CALLS);
+	expect_request();
+	CHECK_EQ(next_report().id, CALLS);
+	tear_down();
+}
+
+static void check_down(int error, const char *why)
+{
+	struct gb_report report = next_report();
+
+	CHECK_EQ(report.kind, GB_REPORT_LINK_DOWN);
+	CHECK_EQ(report.error, error);
+	CHECK_EQ(report.length, strlen(why));
+	CHECK_BYTES(report.body, why, strlen(why));
+	tear_down();
+}
+
+static void processor_gone(void)
+{
+	set_up();
+	send_packet(GB_RPMSG_DOWN, 0, "m4_0 went away", -1);
+	check_down(ENODEV, "m4_0 went away");
+}
+
+static void finder_gone(void)
+{
+	set_up();
+	shutdown(finder, SHUT_RDWR);
+	check_down(ENODEV, "the finder of rpmsg endpoints has ended");
+}
+
+static void senseless_packets(void)
+{
+	int fd = dup(0);
+
+	set_up();
+	send_packet(GB_RPMSG_GONE, 0, "", fd); /* not its to say; the descriptor is closed */
+	close(fd);
+	check_down(EPROTO, "the finder of rpmsg endpoints sent a packet without sense");
+	set_up();
+	send_packet(GB_RPMSG_ATTACH, 5, "rpmsg-io-0", -1);
+	check_down(EPROTO, "the finder of rpmsg endpoints sent a packet without sense");
+}
+
+int main(void)
+{
+	RUN(request_and_reply);
+	RUN(stale_messages_are_dropped);
+	RUN(broken_endpoint_leaves_alone);
+	RUN(attached_again_replaces);
+	RUN(detached);
+	RUN(full_and_free_again);
+	RUN(processor_gone);
+	RUN(finder_gone);
+	RUN(senseless_packets);
+	return check_report();
+}

@@ -1,0 +1,459 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The serial link: framing against an independent codec, and use over a pty."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serial
+from cobs import cobs
+
+import bridge as gpiod
+from bridge.bench.rig import Serve
+from bridge.line import Direction, Edge, Value
+from bridge.link import resolve
+from bridge.link.serial import connect, parse, short_name, watch_path
+from bridge.shim.pump import Pump, Report, ReportKind
+from firmware_stub import Stub
+
+PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
+DEADLINE_S = 10.0
+SESSION = 0x12345678
+#: Line errors of each kind (flips, losses, insertions) in a million bytes.
+NOISE = 1000
+
+LOOP = """\
+controller 0 lines 4
+line 0/0 OUT
+line 0/1 IN
+line 0/2 TICK
+wire OUT IN
+"""
+
+
+# ---- an independent codec -------------------------------------------------------
+
+
+def crc32c(data: bytes) -> int:
+    """CRC-32C bit by bit (RFC 3720 B.4)."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def encode(frame: bytes) -> bytes:
+    """A frame as it is on the wire."""
+    return cobs.encode(frame + struct.pack("<I", crc32c(frame))) + b"\0"
+
+
+def decode(wire: bytes) -> bytes:
+    """The frame in what stands between two delimiters."""
+    whole = cobs.decode(wire)
+    assert struct.pack("<I", crc32c(whole[:-4])) == whole[-4:]
+    return whole[:-4]
+
+
+def hello(session: int = SESSION, version: int = 1) -> bytes:
+    """A HELLO as in the document."""
+    return struct.pack("<BBIHBBIHH", 1, version, session, 496, 32, 0, 115200, 5, 50)
+
+
+class Driver:
+    """A driver in Python, frame by frame, on the stub's pty."""
+
+    def __init__(self, stub: Stub) -> None:
+        self.port = serial.Serial(parse(stub.serial_url.partition(":")[2]).port, timeout=0)
+        self._rest = b""
+
+    def begin(self, frame: bytes) -> bytes:
+        """Send a HELLO and return the answer; what was said before is dropped."""
+        self.send(frame)
+        while (answer := self.receive())[0] == 6:
+            pass
+        return answer
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame."""
+        self.port.write(encode(frame))
+
+    def receive(self) -> bytes:
+        """The next frame."""
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            wire, delimiter, rest = self._rest.partition(b"\0")
+            if delimiter:
+                self._rest = rest
+                if wire:
+                    return decode(wire)
+                continue
+            assert select.select([self.port], [], [], max(0, deadline - time.monotonic()))[0]
+            self._rest += self.port.read(4096)
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    """A stub on a pty."""
+    with Stub(LOOP, transport="serial") as running:
+        yield running
+
+
+@pytest.fixture
+def driver(stub: Stub) -> Iterator[Driver]:
+    """A driver of `stub`."""
+    opened = Driver(stub)
+    yield opened
+    opened.port.close()
+
+
+def test_the_document_and_a_foreign_codec_agree() -> None:
+    text = PROTOCOL.read_text()
+    text = text[text.index("### 12.7") : text.index("## 13.")]
+    examples = re.findall(r"\| `([0-9a-f ]+)` \| `([0-9a-f ]+)` \|", text)
+    assert len(examples) >= 12
+    for frame, wire in examples:
+        assert encode(bytes.fromhex(frame)).hex(" ") == wire
+
+
+def test_handshake_and_requests_by_hand(driver: Driver) -> None:
+    answer = driver.begin(hello())
+    kind, version, session, mru, window, _, _epoch = struct.unpack("<BBIHBBI", answer)
+    assert (kind, version, session) == (2, 1, SESSION)
+    assert mru >= 16 and 1 <= window <= 64
+    assert driver.receive() == b"\x80\x00\xff\x00\x00\x00rpmsg-io-0"
+    driver.send(b"\x80\x01\x00\x07" + struct.pack("<HHI", 4, 1, 0))
+    assert driver.receive() == b"\x81\x01\x00\x07\x00\x00\x00"
+    driver.send(b"\x05\x02")  # POLL
+    assert driver.receive() == b"\x03\x01"
+    driver.port.write(b"\x11\x22\x33\x00")
+    assert driver.receive() == b"\x04\x01"  # NAK
+    driver.send(struct.pack("<BBI", 6, 0, SESSION))
+    driver.send(b"\x05\x02")
+    assert driver.receive()[0] == 6  # RESET: the session is over
+
+
+def test_another_version_is_told(driver: Driver) -> None:
+    assert driver.begin(hello(version=9))[:6] == struct.pack("<BBI", 2, 1, SESSION)
+    driver.send(b"\x05\x00")
+    assert driver.receive()[0] == 6
+
+
+# ---- URLs ------------------------------------------------------------------------
+
+
+def test_urls() -> None:
+    assert parse("/dev/ttyUSB0").options["baud"] == 115200
+    assert parse("/dev/ttyUSB0?baud=921600&rtscts=1").options["rtscts"] == 1
+    target = parse("socket://localhost:5000?logging=debug&retry=7")
+    assert target.port == "socket://localhost:5000?logging=debug"
+    assert target.options["retry"] == 7
+    assert watch_path("/dev/ttyACM3?baud=9600") == "/dev/ttyACM3"
+    assert watch_path("socket://localhost:5000") is None
+    assert short_name("/dev/ttyACM3?baud=9600") == "ttyACM3"
+
+
+@pytest.mark.parametrize(
+    "rest", ["/dev/x?baud=fast", "/dev/x?baud=1", "/dev/x?speed=9600", "?baud=9600"]
+)
+def test_bad_urls_are_refused(rest: str) -> None:
+    with pytest.raises(OSError, match=r"give|there is no|no port") as caught:
+        parse(rest)
+    assert caught.value.errno == errno.EINVAL
+
+
+def test_ports_that_cannot_be_opened() -> None:
+    for rest, number, sentence in (
+        ("/nonexistent/tty", errno.ENOENT, "No such file"),
+        ("loop://", errno.EOPNOTSUPP, "no file descriptor"),
+        ("nonsense://x", errno.EINVAL, "nonsense"),
+        ("socket://localhost", errno.EINVAL, "HOST:PORT"),
+    ):
+        with pytest.raises(OSError, match=sentence) as caught:
+            connect(rest, 500)
+        assert caught.value.errno == number
+
+
+def test_silence_and_garbage_have_their_own_sentences() -> None:
+    master, slave = os.openpty()
+    try:
+        with pytest.raises(OSError, match="no firmware answers") as caught:
+            connect(os.ttyname(slave), 200)
+        assert caught.value.errno == errno.ETIMEDOUT
+        noise = threading.Timer(0.05, lambda: os.write(master, b"login: \xff\x00\xfe\x00" * 8))
+        noise.start()
+        with pytest.raises(OSError, match="baud rate right"):
+            connect(os.ttyname(slave), 300)
+        noise.join()
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_one_program_at_a_time(stub: Stub) -> None:
+    with gpiod.Chip(stub.serial_url):
+        with pytest.raises(OSError, match="in use by another program") as caught:
+            connect(stub.serial_url.partition(":")[2], 500)
+        assert caught.value.errno == errno.EBUSY
+
+
+# ---- the link and its end -----------------------------------------------------------
+
+
+@contextmanager
+def pumped(url: str) -> Iterator[Callable[[], Report]]:
+    """A link in a pump; what is yielded returns the next report."""
+    pump = Pump()
+    try:
+        backend, rest = resolve(url)
+        pump.add_link(backend.connect(rest, 2000), 1)
+
+        def next_report() -> Report:
+            deadline = time.monotonic() + DEADLINE_S
+            while True:
+                for report in pump.reports():
+                    return report
+                left = deadline - time.monotonic()
+                assert left > 0 and select.select([pump.report_fd], [], [], left)[0]
+
+        yield next_report
+    finally:
+        pump.close()
+
+
+def expect_down(next_report: Callable[[], Report]) -> tuple[int, str]:
+    """Errno and sentence of the link's end."""
+    while True:
+        report = next_report()
+        if report.kind == ReportKind.LINK_DOWN:
+            return report.error, report.body.decode()
+
+
+def test_announcements(stub: Stub) -> None:
+    with pumped(stub.serial_url) as next_report:
+        report = next_report()
+        assert (report.kind, report.value, report.number) == (ReportKind.ANNOUNCED, 1, 0)
+        assert report.body == b"rpmsg-io-0"
+
+
+def test_late_announcements(stub: Stub) -> None:
+    stub.fault("announce-late", "100ms")
+    before = time.monotonic()
+    with pumped(stub.serial_url) as next_report:
+        assert next_report().body == b"rpmsg-io-0"
+    assert time.monotonic() - before >= 0.1
+
+
+def test_a_restart_takes_the_link_down(stub: Stub) -> None:
+    with pumped(stub.serial_url) as next_report:
+        stub.restart()
+        number, why = expect_down(next_report)
+    assert number == errno.ECONNRESET and "started again" in why
+
+
+def test_a_pulled_cable_takes_the_link_down(stub: Stub) -> None:
+    with pumped(stub.serial_url) as next_report:
+        stub.fault("cable", "out")
+        number, why = expect_down(next_report)
+    assert number == errno.ENODEV and "gone" in why
+
+
+def test_keepalive_finds_a_firmware_that_hangs(stub: Stub) -> None:
+    with pumped(f"{stub.serial_url}&keepalive=20&dead=100") as next_report:
+        assert next_report().kind == ReportKind.ANNOUNCED
+        stub.fault("stall", "on")
+        number, why = expect_down(next_report)
+    assert number == errno.ETIMEDOUT and "100 ms" in why
+
+
+def test_keepalive_leaves_a_living_firmware_alone(stub: Stub) -> None:
+    with pumped(f"{stub.serial_url}&keepalive=10&dead=60") as next_report:
+        assert next_report().kind == ReportKind.ANNOUNCED
+        stub.restart()  # comes after many keepalives, as the first thing to report
+        assert expect_down(next_report)[0] == errno.ECONNRESET
+
+
+def test_a_tcp_stream_behind_a_pyserial_url(stub: Stub) -> None:
+    """socket:// to a server of the sort of ser2net."""
+    port = serial.Serial(parse(stub.serial_url.partition(":")[2]).port, timeout=0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        relay = threading.Thread(target=_relay, args=(server, port))
+        relay.start()
+        with pumped(f"serial:socket://127.0.0.1:{server.getsockname()[1]}") as next_report:
+            assert next_report().body == b"rpmsg-io-0"
+        relay.join(DEADLINE_S)
+        assert not relay.is_alive()
+    port.close()
+
+
+def _relay(server: socket.socket, port: Any) -> None:
+    stream, _ = server.accept()
+    with stream:
+        while True:
+            for ready in select.select([stream, port], [], [], DEADLINE_S)[0]:
+                if ready is port:
+                    stream.sendall(port.read(4096))
+                    continue
+                data = stream.recv(4096)
+                if not data:
+                    return
+                port.write(data)
+
+
+# ---- lines over it ----------------------------------------------------------------------
+
+
+def test_lines_and_edges() -> None:
+    edges = gpiod.LineSettings(edge_detection=Edge.BOTH)
+    output = gpiod.LineSettings(direction=Direction.OUTPUT)
+    with Stub("demo", transport="serial") as stub, gpiod.Chip(stub.serial_url) as chip:
+        assert chip.get_info().label == "m4-gpioa"
+        with gpiod.Chip(f"{stub.serial_url}#1") as second:  # two endpoints on one wire
+            assert second.get_info().label == "m4-gpiob"
+        with chip.request_lines({"LED_GREEN": output, "SENSOR_IRQ": edges}) as request:
+            request.set_value("LED_GREEN", Value.ACTIVE)
+            assert stub.read("LED_GREEN") == 1
+            stub.wait_armed("SENSOR_IRQ")
+            stub.drive("SENSOR_IRQ", 1)
+            assert request.wait_edge_events(DEADLINE_S)
+            (event,) = request.read_edge_events()
+            assert event.event_type == event.Type.RISING_EDGE
+
+
+def test_both_transports_at_a_time() -> None:
+    with Stub(LOOP, transport="both") as stub:
+        with gpiod.Chip(stub.url) as by_memory:
+            assert by_memory.get_info().num_lines == 4
+        with gpiod.Chip(stub.serial_url) as by_wire:
+            assert by_wire.get_info().num_lines == 4
+
+
+def _get_until_it_breaks(request: Any) -> None:
+    with pytest.raises(OSError):
+        while True:
+            request.get_value(1)
+
+
+def test_the_service_comes_back_after_restart_and_cable(
+    tmp_path: Path, eventually: Callable[[Callable[[], bool], str], None]
+) -> None:
+    with (
+        Stub(LOOP, transport="serial") as stub,
+        Serve(tmp_path, "--link", stub.serial_url) as service,
+    ):
+        service.wait_for_chips(1)
+        stub.restart()
+        eventually(lambda: "started again" in service.log, "the restart is noticed")
+        (name,) = service.wait_for_chips(1)
+        with (
+            gpiod.Chip(f"{service.socket}#{name}") as chip,
+            chip.request_lines({1: None}) as request,
+        ):
+            load = threading.Thread(target=_get_until_it_breaks, args=(request,))
+            load.start()
+            stub.fault("cable", "out")
+            load.join(DEADLINE_S)
+            assert not load.is_alive()
+        service.wait_for_chips(0)
+        stub.fault("cable", "in")
+        (name,) = service.wait_for_chips(1)
+        with (
+            gpiod.Chip(f"{service.socket}#{name}") as chip,
+            chip.request_lines({0: gpiod.LineSettings(direction=Direction.OUTPUT)}) as request,
+        ):
+            request.set_value(0, Value.ACTIVE)
+            assert stub.read("IN") == 1
+
+
+# ---- noise and time ----------------------------------------------------------------------
+
+
+def _count_edges(request: Any, count: int, got: list[int]) -> None:
+    """Read `count` edges; append the sequence numbers and types as they came."""
+    while len(got) < count and request.wait_edge_events(DEADLINE_S):
+        for event in request.read_edge_events(1024):
+            rising = event.event_type == event.Type.RISING_EDGE
+            got.append(2 * event.line_seqno + rising)
+
+
+def _noisy(operations: int, edges: int, features: str) -> dict[str, float]:
+    """Set, get and count edges over a line that damages a byte in about 330."""
+    out = gpiod.LineSettings(direction=Direction.OUTPUT)
+    both = gpiod.LineSettings(edge_detection=Edge.BOTH)
+    got: list[int] = []
+    wrong = 0
+    with (
+        Stub(LOOP, transport="serial", features=features) as stub,
+        gpiod.Chip(stub.serial_url) as chip,
+        chip.request_lines({0: out, 1: gpiod.LineSettings()}) as lines,
+        chip.request_lines({2: both}, event_buffer_size=1024) as ticks,
+    ):
+        stub.fault("noise", NOISE, 20240611)
+        began = time.monotonic()
+        stub.pulse("TICK", edges // 2, 0)
+        reader = threading.Thread(target=_count_edges, args=(ticks, edges, got))
+        reader.start()
+        random = 1
+        for _ in range(operations // 2):
+            random = random * 1103515245 + 12345 & 0x7FFFFFFF
+            value = Value(random >> 16 & 1)
+            lines.set_value(0, value)
+            wrong += lines.get_value(1) is not value
+        operated = time.monotonic() - began
+        reader.join()
+        elapsed = time.monotonic() - began
+        stub.fault("noise", 0)
+        interrupts = stub.count("TICK").interrupts
+        assert stub.read("TICK") == 0
+    assert wrong == 0
+    assert got == [2 * (i + 1) + (1 - i % 2) for i in range(edges)]
+    assert interrupts >= edges
+    return {"operations_per_s": operations / operated, "edges_per_s": edges / elapsed}
+
+
+def _report(figures: dict[str, float]) -> None:
+    """Show with -rP or -s."""
+    for name, value in figures.items():
+        print(f"{name}: {value:.2f}")
+
+
+@pytest.mark.parametrize("features", ["all", "none"])
+def test_noise_costs_time_only(features: str) -> None:
+    _report(_noisy(1000, 1000, features))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_noise_costs_time_only_for_long() -> None:
+    _report(_noisy(100_000, 100_000, "all"))
+
+
+def test_a_get_at_115200_baud_costs_little_more_than_its_bytes() -> None:
+    # Extended form with TAG: heads 4 + 4, CRCs 4 + 4, messages 12 + 8, COBS and delimiters 4.
+    wire_us = (20 + 2 + 16 + 2) * 10e6 / 115200
+    costs = []
+    with (
+        Stub(LOOP, transport="serial", baud=115200) as stub,
+        gpiod.Chip(stub.serial_url) as chip,
+        chip.request_lines({1: gpiod.LineSettings()}) as request,
+    ):
+        for _ in range(101):
+            began = time.perf_counter()
+            request.get_value(1)
+            costs.append((time.perf_counter() - began) * 1e6)
+    p50_us = sorted(costs)[50]
+    _report({"wire_us": wire_us, "get_p50_us": p50_us, "ratio": p50_us / wire_us})
+    assert wire_us <= p50_us <= 1.5 * wire_us
