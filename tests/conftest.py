@@ -33,6 +33,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "every_firmware: run with full and baseline firmware, documented and padded"
     )
+    config.addinivalue_line("markers", "slow: takes minutes; runs with -m slow only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what is slow where the command line does not speak of it."""
+    if "slow" not in (config.getoption("markexpr") or ""):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow; run with -m slow"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -136,6 +136,7 @@ class Rig:
         dialect: str = "rpmsg-gpio",
         board: str = "demo",
         arguments: tuple[str, ...] = (),
+        strict: bool = False,
     ) -> None:
         """Say which firmware and board, in the words of firmware_stub.Stub.
 
@@ -145,6 +146,7 @@ class Rig:
         self._dialect = dialect
         self._board = board
         self._arguments = arguments
+        self._strict = strict
         self._stack = ExitStack()
         self.stub: Stub
         self.serve: Serve
@@ -163,6 +165,7 @@ class Rig:
                     socket=directory / "fw.sock",
                     features=self._features,
                     dialect=self._dialect,
+                    strict=self._strict,
                 )
             )
             self.serve = stack.enter_context(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bridge import uapi, wire
 from bridge.chips.controller import Controller, Setup
 from bridge.chips.dispatcher import Dispatcher
-from bridge.chips.line import Line, LineConfig, clip_consumer, event_capacity
+from bridge.chips.line import Holder, Line, LineConfig, clip_consumer, event_capacity
 from bridge.chips.request import LineRequest
 from bridge.chips.tasks import Tasks
 from bridge.shim.pump import RequestFds
@@ -47,7 +47,7 @@ class Chip:
     Attributes:
         online: False from `remove` on.
         lines: all lines by offset.
-        requests: line requests that hold lines.
+        requests: line requests and exports that hold lines.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Chip:
         self.on_release = on_release
         self.online = True
         self.tasks = Tasks()
-        self.requests: set[LineRequest] = set()
+        self.requests: set[Holder] = set()
         self._setup = setup
         self.lines = [
             Line(offset, name, direction)
@@ -140,9 +140,9 @@ class Chip:
             going = self._obstacle(configs)
             if going is None:
                 return
-            await asyncio.shield(going.release())
+            await asyncio.shield(asyncio.ensure_future(going.release()))
 
-    def _obstacle(self, configs: Sequence[LineConfig]) -> LineRequest | None:
+    def _obstacle(self, configs: Sequence[LineConfig]) -> Holder | None:
         """A holder that is about to go; raises when the lines cannot be had."""
         if not self.online:
             raise OSError(errno.ENODEV, f"chip {self.name} is gone")

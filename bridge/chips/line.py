@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from bridge import uapi, wire
 from bridge.shim.ffi import lib
-
-if TYPE_CHECKING:
-    from bridge.chips.request import LineRequest
 
 DIRECTIONS = uapi.GPIO_V2_LINE_FLAG_INPUT | uapi.GPIO_V2_LINE_FLAG_OUTPUT
 EDGES = uapi.GPIO_V2_LINE_FLAG_EDGE_RISING | uapi.GPIO_V2_LINE_FLAG_EDGE_FALLING
@@ -170,6 +168,25 @@ def clip_consumer(consumer: str) -> str:
     return raw.decode("utf-8", "ignore") or "?"
 
 
+class Holder(Protocol):
+    """Who has lines: a line request, or an export.
+
+    Attributes:
+        consumer: as the line info shows it.
+        going: the lines are (about to be) free.
+    """
+
+    @property
+    def consumer(self) -> str: ...
+    @property
+    def going(self) -> bool: ...
+    def release(self) -> Awaitable[None]:
+        """Give the lines back; done when they are free."""
+
+    def hang_up(self) -> None:
+        """The chip is gone."""
+
+
 class Line:
     """One line of a chip: its info and who holds it.
 
@@ -178,19 +195,21 @@ class Line:
         name: unique on its chip, or None.
         flags: GPIO_V2_LINE_FLAG_* of the line info, without USED.
         debounce_us: debounce period in microseconds, 0 is none.
-        holder: the request that has the line, or None.
+        holder: the request or export that has the line, or None.
+        live: where a holder that changes the direction by itself tells it.
         irq_unknown: an interrupt may be enabled that this session did not
             enable (an earlier service, a release that was not answered).
     """
 
-    __slots__ = ("debounce_us", "flags", "holder", "irq_unknown", "name", "offset")
+    __slots__ = ("debounce_us", "flags", "holder", "irq_unknown", "live", "name", "offset")
 
     def __init__(self, offset: int, name: str | None, direction: int) -> None:
         self.offset = offset
         self.name = name
         self.flags = 0
         self.debounce_us = 0
-        self.holder: LineRequest | None = None
+        self.holder: Holder | None = None
+        self.live: Callable[[], int] | None = None
         # DIRECTION_NONE discards all state of a line (virtio 1.3, 5.18.6).
         self.irq_unknown = direction == wire.DIRECTION_IN
         self.set_direction(direction)
@@ -206,8 +225,8 @@ class Line:
         bit = uapi.GPIO_V2_LINE_FLAG_OUTPUT if out else uapi.GPIO_V2_LINE_FLAG_INPUT
         self.flags = self.flags & ~DIRECTIONS | bit
 
-    def hold(self, holder: LineRequest, config: LineConfig) -> None:
-        """Give the line to a request."""
+    def hold(self, holder: Holder, config: LineConfig) -> None:
+        """Give the line to a request or an export."""
         self.holder = holder
         self.flags = self.flags & DIRECTIONS | config.flags & ~DIRECTIONS
         self.debounce_us = config.debounce_us
@@ -215,6 +234,7 @@ class Line:
     def free(self) -> None:
         """Take the line from its request."""
         self.holder = None
+        self.live = None
         self.flags &= _KEPT
         self.debounce_us = 0
 
@@ -225,6 +245,8 @@ class Line:
     def info(self) -> dict[str, object]:
         """The line as the control socket shows it."""
         holder = self.holder
+        if self.live is not None:
+            self.set_direction(self.live())
         used = uapi.GPIO_V2_LINE_FLAG_USED if holder else 0
         return {
             "offset": self.offset,

@@ -48,6 +48,39 @@ def bench(ctx: click.Context, as_json: bool, seconds: float) -> None:
         _print_table(result)
 
 
+@bench.command("guest")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0.1), default=2.0, show_default=True, metavar="N",
+    help="How long each measurement takes.",
+)  # fmt: skip
+def guest(as_json: bool, seconds: float) -> None:
+    """Measure an export as a guest sees it: SET_VALUE a second, and edges.
+
+    A lean driver in C takes the guest's part, so that only the back-end counts. The same
+    is measured with a plain back-end in Python that relays through the client library.
+    All processes are pinned to one CPU; "unpinned" has the figures without that.
+    """
+    from bridge.bench.guest import LINES, measure
+    from bridge.bench.rig import ends_on_sigterm
+
+    ends_on_sigterm()
+    result = measure(seconds)
+    result["unpinned"] = measure(seconds, pin=False)
+    if as_json:
+        print(json.dumps(result))
+        return
+    plain = result["python_backend"]
+    print(f"SET_VALUE, {LINES} lines at once   {result['ops_per_s']}/s")
+    print(f"  plain Python back-end     {plain['ops_per_s']}/s, ratio {result['ratio']}")
+    print(f"SET_VALUE, one by one       {result['one_by_one_per_s']}/s")
+    print(
+        f"  plain Python back-end     {plain['one_by_one_per_s']}/s, "
+        f"ratio {result['ratio_one_by_one']}"
+    )
+    print(f"edge at the pin to guest    p50 {result['edge_p50_us']} us")
+
+
 # What is shown: section, key, unit, and what the pinned figure should be.
 _ROWS = [
     ("floor", "p50_us", "us", ""),

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bridge.bench.measure import percentile
-from bridge.bench.rig import Rig, ends_on_sigterm
+from bridge.bench.rig import Rig, Serve, ends_on_sigterm
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
 from bridge.client.edge_event import EdgeEvent
@@ -21,13 +23,17 @@ from bridge.line import Bias, Direction, Edge, Value
 
 if TYPE_CHECKING:
     from firmware_stub import Stub
+    from firmware_stub.qemu import Mcu
 
-# Lines of controller 0 of firmware_stub/boards/demo.board. Offsets, since firmware
-# without the NAMES extension has nothing else.
+# Lines of controller 0 of firmware_stub/boards/demo.board, and of the Cortex-M port
+# (_LED and _BUTTON_SELECT). Offsets, since firmware without the NAMES extension has
+# nothing else.
 _LED_GREEN = 0
 _LOOP_OUT = 4
 _LOOP_IN = 5
 _BUTTON_USER = 6
+_LED = 0
+_BUTTON_SELECT = 1
 
 _PRESSES = 3
 _ROUND_TRIPS = 2000
@@ -47,7 +53,11 @@ Say = Callable[[object], None]
     type=click.Choice(["rpmsg-gpio", "rpmsg-gpio-padded"]),
     help="Form of the firmware's messages.",
 )  # fmt: skip
-def demo(as_json: bool, features: str, dialect: str) -> None:
+@click.option(
+    "--mcu", "on_mcu", is_flag=True,
+    help="Run the firmware on a Cortex-M3 in QEMU, over its UART.",
+)  # fmt: skip
+def demo(as_json: bool, features: str, dialect: str, on_mcu: bool) -> None:
     """Run firmware, service and client on this PC, no board needed.
 
     Starts the firmware on a simulated board and a service on it, both in a temporary
@@ -58,6 +68,7 @@ def demo(as_json: bool, features: str, dialect: str) -> None:
       gpio-bridge demo --json
       gpio-bridge demo --features none                  firmware for the in-kernel driver
       gpio-bridge demo --dialect rpmsg-gpio-padded      as the posted driver is compiled
+      gpio-bridge demo --mcu                            needs qemu-system-arm and `make mcu`
     """
     ends_on_sigterm()
     say: Say = _silent
@@ -68,25 +79,55 @@ def demo(as_json: bool, features: str, dialect: str) -> None:
         console = Console(highlight=False)
         say, show = partial(console.print, soft_wrap=True), console.print
     started = time.monotonic()
-    with Rig(features, dialect) as rig:
-        say(f"firmware-stub runs the board 'demo' on [bold]{rig.stub.url}[/bold]")
-        say(f"gpio-bridge serve listens on [bold]{rig.serve.socket}[/bold]\n")
-        result: dict[str, Any] = {"dialect": dialect, "features": features}
-        result["chips"] = _chips(rig.serve.socket)
-        result["lines"] = _lines(rig)
-        if not as_json:
-            show(_chip_table(result["chips"]))
-            show(_line_table(result["lines"]))
-        with rig.chip() as chip:
-            result["led"] = _led(chip, rig.stub, say)
-            result["loop"] = _loop(chip, say)
-            result["events"] = _button(chip, rig.stub, say)
-            result["round_trip_us"] = _round_trips(chip, say)
+    if on_mcu:
+        if (features, dialect) != ("all", "rpmsg-gpio"):
+            raise click.UsageError("--mcu takes neither --features nor --dialect")
+        result = _demo_mcu(say, show)
+    else:
+        result = _demo_stub(features, dialect, say, show)
     result["seconds"] = round(time.monotonic() - started, 3)
     if as_json:
         print(json.dumps(result))
     else:
         say(f"\nDone in {result['seconds']:.1f} s; everything is stopped and removed.")
+
+
+def _demo_stub(features: str, dialect: str, say: Say, show: Say) -> dict[str, Any]:
+    """The firmware on the simulated board 'demo'."""
+    with Rig(features, dialect) as rig:
+        say(f"firmware-stub runs the board 'demo' on [bold]{rig.stub.url}[/bold]")
+        say(f"gpio-bridge serve listens on [bold]{rig.serve.socket}[/bold]\n")
+        result: dict[str, Any] = {"dialect": dialect, "features": features}
+        result["chips"] = _chips(rig.serve.socket)
+        result["lines"] = _lines(rig.serve.socket)
+        _show_tables(result, show)
+        with rig.chip() as chip:
+            result["led"] = _led(chip, "LED_GREEN", _LED_GREEN, rig.stub.read, say)
+            result["loop"] = _loop(chip, say)
+            result["events"] = _button(chip, "BUTTON_USER", _BUTTON_USER, rig.stub, say)
+            result["round_trip_us"] = _round_trips(chip, _LOOP_IN, say)
+    return result
+
+
+def _demo_mcu(say: Say, show: Say) -> dict[str, Any]:
+    """The firmware of the Cortex-M port in QEMU, at the end of a serial line."""
+    from firmware_stub.qemu import Mcu
+
+    with (
+        tempfile.TemporaryDirectory(prefix="gpio-bridge-") as directory,
+        Mcu() as mcu,
+        Serve(Path(directory), "--link", mcu.url) as serve,
+    ):
+        say(f"QEMU runs the firmware of a Cortex-M3; its UART is [bold]{mcu.url}[/bold]")
+        say(f"gpio-bridge serve listens on [bold]{serve.socket}[/bold]\n")
+        names = serve.wait_for_chips(2)
+        result: dict[str, Any] = {"chips": _chips(serve.socket), "lines": _lines(serve.socket)}
+        _show_tables(result, show)
+        with Chip(f"{serve.socket}#{names[0]}") as chip:
+            result["led"] = _led(chip, "LED", _LED, mcu.level, say)
+            result["events"] = _button(chip, "BUTTON_SELECT", _BUTTON_SELECT, mcu, say)
+            result["round_trip_us"] = _round_trips(chip, _BUTTON_SELECT, say)
+    return result
 
 
 def _silent(what: object) -> None:
@@ -107,10 +148,10 @@ def _chips(socket: str) -> list[dict[str, Any]]:
         connection.close()
 
 
-def _lines(rig: Rig) -> list[dict[str, Any]]:
+def _lines(socket: str) -> list[dict[str, Any]]:
     lines = []
-    for index, name in enumerate(rig.chips):
-        with rig.chip(index) as chip:
+    for name in [chip["name"] for chip in _chips(socket)]:
+        with Chip(f"{socket}#{name}") as chip:
             lines += [
                 {
                     "chip": name,
@@ -121,6 +162,12 @@ def _lines(rig: Rig) -> list[dict[str, Any]]:
                 for line in chip.get_all_line_info()
             ]
     return lines
+
+
+def _show_tables(result: dict[str, Any], show: Say) -> None:
+    if show is not _silent:
+        show(_chip_table(result["chips"]))
+        show(_line_table(result["lines"]))
 
 
 def _chip_table(chips: list[dict[str, Any]]) -> object:
@@ -153,18 +200,20 @@ def _line_table(lines: list[dict[str, Any]]) -> object:
     return table
 
 
-def _led(chip: Chip, stub: Stub, say: Say) -> dict[str, list[int]]:
+def _led(
+    chip: Chip, name: str, line: int, read: Callable[[str], int], say: Say
+) -> dict[str, list[int]]:
     """Toggle the LED; the board says what its pin does."""
     levels = []
     values = [Value.ACTIVE, Value.INACTIVE, Value.ACTIVE]
     with chip.request_lines(
-        {_LED_GREEN: LineSettings(direction=Direction.OUTPUT)}, consumer="demo"
+        {line: LineSettings(direction=Direction.OUTPUT)}, consumer="demo"
     ) as led:
         for value in values:
-            led.set_value(_LED_GREEN, value)
-            levels.append(stub.read("LED_GREEN"))
-    say(f"\n[bold]LED_GREEN[/bold] (line {_LED_GREEN}) set to 1, 0, 1; the pin was {levels}")
-    _check(levels == [1, 0, 1], f"LED_GREEN was set to 1, 0, 1 and its pin was {levels}")
+            led.set_value(line, value)
+            levels.append(read(name))
+    say(f"\n[bold]{name}[/bold] (line {line}) set to 1, 0, 1; the pin was {levels}")
+    _check(levels == [1, 0, 1], f"{name} was set to 1, 0, 1 and its pin was {levels}")
     return {"set": [1, 0, 1], "pin": levels}
 
 
@@ -188,15 +237,15 @@ def _loop(chip: Chip, say: Say) -> dict[str, list[int]]:
     return {"out": values, "in": read}
 
 
-def _button(chip: Chip, stub: Stub, say: Say) -> dict[str, Any]:
+def _button(chip: Chip, name: str, line: int, board: Stub | Mcu, say: Say) -> dict[str, Any]:
     """Let the board press a button and watch the edges come in."""
     settings = LineSettings(edge_detection=Edge.BOTH, bias=Bias.PULL_UP, active_low=True)
     seen: list[EdgeEvent] = []
-    say(f"[bold]BUTTON_USER[/bold] (line {_BUTTON_USER}), pressed {_PRESSES} times by the board:")
-    with chip.request_lines({_BUTTON_USER: settings}, consumer="demo") as button:
-        for act in (stub.press, stub.release) * _PRESSES:
-            stub.wait_armed("BUTTON_USER")
-            act("BUTTON_USER")
+    say(f"[bold]{name}[/bold] (line {line}), pressed {_PRESSES} times by the board:")
+    with chip.request_lines({line: settings}, consumer="demo") as button:
+        for act in (board.press, board.release) * _PRESSES:
+            board.wait_armed(name)
+            act(name)
             _check(
                 button.wait_edge_events(_EVENT_TIMEOUT_S),
                 f"edge {len(seen) + 1} of the button did not arrive in {_EVENT_TIMEOUT_S:g} s",
@@ -227,15 +276,15 @@ def _button(chip: Chip, stub: Stub, say: Say) -> dict[str, Any]:
     }
 
 
-def _round_trips(chip: Chip, say: Say) -> dict[str, float]:
+def _round_trips(chip: Chip, line: int, say: Say) -> dict[str, float]:
     """Time get_value(): client, service, firmware and back."""
     with chip.request_lines(
-        {_LOOP_IN: LineSettings(direction=Direction.INPUT)}, consumer="demo"
+        {line: LineSettings(direction=Direction.INPUT)}, consumer="demo"
     ) as request:
         samples = []
         for _ in range(_ROUND_TRIPS):
             before = time.perf_counter_ns()
-            request.get_value(_LOOP_IN)
+            request.get_value(line)
             samples.append(time.perf_counter_ns() - before)
     p50 = round(percentile(samples, 50) / 1000, 1)
     p99 = round(percentile(samples, 99) / 1000, 1)

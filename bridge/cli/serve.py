@@ -30,6 +30,13 @@ A --link may carry the options of a [[link]] table of the file:
   URL[,name=NAME][,lines=N][,extensions=all|none|NAME+NAME][,on_release=none|keep]
      [,label.INDEX=TEXT]
 
+An --export is a vhost-user socket for one guest (QEMU, User-Mode Linux):
+  vhost-user-gpio:PATH,chip=CHIP              all lines of a chip
+  vhost-user-gpio:PATH,chip=CHIP,lines=0,LED  some, by offset or name
+  vhost-user-gpio:PATH,lines=CHIP:LINE=NAME,CHIP:LINE
+                                              of several chips, with new names
+
+\b
 The service runs in the foreground until SIGTERM or SIGINT. A link may come up
 later, go away and return; its chips follow. Pins stay as they are when the
 service stops.
@@ -56,6 +63,14 @@ service stops.
     multiple=True,
     metavar="URL",
     help="Keep a link up to this coprocessor; may be repeated.",
+)
+@click.option(
+    "-x",
+    "--export",
+    "exports",
+    multiple=True,
+    metavar="SPEC",
+    help="Give a guest kernel lines as a gpiochip; may be repeated (see below).",
 )
 @click.option(
     "--socket",
@@ -117,6 +132,7 @@ def _configuration(
     timeout_ms: int | None,
     extensions: str | None,
     on_release: str | None,
+    exports: tuple[str, ...],
 ) -> Any:
     """The file, and over it the flags."""
     from bridge.service import config as configs
@@ -136,6 +152,9 @@ def _configuration(
             "or a --config FILE with a [[link]] table"
         )
     changes: dict[str, Any] = {"links": made}
+    if exports:
+        changes["exports"] = tuple(configs.export_from_flag(text) for text in exports)
+        configs.check_exports(changes["exports"], "--export")
     if socket_path is not None:
         changes["socket"] = socket_path
     if mode is not None:

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bridge import wire
+from bridge.export.selection import ExportConfig, check_picks, parse_pick
 from bridge.link import resolve
 
 if sys.version_info >= (3, 11):
@@ -70,6 +71,7 @@ class Config:
         mode: permission bits of the socket.
         group: group that owns the socket, None leaves the service's own.
         timeout_ms: deadline of one request to the firmware in milliseconds.
+        exports: what guest kernels get.
     """
 
     links: tuple[LinkConfig, ...] = ()
@@ -77,6 +79,7 @@ class Config:
     mode: int = DEFAULT_MODE
     group: str | None = None
     timeout_ms: int = DEFAULT_TIMEOUT_MS
+    exports: tuple[ExportConfig, ...] = ()
 
 
 def default_socket() -> str:
@@ -108,7 +111,7 @@ def load(path: str, base: Config | None = None) -> Config:
 
 def from_table(table: Mapping[str, Any], where: str, base: Config | None = None) -> Config:
     """Check a parsed configuration; arguments and errors as `load`."""
-    _known_keys(table, {*_GLOBAL, *_SHARED, "link"}, where, "")
+    _known_keys(table, {*_GLOBAL, *_SHARED, "link", "export"}, where, "")
     config = replace(base or Config(), **_values(table, _GLOBAL, where, ""))
     shared = _values(table, _SHARED, where, "")
     links = table.get("link", [])
@@ -117,9 +120,47 @@ def from_table(table: Mapping[str, Any], where: str, base: Config | None = None)
     parsed = tuple(
         _link(link, shared, where, f"link {number}: ") for number, link in enumerate(links, start=1)
     )
-    config = replace(config, links=parsed)
+    exports = table.get("export", [])
+    if not isinstance(exports, list) or not all(isinstance(one, dict) for one in exports):
+        raise ConfigError(f"{where}: export: expected [[export]] tables, each with a url")
+    config = replace(
+        config,
+        links=parsed,
+        exports=tuple(
+            _export(one, where, f"export {number}: ") for number, one in enumerate(exports, start=1)
+        ),
+    )
     check_names(config.links, where)
+    check_exports(config.exports, where)
     return config
+
+
+EXPORT_SCHEME = "vhost-user-gpio"
+
+
+def export_from_flag(text: str) -> ExportConfig:
+    """Read the argument of ``--export``: ``vhost-user-gpio:PATH,chip=NAME[,lines=LINE,...]``.
+
+    Raises:
+        ConfigError: unknown key, wrong type or value.
+    """
+    url, *options = re.split(r",(?=(?:chip|lines|name|mode)=)", text)
+    table: dict[str, Any] = {"url": url}
+    for option in options:
+        key, _, value = option.partition("=")
+        table[key] = value.split(",") if key == "lines" else value
+    return _export(table, f"--export {text}", "")
+
+
+def check_exports(exports: tuple[ExportConfig, ...], where: str) -> None:
+    """Raise ConfigError when two exports have the same socket or name."""
+    for what in ("path", "name"):
+        seen: set[str] = set()
+        for export in exports:
+            value = getattr(export, what)
+            if value in seen:
+                raise ConfigError(f'{where}: two exports have the {what} "{value}"')
+            seen.add(value)
 
 
 def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
@@ -310,6 +351,56 @@ def _link(
     if "url" not in table:
         raise ConfigError(f"{where}: {place}url: missing; expected a link URL")
     return LinkConfig(**{**shared, **_values(table, _LINK, where, place)})
+
+
+def _export_url(value: object) -> str:
+    expected = _Expected(f"{EXPORT_SCHEME}:PATH, PATH being the socket for the guest")
+    if not isinstance(value, str) or not value.startswith(f"{EXPORT_SCHEME}:"):
+        raise expected
+    return _path(value.removeprefix(f"{EXPORT_SCHEME}:"))
+
+
+def _chip_name(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise _Expected("the name of a chip, such as fw-0")
+    return value
+
+
+def _lines(value: object) -> list[str]:
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+        raise _Expected("a list of lines, each [CHIP:]LINE[=NAME]")
+    return value
+
+
+_EXPORT: dict[str, Callable[[object], Any]] = {
+    "url": _export_url,
+    "chip": _chip_name,
+    "lines": _lines,
+    "name": _link_name,
+    "mode": _mode,
+}
+
+
+def _export(table: Mapping[str, Any], where: str, place: str) -> ExportConfig:
+    _known_keys(table, set(_EXPORT), where, place)
+    values = _values(table, _EXPORT, where, place)
+    if "url" not in values:
+        raise ConfigError(f"{where}: {place}url: missing; expected {EXPORT_SCHEME}:PATH")
+    path, chip = values.pop("url"), values.get("chip")
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", os.path.basename(path)).split(".")[0]
+    name = values.get("name") or stem.strip("-.")[:LINK_NAME_MAX] or "guest"
+    try:
+        picks = tuple(parse_pick(text, chip) for text in values.get("lines", ()))
+        check_picks(picks)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {place}lines: {error}") from None
+    if not picks and chip is None:
+        raise ConfigError(
+            f"{where}: {place}chip: missing; say chip = NAME for all lines of a chip, "
+            "or lines = [CHIP:LINE, ...]"
+        )
+    mode = values.get("mode", DEFAULT_MODE)
+    return ExportConfig(path, name, chip, picks, mode)
 
 
 def _values(

@@ -12,9 +12,14 @@ from bridge.chips.chip import Chip
 
 
 class Registry:
-    """Chips by name; tells who waits when one comes or goes."""
+    """Chips by name; tells who waits when one comes or goes.
+
+    Attributes:
+        takers: called with each chip that comes, before any client can see it.
+    """
 
     def __init__(self) -> None:
+        self.takers: list[Callable[[Chip], None]] = []
         self._chips: dict[str, Chip] = {}
         self._waiting: set[asyncio.Future[None]] = set()
 
@@ -45,6 +50,8 @@ class Registry:
     def add(self, chip: Chip) -> None:
         """Put a chip online."""
         self._chips[chip.name] = chip
+        for taker in self.takers:
+            taker(chip)
         self.changed()
 
     def discard(self, chip: Chip) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.tasks import Tasks
+from bridge.export.vhost_user_gpio import VhostUserGpio
 from bridge.link import resolve
 from bridge.service.config import LINK_NAME_MAX, Config
 from bridge.service.control import ControlServer
@@ -49,6 +50,7 @@ class Service:
         self.registry = Registry()
         self.version = version()
         self.supervisors: list[Supervisor] = []
+        self.exports: list[VhostUserGpio] = []
         self._started = time.monotonic()
         self._tasks = Tasks()
         self._dispatcher: Dispatcher | None = None
@@ -69,6 +71,9 @@ class Service:
         except OSError:
             await self._control.stop()
             raise
+        for export in self.config.exports:
+            self.exports.append(VhostUserGpio(self._dispatcher, export, self.config.timeout_ms))
+            self.registry.takers.append(self.exports[-1].appeared)
         for link, name in zip(self.config.links, link_names(self.config), strict=True):
             supervisor = Supervisor(
                 self._dispatcher, self.registry, link, name, self.config.timeout_ms
@@ -79,6 +84,9 @@ class Service:
     async def stop(self) -> None:
         """Stop: clients see HUP and ENODEV, pins stay as they are."""
         await self._control.stop()
+        # While the links are up: the guests' requests are to be answered.
+        for export in self.exports:
+            export.close()
         await self._tasks.stop()
         if self._dispatcher is not None:
             self._dispatcher.close()
@@ -98,6 +106,7 @@ class Service:
             "chips": len(self.registry),
             "requests": sum(len(chip.requests) for chip in self.registry.all()),
             "clients": self._control.clients,
+            "exports": [export.status() for export in self.exports],
         }
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Lines chosen from several chips, with their own order and names.
+
+A selection is written ``[CHIP:]LINE[=NAME]``: LINE is an offset or a name,
+NAME what the line is called here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge import uapi
+
+if TYPE_CHECKING:
+    from bridge.chips.chip import Chip
+
+NAME_MAX = uapi.GPIO_MAX_NAME_SIZE - 1
+"""Bytes of a line's name that the kernel shows."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One line that was chosen.
+
+    Attributes:
+        chip: name of the chip.
+        line: offset or name of the line on that chip.
+        name: what it is called here, None keeps its name.
+    """
+
+    chip: str
+    line: int | str
+    name: str | None = None
+
+
+def parse_pick(text: str, chip: str | None) -> Pick:
+    """Read ``[CHIP:]LINE[=NAME]``.
+
+    Args:
+        text: the selection.
+        chip: the chip of a selection that names none.
+
+    Raises:
+        ValueError: what is wrong, as a sentence.
+    """
+    source, equals, name = text.partition("=")
+    before, colon, line = source.rpartition(":")
+    chip = before if colon else chip
+    if not chip:
+        raise ValueError(f'"{text}" names no chip; write CHIP:LINE or give chip=CHIP')
+    if not line:
+        raise ValueError(f'"{text}" names no line; write CHIP:LINE, LINE being offset or name')
+    if equals and not re.fullmatch(rf"[!-~]{{1,{NAME_MAX}}}", name):
+        raise ValueError(
+            f'"{text}": a name has 1 to {NAME_MAX} printable ASCII characters without space'
+        )
+    number = int(line) if line.isascii() and line.isdigit() else line
+    return Pick(chip, number, name or None)
+
+
+def check_picks(picks: Sequence[Pick]) -> None:
+    """Raise ValueError when a line or a new name comes twice."""
+    seen: set[tuple[str, int | str]] = set()
+    names: set[str] = set()
+    for pick in picks:
+        if (pick.chip, pick.line) in seen:
+            raise ValueError(f"line {pick.line} of {pick.chip} is chosen twice")
+        seen.add((pick.chip, pick.line))
+        if pick.name is not None and pick.name in names:
+            raise ValueError(f'two lines are called "{pick.name}"')
+        if pick.name is not None:
+            names.add(pick.name)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """One export.
+
+    Attributes:
+        path: of the socket for the guest.
+        name: in the consumer of its lines, ``vhost-user:NAME``.
+        chip: whose lines are exported where `picks` is empty.
+        picks: the lines, in order.
+        mode: permission bits of the socket.
+    """
+
+    path: str
+    name: str
+    chip: str | None = None
+    picks: tuple[Pick, ...] = ()
+    mode: int = 0o660
+
+    @property
+    def chips(self) -> set[str]:
+        """Names of the chips that it needs."""
+        if self.picks:
+            return {pick.chip for pick in self.picks}
+        return {self.chip} if self.chip else set()
+
+
+@dataclass
+class Place:
+    """A line of a selection once its chip was seen.
+
+    Attributes:
+        chip: name of the chip.
+        offset: of the line on it.
+        source_name: the firmware's name of it.
+        name: what it is called here.
+    """
+
+    chip: str
+    offset: int
+    source_name: str | None
+    name: str | None
+
+    def find(self, chip: Chip) -> int | None:
+        """Offset of the line on a chip that came back, None when it is not there."""
+        lines = chip.lines
+        if self.offset < len(lines) and lines[self.offset].name == self.source_name:
+            return self.offset
+        return chip.find(self.source_name) if self.source_name is not None else None
+
+
+def places_of(chip: Chip, picks: Sequence[Pick]) -> dict[Pick, Place]:
+    """Where the picks of this chip are.
+
+    Raises:
+        ValueError: the chip has no such line, as a sentence.
+    """
+    places: dict[Pick, Place] = {}
+    taken: set[int] = set()
+    for pick in picks:
+        if pick.chip != chip.name:
+            continue
+        offset = pick.line if isinstance(pick.line, int) else chip.find(pick.line)
+        if offset is None or offset >= len(chip.lines):
+            raise ValueError(f'chip {chip.name} has no line "{pick.line}"')
+        if offset in taken:
+            raise ValueError(f"line {offset} of {chip.name} is chosen twice")
+        taken.add(offset)
+        source = chip.lines[offset].name
+        places[pick] = Place(chip.name, offset, source, pick.name or source)
+    return places
+
+
+def make_unique(places: Sequence[Place], fixed: set[str]) -> None:
+    """Rename lines of several chips that have the same name: ``CHIP:NAME``, or none.
+
+    Args:
+        places: in order; the first of a name keeps it.
+        fixed: names that were given, which others must not take.
+    """
+    taken: set[str] = set()
+    for place in places:
+        name = place.name
+        if name is None or (name in fixed and name not in taken):
+            pass
+        elif name in taken:
+            longer = f"{place.chip}:{name}"
+            place.name = longer if len(longer) <= NAME_MAX and longer not in taken else None
+        if place.name is not None:
+            taken.add(place.name)

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Lines as a virtio-gpio device for a guest kernel (docs/virtual-machines.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Sequence
+
+from bridge.chips.chip import Chip
+from bridge.chips.dispatcher import Dispatcher
+from bridge.chips.line import LineConfig, clip_consumer
+from bridge.export.selection import ExportConfig, Pick, Place, make_unique, places_of
+from bridge.shim.export import LINES_MAX, Export, Status, listen
+from bridge.shim.pump import Report
+
+log = logging.getLogger(__name__)
+
+STATE_SUFFIX = ".lines"
+"""Behind the socket's path: the file that outlives the service."""
+
+
+class Hold:
+    """The lines of one chip that an export has; a `bridge.chips.line.Holder`."""
+
+    def __init__(self, export: VhostUserGpio, chip: Chip) -> None:
+        self.consumer = export.consumer
+        self.going = False
+        self._export = export
+        self._chip = chip
+        self._offsets: list[int] = []
+        chip.requests.add(self)
+
+    def take(self, offset: int) -> None:
+        """Hold a line. Raises OSError EBUSY when somebody has it."""
+        line = self._chip.lines[offset]
+        if line.holder is not None:
+            raise OSError(
+                errno.EBUSY,
+                f"line {line.describe()} of chip {self._chip.name} is held by "
+                f'"{line.holder.consumer}"',
+            )
+        line.hold(self, LineConfig(offset, 0))
+        self._offsets.append(offset)
+
+    def release(self) -> asyncio.Future[None]:
+        """Let the lines go at once."""
+        self.hang_up()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    def hang_up(self) -> None:
+        """The chip is gone: the guest's requests end with errors."""
+        self._export.lost(self._chip)
+        for offset in self._offsets:
+            if self._chip.lines[offset].holder is self:
+                self._chip.lines[offset].free()
+        self._offsets.clear()
+        self._chip.requests.discard(self)
+
+
+class VhostUserGpio:
+    """One export, from the service's start to its end.
+
+    The socket appears when every chip was seen once: only then is it known what
+    the device looks like. From then on chips come and go and the device stays.
+
+    Args:
+        dispatcher: of the service.
+        config: of the export.
+        timeout_ms: deadline of one request to the firmware in milliseconds.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, config: ExportConfig, timeout_ms: int) -> None:
+        self.config = config
+        self.consumer = clip_consumer(f"vhost-user:{config.name}")
+        self.why = ""
+        self._dispatcher = dispatcher
+        self._timeout_ms = timeout_ms
+        self._id = dispatcher.listen(self)
+        self._holds: dict[str, tuple[Chip, Hold]] = {}
+        self._found: dict[Pick, Place] = {}
+        self._whole: list[Place] = []
+        self._places: list[Place] = []
+        self._export: Export | None = None
+        self._inode = (0, 0)
+        self._last = Status(False, True, 0, 0, 0, 0, "")
+
+    # ---- chips come and go ----------------------------------------------------
+
+    def appeared(self, chip: Chip) -> None:
+        """A chip is online: hold the lines that are ours, before anybody else can."""
+        if chip.name not in self.config.chips:
+            return
+        hold = Hold(self, chip)
+        self._holds[chip.name] = chip, hold
+        try:
+            if self._export is None:
+                self._learn(chip)
+                self._hold_all(chip, hold)
+                self._open_if_complete()
+            else:
+                self._return(chip, hold)
+        except (ValueError, OSError) as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self.why = str(error.strerror or error) if isinstance(error, OSError) else str(error)
+        log.error("export %s: %s", self.config.name, self.why)
+
+    def lost(self, chip: Chip) -> None:
+        """A chip went offline."""
+        entry = self._holds.get(chip.name)
+        if entry is None or entry[0] is not chip:
+            return
+        del self._holds[chip.name]
+        if self._export is not None:
+            for index, place in enumerate(self._places):
+                if place.chip == chip.name:
+                    self._export.detach(index)
+
+    def _learn(self, chip: Chip) -> None:
+        if self.config.picks:
+            self._found.update(places_of(chip, self.config.picks))
+        else:
+            self._whole = [
+                Place(chip.name, line.offset, line.name, line.name) for line in chip.lines
+            ]
+
+    def _known(self) -> list[Place]:
+        if not self.config.picks:
+            return self._whole
+        return [self._found[pick] for pick in self.config.picks if pick in self._found]
+
+    def _hold_all(self, chip: Chip, hold: Hold) -> None:
+        for place in self._known():
+            if place.chip == chip.name:
+                hold.take(place.offset)
+
+    def _open_if_complete(self) -> None:
+        places = self._known()
+        wanted = len(self.config.picks) or len(self._whole)
+        if len(places) < wanted or self.config.chips - self._holds.keys():
+            return
+        if not 1 <= len(places) <= LINES_MAX:
+            raise ValueError(f"an export has 1 to {LINES_MAX} lines, not {len(places)}")
+        make_unique(places, {pick.name for pick in self.config.picks if pick.name})
+        self._places = places
+        self._open([place.name for place in places])
+        for chip, hold in list(self._holds.values()):
+            self._attach(chip, hold)
+        log.info("export %s: %d lines at %s", self.config.name, len(places), self.config.path)
+
+    def _open(self, names: Sequence[str | None]) -> None:
+        path = self.config.path
+        fd = listen(path, self.config.mode)
+        found = os.stat(path)
+        self._inode = found.st_dev, found.st_ino
+        state = -1
+        try:
+            state = os.open(path + STATE_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            log.warning(
+                "export %s: %s%s: %s; a guest will not outlive the service",
+                *(self.config.name, path, STATE_SUFFIX, error.strerror),
+            )
+        try:
+            self._export = Export(
+                self._dispatcher.pump, self._id, fd, state, list(names), self._timeout_ms
+            )
+        finally:
+            if state >= 0:
+                os.close(state)
+
+    def _attach(self, chip: Chip, hold: Hold) -> None:
+        assert self._export is not None
+        export = self._export
+        for index, place in enumerate(self._places):
+            if place.chip != chip.name or chip.lines[place.offset].holder is not hold:
+                continue
+            export.attach(index, chip.controller.handle, place.offset)
+
+            def live(index: int = index) -> int:
+                return export.direction(index)
+
+            chip.lines[place.offset].live = live
+
+    def _return(self, chip: Chip, hold: Hold) -> None:
+        """The chip is back, perhaps with other firmware: find each line again."""
+        for place in self._places:
+            if place.chip != chip.name:
+                continue
+            offset = place.find(chip)
+            if offset is None:
+                log.error(
+                    "export %s: chip %s came back without line %d (%s)",
+                    *(self.config.name, chip.name, place.offset, place.source_name),
+                )
+                continue
+            place.offset = offset
+            hold.take(offset)
+        self._attach(chip, hold)
+
+    # ---- the guest ----------------------------------------------------------------
+
+    def reported(self, report: Report) -> None:
+        """A guest came or went, or a line is in trouble."""
+        if self._export is None:
+            return
+        status, before = self._export.status(), self._last
+        self._last = status
+        name = self.config.name
+        if status.guests != before.guests:
+            log.info("export %s: a guest connected", name)
+        if not status.connected and status.why and status.guests:
+            log.warning("export %s: the guest was cut off: %s", name, status.why)
+        elif before.connected and not status.connected:
+            log.info("export %s: the guest is gone", name)
+        if before.interrupts and not status.interrupts:
+            log.warning(
+                "export %s: the guest's driver has no interrupts (VIRTIO_GPIO_F_IRQ); QEMU "
+                "before 9.0 never offers them to it",
+                name,
+            )
+        if status.faults != before.faults:
+            log.warning(
+                "export %s: %d times a line could not be set up as the guest wants it",
+                *(name, status.faults - before.faults),
+            )
+
+    def status(self) -> dict[str, object]:
+        """The export as the control socket shows it."""
+        status = self._export.status() if self._export is not None else self._last
+        waiting = sorted(self.config.chips - self._holds.keys())
+        return {
+            "name": self.config.name,
+            "path": self.config.path,
+            "lines": len(self._places),
+            "connected": status.connected,
+            "interrupts": status.interrupts,
+            "guests": status.guests,
+            "requests": status.requests,
+            "events": status.events,
+            "faults": status.faults,
+            "why": self.why or status.why,
+            "waiting_for": waiting,
+        }
+
+    def close(self) -> None:
+        """End: the guest is let go, pins stay as they are."""
+        self._dispatcher.forget(self._id)
+        export, self._export = self._export, None
+        if export is not None:
+            export.close()
+        for _, hold in list(self._holds.values()):
+            hold.hang_up()
+        if export is None:
+            return
+        with contextlib.suppress(OSError):  # somebody else removed it
+            found = os.stat(self.config.path)
+            if (found.st_dev, found.st_ino) == self._inode:
+                os.unlink(self.config.path)

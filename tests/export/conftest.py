@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A board, a service that exports it, and a front-end of our own as guest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bridge.bench.rig import Rig
+
+from .frontend import Frontend
+
+FIRMWARES = ["all", "none"]
+
+
+class Exported:
+    """Rig of the demo board whose lines guests can have."""
+
+    def __init__(self, rig: Rig, path: Path) -> None:
+        self.rig, self.stub, self.path = rig, rig.stub, str(path)
+
+    def guest(self, **options: int) -> Frontend:
+        return Frontend(self.path, **options).up()
+
+    @property
+    def status(self) -> dict[str, object]:
+        from bridge.client.control import Connection
+
+        connection = Connection.open(self.rig.serve.socket)
+        try:
+            return dict(connection.call("status")["exports"][0])
+        finally:
+            connection.close()
+
+
+Start = Callable[..., Exported]
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Iterator[Start]:
+    """Start a rig with an export of the given lines."""
+    with ExitStack() as stack:
+
+        def start(
+            lines: str = "chip=fw-0", features: str = "all", *more: str, strict: bool = False
+        ) -> Exported:
+            path = tmp_path / "guest.sock"
+            arguments = ("-v", "--timeout-ms", "300")
+            arguments += ("--export", f"vhost-user-gpio:{path},{lines}", *more)
+            rig = stack.enter_context(Rig(features, arguments=arguments, strict=strict))
+            return Exported(rig, path)
+
+        yield start
+
+
+@pytest.fixture(params=FIRMWARES)
+def guest(export: Start, request: pytest.FixtureRequest) -> Iterator[tuple[Exported, Frontend]]:
+    """All lines of fw-0 with a guest, on full and baseline firmware."""
+    lines = "chip=fw-0,lines=" + ",".join(str(n) for n in range(16))
+    exported = export(lines, request.param)
+    with exported.guest() as frontend:
+        yield exported, frontend
