@@ -177,6 +177,8 @@ def binds(guest: Guest, rounds: int) -> None:
 def firmware_restarts(guest: Guest, rounds: int) -> None:
     holding = start("gpioset", "--mode=wait", chip(), f"{LED}=1")
     watching = start("gpiomon", "--rising-edge", "--format=%e", chip(), str(LOOP_IN))
+    # Else the tool may meet the firmware's absence, and give up.
+    guest.until(lambda: board(guest, "read LED_GREEN") == "1", "the LED")
     board(guest, "wait-armed LOOP_IN")
     for _ in range(rounds):
         board(guest, "drive LOOP_IN 0")  # the board outlives its firmware
