@@ -99,7 +99,7 @@ lint: setup $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o) $(ASAN_OBJECTS)
 # The firmware of the Cortex-M port, and what the core needs there.
 MCU := firmware_stub/ports/lm3s6965
 MCU_CC := arm-none-eabi-gcc
-MCU_SOURCES := $(CORE) $(filter-out %/footprint.c,$(wildcard $(MCU)/*.c)) $(MCU)/libc/string.c
+MCU_SOURCES := $(CORE) $(filter-out $(wildcard $(MCU)/footprint*.c),$(wildcard $(MCU)/*.c)) $(MCU)/libc/string.c
 MCU_OBJECTS := $(MCU_SOURCES:%.c=$(BUILD)/mcu/%.o)
 MCU_CORE := $(CORE:%.c=$(BUILD)/mcu/%.o)
 MCU_FLAGS := -mcpu=cortex-m3 -mthumb -Os -g -ffreestanding -fno-common -ffunction-sections \
@@ -116,12 +116,17 @@ $(BUILD)/mcu/firmware.elf: $(MCU_OBJECTS) $(MCU)/lm3s6965.ld
 	$(MCU_CC) -mcpu=cortex-m3 -mthumb -nostdlib -static -Wl,--gc-sections,--fatal-warnings \
 		-T $(MCU)/lm3s6965.ld -o $@ $(MCU_OBJECTS) -lgcc
 
-mcu: $(BUILD)/mcu/firmware.elf $(BUILD)/mcu/$(MCU)/footprint.o
+# What does not fit fails the build. The arrays of CREDITS and TIMESTAMP are the
+# integrator's choice, as the number of edges is, and have a line of their own.
+mcu: $(BUILD)/mcu/firmware.elf $(BUILD)/mcu/$(MCU)/footprint.o $(BUILD)/mcu/$(MCU)/footprint_events.o
 	arm-none-eabi-size $<
 	@arm-none-eabi-size $(MCU_CORE) $(BUILD)/mcu/$(MCU)/footprint.o | awk 'NR > 1 \
 		{ flash += $$1 + $$2; ram += $$2 + $$3 } END { printf \
 		"core and serial framing, 32 lines: %d bytes of flash (at most 10240), " \
-		"%d bytes of RAM (at most 2048)\n", flash, ram }'
+		"%d bytes of RAM (at most 2048)\n", flash, ram; \
+		exit flash > 10240 || ram > 2048 }'
+	@arm-none-eabi-size $(BUILD)/mcu/$(MCU)/footprint_events.o | awk 'NR > 1 { printf \
+		"with CREDITS and TIMESTAMP, 32 edges on their way: %d bytes of RAM more\n", $$2 + $$3 }'
 
 footprint: $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o)
 	size $^

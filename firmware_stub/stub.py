@@ -132,8 +132,8 @@ class Stub:
     the temporary directory whose bytes take the time they have at ``baud`` bits/s,
     none with 0) or both; ``features`` is all, none or a list such
     as "config,names"; ``strict`` refuses what virtio forbids a driver; with
-    ``step`` the board's time moves only by ``advance``. ``executable`` overrides
-    the program.
+    ``step`` the board's time moves only by ``advance``; ``breakage`` names a rule of
+    the protocol that the firmware breaks. ``executable`` overrides the program.
 
     Use it as a context manager, or call ``start`` and ``close``. Every method
     raises OSError with an errno and a sentence when the stub refuses it.
@@ -151,6 +151,7 @@ class Stub:
         features: str = "all",
         strict: bool = False,
         step: bool = False,
+        breakage: str | None = None,
         executable: str | os.PathLike[str] | None = None,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="stub-", ignore_cleanup_errors=True)
@@ -172,6 +173,7 @@ class Stub:
         self._options = ["--dialect", dialect, "--features", features]
         self._options += ["--strict"] if strict else []
         self._options += ["--step"] if step else []
+        self._options += ["--break", breakage] if breakage else []
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self._connection: sockets.socket | None = None

@@ -8,6 +8,7 @@
  *   stream.c      events as records: credits, loss, time
  *   clock.c       the coprocessor's clock on ours
  *   request.c     line requests: operations and edges
+ *   endpoint.c    messages as they are, for who tests firmware
  */
 #ifndef GB_INTERNAL_H
 #define GB_INTERNAL_H
@@ -253,6 +254,14 @@ int gb_controller_own(struct gb_controller *controller, uint16_t gpio,
 		      const struct gb_line_owner *owner);
 void gb_controller_disown(struct gb_controller *controller, uint16_t gpio,
 			  const void *owner);
+
+/* ---- raw endpoints (endpoint.c) ------------------------------------------ */
+
+void gb_endpoint_free(struct gb_endpoint *endpoint);
+/* False: it is for no endpoint of ours. */
+bool gb_endpoint_received(struct gb_link *link, uint32_t source, uint32_t destination,
+			  const void *message, uint16_t length);
+void gb_endpoint_writable(struct gb_link *link);
 
 /* ---- streams ------------------------------------------------------------ */
 

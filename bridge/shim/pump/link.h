@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct gb_link;
+struct gb_endpoint;
 
 /* What a kind of link implements. */
 struct gb_link_ops {
@@ -49,6 +50,7 @@ struct gb_link {
 	bool unflushed;
 	bool blocked; /* send said -EAGAIN */
 	struct gb_controller *controllers;
+	struct gb_endpoint *endpoints;
 	struct gb_link *next;
 	struct gb_source *sources[GB_LINK_FDS_MAX];
 	uint64_t strays; /* messages for no endpoint of ours */

@@ -419,6 +419,7 @@ int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id)
 	link->id = id;
 	link->dead = false;
 	link->controllers = NULL;
+	link->endpoints = NULL;
 	link->next = pump->links;
 	pump->links = link;
 	error = watch(link);
@@ -454,6 +455,8 @@ static void link_free(struct gb_link *link)
 	unwatch(link);
 	while (link->controllers)
 		gb_controller_free(link->controllers, ENODEV);
+	while (link->endpoints)
+		gb_endpoint_free(link->endpoints);
 	while (*place != link)
 		place = &(*place)->next;
 	*place = link->next;
@@ -506,6 +509,7 @@ void gb_link_writable(struct gb_link *link)
 	link->blocked = false;
 	for (struct gb_controller *c = link->controllers; c && !link->blocked; c = c->next)
 		gb_controller_advance(c);
+	gb_endpoint_writable(link);
 }
 
 void gb_link_received(struct gb_link *link, uint32_t source, uint32_t destination,
@@ -517,7 +521,8 @@ void gb_link_received(struct gb_link *link, uint32_t source, uint32_t destinatio
 			return;
 		}
 	}
-	link->strays++;
+	if (!gb_endpoint_received(link, source, destination, message, length))
+		link->strays++;
 }
 
 void gb_link_announced(struct gb_link *link, const char *name, uint32_t address,

@@ -24,17 +24,21 @@ bool firmware_attached(const struct firmware *firmware)
 	return backend_attached(firmware) || (firmware->serial && serial_port_up(firmware->serial));
 }
 
+bool controller_transmit(struct controller *controller, const void *message, size_t length)
+{
+	return faults_pass(&controller->firmware->faults, FAULT_TX, controller->address,
+			   controller->driver, message, (uint16_t)length);
+}
+
 /* The message port of the core. Without a driver to speak to, the message has
  * no destination: like on a board, it is lost. */
 static bool channel_send(void *context, const void *message, size_t length)
 {
 	struct controller *controller = context;
-	struct firmware *firmware = controller->firmware;
 
-	if (!controller->driver_known || !firmware_attached(firmware))
+	if (!controller->driver_known || !firmware_attached(controller->firmware))
 		return true;
-	return faults_pass(&firmware->faults, FAULT_TX, controller->address, controller->driver,
-			   message, (uint16_t)length);
+	return breakage_send(controller, message, length);
 }
 
 static const struct rpmsg_gpio_channel channel = {.send = channel_send};
@@ -82,7 +86,7 @@ static bool deliver_rx(void *context, uint32_t source, uint32_t destination, con
 		return false;
 	controller->driver = source;
 	controller->driver_known = true;
-	return rpmsg_gpio_device_receive(&controller->device, message, length);
+	return breakage_receive(controller, message, length);
 }
 
 static bool received(void *context, uint32_t source, uint32_t destination, const void *message,
@@ -161,7 +165,7 @@ void firmware_channel_name(const struct controller *controller, char *name, size
 	if (controller->board->raw)
 		snprintf(name, size, "%s", RPMSG_GPIO_CHANNEL_RAW);
 	else
-		snprintf(name, size, "%s%u", RPMSG_GPIO_CHANNEL_PREFIX, controller->board->index);
+		snprintf(name, size, "%s%u", breakage_prefix(controller), controller->board->index);
 }
 
 /* What finds no buffer is announced when there is one. */
@@ -185,6 +189,8 @@ static void announce(void *context)
 		firmware_channel_name(controller, name, sizeof(name));
 		controller->announced = rpmsg_backend_announce(firmware->backend, name,
 							       controller->address, true);
+		if (controller->announced)
+			breakage_announced(controller);
 	}
 	rpmsg_backend_flush(firmware->backend);
 }
@@ -357,6 +363,7 @@ static bool init_controller(struct firmware *firmware, struct board_controller *
 			.dialect = options->dialect,
 			.strict = options->strict,
 		},
+		.breakage = {.rule = options->breakage},
 	};
 	controller->config.lines = controller->lines;
 	controller->config.streams = controller->streams;
@@ -426,6 +433,7 @@ void firmware_restart(struct firmware *firmware)
 	for (unsigned int i = 0; i < firmware->count; i++) {
 		struct controller *controller = &firmware->controllers[i];
 
+		controller->breakage = (struct breakage){.rule = controller->breakage.rule};
 		controller->config.epoch = firmware->epoch;
 		rpmsg_gpio_device_init(&controller->device, &controller->config);
 	}

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "board.h"
+#include "breakage.h"
 #include "faults.h"
 #include "loop.h"
 #include "rpmsg_backend.h"
@@ -25,6 +26,7 @@ struct firmware_options {
 	uint32_t features; /* RPMSG_GPIO_F_* to offer */
 	enum rpmsg_gpio_dialect dialect;
 	bool strict;
+	const struct breakage_rule *breakage; /* NULL: none */
 };
 
 struct firmware;
@@ -42,6 +44,7 @@ struct controller {
 	uint32_t driver; /* source of the last request */
 	bool driver_known;
 	bool announced;
+	struct breakage breakage;
 };
 
 struct firmware {
@@ -72,6 +75,9 @@ bool firmware_open_serial(struct firmware *firmware, const char *path, uint32_t 
 			  size_t why_size);
 /* Whether somebody is attached, by whichever way. */
 bool firmware_attached(const struct firmware *firmware);
+
+/* Send a message of the controller to its driver. False: no buffer is free. */
+bool controller_transmit(struct controller *controller, const void *message, size_t length);
 
 /* Send what is due; called whenever the loop has nothing else to do. */
 void firmware_run(struct firmware *firmware);

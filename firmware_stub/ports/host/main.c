@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "board.h"
+#include "breakage.h"
 #include "commands.h"
 #include "control.h"
 #include "controller.h"
@@ -39,6 +40,8 @@ static const char help[] =
 	"  --features LIST   extensions to offer: all (default), none, or some of\n"
 	"                    config,names,tag,epoch,credits,timestamp,bulk,line-config\n"
 	"  --strict          refuse what virtio forbids a driver to do\n"
+	"  --break NAME      break one rule of the protocol, for who tests a test of firmware;\n"
+	"                    `--break help` lists them\n"
 	"  --step            time stands still until the `advance` command moves it\n"
 	"  --ready-fd N      write a line to this descriptor when ready, instead of\n"
 	"                    `ready PATH` to standard output\n"
@@ -161,6 +164,20 @@ static bool parse_baud(const char *text, struct options *options)
 	return false;
 }
 
+static bool parse_breakage(const char *name, struct options *options)
+{
+	if (!strcmp(name, "help")) {
+		breakage_list(stdout);
+		exit(EXIT_SUCCESS);
+	}
+	options->firmware.breakage = breakage_find(name);
+	if (options->firmware.breakage)
+		return true;
+	fprintf(stderr, "firmware-stub: nothing to break is called `%s`; --break help lists them\n",
+		name);
+	return false;
+}
+
 static bool parse_option(int option, struct options *options)
 {
 	switch (option) {
@@ -171,6 +188,7 @@ static bool parse_option(int option, struct options *options)
 	case 'd': return parse_dialect(optarg, options);
 	case 'f': return parse_features(optarg, options);
 	case 'S': options->firmware.strict = true; return true;
+	case 'B': return parse_breakage(optarg, options);
 	case 't': options->step = true; return true;
 	case 'r': return parse_fd(optarg, options);
 	default: return false; /* getopt said why */
@@ -187,6 +205,7 @@ static void parse(int argc, char **argv, struct options *options)
 		{"dialect", required_argument, NULL, 'd'},
 		{"features", required_argument, NULL, 'f'},
 		{"strict", no_argument, NULL, 'S'},
+		{"break", required_argument, NULL, 'B'},
 		{"step", no_argument, NULL, 't'},
 		{"ready-fd", required_argument, NULL, 'r'},
 		{"help", no_argument, NULL, 'h'},

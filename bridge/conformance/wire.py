@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A link of its own and a raw endpoint on it: bytes out, bytes in, deadlines."""
+
+from __future__ import annotations
+
+import errno
+import re
+import select
+import time
+
+from bridge import wire
+from bridge.link import resolve
+from bridge.shim.pump import Endpoint, Link, Message, Pump, Report, ReportKind
+
+_SOURCE = 1024  # the first address that Linux gives to an endpoint
+_CONNECT_MS = 5000
+_ANNOUNCED_S = 5.0
+_CHANNEL = re.compile(re.escape(wire.CHANNEL_PREFIX) + r"([0-9]+)")
+
+
+class LinkDown(Exception):
+    """The link went away; the text says why."""
+
+
+def index_of(name: str) -> int | None:
+    """The index in a channel's name as docs/protocol.md 2.1 writes it, else None."""
+    match = _CHANNEL.fullmatch(name)
+    return int(match[1]) if match and str(int(match[1])) == match[1] else None
+
+
+class Wire:
+    """One controller of a firmware, reached by messages alone.
+
+    Args:
+        url: of the link.
+        controller: index of the channel; None takes the first that is announced.
+
+    Attributes:
+        channel: name of the controller's channel, as it was announced.
+
+    Raises:
+        OSError: the link does not open (its errno and sentence); ENOENT no such
+            controller is announced within 5 s.
+    """
+
+    def __init__(self, url: str, controller: int | None = None) -> None:
+        backend, rest = resolve(url)
+        self.channel = ""
+        self._pump = Pump()
+        try:
+            self._link: Link = self._pump.add_link(backend.connect(rest, _CONNECT_MS), 1)
+            self._endpoint: Endpoint = self._find(url, controller)
+        except BaseException:
+            self._pump.close()
+            raise
+
+    def close(self) -> None:
+        """Close the link."""
+        self._link.close()
+        self._pump.close()
+
+    def _find(self, url: str, controller: int | None) -> Endpoint:
+        deadline = time.monotonic() + _ANNOUNCED_S
+        seen: list[str] = []
+        while True:
+            for report in self._pump.reports():
+                self._check(report)
+                if report.kind != ReportKind.ANNOUNCED or not report.value:
+                    continue
+                name = report.body.rstrip(b"\0").decode("ascii", "backslashreplace")
+                seen.append(name)
+                if self._is_wanted(name, len(seen) - 1, controller):
+                    self.channel = name
+                    return self._link.open_endpoint(_SOURCE, report.number)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                which = "GPIO controller" if controller is None else f"controller {controller}"
+                raise OSError(
+                    errno.ENOENT,
+                    f"{url}: no {which} is announced within {_ANNOUNCED_S:g} s; "
+                    f"there is {', '.join(seen) or 'no channel'}",
+                )
+            select.select([self._pump.report_fd], [], [], left)
+
+    @staticmethod
+    def _is_wanted(name: str, position: int, controller: int | None) -> bool:
+        # A name that is nearly right is taken: to say what is wrong is a check's work.
+        if not name.startswith((wire.CHANNEL_PREFIX, wire.CHANNEL_RAW)):
+            return False
+        index = index_of(name)
+        return controller is None or controller == (position if index is None else index)
+
+    @staticmethod
+    def _check(report: Report) -> None:
+        if report.kind == ReportKind.LINK_DOWN:
+            raise LinkDown(report.body.decode("utf-8", "replace") or "the link broke")
+
+    @property
+    def strays(self) -> int:
+        """Messages on the link that were for no endpoint of ours."""
+        return self._link.strays
+
+    def send(self, message: bytes, deadline: float) -> None:
+        """Send one message.
+
+        Args:
+            message: its bytes.
+            deadline: on the clock of time.monotonic(), in s, for a free buffer.
+
+        Raises:
+            OSError: EMSGSIZE for this link, ETIMEDOUT no buffer became free.
+            LinkDown: the link is gone.
+        """
+        while True:
+            try:
+                self._endpoint.send(message)
+                return
+            except OSError as error:
+                if error.errno == errno.ENODEV:
+                    self._look()
+                if error.errno != errno.EAGAIN:
+                    raise
+            if time.monotonic() > deadline:
+                raise OSError(errno.ETIMEDOUT, "the firmware takes no messages")
+            # What already waits keeps the endpoint readable: short waits, then again.
+            select.select([self._pump.report_fd], [], [], 0.001)
+
+    def receive(self, deadline: float) -> Message | None:
+        """The next message, or None when the deadline passes without one.
+
+        Raises:
+            LinkDown: the link is gone.
+        """
+        while True:
+            message = self._endpoint.receive()
+            if message is not None:
+                return message
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            select.select([self._endpoint.fileno(), self._pump.report_fd], [], [], left)
+            self._look()
+
+    def _look(self) -> None:
+        for report in self._pump.reports():
+            self._check(report)

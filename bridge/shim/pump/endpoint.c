@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "endpoint.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Firmware that floods us hurts itself only. */
+#define QUEUE 1024u
+
+struct gb_endpoint {
+	struct gb_link *link;
+	struct gb_endpoint *next;
+	uint32_t source, address;
+	int fd;
+	uint32_t first, count;
+	uint64_t lost;
+	struct gb_message queue[QUEUE];
+};
+
+static void ring(struct gb_endpoint *endpoint)
+{
+	uint64_t one = 1;
+
+	/* Fails only when the counter is full: readable anyway. */
+	if (write(endpoint->fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+static bool in_use(const struct gb_link *link, uint32_t source)
+{
+	for (const struct gb_controller *c = link->controllers; c; c = c->next)
+		if (c->source == source)
+			return true;
+	for (const struct gb_endpoint *e = link->endpoints; e; e = e->next)
+		if (e->source == source)
+			return true;
+	return false;
+}
+
+/* 0 or errno. */
+static int attach(struct gb_endpoint *endpoint, struct gb_link *link)
+{
+	int error = 0;
+
+	gb_lock(link->pump);
+	if (link->dead) {
+		error = ENODEV;
+	} else if (in_use(link, endpoint->source)) {
+		error = EADDRINUSE;
+	} else {
+		endpoint->next = link->endpoints;
+		link->endpoints = endpoint;
+	}
+	gb_unlock(link->pump);
+	return error;
+}
+
+struct gb_endpoint *gb_endpoint_open(struct gb_link *link, uint32_t source, uint32_t address)
+{
+	struct gb_endpoint *endpoint = calloc(1, sizeof(*endpoint));
+	int error;
+
+	if (!endpoint)
+		return NULL;
+	endpoint->link = link;
+	endpoint->source = source;
+	endpoint->address = address;
+	endpoint->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	error = endpoint->fd < 0 ? errno : attach(endpoint, link);
+	if (!error)
+		return endpoint;
+	if (endpoint->fd >= 0)
+		close(endpoint->fd);
+	free(endpoint);
+	errno = error;
+	return NULL;
+}
+
+void gb_endpoint_free(struct gb_endpoint *endpoint)
+{
+	struct gb_endpoint **place = &endpoint->link->endpoints;
+
+	while (*place != endpoint)
+		place = &(*place)->next;
+	*place = endpoint->next;
+	close(endpoint->fd);
+	free(endpoint);
+}
+
+void gb_endpoint_close(struct gb_endpoint *endpoint)
+{
+	struct gb_pump *pump = endpoint->link->pump;
+
+	gb_lock(pump);
+	gb_endpoint_free(endpoint);
+	gb_unlock(pump);
+}
+
+int gb_endpoint_fd(const struct gb_endpoint *endpoint)
+{
+	return endpoint->fd;
+}
+
+int gb_endpoint_send(struct gb_endpoint *endpoint, const void *message, uint16_t length)
+{
+	struct gb_pump *pump = endpoint->link->pump;
+	int error;
+
+	gb_lock(pump);
+	error = gb_link_transmit(endpoint->link, endpoint->source, endpoint->address, message,
+				 length);
+	gb_unlock(pump);
+	return error;
+}
+
+int gb_endpoint_receive(struct gb_endpoint *endpoint, struct gb_message *message)
+{
+	struct gb_pump *pump = endpoint->link->pump;
+	uint64_t count;
+	int found = 0;
+
+	gb_lock(pump);
+	if (endpoint->count) {
+		*message = endpoint->queue[endpoint->first];
+		endpoint->first = (endpoint->first + 1) % QUEUE;
+		endpoint->count--;
+		found = 1;
+	} else if (read(endpoint->fd, &count, sizeof(count)) < 0) {
+		count = 0; /* non-blocking: it was clear */
+	}
+	gb_unlock(pump);
+	return found;
+}
+
+uint64_t gb_endpoint_lost(struct gb_endpoint *endpoint)
+{
+	struct gb_pump *pump = endpoint->link->pump;
+	uint64_t lost;
+
+	gb_lock(pump);
+	lost = endpoint->lost;
+	gb_unlock(pump);
+	return lost;
+}
+
+static void keep(struct gb_endpoint *endpoint, const void *bytes, uint16_t length)
+{
+	struct gb_message *message = &endpoint->queue[(endpoint->first + endpoint->count) % QUEUE];
+
+	if (endpoint->count == QUEUE || length > sizeof(message->bytes)) {
+		endpoint->lost++;
+		return;
+	}
+	message->arrival_ns = gb_now_ns();
+	message->length = length;
+	if (length)
+		memcpy(message->bytes, bytes, length);
+	endpoint->count++;
+	ring(endpoint);
+}
+
+bool gb_endpoint_received(struct gb_link *link, uint32_t source, uint32_t destination,
+			  const void *message, uint16_t length)
+{
+	for (struct gb_endpoint *e = link->endpoints; e; e = e->next) {
+		if (e->source == destination && e->address == source) {
+			keep(e, message, length);
+			return true;
+		}
+	}
+	return false;
+}
+
+void gb_endpoint_writable(struct gb_link *link)
+{
+	for (struct gb_endpoint *e = link->endpoints; e; e = e->next)
+		ring(e);
+}

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Firmware that breaks one rule fails the check meant for it, and no other."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from bridge.conformance import Options, run
+from bridge.conformance.check import all_checks
+from bridge.conformance.runner import FAILED, LENIENT, WARNED
+from firmware_stub import Stub
+from firmware_stub.stub import executable
+
+#: `firmware-stub --break NAME`, and the check that finds it.
+BREAKAGES = {
+    "channel-zeros": "channel-name",
+    "speaks-first": "speaks-second",
+    "empty-answered": "message-empty",
+    "value-in-get": "reserved-ignored",
+    "two-forms": "reply-form",
+    "short-silent": "length-short",
+    "long-accepted": "length-long",
+    "wakeup-known": "type-unknown",
+    "line-wraps": "line-beyond",
+    "value-cut": "value-32-bit",
+    "slow": "latency",
+    "value-with-error": "error-value",
+    "value-of-set": "set-reply",
+    "direction-3": "line-directions",
+    "value-2": "line-values",
+    "input-hidden": "direction-kept",
+    "early-value-lost": "value-kept",
+    "set-twice": "output-level",
+    "none-keeps-value": "none-forgets-value",
+    "none-keeps-irq": "none-forgets-irq",
+    "register-read": "output-read",
+    "half-strict": "leniency",
+    "rising-is-both": "irq-edges",
+    "falling-unmasked": "irq-masks",
+    "latch-lost": "irq-latches",
+    "latch-twice": "irq-latches",
+    "level-latched": "irq-level",
+    "event-first": "irq-order",
+    "rearm-fires": "irq-idle-rearm",
+    "none-keeps-latch": "irq-none",
+    "reserved-offered": "features-offer",
+    "features-kept": "features-reset",
+    "any-feature": "features-refuse",
+    "long-negotiation": "features-form",
+    "config-leaks": "features-needed",
+    "untagged-extended": "extended-form",
+    "tag-lost": "tag-returned",
+    "error-body": "error-body",
+    "reordered": "tag-order",
+    "two-epochs": "epoch",
+    "no-epoch": "epoch",
+    "config-padding": "config",
+    "name-8-bit": "names",
+    "names-endless": "names",
+    "time-backwards": "time",
+    "event-without-time": "event-time",
+    "sequence-from-0": "event-sequence",
+    "credits-ignored": "credits",
+    "mask-cut": "bulk-read",
+    "half-set": "bulk-write",
+    "unknown-caps": "line-caps",
+    "both-pulls": "line-config",
+}
+
+LOOP = ("LOOP_OUT", "LOOP_IN")
+DRIVE = ("0", "LED_RED")
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_one_fault_fails_one_check(breakage: str) -> None:
+    with Stub("demo", breakage=breakage) as stub:
+        done = run(Options(stub.url, loops=[LOOP], drive=DRIVE, timeout_ms=300))
+    failed = {r.check.id: r.message for r in done.results if r.outcome == FAILED}
+    assert list(failed) == [BREAKAGES[breakage]], failed
+    assert not done.passed
+
+
+def test_every_breakage_has_its_test() -> None:
+    told = subprocess.run(
+        [executable(), "--break", "help"], capture_output=True, text=True, check=True, timeout=10
+    ).stdout
+    assert {line.split()[0] for line in told.splitlines()} == set(BREAKAGES)
+    assert set(BREAKAGES.values()) <= {check.id for check in all_checks()}
+
+
+def test_an_unknown_breakage_is_refused() -> None:
+    with pytest.raises(OSError, match="--break help lists them"):
+        Stub("demo", breakage="nonsense").start()
+
+
+def test_a_should_is_a_warning_at_the_lenient_level() -> None:
+    with Stub("demo", breakage="slow") as stub:
+        done = run(Options(stub.url, level=LENIENT))
+    assert done.passed
+    assert [r.check.id for r in done.results if r.outcome == WARNED] == ["latency"]

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sound firmware conforms on every link; and what the tool itself must keep to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import xml.etree.ElementTree as xml
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.conformance import Options, Run, run
+from bridge.conformance.check import all_checks
+from bridge.conformance.runner import FAILED, PASSED, SKIPPED
+from firmware_stub import Stub
+
+LOOP = ("LOOP_OUT", "LOOP_IN")
+LOOP_NUMBERS = ("4", "5")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def complaints(done: Run) -> dict[str, str]:
+    return {r.check.id: r.message for r in done.results if r.outcome == FAILED}
+
+
+def skipped(done: Run) -> set[str]:
+    return {r.check.id for r in done.results if r.outcome == SKIPPED}
+
+
+@pytest.mark.parametrize("transport", ["vhost-user", "serial"])
+@pytest.mark.parametrize("dialect", ["rpmsg-gpio", "rpmsg-gpio-padded"])
+@pytest.mark.parametrize("strict", [False, True])
+def test_every_check_passes(transport: str, dialect: str, strict: bool) -> None:
+    with Stub("demo", transport=transport, dialect=dialect, strict=strict) as stub:
+        done = run(Options(stub.url, loops=[LOOP], drive=["LED_RED", "0"]))
+    assert not complaints(done)
+    assert not skipped(done)
+    assert len(done.results) == len(all_checks())
+    assert done.kind == ("strict" if strict else "lenient")
+    assert (done.channel, done.label, done.ngpio) == ("rpmsg-io-0", "m4-gpioa", 16)
+
+
+@pytest.mark.parametrize(
+    "feature",
+    ["none", "config", "names", "tag", "epoch", "credits", "timestamp", "bulk", "line-config"],
+)
+def test_each_extension_alone(feature: str) -> None:
+    with Stub("demo", features=feature) as stub:
+        done = run(Options(stub.url, loops=[LOOP_NUMBERS], drive=["1"]))
+    assert not complaints(done)
+    assert done.features == ([] if feature == "none" else [feature.upper().replace("-", "_")])
+    assert done.count(PASSED) >= 30
+
+
+def test_many_lines_and_loops() -> None:
+    loops = [(f"OUT_{n}", f"IN_{n}") for n in (0, 15)]
+    with Stub("loopback") as stub:
+        done = run(Options(stub.url, loops=loops, settle_ms=5))
+    assert not complaints(done) and not skipped(done)
+
+
+def test_the_other_controller() -> None:
+    with Stub("demo") as stub:
+        done = run(Options(stub.url, controller=1, loops=[("EN_SENSOR", "SENSOR_READY")]))
+        assert (done.channel, done.ngpio) == ("rpmsg-io-1", 8)
+        assert not complaints(done) and not skipped(done)
+        with pytest.raises(OSError, match=r"no controller 7 .* rpmsg-io-0, rpmsg-io-1"):
+            run(Options(stub.url, controller=7))
+
+
+def test_no_line_is_touched_unless_named() -> None:
+    with Stub("demo") as stub:
+        lines = [f"0/{n}" for n in range(16)]
+        before = [(stub.state(line), stub.count(line)) for line in lines]
+        done = run(Options(stub.url))
+        assert not complaints(done)
+        assert {"output-level", "irq-edges", "line-config", "bulk-write"} <= skipped(done)
+        assert [(stub.state(line), stub.count(line)) for line in lines] == before
+        done = run(Options(stub.url, loops=[LOOP]))
+        named = (4, 5)
+        for n, line in enumerate(lines):
+            if n not in named:
+                assert (stub.state(line), stub.count(line)) == before[n]
+        assert stub.state("LOOP_OUT").direction == stub.state("LOOP_IN").direction == "none"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"drive": ["NO_SUCH"]}, "no line 'NO_SUCH'"),
+        ({"drive": ["16"]}, "0 to 15"),
+        ({"loops": [("4", "LOOP_OUT")]}, "both ends"),
+        ({"loops": [LOOP], "drive": ["LOOP_IN"]}, "they would fight"),
+        ({"only": ["nonsense"]}, "--list shows them all"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(options: dict[str, Any], sentence: str) -> None:
+    with Stub("demo") as stub, pytest.raises(OSError, match=sentence):
+        run(Options(stub.url, **options))
+
+
+def test_deaf_firmware_ends_the_run() -> None:
+    with Stub("demo") as stub:
+        stub.fault("mute", 1000)
+        with pytest.raises(OSError, match="no reply to GET_DIRECTION of line 0 within 50 ms"):
+            run(Options(stub.url, timeout_ms=50))
+
+
+def test_firmware_that_dies_fails_and_ends_the_run() -> None:
+    with Stub("demo") as stub:
+        killer = threading.Thread(target=_kill_at_the_first_edge, args=(stub,))
+        killer.start()
+        done = run(Options(stub.url, loops=[LOOP]))
+        killer.join()
+    (failed,) = complaints(done).values()
+    assert failed
+    assert done.results[-1].outcome == SKIPPED
+    assert done.results[-1].message.startswith("not run: after an earlier check")
+
+
+def _kill_at_the_first_edge(stub: Stub) -> None:
+    stub.wait_edges("LOOP_OUT", 1, timeout=20)
+    stub.kill()
+
+
+# ---- the command -----------------------------------------------------------------------
+
+
+def conformance(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bridge.cli", "conformance", *arguments],
+        env={**os.environ, "COLUMNS": "160"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+def test_table_json_and_junit(tmp_path: Path) -> None:
+    junit = pytest.importorskip("junitparser", reason="needs the Python package junitparser")
+    path = tmp_path / "result.xml"
+    with Stub("demo", breakage="wakeup-known") as stub:
+        told = conformance("--link", stub.url, "--junit", str(path), "--loop", "4=5")
+        assert told.returncode == 1, told.stderr
+        assert "type 0x0010 is answered by OK" in told.stdout
+        as_json = conformance("--link", stub.url, "--json", "--only", "type-unknown,config")
+        assert as_json.returncode == 1
+    result = json.loads(as_json.stdout)
+    assert [(c["id"], c["outcome"]) for c in result["checks"]] == [
+        ("type-unknown", "failed"),
+        ("config", "passed"),
+    ]
+    assert result["counts"] == {"passed": 1, "failed": 1, "warned": 0, "skipped": 0}
+    (suite,) = junit.JUnitXml.fromfile(str(path))
+    assert (suite.tests, suite.failures) == (len(all_checks()), 1)
+    names = {case.get("name") for case in xml.parse(path).iter("testcase") if len(case) > 1}
+    assert "type-unknown" in names
+
+
+def test_status_0_and_2(tmp_path: Path) -> None:
+    with Stub("demo") as stub:
+        assert conformance("--link", stub.url).returncode == 0
+    gone = conformance("--link", f"vhost-user:{tmp_path}/none")
+    assert gone.returncode == 2 and "gpio-bridge conformance: " in gone.stderr
+    for wrong in ((), ("--link", "nonsense"), ("--loop", "4"), ("--nonsense",)):
+        told = conformance(*wrong)
+        assert told.returncode == 2 and not told.stdout, told
+        assert "Traceback" not in told.stderr
+
+
+def test_the_list_and_the_document_agree() -> None:
+    text = (ROOT / "docs" / "conformance.md").read_text()
+    for check in all_checks():
+        row = f"| `{check.id}` | {check.title} | {check.section} | {check.grade} |"
+        assert row in text, row
+    told = conformance("--list").stdout
+    assert all(check.id in told for check in all_checks())
+
+
+# ---- a Cortex-M --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The firmware of the Cortex-M port, or the one that FIRMWARE_MCU names."""
+    path = os.environ.get("FIRMWARE_MCU")
+    needed = ["qemu-system-arm"] if path else ["qemu-system-arm", "arm-none-eabi-gcc"]
+    for program in needed:
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+    if not path:
+        subprocess.run(["make", "-s", "-C", ROOT, "mcu"], check=True, timeout=100)
+        path = str(ROOT / "build" / "mcu" / "firmware.elf")
+    return path
+
+
+def test_a_cortex_m(image: str) -> None:
+    from firmware_stub.qemu import Mcu
+
+    with Mcu(image) as mcu:
+        done = run(Options(mcu.url, drive=["LED", "PB0"]))
+    assert not complaints(done)
+    assert (done.label, done.ngpio) == ("lm3s6965 gpio", 32)
+    assert done.count(PASSED) >= 30
