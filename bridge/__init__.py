@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from bridge.client import chip_info as chip_info
     from bridge.client import edge_event as edge_event
     from bridge.client import exception as exception
+    from bridge.client import info_event as info_event
     from bridge.client import line_info as line_info
     from bridge.client import line_request as line_request
     from bridge.client import line_settings as line_settings
+    from bridge.client import version as version
     from bridge.client.chip import Chip as Chip
     from bridge.client.chip import find_line as find_line
     from bridge.client.chip import is_gpiochip_device as is_gpiochip_device
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from bridge.client.edge_event import EdgeEvent as EdgeEvent
     from bridge.client.exception import ChipClosedError as ChipClosedError
     from bridge.client.exception import RequestReleasedError as RequestReleasedError
+    from bridge.client.info_event import InfoEvent as InfoEvent
     from bridge.client.line_info import LineInfo as LineInfo
     from bridge.client.line_request import LineRequest as LineRequest
     from bridge.client.line_settings import LineSettings as LineSettings
@@ -42,6 +45,7 @@ _NAMES = {
     "ChipClosedError": "bridge.client.exception",
     "ChipInfo": "bridge.client.chip_info",
     "EdgeEvent": "bridge.client.edge_event",
+    "InfoEvent": "bridge.client.info_event",
     "LineInfo": "bridge.client.line_info",
     "LineRequest": "bridge.client.line_request",
     "LineSettings": "bridge.client.line_settings",
@@ -57,10 +61,12 @@ _MODULES = {
     "chip_info": "bridge.client.chip_info",
     "edge_event": "bridge.client.edge_event",
     "exception": "bridge.client.exception",
+    "info_event": "bridge.client.info_event",
     "line": "bridge.line",
     "line_info": "bridge.client.line_info",
     "line_request": "bridge.client.line_request",
     "line_settings": "bridge.client.line_settings",
+    "version": "bridge.client.version",
 }
 
 __all__ = [  # noqa: RUF022 - classes and functions first, then the modules, as in gpiod
@@ -68,6 +74,7 @@ __all__ = [  # noqa: RUF022 - classes and functions first, then the modules, as 
     "ChipClosedError",
     "ChipInfo",
     "EdgeEvent",
+    "InfoEvent",
     "LineInfo",
     "LineRequest",
     "LineSettings",
@@ -82,10 +89,12 @@ __all__ = [  # noqa: RUF022 - classes and functions first, then the modules, as 
     "chip_info",
     "edge_event",
     "exception",
+    "info_event",
     "line",
     "line_info",
     "line_request",
     "line_settings",
+    "version",
 ]
 
 

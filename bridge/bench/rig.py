@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -111,18 +110,14 @@ class Serve:
         """
         connection = Connection.open(self.socket)
         try:
-            deadline = time.monotonic() + timeout_s
-            while True:
-                names = [chip["name"] for chip in connection.call("chips")["chips"]]
-                if len(names) == count:
-                    return names
-                if time.monotonic() > deadline:
-                    raise OSError(
-                        errno.ETIMEDOUT,
-                        f"{len(names)} chips instead of {count} after {timeout_s:g} s; "
-                        f"the service says: {self.log.strip() or 'nothing'}",
-                    )
-                time.sleep(0.01)  # the control socket has no event for a chip's arrival yet
+            try:
+                connection.wait(timeout_s, count=count)
+            except TimeoutError as error:
+                raise OSError(
+                    errno.ETIMEDOUT,
+                    f"{error.strerror}; the service says: {self.log.strip() or 'nothing'}",
+                ) from None
+            return [chip["name"] for chip in connection.call("chips")["chips"]]
         finally:
             connection.close()
 

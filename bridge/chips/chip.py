@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bridge import uapi, wire
@@ -14,6 +15,7 @@ from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.line import Holder, Line, LineConfig, clip_consumer, event_capacity
 from bridge.chips.request import LineRequest
 from bridge.chips.tasks import Tasks
+from bridge.chips.watcher import Watcher
 from bridge.shim.pump import RequestFds
 
 
@@ -48,6 +50,7 @@ class Chip:
         online: False from `remove` on.
         lines: all lines by offset.
         requests: line requests and exports that hold lines.
+        watchers: clients that have the chip open.
     """
 
     def __init__(
@@ -65,6 +68,8 @@ class Chip:
         self.online = True
         self.tasks = Tasks()
         self.requests: set[Holder] = set()
+        self.watchers: set[Watcher] = set()
+        self._watched: dict[int, set[Watcher]] = {}
         self._setup = setup
         self.lines = [
             Line(offset, name, direction)
@@ -72,6 +77,10 @@ class Chip:
                 zip(setup.names, setup.directions, strict=True)
             )
         ]
+        self._by_name: dict[str, int] = {}
+        for line in self.lines:
+            if line.name is not None:
+                self._by_name.setdefault(line.name, line.offset)
 
     @property
     def name(self) -> str:
@@ -92,8 +101,96 @@ class Chip:
         }
 
     def find(self, name: str) -> int | None:
-        """Offset of the line called `name`, None when there is none."""
-        return next((line.offset for line in self.lines if line.name == name), None)
+        """Offset of the first line called `name`, None when there is none."""
+        return self._by_name.get(name)
+
+    @property
+    def line_names(self) -> Iterable[str]:
+        """The names that `find` knows."""
+        return self._by_name
+
+    def line(self, offset: int) -> Line:
+        """The line at `offset`.
+
+        Raises:
+            OSError: EINVAL, there is no such line; ENODEV, the chip is gone.
+        """
+        self.check_online()
+        if offset >= len(self.lines):
+            raise OSError(
+                errno.EINVAL,
+                f"chip {self.name} has no line {offset}; it has {len(self.lines)} lines, from 0",
+            )
+        return self.lines[offset]
+
+    def check_online(self) -> None:
+        """Raise OSError ENODEV when the chip is gone."""
+        if not self.online:
+            raise OSError(errno.ENODEV, f"chip {self.name} is gone")
+
+    # ---- watches ------------------------------------------------------------
+
+    def open(self) -> Watcher:
+        """A client's view of the chip; whoever gets it closes it.
+
+        Raises:
+            OSError: ENODEV, the chip is gone; EMFILE, no descriptors are left.
+        """
+        self.check_online()
+        watcher = Watcher(self)
+        self.watchers.add(watcher)
+        return watcher
+
+    def watch(self, watcher: Watcher, offset: int) -> Line:
+        """Report changes of a line to `watcher`; the line as it is now.
+
+        Raises:
+            OSError: as `line`; EBUSY, it watches this line already.
+        """
+        line = self.line(offset)
+        watching = self._watched.setdefault(offset, set())
+        if watcher in watching:
+            raise OSError(errno.EBUSY, f"line {line.describe()} is watched already")
+        watching.add(watcher)
+        return line
+
+    def unwatch(self, watcher: Watcher, offset: int) -> None:
+        """End a watch; events that wait already stay.
+
+        Raises:
+            OSError: as `line`; EBUSY, it does not watch this line.
+        """
+        line = self.line(offset)
+        if watcher not in self._watched.get(offset, ()):
+            raise OSError(errno.EBUSY, f"line {line.describe()} is not watched")
+        self._end_watch(watcher, offset)
+
+    def forget(self, watcher: Watcher) -> None:
+        """A client closed its view of the chip."""
+        self.watchers.discard(watcher)
+        for offset in [at for at, watching in self._watched.items() if watcher in watching]:
+            self._end_watch(watcher, offset)
+
+    def _end_watch(self, watcher: Watcher, offset: int) -> None:
+        watching = self._watched[offset]
+        watching.discard(watcher)
+        if not watching:
+            del self._watched[offset]
+
+    def changed(self, line: Line, event: int) -> None:
+        """Tell those who watch a line.
+
+        Args:
+            line: as it is now.
+            event: GPIO_V2_LINE_CHANGED_*.
+        """
+        watching = self._watched.get(line.offset)
+        if watching:
+            record = uapi.pack_line_change(line.change(event, time.monotonic_ns()))
+            for watcher in watching:
+                watcher.push(record)
+
+    # ---- requests -----------------------------------------------------------
 
     async def request(
         self, configs: Sequence[LineConfig], consumer: str, event_buffer_size: int
@@ -117,7 +214,7 @@ class Chip:
             event_buffer_size, len(configs), any(config.edges for config in configs)
         )
         await self._wait_until_free(configs)
-        request = LineRequest(self, clip_consumer(consumer), configs)
+        request = LineRequest(self, clip_consumer(consumer), configs, event_buffer_size)
         self.requests.add(request)
         return await request.set_up(capacity), capacity
 
@@ -144,17 +241,10 @@ class Chip:
 
     def _obstacle(self, configs: Sequence[LineConfig]) -> Holder | None:
         """A holder that is about to go; raises when the lines cannot be had."""
-        if not self.online:
-            raise OSError(errno.ENODEV, f"chip {self.name} is gone")
+        self.check_online()
         seen: set[int] = set()
         for config in configs:
-            if config.offset >= len(self.lines):
-                raise OSError(
-                    errno.EINVAL,
-                    f"chip {self.name} has no line {config.offset}; "
-                    f"it has {len(self.lines)} lines, from 0",
-                )
-            line = self.lines[config.offset]
+            line = self.line(config.offset)
             if config.offset in seen:
                 raise OSError(errno.EBUSY, f"line {line.describe()} is requested twice")
             seen.add(config.offset)
@@ -175,5 +265,8 @@ class Chip:
         self.online = False
         for request in list(self.requests):
             request.hang_up()
+        for watcher in self.watchers:
+            watcher.hang_up()
+        self._watched.clear()
         self.controller.close()
         await self.tasks.stop()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,20 +45,11 @@ class LineConfig:
         """Validate as the kernel does.
 
         Raises:
-            OSError: EINVAL for what the kernel refuses, EOPNOTSUPP for what
-                it accepts and this version cannot do yet.
+            OSError: EINVAL, and EOPNOTSUPP for the HTE clock.
         """
         problem = _problem(self.flags, self.debounce_us)
         if problem:
             raise OSError(errno.EINVAL, f"line {self.offset}: {problem}")
-        if self.flags & DRIVES:
-            raise OSError(
-                errno.EOPNOTSUPP,
-                f"line {self.offset}: open-drain and open-source are not supported yet; "
-                "only push-pull is",
-            )
-        if self.debounce_us:
-            raise OSError(errno.EOPNOTSUPP, f"line {self.offset}: debounce is not supported yet")
 
     @property
     def output(self) -> bool:
@@ -81,13 +72,34 @@ class LineConfig:
         return bool(self.flags & EDGES)
 
     @property
+    def directed(self) -> bool:
+        """Whether a direction is asked for; a line without one is left as it is."""
+        return bool(self.flags & DIRECTIONS)
+
+    @property
+    def floats(self) -> bool:
+        """Whether the output's value is one that an emulated drive does not drive.
+
+        An open-drain line that is high and an open-source line that is low is an
+        input, as in gpiolib.
+        """
+        undriven = (
+            uapi.GPIO_V2_LINE_FLAG_OPEN_DRAIN
+            if self.physical_value
+            else uapi.GPIO_V2_LINE_FLAG_OPEN_SOURCE
+        )
+        return bool(self.flags & undriven)
+
+    @property
     def physical_value(self) -> int:
         """The level to drive."""
         return self.value ^ self.active_low
 
     @property
     def irq_type(self) -> int:
-        """VIRTIO_GPIO_IRQ_TYPE_* of the physical edges that are asked for."""
+        """VIRTIO_GPIO_IRQ_TYPE_* of the physical edges that are needed."""
+        if self.debounce_us:
+            return wire.IRQ_TYPE_EDGE_RISING | wire.IRQ_TYPE_EDGE_FALLING
         rising = bool(self.flags & uapi.GPIO_V2_LINE_FLAG_EDGE_RISING)
         falling = bool(self.flags & uapi.GPIO_V2_LINE_FLAG_EDGE_FALLING)
         if self.active_low:
@@ -111,6 +123,8 @@ class LineConfig:
             (self.flags & uapi.GPIO_V2_LINE_FLAG_EDGE_RISING, lib.GB_LINE_EDGE_RISING),
             (self.flags & uapi.GPIO_V2_LINE_FLAG_EDGE_FALLING, lib.GB_LINE_EDGE_FALLING),
             (self.flags & uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_REALTIME, lib.GB_LINE_REALTIME),
+            (self.flags & uapi.GPIO_V2_LINE_FLAG_OPEN_DRAIN, lib.GB_LINE_OPEN_DRAIN),
+            (self.flags & uapi.GPIO_V2_LINE_FLAG_OPEN_SOURCE, lib.GB_LINE_OPEN_SOURCE),
         )
         return sum(bit for wanted, bit in pairs if wanted)
 
@@ -140,6 +154,38 @@ def _problem(flags: int, debounce_us: int) -> str | None:
     if debounce_us and not flags & uapi.GPIO_V2_LINE_FLAG_INPUT:
         return "debounce needs an input"
     return None
+
+
+def configs_of(packed: bytes, offsets: Sequence[int]) -> list[LineConfig]:
+    """What a ``struct gpio_v2_line_config`` says about each line of a request.
+
+    Of several attributes that cover a line the first one counts, as in the kernel.
+
+    Args:
+        packed: the struct, unchecked.
+        offsets: of the request's lines, in request order.
+
+    Raises:
+        OSError: as `LineConfig.check` and `uapi.unpack_line_config`.
+    """
+    flags, attributes = uapi.unpack_line_config(packed)
+    configs = []
+    for index, offset in enumerate(offsets):
+        first: dict[int, int] = {}
+        for attribute in attributes:
+            if attribute.mask >> index & 1:
+                first.setdefault(attribute.id, attribute.value)
+        config = LineConfig(
+            offset,
+            first.get(uapi.GPIO_V2_LINE_ATTR_ID_FLAGS, flags),
+            first.get(uapi.GPIO_V2_LINE_ATTR_ID_OUTPUT_VALUES, 0) >> index & 1,
+            first.get(uapi.GPIO_V2_LINE_ATTR_ID_DEBOUNCE, 0),
+        )
+        config.check()
+        if uapi.GPIO_V2_LINE_ATTR_ID_DEBOUNCE in first and not config.input:
+            raise OSError(errno.EINVAL, f"line {offset}: debounce needs an input")
+        configs.append(config)
+    return configs
 
 
 def event_capacity(event_buffer_size: int, lines: int, edges: bool) -> int:
@@ -226,7 +272,7 @@ class Line:
         self.flags = self.flags & ~DIRECTIONS | bit
 
     def hold(self, holder: Holder, config: LineConfig) -> None:
-        """Give the line to a request or an export."""
+        """Give the line to a request or an export, or to its own with other settings."""
         self.holder = holder
         self.flags = self.flags & DIRECTIONS | config.flags & ~DIRECTIONS
         self.debounce_us = config.debounce_us
@@ -244,15 +290,34 @@ class Line:
 
     def info(self) -> dict[str, object]:
         """The line as the control socket shows it."""
-        holder = self.holder
-        if self.live is not None:
-            self.set_direction(self.live())
-        used = uapi.GPIO_V2_LINE_FLAG_USED if holder else 0
         return {
             "offset": self.offset,
             "name": self.name,
-            "used": holder is not None,
-            "consumer": holder.consumer if holder else None,
-            "flags": self.flags | used,
+            "used": self.holder is not None,
+            "consumer": self.holder.consumer if self.holder else None,
+            "flags": self._info_flags,
             "debounce_us": self.debounce_us,
         }
+
+    def change(self, event: int, timestamp_ns: int) -> uapi.LineChange:
+        """The line in an info event.
+
+        Args:
+            event: GPIO_V2_LINE_CHANGED_*.
+            timestamp_ns: CLOCK_MONOTONIC in nanoseconds.
+        """
+        return uapi.LineChange(
+            event,
+            timestamp_ns,
+            self.offset,
+            self.name or "",
+            self.holder.consumer if self.holder else "",
+            self._info_flags,
+            self.debounce_us,
+        )
+
+    @property
+    def _info_flags(self) -> int:
+        if self.live is not None:
+            self.set_direction(self.live())
+        return self.flags | (uapi.GPIO_V2_LINE_FLAG_USED if self.holder else 0)

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bridge import wire
-from bridge.chips.line import DIRECTIONS, Line, LineConfig
+from bridge import uapi, wire
+from bridge.chips.line import DIRECTIONS, Line, LineConfig, configs_of, event_capacity
 from bridge.errors import sentence
 from bridge.shim.ffi import lib
 from bridge.shim.pump import LinePlan, Report, ReportKind, RequestFds
@@ -36,10 +36,15 @@ class LineRequest:
         configs: one a line, in request order.
     """
 
-    def __init__(self, chip: Chip, consumer: str, configs: Sequence[LineConfig]) -> None:
+    def __init__(
+        self, chip: Chip, consumer: str, configs: Sequence[LineConfig], event_buffer_size: int
+    ) -> None:
         self.chip = chip
         self.consumer = consumer
         self.configs = list(configs)
+        self._event_buffer_size = event_buffer_size
+        self._plans: list[LinePlan] = []
+        self._reconfiguring: asyncio.Task[None] | None = None
         self._lines: list[Line] = [chip.lines[config.offset] for config in configs]
         self._armed: set[int] = set()  # indices whose interrupt we enabled
         self._touched = 0  # so many lines may have been changed
@@ -95,40 +100,67 @@ class LineRequest:
 
     def _open(self, capacity: int) -> RequestFds:
         dispatcher = self.chip.dispatcher
-        plans = [
-            LinePlan(
-                self.chip.controller.handle,
-                config.offset,
-                config.offset,
-                config.irq_type,
-                config.plan_flags(self._is_output(line, config)),
-            )
-            for line, config in zip(self._lines, self.configs, strict=True)
+        self._plans = [
+            self._plan(line, config) for line, config in zip(self._lines, self.configs, strict=True)
         ]
         self._id = dispatcher.listen(self)
         self._handle, fds = dispatcher.pump.open_request(
-            self._id, plans, capacity, self.chip.controller.timeout_ms
+            self._id, self._plans, capacity, self.chip.controller.timeout_ms
         )
         return fds
 
-    @staticmethod
-    def _is_output(line: Line, config: LineConfig) -> bool:
-        return config.output if config.flags & DIRECTIONS else line.output
+    def _plan(self, line: Line, config: LineConfig, irq_type: int | None = None) -> LinePlan:
+        output = config.output if config.directed else line.output
+        return LinePlan(
+            self.chip.controller.handle,
+            config.offset,
+            config.offset,
+            config.irq_type if irq_type is None else irq_type,
+            config.plan_flags(output),
+            config.debounce_us,
+        )
 
     async def _configure(self, index: int) -> None:
+        """Bring a line that was just taken into its first state."""
         line, config = self._lines[index], self.configs[index]
-        call = self.chip.controller.call
-        if config.flags & DIRECTIONS and line.irq_unknown:
+        if config.directed and line.irq_unknown:
             await self._forget_irq(line)
         if config.output:
-            await call(wire.MSG_SET_VALUE, line.offset, config.physical_value)
-            await call(wire.MSG_SET_DIRECTION, line.offset, wire.DIRECTION_OUT)
-            line.set_direction(wire.DIRECTION_OUT)
+            await self._drive(line, config)
         elif config.input:
-            await call(wire.MSG_SET_DIRECTION, line.offset, wire.DIRECTION_IN)
-            line.set_direction(wire.DIRECTION_IN)
-            if config.edges:
-                await self._arm(index)
+            await self._set_direction(line, wire.DIRECTION_IN)
+            await self._detect(index)
+        self.chip.changed(line, uapi.GPIO_V2_LINE_CHANGED_REQUESTED)
+
+    async def _set_direction(self, line: Line, direction: int) -> None:
+        await self.chip.controller.call(wire.MSG_SET_DIRECTION, line.offset, direction)
+        line.set_direction(direction)
+
+    async def _drive(self, line: Line, config: LineConfig) -> None:
+        """Make a line an output with its value."""
+        if config.floats:
+            await self._set_direction(line, wire.DIRECTION_IN)
+        else:
+            await self.chip.controller.call(wire.MSG_SET_VALUE, line.offset, config.physical_value)
+            await self._set_direction(line, wire.DIRECTION_OUT)
+        line.set_direction(wire.DIRECTION_OUT)  # what it is to its user
+
+    async def _detect(self, index: int) -> None:
+        """Enable the interrupt of an input if edges or debouncing need it."""
+        if not self.configs[index].irq_type:
+            return
+        await self._arm(index)
+        if self.configs[index].debounce_us:
+            await self._settle(index)
+
+    async def _settle(self, index: int) -> None:
+        """Read the level that debouncing starts from.
+
+        After the interrupt was enabled: an edge in between starts the period.
+        """
+        reply = await self.chip.controller.call(wire.MSG_GET_VALUE, self._lines[index].offset)
+        if self._handle is not None and not self._handle.closed:
+            self._handle.settle(index, bool(reply.value))
 
     async def _forget_irq(self, line: Line) -> None:
         """Disable an interrupt left over from an earlier session; ERR is as good."""
@@ -168,14 +200,73 @@ class LineRequest:
         if report.number == lib.GB_OPERATION_RELEASE:
             self._release_asked.append(report.sequence)
             self.release()
-        elif report.number == lib.GB_OPERATION_RECONFIGURE:
-            self._answer(report.sequence, errno.EOPNOTSUPP, lib.GB_REASON_OPERATION)
+        elif report.number == lib.GB_OPERATION_RECONFIGURE and self._going is None:
+            self._reconfiguring = self.chip.tasks.spawn(
+                self._reconfigure(report), f"{self.chip.name}: new settings of {self.consumer}"
+            )
         else:
             self._answer(report.sequence, errno.EINVAL, lib.GB_REASON_OPERATION)
 
-    def _answer(self, sequence: int, error: int, reason: int) -> None:
+    def _answer(self, sequence: int, error: int, reason: int, why: str = "") -> None:
         if self._handle is not None and not self._handle.closed:
-            self._handle.answer(sequence, error, reason)
+            body = why.encode()[: lib.GB_OPERATION_BODY_MAX]
+            self._handle.answer(sequence, error, reason, body)
+
+    # ---- new settings (linereq_set_config() of the kernel) ------------------
+
+    async def _reconfigure(self, report: Report) -> None:
+        error, why = 0, ""
+        try:
+            await self._set_config(report.body)
+        except OSError as failure:
+            error, why = failure.errno or errno.EIO, failure.strerror or str(failure)
+        self._answer(report.sequence, error, lib.GB_REASON_NONE, why)
+
+    async def _set_config(self, packed: bytes) -> None:
+        configs = configs_of(packed, [line.offset for line in self._lines])
+        edges = any(config.edges for config in configs)
+        event_capacity(self._event_buffer_size, len(configs), edges)
+        for index, config in enumerate(configs):
+            if self._going is not None or not self.chip.online:
+                raise OSError(errno.ENODEV, sentence(lib.GB_REASON_RELEASED))
+            if config.directed:
+                await self._change(index, config)
+
+    async def _change(self, index: int, config: LineConfig) -> None:
+        """Bring one line from its settings to other ones."""
+        line, before = self._lines[index], self.configs[index]
+        if not before.directed and line.irq_unknown:
+            await self._forget_irq(line)
+        if index in self._armed and config.irq_type != before.irq_type:
+            await self._disarm(index)
+        self.configs[index] = config
+        line.hold(self, config)
+        if config.output:
+            self._replan(index)
+            await self._drive(line, config)
+        else:
+            if not before.input:
+                await self._set_direction(line, wire.DIRECTION_IN)
+            self._replan(index)
+            if index not in self._armed:
+                await self._detect(index)
+            elif config.debounce_us and not before.debounce_us:
+                await self._settle(index)
+        self.chip.changed(line, uapi.GPIO_V2_LINE_CHANGED_CONFIG)
+
+    def _replan(self, index: int, irq_type: int | None = None) -> None:
+        self._plans[index] = self._plan(self._lines[index], self.configs[index], irq_type)
+        if self._handle is not None and not self._handle.closed:
+            self._handle.replan(self._plans)
+
+    async def _disarm(self, index: int) -> None:
+        line = self._lines[index]
+        # The pump first: a re-arm must not follow.
+        self._replan(index, wire.IRQ_TYPE_NONE)
+        line.irq_unknown = True
+        await self.chip.controller.call(wire.MSG_SET_IRQ_TYPE, line.offset, wire.IRQ_TYPE_NONE)
+        line.irq_unknown = False
+        self._armed.discard(index)
 
     def _line_fault(self, report: Report) -> None:
         """The pump could not enable an interrupt again; after a timeout it tries on."""
@@ -199,12 +290,14 @@ class LineRequest:
         return self._going
 
     def hang_up(self) -> None:
-        """The chip is gone: end without a word to the firmware."""
-        self._free()
+        """The chip is gone: end without a word to the firmware, or to watchers."""
+        self._free(tell=False)
         self._close()
 
     async def _release(self) -> None:
         try:
+            if self._reconfiguring is not None:
+                await asyncio.wait((self._reconfiguring,))
             touched = range(self._touched)
             for start in range(0, len(touched), _RELEASE_BATCH):
                 batch = touched[start : start + _RELEASE_BATCH]
@@ -232,10 +325,13 @@ class LineRequest:
             if self.chip.online:
                 log.warning("chip %s: release: %s", self.chip.name, failure.strerror)
 
-    def _free(self) -> None:
-        for line in self._lines:
-            if line.holder is self:
-                line.free()
+    def _free(self, tell: bool = True) -> None:
+        for index, line in enumerate(self._lines):
+            if line.holder is not self:
+                continue
+            line.free()
+            if tell and index < self._touched:
+                self.chip.changed(line, uapi.GPIO_V2_LINE_CHANGED_RELEASED)
         self.chip.requests.discard(self)
 
     def _close(self) -> None:

@@ -33,6 +33,7 @@ def bench(ctx: click.Context, as_json: bool, seconds: float) -> None:
     \b
       gpio-bridge bench
       gpio-bridge bench --json --seconds 5
+      gpio-bridge bench serial                 a get over a UART
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -81,6 +82,35 @@ def guest(as_json: bool, seconds: float) -> None:
     print(f"edge at the pin to guest    p50 {result['edge_p50_us']} us")
 
 
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option(
+    "--rounds", type=click.IntRange(min=10), default=300, show_default=True, metavar="N",
+    help="How often each figure is measured.",
+)  # fmt: skip
+def scale(as_json: bool, rounds: int) -> None:
+    """Measure one client alone, and again beside 200 clients that hold 1000 requests.
+
+    \b
+    request  request a line and release it
+    watch    watch a line and end the watch
+    lookup   find a line by its name
+
+    The board has 64 chips. The ratio of request is to be at most 1.5.
+    """
+    from bridge.bench.rig import ends_on_sigterm
+    from bridge.bench.scale import measure_scale
+
+    ends_on_sigterm()
+    result = measure_scale(rounds)
+    if as_json:
+        print(json.dumps(result))
+        return
+    for what in ("request", "watch", "lookup"):
+        one, many = result["one"][f"{what}_us"], result["many"][f"{what}_us"]
+        print(f"{what:8} {one:8.1f} us alone  {many:8.1f} us among many  x {many / one:.2f}")
+
+
 # What is shown: section, key, unit, and what the pinned figure should be.
 _ROWS = [
     ("floor", "p50_us", "us", ""),
@@ -112,4 +142,49 @@ def _print_table(result: dict[str, Any]) -> None:
             for figures in (result, result["unpinned"])
         )
         table.add_row(name, pinned, unpinned, unit, target)
+    Console().print(table)
+
+
+@bench.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0.1), default=2.0, show_default=True, metavar="N",
+    help="How long to measure.",
+)  # fmt: skip
+@click.option(
+    "--baud", type=click.IntRange(300, 4000000), default=115200, show_default=True, metavar="N",
+    help="Rate of the simulated UART in bits per second.",
+)  # fmt: skip
+def serial(as_json: bool, seconds: float, baud: int) -> None:
+    """Measure get_value() over a UART, beside the time of its bytes.
+
+    The firmware stub is at the other end of a pty, on which a byte takes the time it
+    has at this rate; the link lives in this process.
+
+    \b
+      gpio-bridge bench serial
+      gpio-bridge bench serial --json --baud 921600
+    """
+    from bridge.bench.rig import ends_on_sigterm
+    from bridge.bench.serial import measure_serial
+
+    ends_on_sigterm()
+    result = measure_serial(seconds, baud)
+    if as_json:
+        print(json.dumps(result))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("figure", title=f"gpio-bridge bench serial, {baud} bits/s")
+    table.add_column("", justify="right")
+    for head in ("unit", "target"):
+        table.add_column(head)
+    for key, unit, target in (
+        ("wire_us", "us", ""),
+        ("get_p50_us", "us", ""),
+        ("get_p99_us", "us", ""),
+        ("ratio", "x wire", "at most 1.5 at 115200"),
+    ):
+        table.add_row(key, str(result[key]), unit, target)
     Console().print(table)

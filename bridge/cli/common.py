@@ -1,30 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the verbs share: options, line ids, periods, and the text of lines and events."""
+"""What the tools share: options, line ids, periods, and the text of lines and events."""
 
 from __future__ import annotations
 
 import re
-import signal
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
-import click
-
+from bridge.cli.options import Failure, Option
 from bridge.client.chip import Chip
 from bridge.client.control import Connection, default_socket
 from bridge.client.line_info import LineInfo
 from bridge.line import Bias, Clock, Direction, Drive, Edge
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-#: libgpiod's tools stop at the first word that is no option, so that a line may be
-#: called --help.
-CONTEXT = {
-    "help_option_names": ["-h", "--help"],
-    "allow_interspersed_args": False,
-    "max_content_width": 100,
-}
 
 BIASES = {
     "pull-down": Bias.PULL_DOWN,
@@ -39,28 +27,18 @@ DRIVES = {
 EDGES = {"falling": Edge.FALLING, "rising": Edge.RISING, "both": Edge.BOTH}
 CLOCKS = {"monotonic": Clock.MONOTONIC, "realtime": Clock.REALTIME, "hte": Clock.HTE}
 
-
-def signals_as_usual() -> None:
-    """Let SIGINT kill, as it does libgpiod's tools, instead of raising."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+LINES_MAX = 64
 
 
-def choice(what: str, words: dict[str, Any]) -> Callable[..., Any]:
-    """Return a click callback that maps a word of `words`, with libgpiod's message."""
+def choice(what: str, words: Mapping[str, Any]) -> Callable[[str], Any]:
+    """Return a conversion of a word of `words`, with libgpiod's message."""
 
-    def convert(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-        if value is None:
-            return None
-        if value not in words:
-            raise click.BadParameter(f"invalid {what}: {value} (choose from {', '.join(words)})")
-        return words[value]
+    def convert(word: str) -> Any:
+        if word not in words:
+            raise Failure(f"invalid {what}: {word} (choose from {', '.join(words)})")
+        return words[word]
 
     return convert
-
-
-def period(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """Click callback: a period such as 20, 20ms, 5s, in microseconds."""
-    return None if value is None else parse_period(value)
 
 
 _PERIOD = re.compile(r"(\d*)(us|ms|s|m|)", re.ASCII)
@@ -70,64 +48,71 @@ _UNITS = {"us": 1, "ms": 1000, "": 1000, "s": 1_000_000, "m": 60_000_000}
 def parse_period(text: str) -> int:
     """Return a period in microseconds: digits and us, ms (the default), s or m.
 
-    Raises click.BadParameter. The largest period is that of libgpiod, 2^63 - 1 us.
+    Raises Failure. The largest period is that of libgpiod, 2^63 - 1 us.
     """
     match = _PERIOD.fullmatch(text)
     if match is None or (match[2] and not match[1]):
-        raise click.BadParameter(f"invalid period: {text} (digits and us, ms, s or m)")
+        raise Failure(f"invalid period: {text} (digits and us, ms, s or m)")
     microseconds = int(match[1] or 0) * _UNITS[match[2]]
     if microseconds >= 1 << 63:
-        raise click.BadParameter(f"invalid period: {text} (too long)")
+        raise Failure(f"invalid period: {text} (too long)")
     return microseconds
 
 
-def socket_option(command: F) -> F:
-    """Add --socket."""
-    return click.option(
-        "--socket",
-        metavar="PATH",
-        help="Control socket of the service [default: $GPIO_BRIDGE_SOCKET or "
-        "/run/rpmsg-gpio-bridge/control.sock].",
-    )(command)
+def parse_number(text: str) -> int:
+    """Return a number as strtoul(3) reads it, at most INT_MAX. Raises Failure."""
+    number = _unsigned(text)
+    if number is None:
+        raise Failure(f"invalid number: '{text}'")
+    return number
 
 
-def line_options(command: F) -> F:
-    """Add the options that say which lines are meant."""
-    for option in (
-        click.option("--unquoted", is_flag=True, help="Do not quote line or consumer names."),
-        click.option("-s", "--strict", is_flag=True, help="Fail when a name is not unique."),
-        click.option("--by-name", is_flag=True, help="Take lines for names even when numeric."),
-        click.option(
-            "-c", "--chip", metavar="CHIP", help="Chip of the lines: a name, SOCKET#NAME or URL."
-        ),
-        socket_option,
-    ):
-        command = option(command)
-    return command
+def _unsigned(text: str) -> int | None:
+    if not re.fullmatch(r"[ \t\n\v\f\r]*\+?[0-9]+", text) or int(text) > 0x7FFFFFFF:
+        return None
+    return int(text)
 
 
-def bias_option(command: F) -> F:
-    """Add --bias."""
-    return click.option(
-        "-b",
-        "--bias",
-        metavar="BIAS",
-        callback=choice("bias", BIASES),
-        help="pull-up, pull-down or disabled [default: as it is].",
-    )(command)
+SOCKET = Option(
+    "--socket PATH",
+    "Control socket of the service [default: $GPIO_BRIDGE_SOCKET or "
+    "/run/rpmsg-gpio-bridge/control.sock].",
+)
+#: Which lines are meant.
+LINE_OPTIONS = (
+    SOCKET,
+    Option("-c --chip CHIP", "Chip of the lines: a name, SOCKET#NAME, path or URL."),
+    Option("--by-name", "Take lines for names even when numeric."),
+    Option("-s --strict", "Fail when a name is not unique."),
+    Option("--unquoted", "Do not quote line or consumer names."),
+)
+BIAS = Option(
+    "-b --bias BIAS",
+    "pull-up, pull-down or disabled [default: as it is].",
+    choice("bias", BIASES),
+    Bias.AS_IS,
+)
+ACTIVE_LOW = Option("-l --active-low", "Low is active.")
+BANNER = Option("--banner", "Print a line when everything is set up.")
+#: How events are shown and when to end.
+EVENT_OPTIONS = (
+    BANNER,
+    Option("-F --format FORMAT", "See above."),
+    Option("--idle-timeout PERIOD", "End after a time without events.", parse_period, 0),
+    Option("--localtime", "Print local time."),
+    Option("-n --num-events NUM", "End after NUM events.", parse_number, 0),
+    Option("-q --quiet --silent", "Print no events."),
+    Option("--utc", "Print UTC."),
+)
 
 
-def active_low_option(command: F) -> F:
-    """Add --active-low."""
-    return click.option("-l", "--active-low", is_flag=True, help="Low is active.")(command)
-
-
-def consumer_option(default: str) -> Callable[[F], F]:
-    """Add --consumer."""
-    return click.option(
-        "-C", "--consumer", metavar="NAME", default=default, show_default=True,
-        help="What others see as the user of the lines.",
-    )  # fmt: skip
+def consumer_option(default: str) -> Option:
+    """Return --consumer."""
+    return Option(
+        "-C --consumer NAME",
+        f"What others see as the user of the lines [default: {default}].",
+        default=default,
+    )
 
 
 # ---- chips and lines ---------------------------------------------------------
@@ -135,7 +120,7 @@ def consumer_option(default: str) -> Callable[[F], F]:
 
 def open_chip(chip: str, socket: str | None) -> Chip:
     """Open the chip of a --chip option; a bare name is looked for on --socket."""
-    if socket is not None and "#" not in chip and ":" not in chip:
+    if socket is not None and not any(mark in chip for mark in "#:/"):
         chip = f"{socket}#{chip}"
     return Chip(chip)
 
@@ -201,10 +186,11 @@ class Lines:
         return list(groups.items())
 
     def _find(self, id: str) -> None:
-        matches = self._named(id) if not self._is_offset(id) or self._strict else []
-        if self._is_offset(id):
+        offset = self._offset(id)
+        matches = self._named(id) if offset is None or self._strict else []
+        if offset is not None:
             assert self._one is not None
-            own = (self._one, int(id))
+            own = (self._one, offset)
             matches = [own, *(match for match in matches if match != own)]
         if not matches:
             self.problems.append(self._missing(id))
@@ -214,20 +200,22 @@ class Lines:
         else:
             self.found.append(Line(id, *matches[0]))
 
-    def _is_offset(self, id: str) -> bool:
-        if not self._numeric or not (id.isascii() and id.isdigit()):
-            return False
-        assert self._one is not None
-        return int(id) < self._one.get_info().num_lines
+    def _offset(self, id: str) -> int | None:
+        """Return the offset that an id is, None when it must be a name."""
+        offset = _unsigned(id) if self._numeric else None
+        if offset is None or self._one is None or offset >= self._one.get_info().num_lines:
+            return None
+        return offset
 
     def _named(self, name: str) -> list[tuple[Chip, int]]:
-        """Return every line of this name, in chip and offset order."""
+        """Return the lines of this name, in chip and offset order; only one unless strict."""
         if self._one is not None:
             named = [info for info in self._one.get_all_line_info() if info.name == name]
             return [(self._one, info.offset) for info in named]
         if self._connection is None:
             self._connection = Connection.open(self._socket or default_socket())
-        found = self._connection.call("find", name=name, chip=None)["found"]
+        limit = 0 if self._strict else 1
+        found = self._connection.call("find", name=name, chip=None, limit=limit)["found"]
         return [(self._chip(chip), offset) for chip, offset in found]
 
     def _chip(self, name: str) -> Chip:
@@ -236,22 +224,22 @@ class Lines:
         return self._chips[name]
 
     def _missing(self, id: str) -> str:
-        if self._numeric and id.isascii() and id.isdigit():
+        if self._numeric and _unsigned(id) is not None:
             assert self._one is not None
             return (
                 f"offset {id} is out of range on chip '{self._chip_id}', "
                 f"which has {self._one.get_info().num_lines} lines"
             )
-        if self._one is None and id.isascii() and id.isdigit():
+        if self._one is None and _unsigned(id) is not None:
             return f"cannot find line '{id}' (an offset needs --chip)"
         return f"cannot find line '{id}'"
 
     def _find_duplicates(self) -> None:
-        first: dict[tuple[Chip, int], str] = {}
+        first: dict[tuple[Chip, int], Line] = {}
         for line in self.found:
-            other = first.setdefault((line.chip, line.offset), line.id)
-            if other is not line.id:
-                self.problems.append(f"lines '{other}' and '{line.id}' are the same line")
+            other = first.setdefault((line.chip, line.offset), line)
+            if other is not line:
+                self.problems.append(f"lines '{other.id}' and '{line.id}' are the same line")
 
 
 # ---- text ----------------------------------------------------------------------
@@ -302,6 +290,42 @@ def _period_text(info: LineInfo) -> str:
         if microseconds % size == 0:
             return f"{microseconds // size}{unit}"
     return f"{microseconds}us"
+
+
+def timestamp(nanoseconds: int, word: str) -> str:
+    """Return a time stamp: S seconds, U UTC, L local time, to the nanosecond."""
+    import time
+
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    if word == "S":
+        return f"{seconds}.{fraction:09}"
+    parts = time.gmtime(seconds) if word == "U" else time.localtime(seconds)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', parts)}.{fraction:09}{'Z' if word == 'U' else ''}"
+
+
+def place(chip: str, offset: int, name: str | None, chip_given: bool, unquoted: bool) -> str:
+    """Return a line as the event tools print it."""
+    if not name:
+        return f"{chip} {offset}"
+    text = quoted(name, unquoted)
+    return f"{chip} {offset} {text}" if chip_given else text
+
+
+def fill(template: str, fields: Mapping[str, Callable[[], str]]) -> str:
+    """Return a --format text: %x is replaced by fields["x"](), unknown ones stay."""
+
+    def field(match: re.Match[str]) -> str:
+        return fields[match[1]]() if match[1] in fields else match[0]
+
+    return re.sub("%(.)", field, template, flags=re.DOTALL)
+
+
+def sentence(error: BaseException) -> str:
+    """Return the sentence in an exception of the client library, without its errno."""
+    if isinstance(error, OSError) and error.strerror:
+        name = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{name}"
+    return str(error.args[-1]) if error.args else type(error).__name__
 
 
 def banner(verb: str, ids: list[str]) -> str:

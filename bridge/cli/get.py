@@ -5,71 +5,63 @@ from __future__ import annotations
 
 import time
 
-import click
-
 from bridge.cli import common
-from bridge.cli.main import sentence
+from bridge.cli.options import Command, Failure, Option
 from bridge.client.line_settings import LineSettings
-from bridge.line import Bias, Direction
+from bridge.line import Direction
 
-
-@click.command(context_settings=common.CONTEXT)
-@click.option("-a", "--as-is", is_flag=True, help="Leave the direction as it is.")
-@common.active_low_option
-@common.bias_option
-@common.consumer_option("gpio-bridge get")
-@click.option(
-    "-p", "--hold-period", metavar="PERIOD", callback=common.period,
-    help="Time between requesting the lines and reading them (ms without a unit).",
-)  # fmt: skip
-@click.option("--numeric", is_flag=True, help="Print 0 and 1.")
-@common.line_options
-@click.argument("lines", nargs=-1, metavar="LINE...")
-def get(
-    socket: str | None,
-    chip: str | None,
-    by_name: bool,
-    strict: bool,
-    unquoted: bool,
-    as_is: bool,
-    active_low: bool,
-    bias: Bias | None,
-    consumer: str,
-    hold_period: int | None,
-    numeric: bool,
-    lines: tuple[str, ...],
-) -> int:
-    """Read lines, by name or, with --chip, by offset.
-
-    \b
-      gpio-bridge get BUTTON_USER
-      gpio-bridge get -c fw-0 3 4
-      gpio-bridge get --numeric --active-low --bias pull-up BUTTON_USER
+COMMAND = Command(
+    "get",
+    "LINE...",
+    "Read lines, by name or, with --chip, by offset.",
     """
-    common.signals_as_usual()
+gpio-bridge get BUTTON_USER
+gpio-bridge get -c fw-0 3 4
+gpio-bridge get --numeric --active-low --bias pull-up BUTTON_USER
+""",
+    [
+        Option("-a --as-is", "Leave the direction as it is."),
+        common.BIAS,
+        common.consumer_option("gpio-bridge get"),
+        common.ACTIVE_LOW,
+        Option(
+            "-p --hold-period PERIOD",
+            "Time between requesting the lines and reading them (ms without a unit).",
+            common.parse_period,
+            0,
+        ),
+        Option("--numeric", "Print 0 and 1."),
+        *common.LINE_OPTIONS,
+    ],
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the tool; return its exit status."""
+    options, lines = COMMAND.parse(arguments)
     if not lines:
-        raise click.UsageError("at least one GPIO line must be specified")
-    found = common.Lines(lines, chip, socket, by_name, strict)
+        raise Failure("at least one GPIO line must be specified")
+    found = common.Lines(lines, options.chip, options.socket, options.by_name, options.strict)
     if found.report("get"):
         return 1
     settings = LineSettings(
-        direction=Direction.AS_IS if as_is else Direction.INPUT,
-        bias=bias or Bias.AS_IS,
-        active_low=active_low,
+        direction=Direction.AS_IS if options.as_is else Direction.INPUT,
+        bias=options.bias,
+        active_low=options.active_low,
     )
     values: dict[tuple[int, int], bool] = {}
     for owner, group in found.by_chip():
         offsets = tuple(line.offset for line in group)
         try:
-            request = owner.request_lines({offsets: settings}, consumer)
+            request = owner.request_lines({offsets: settings}, options.consumer)
         except (OSError, ValueError, NotImplementedError) as error:
-            raise click.ClickException(f"unable to request lines: {sentence(error)}") from None
+            raise Failure(f"unable to request lines: {common.sentence(error)}") from None
         with request:
-            if hold_period:
-                time.sleep(hold_period / 1e6)
+            if options.hold_period:
+                time.sleep(options.hold_period / 1e6)
             for offset, value in zip(offsets, request.get_values(), strict=True):
                 values[id(owner), offset] = bool(value)
     found.close()
     pairs = ((line.id, values[id(line.chip), line.offset]) for line in found.found)
-    print(common.value_words(pairs, unquoted, numeric))
+    print(common.value_words(pairs, options.unquoted, options.numeric))
     return 0

@@ -3,64 +3,83 @@
 
 from __future__ import annotations
 
-import click
+import sys
 
 from bridge.cli import common
+from bridge.cli.options import Command
 from bridge.client.chip import Chip, list_chips
 from bridge.client.line_info import LineInfo
 
 # gpioinfo's columns: a name of up to 14 characters, quoted, fills 16.
 _NAME_WIDTH = 16
 
-
-@click.command(context_settings=common.CONTEXT)
-@common.line_options
-@click.argument("lines", nargs=-1, metavar="[LINE]...")
-def info(
-    socket: str | None,
-    chip: str | None,
-    by_name: bool,
-    strict: bool,
-    unquoted: bool,
-    lines: tuple[str, ...],
-) -> int:
-    """Show lines: name, direction, settings, consumer. Without LINE, all of them.
-
-    \b
-      gpio-bridge info                     every line of every chip
-      gpio-bridge info -c fw-0             every line of a chip
-      gpio-bridge info LED_GREEN           a line by name, on any chip
-      gpio-bridge info -c fw-0 3 4         lines by offset
+COMMAND = Command(
+    "info",
+    "[LINE]...",
+    "Show lines: name, direction, settings, consumer. Without LINE, all of them.",
     """
-    common.signals_as_usual()
-    if not lines:
-        names = [chip] if chip is not None else [each.name for each in list_chips(socket)]
-        for name in names:
-            with common.open_chip(name, socket) as opened:
-                _print_chip(opened, unquoted)
+gpio-bridge info                     every line of every chip
+gpio-bridge info -c fw-0             every line of a chip
+gpio-bridge info LED_GREEN           a line by name, on any chip
+gpio-bridge info -c fw-0 3 4         lines by offset
+gpio-bridge info --strict RESET      every line of that name
+""",
+    common.LINE_OPTIONS,
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the tool; return its exit status."""
+    options, lines = COMMAND.parse(arguments)
+    if lines:
+        return _show_lines(
+            common.Lines(lines, options.chip, options.socket, options.by_name, options.strict),
+            len(lines),
+            options.unquoted,
+        )
+    if options.chip is not None:
+        with common.open_chip(options.chip, options.socket) as chip:
+            _print_chip(chip, options.unquoted)
         return 0
-    found = common.Lines(lines, chip, socket, by_name, strict)
+    return _show_chips(options.socket, options.unquoted)
+
+
+def _show_chips(socket: str | None, unquoted: bool) -> int:
+    status = 0
+    for each in list_chips(socket):
+        try:
+            with common.open_chip(each.name, socket) as chip:
+                _print_chip(chip, unquoted)
+        except OSError as error:  # it went while we looked at those before it
+            problem = common.sentence(error)
+            print(
+                f"gpio-bridge info: unable to open chip '{each.name}': {problem}", file=sys.stderr
+            )
+            status = 1
+    return status
+
+
+def _show_lines(found: common.Lines, wanted: int, unquoted: bool) -> int:
+    """Print lines in the order of the chips, not of the command line."""
     shown = {(line.chip.get_info().name, line.offset): line.chip for line in found.found}
     for (name, offset), owner in sorted(shown.items(), key=lambda item: _order(item[0])):
         line = owner.get_line_info(offset)
-        print(f"{name} {offset}\t{_name(line, unquoted)}\t{common.attributes(line, unquoted)}")
+        print(f"{name} {offset}\t{_columns(line, unquoted)}")
     found.close()
     failed = found.report("info")
-    return 1 if failed or len(shown) != len(lines) else 0
+    return 1 if failed or len(shown) != wanted else 0
 
 
 def _print_chip(chip: Chip, unquoted: bool) -> None:
     about = chip.get_info()
     print(f"{about.name} - {about.num_lines} lines:")
     for line in chip.get_all_line_info():
-        print(
-            f"\tline {line.offset:3}:\t{_name(line, unquoted):{_NAME_WIDTH}}"
-            f"\t{common.attributes(line, unquoted)}"
-        )
+        print(f"\tline {line.offset:3}:\t{_columns(line, unquoted)}")
 
 
-def _name(line: LineInfo, unquoted: bool) -> str:
-    return common.quoted(line.name, unquoted) if line.name else "unnamed"
+def _columns(line: LineInfo, unquoted: bool) -> str:
+    name = common.quoted(line.name, unquoted) if line.name else "unnamed"
+    return f"{name:{_NAME_WIDTH}}\t{common.attributes(line, unquoted)}"
 
 
 def _order(place: tuple[str, int]) -> tuple[str, int, int]:

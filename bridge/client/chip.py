@@ -4,52 +4,61 @@
 from __future__ import annotations
 
 import errno
+import os
+import threading
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from bridge import uapi
-from bridge.client import address, line_info
+from bridge.client import address, line_config, line_info
 from bridge.client.chip_info import ChipInfo
 from bridge.client.control import Connection, default_socket
 from bridge.client.exception import ChipClosedError
-from bridge.client.line_settings import LineSettings, debounce_us, flags_of
+from bridge.client.line_settings import LineConfig, LineSettings
 from bridge.line import Value
 
 if TYPE_CHECKING:
     from bridge.client.direct import Direct
+    from bridge.client.info_event import InfoEvent
     from bridge.client.line_info import LineInfo
     from bridge.client.line_request import LineRequest
+    from bridge.shim.info_queue import InfoReader
 
 __all__ = ["Chip", "find_line", "is_gpiochip_device", "list_chips", "request_lines"]
 
-# GPIO_V2_LINE_NUM_ATTRS_MAX of <linux/gpio.h>.
-_ATTRIBUTES_MAX = 10
-
-LineConfig = Mapping[Any, "LineSettings | None"]
-
 
 class Chip:
-    """One chip: a controller of a coprocessor, seen through its own control connection."""
+    """One chip: a controller of a coprocessor, seen through its own control connection.
+
+    Every member but ``bool()``, ``close()`` and the string forms raises ChipClosedError
+    once the chip is closed, and OSError ENODEV once the chip is gone, as with libgpiod's
+    ``Chip``. Members may be called from several threads.
+    """
 
     _connection: Connection | None = None
     _direct: Direct | None = None
     _info: ChipInfo | None = None
+    _events: tuple[int, int] | InfoReader | None = None
+    _handle = 0
 
     def __init__(self, path: str) -> None:
         """Open a chip.
 
         `path` is a chip's name (``fw-0``: the service on $GPIO_BRIDGE_SOCKET or the
-        default socket), ``SOCKET#NAME``, or a link URL, which runs the link inside
-        this process (``vhost-user:/run/fw.sock#NAME``; a URL without NAME opens its
-        first chip).
+        default socket), ``SOCKET#NAME``, the chip's path in the directory beside the
+        control socket (``/run/rpmsg-gpio-bridge/control.chips/fw-0``) or a symbolic
+        link to it, or a link URL, which runs the link inside this process
+        (``vhost-user:/run/fw.sock#NAME``; a URL without NAME opens its first chip).
 
         Raises FileNotFoundError when there is no such chip or no service,
-        ConnectionRefusedError and PermissionError as connect(2), TypeError when
-        `path` is no str, TimeoutError when nobody answers in time.
+        ConnectionRefusedError and PermissionError as connect(2), OSError ENOTTY and
+        ENODEV for a path that leads to something else (gpiod_chip_open()), TypeError
+        when `path` is no str, TimeoutError when nobody answers in time.
         """
         where = address.parse(path)
         self._path = path
+        self._lock = threading.Lock()
         try:
             self._info = self._connect(where)
         except BaseException:
@@ -67,7 +76,11 @@ class Chip:
         else:
             assert where.socket is not None
             self._connection = Connection.open(where.socket)
-        return _chip_info(self._connection.call("chip", chip=name))
+        reply, (bell, ring) = self._connection.open_chip(name)
+        self._handle = reply["handle"]
+        # Most chips are never watched: the shim is loaded when one is.
+        self._events = (ring, bell)
+        return _chip_info(reply)
 
     def __bool__(self) -> bool:
         """Whether the chip is open."""
@@ -89,6 +102,7 @@ class Chip:
 
     def __del__(self) -> None:
         """Let go of the connection as the descriptor of a collected file is let go."""
+        self._close_events()
         if self._connection is not None:
             self._connection.close()
         if self._direct is not None:
@@ -102,11 +116,33 @@ class Chip:
     def close(self) -> None:
         """Close the chip; its line requests stay. May be called again."""
         connection, self._connection = self._connection, None
+        self._close_events()
         if connection is not None:
             connection.close()
         direct, self._direct = self._direct, None
         if direct is not None:
             direct.close()
+
+    def _close_events(self) -> None:
+        events, self._events = self._events, None
+        if isinstance(events, tuple):
+            for fd in events:
+                os.close(fd)
+        elif events is not None:
+            events.close()
+
+    def _reader(self) -> InfoReader:
+        """Return the queue of info events, mapped at its first use."""
+        with self._lock:
+            self._open()
+            events = self._events
+            assert events is not None
+            if isinstance(events, tuple):
+                from bridge.shim.info_queue import InfoReader
+
+                self._events = None  # the reader owns them, even when it fails
+                events = self._events = InfoReader(*events)
+            return events
 
     @property
     def path(self) -> str:
@@ -116,15 +152,25 @@ class Chip:
 
     @property
     def fd(self) -> int:
-        """The chip's descriptor, HUP when the service is gone. Raises ChipClosedError."""
-        return self._open().fileno()
+        """The chip's descriptor: readable while info events wait; HUP and ERR when it is gone.
+
+        O_NONBLOCK, set by fcntl(2), is honoured by read_info_event(). Raises
+        ChipClosedError.
+        """
+        self._open()
+        events = self._events
+        assert events is not None
+        return events[1] if isinstance(events, tuple) else events.fd
 
     def fileno(self) -> int:
         """Return the chip's descriptor, for select and its kin. Raises ChipClosedError."""
         return self.fd
 
     def get_info(self) -> ChipInfo:
-        """Return name, label and number of lines, read once. Raises ChipClosedError."""
+        """Return name, label and number of lines, read when the chip was opened.
+
+        Raises ChipClosedError; works for a chip that is gone.
+        """
         self._open()
         assert self._info is not None
         return self._info
@@ -152,11 +198,11 @@ class Chip:
 
     def _offset_of_name(self, connection: Connection, name: str) -> int:
         if name == "":  # in the kernel's interface an unnamed line is called ""
-            for line in _lines(connection, self._name):
+            for line in _lines(connection, self._handle):
                 if line["name"] is None:
                     return int(line["offset"])
         else:
-            found = connection.call("find", name=name, chip=self._name)["found"]
+            found = connection.call("find", name=name, handle=self._handle)["found"]
             if found:
                 return int(found[0][1])
         try:
@@ -169,37 +215,67 @@ class Chip:
     def get_line_info(self, line: int | str) -> LineInfo:
         """Return a snapshot of one line's settings and user.
 
-        Raises as line_offset_from_id() does, and OSError ENODEV when the chip is gone.
+        `line` is an offset, a name, or an offset as str. Raises as
+        line_offset_from_id() does, ValueError for a negative offset, and OSError
+        ENODEV when the chip is gone.
         """
         connection = self._open()
+        offset = self._offset(line)
+        reply = connection.call("lines", handle=self._handle, first=offset, count=1)
+        return line_info.from_wire(reply["lines"][0])
+
+    def _offset(self, line: int | str) -> int:
+        """Return the offset of a line. Raises ValueError where the kernel says EINVAL."""
         offset = self.line_offset_from_id(line)
         if offset < 0:
             raise ValueError(f"line offset {offset} is negative: offsets start at 0")
-        reply = connection.call("lines", chip=self._name, first=offset)
-        return line_info.from_wire(reply["lines"][0])
+        return offset
 
     def get_all_line_info(self) -> list[LineInfo]:
         """Return a snapshot of every line in a few packets (not in libgpiod).
 
         Raises ChipClosedError, and OSError ENODEV when the chip is gone.
         """
-        return [line_info.from_wire(line) for line in _lines(self._open(), self._name)]
+        return [line_info.from_wire(line) for line in _lines(self._open(), self._handle)]
 
-    def watch_line_info(self, line: int | str) -> NoReturn:
-        """Not there yet. Raises NotImplementedError."""
-        raise NotImplementedError("watching line info is not implemented yet")
+    def watch_line_info(self, line: int | str) -> LineInfo:
+        """Return a snapshot of a line, and report what becomes of it as info events.
 
-    def unwatch_line_info(self, line: int | str) -> NoReturn:
-        """Not there yet. Raises NotImplementedError."""
-        raise NotImplementedError("watching line info is not implemented yet")
+        At most 32 events wait, then the newest are dropped. Raises as get_line_info(),
+        and OSError EBUSY when this object watches the line already
+        (GPIO_V2_GET_LINEINFO_WATCH_IOCTL).
+        """
+        connection = self._open()
+        reply = connection.call("watch", handle=self._handle, offset=self._offset(line))
+        return line_info.from_wire(reply["line"])
 
-    def wait_info_event(self, timeout: float | None = None) -> NoReturn:
-        """Not there yet. Raises NotImplementedError."""
-        raise NotImplementedError("info events are not implemented yet")
+    def unwatch_line_info(self, line: int | str) -> None:
+        """End a watch; events that wait already can still be read.
 
-    def read_info_event(self) -> NoReturn:
-        """Not there yet. Raises NotImplementedError."""
-        raise NotImplementedError("info events are not implemented yet")
+        Raises as get_line_info(), and OSError EBUSY when this object does not watch the
+        line (GPIO_GET_LINEINFO_UNWATCH_IOCTL).
+        """
+        self._open().call("unwatch", handle=self._handle, offset=self._offset(line))
+
+    def wait_info_event(self, timeout: timedelta | float | None = None) -> bool:
+        """Wait until read_info_event() has something to say; return whether it has.
+
+        `timeout` is a timedelta or in seconds; None waits for ever, 0 looks only.
+        Raises ValueError when it is negative, TypeError, ChipClosedError.
+        """
+        from bridge.client.waiting import wait_readable
+
+        return wait_readable(self.fd, timeout)
+
+    def read_info_event(self) -> InfoEvent:
+        """Return the oldest info event that waits.
+
+        Blocks when none does, unless fd is O_NONBLOCK (BlockingIOError then). Raises
+        OSError ENODEV when the chip is gone, ChipClosedError.
+        """
+        from bridge.client import info_event
+
+        return info_event.from_record(self._reader().read())
 
     def request_lines(
         self,
@@ -225,14 +301,19 @@ class Chip:
         connection = self._open()
         values = self._output_values(output_values)
         plan = self._plan(config)
-        lines = [_wire_line(line.offset, line.settings, values) for line in plan]
-        _check_size(lines)
+        configs = [_config(line, values) for line in plan]
+        line_config.attributes_of(configs)  # only so many fit a request to the kernel
         size = _event_buffer_size(event_buffer_size)
         if consumer is not None and not isinstance(consumer, str):
             raise TypeError(f"consumer must be str, not {type(consumer).__name__}")
-        names = self._names(connection, plan)
         reply, fds = connection.request(
-            chip=self._name, lines=lines, consumer=consumer or "", event_buffer_size=size
+            handle=self._handle,
+            lines=[
+                {"offset": line.offset, **config._asdict()}
+                for line, config in zip(plan, configs, strict=True)
+            ],
+            consumer=consumer or "",
+            event_buffer_size=size,
         )
         from bridge.client.line_request import LineRequest
 
@@ -240,7 +321,7 @@ class Chip:
             self._name,
             [line.id for line in plan],
             reply["offsets"],
-            names,
+            _names(plan, reply["names"]),
             fds,
             reply["timeout_ms"],
             event_buffer_size or 64,
@@ -272,27 +353,6 @@ class Chip:
             raise ValueError("no lines to request: config must name at least one")
         return plan
 
-    def _names(self, connection: Connection, plan: list[_Line]) -> dict[str, int]:
-        """Return what lines of the request can be called beside their offsets.
-
-        A name that the caller used wins over the name of a line requested by offset.
-        """
-        names: dict[str, int] = {}
-        by_offset = {line.offset for line in plan if isinstance(line.id, int)}
-        known: dict[int, str] = {}
-        if by_offset:
-            known = {
-                line["offset"]: line["name"]
-                for line in _lines(connection, self._name, min(by_offset), max(by_offset))
-                if line["name"]
-            }
-        for line in plan:
-            if isinstance(line.id, str):
-                names[line.id] = line.offset
-            elif line.offset in known:
-                names.setdefault(known[line.offset], line.offset)
-        return names
-
     def __repr__(self) -> str:
         """An expression that opens the chip again after ``import bridge as gpiod``."""
         return f'gpiod.Chip("{self._path}")' if self else "<Chip CLOSED>"
@@ -315,34 +375,23 @@ class _Line:
         self.settings = settings
 
 
-def _wire_line(
-    offset: int, settings: LineSettings, values: dict[int, Value] | None
-) -> dict[str, int]:
-    value = settings.output_value if values is None else values.get(offset, Value.INACTIVE)
-    return {
-        "offset": offset,
-        "flags": flags_of(settings),
-        "value": value.value,
-        "debounce_us": debounce_us(settings),
-    }
+def _names(plan: list[_Line], known: list[str | None]) -> dict[str, int]:
+    """Return what lines of a request can be called beside their offsets.
+
+    A name that the caller used wins over the `known` name of a line requested by offset.
+    """
+    names: dict[str, int] = {}
+    for line, name in zip(plan, known, strict=True):
+        if isinstance(line.id, str):
+            names[line.id] = line.offset
+        elif name:
+            names.setdefault(name, line.offset)
+    return names
 
 
-def _check_size(lines: list[dict[str, int]]) -> None:
-    """Raise OSError E2BIG where libgpiod's packing into the kernel's struct would."""
-    if len(lines) > uapi.GPIO_V2_LINES_MAX:
-        raise OSError(
-            errno.E2BIG, f"{len(lines)} lines in one request: {uapi.GPIO_V2_LINES_MAX} is the most"
-        )
-    flags = {line["flags"] for line in lines}
-    periods = {line["debounce_us"] for line in lines} - {0}
-    outputs = any(line["flags"] & uapi.GPIO_V2_LINE_FLAG_OUTPUT for line in lines)
-    attributes = len(flags) - 1 + len(periods) + outputs
-    if attributes > _ATTRIBUTES_MAX:
-        raise OSError(
-            errno.E2BIG,
-            f"the lines need {attributes} different attributes (flags, debounce periods, "
-            f"output values): {_ATTRIBUTES_MAX} is the most in one request",
-        )
+def _config(line: _Line, values: dict[int, Value] | None) -> line_config.Config:
+    value = None if values is None else values.get(line.offset, Value.INACTIVE)
+    return line_config.config_of(line.settings, value)
 
 
 def _event_buffer_size(size: int | None) -> int:
@@ -359,13 +408,11 @@ def _chip_info(chip: dict[str, Any]) -> ChipInfo:
     return ChipInfo(chip["name"], chip["label"], chip["num_lines"])
 
 
-def _lines(
-    connection: Connection, chip: str, first: int = 0, last: int | None = None
-) -> Iterable[dict[str, Any]]:
-    """Fetch the lines of a chip from `first` on, page by page, at least up to `last`."""
-    following: int | None = max(first, 0)
-    while following is not None and (last is None or following <= last):
-        reply = connection.call("lines", chip=chip, first=following)
+def _lines(connection: Connection, handle: int) -> Iterable[dict[str, Any]]:
+    """Fetch the lines of an open chip, page by page."""
+    following: int | None = 0
+    while following is not None:
+        reply = connection.call("lines", handle=handle, first=following)
         yield from reply["lines"]
         following = reply["next"]
 
@@ -383,14 +430,15 @@ def request_lines(
 
 
 def is_gpiochip_device(path: str) -> bool:
-    """Return whether `path` opens a chip.
+    """Return whether `path` opens a chip; every path that Chip() takes will do.
 
     Raises TypeError when it is no str and ValueError for an embedded NUL only.
     """
-    address.parse(path)
+    if isinstance(path, str) and "\0" in path:
+        raise ValueError("embedded null byte in a chip's path")
     try:
         Chip(path).close()
-    except OSError:
+    except (OSError, ValueError):
         return False
     return True
 
@@ -418,7 +466,7 @@ def find_line(
     """
     connection = Connection.open(socket or default_socket())
     try:
-        found = connection.call("find", name=name, chip=chip)["found"]
+        found = connection.call("find", name=name, chip=chip, limit=1)["found"]
     finally:
         connection.close()
     return (found[0][0], found[0][1]) if found else None

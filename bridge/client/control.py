@@ -96,18 +96,38 @@ class Connection:
         _close(fds)
         return reply
 
-    def request(self, **arguments: Any) -> tuple[dict[str, Any], list[int]]:
-        """Ask for lines; return the answer and the descriptors operation, event, ring.
+    def wait(self, timeout_s: float, **arguments: Any) -> None:
+        """Wait for chips (the operation ``wait``), at most `timeout_s` seconds.
+
+        Raises as call() does, TimeoutError when what is waited for did not happen.
+        """
+        arguments["timeout_ms"] = round(timeout_s * 1000)
+        self._exchange("wait", arguments, timeout_s + _CALL_TIMEOUT_S)
+
+    def open_chip(self, name: str) -> tuple[dict[str, Any], list[int]]:
+        """Open a chip; return what it is and the descriptors event, ring.
 
         Raises as call() does, and OSError EBADMSG when descriptors are missing.
         """
-        reply, fds = self._exchange("request", arguments, _REQUEST_TIMEOUT_S)
-        if len(fds) != _FDS_MAX:
+        return self._with_fds(2, "open", {"chip": name}, _CALL_TIMEOUT_S)
+
+    def request(self, **arguments: Any) -> tuple[dict[str, Any], list[int]]:
+        """Ask for lines; return the answer and the descriptors operation, event, ring.
+
+        Raises as open_chip() does.
+        """
+        return self._with_fds(3, "request", arguments, _REQUEST_TIMEOUT_S)
+
+    def _with_fds(
+        self, count: int, op: str, arguments: dict[str, Any], timeout_s: float
+    ) -> tuple[dict[str, Any], list[int]]:
+        reply, fds = self._exchange(op, arguments, timeout_s)
+        if len(fds) != count:
             _close(fds)
             raise OSError(
                 errno.EBADMSG,
-                f"the service on {self._where} sent {len(fds)} descriptors for a line "
-                f"request instead of {_FDS_MAX}",
+                f"the service on {self._where} sent {len(fds)} descriptors with its answer "
+                f"to {op} instead of {count}",
             )
         return reply, fds
 

@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import errno
-import math
-import select
 import threading
-from collections.abc import Collection, Mapping
+import warnings
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from functools import reduce
+from operator import or_
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from bridge import errors
+from bridge.client import line_config
 from bridge.client.edge_event import EdgeEvent
 from bridge.client.exception import RequestReleasedError
+from bridge.client.line_settings import LineConfig, LineSettings
+from bridge.client.waiting import wait_readable
 from bridge.line import Value
 from bridge.shim.client import EventRing, OperationDescriptor, OperationFailed
 from bridge.shim.ffi import lib
@@ -25,6 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["LineRequest"]
 
+#: For `bridge.aio`, which does its own input and output.
+GET: int = lib.GB_OPERATION_GET
+SET: int = lib.GB_OPERATION_SET
+RELEASED: int = lib.GB_REASON_RELEASED
+
 _ACTIVE = Value.ACTIVE
 _INACTIVE = Value.INACTIVE
 
@@ -32,6 +41,11 @@ _INACTIVE = Value.INACTIVE
 _GRACE_MS = 500
 
 _BUFFER_MAX = 1024
+
+# Up to 64 lines, each with several requests to the firmware.
+_RECONFIGURE_MS = 150_000
+
+_UNTOUCHED = LineSettings()
 
 
 class LineRequest:
@@ -59,7 +73,8 @@ class LineRequest:
         """Take over the descriptors of a granted request; for Chip.request_lines() only."""
         self._direct = direct
         operation, event, ring = fds
-        self._operations = OperationDescriptor(operation, timeout_ms + _GRACE_MS)
+        self._timeout_ms = timeout_ms + _GRACE_MS
+        self._operations = OperationDescriptor(operation, self._timeout_ms)
         try:
             self._ring = EventRing(ring, event)
         except BaseException:
@@ -192,14 +207,10 @@ class LineRequest:
         RequestReleasedError.
         """
         operations = self._held()
-        masks = [self._mask(line) for line in lines or self._offsets]
-        self._check_count(len(masks))
-        mask = 0
-        for one in masks:
-            mask |= one
+        masks = self.masks_of(lines)
         try:
             with self._lock:
-                bits = operations.get(mask)
+                bits = operations.get(union(masks))
         except OperationFailed as failure:
             raise self._error(failure) from None
         return [_ACTIVE if bits & one else _INACTIVE for one in masks]
@@ -224,27 +235,45 @@ class LineRequest:
         when one of the lines is no output; nothing is set then.
         """
         operations = self._held()
-        mask = 0
-        bits = 0
-        for line, value in values.items():
-            one = self._mask(line)
-            mask |= one
-            bits = bits | one if value.value else bits & ~one
-        self._check_count(len(values))
-        if not mask:
-            raise ValueError("no values to set: name at least one line")
+        mask, bits = self.bits_of(values)
         try:
             with self._lock:
                 operations.set(mask, bits)
         except OperationFailed as failure:
             raise self._error(failure) from None
 
-    def reconfigure_lines(self, config: Mapping[Any, Any]) -> NoReturn:
-        """Not there yet. Raises NotImplementedError, RequestReleasedError."""
-        self._held()
-        raise NotImplementedError(
-            "reconfiguring a request is not implemented yet: release it and request again"
+    def reconfigure_lines(self, config: LineConfig) -> None:
+        """Give lines of the request other settings (GPIO_V2_LINE_SET_CONFIG_IOCTL).
+
+        `config` is as for Chip.request_lines(). Lines that it lacks or maps to None, and
+        settings of direction AS_IS, leave a line as it is; an output is driven to the
+        output value of its new settings. Events that wait, and their numbers, stay.
+
+        Warns (UserWarning) of lines that are not in the request. Raises ValueError for
+        settings that exclude each other, OSError ENXIO, ENODEV, E2BIG, TimeoutError as
+        Chip.request_lines(); lines before the one that failed are changed then.
+        RequestReleasedError.
+        """
+        operations = self._held()
+        settings: dict[int, LineSettings] = {}
+        for key, wanted in config.items():
+            for line in (key,) if isinstance(key, int | str) else key:
+                mask = self._masks.get(line)
+                if mask is None:
+                    _warn_of_stranger(line)
+                else:
+                    settings[mask.bit_length() - 1] = wanted or LineSettings()
+        packed = line_config.pack(
+            [
+                line_config.config_of(settings.get(index, _UNTOUCHED))
+                for index in range(len(self._offsets))
+            ]
         )
+        try:
+            with self._lock:
+                operations.exchange(lib.GB_OPERATION_RECONFIGURE, packed, _RECONFIGURE_MS)
+        except OperationFailed as failure:
+            raise self._error(failure) from None
 
     def wait_edge_events(self, timeout: timedelta | float | None = None) -> bool:
         """Wait until read_edge_events() has something to say; return whether it has.
@@ -252,9 +281,7 @@ class LineRequest:
         `timeout` is a timedelta or in seconds; None waits for ever, 0 looks only.
         Raises ValueError when it is negative, RequestReleasedError.
         """
-        poller = select.poll()
-        poller.register(self.fd, select.POLLIN)
-        return bool(poller.poll(_milliseconds(timeout)))
+        return wait_readable(self.fd, timeout)
 
     def read_edge_events(self, max_events: int | None = None) -> list[EdgeEvent]:
         """Return the events that wait, oldest first, 1 to `max_events` (default 64).
@@ -278,6 +305,42 @@ class LineRequest:
             EdgeEvent(kind, timestamp_ns, offset, seqno, line_seqno)
             for timestamp_ns, kind, offset, seqno, line_seqno in records
         ]
+
+    # ---- for bridge.aio ----------------------------------------------------
+
+    @property
+    def operation_fd(self) -> int:
+        """The operation descriptor (docs/control.md). Raises RequestReleasedError."""
+        return self._held().fileno()
+
+    @property
+    def timeout_ms(self) -> int:
+        """How long to wait for the answer to an operation, in milliseconds."""
+        return self._timeout_ms
+
+    def masks_of(self, lines: Collection[int | str] | None) -> list[int]:
+        """Return the mask of each of `lines` (None or empty: of all); see get_values()."""
+        self._held()
+        masks = [self._mask(line) for line in lines or self._offsets]
+        self._check_count(len(masks))
+        return masks
+
+    def bits_of(self, values: Mapping[int | str, Value]) -> tuple[int, int]:
+        """Return mask and bits of `values`; see set_values()."""
+        self._held()
+        mask = bits = 0
+        for line, value in values.items():
+            one = self._mask(line)
+            mask |= one
+            bits = bits | one if value.value else bits & ~one
+        self._check_count(len(values))
+        if not mask:
+            raise ValueError("no values to set: name at least one line")
+        return mask, bits
+
+    def failure(self, error: int, reason: int, line: int) -> Exception:
+        """Return the exception for the answer to an operation."""
+        return self._error(OperationFailed(error, reason, line))
 
     def _mask(self, line: int | str) -> int:
         """Return the mask of a line. Raises ValueError when it is not in the request."""
@@ -305,6 +368,8 @@ class LineRequest:
         """Return the exception for a failed operation, with a sentence."""
         if self._operations is None:  # released by another thread meanwhile
             return RequestReleasedError()
+        if failure.why:
+            return errors.exception(failure.error, failure.why)
         where = f"chip {self._chip_name}"
         if failure.line < len(self._offsets):
             where = f"line {self._offsets[failure.line]} of {where}"
@@ -324,14 +389,12 @@ class LineRequest:
         )
 
 
-def _milliseconds(timeout: timedelta | float | None) -> int | None:
-    """Return `timeout` for poll(2), rounded up so that a wait is never too short."""
-    if timeout is None:
-        return None
-    if isinstance(timeout, timedelta):
-        timeout = timeout.total_seconds()
-    if not isinstance(timeout, int | float):
-        raise TypeError(f"timeout must be seconds or a timedelta, not {type(timeout).__name__}")
-    if timeout < 0:
-        raise ValueError(f"timeout {timeout} is negative: None waits for ever")
-    return math.ceil(timeout * 1000)
+def union(masks: Iterable[int]) -> int:
+    """Return the bits that are in any of `masks`."""
+    return reduce(or_, masks, 0)
+
+
+def _warn_of_stranger(line: int | str) -> None:
+    """Warn the caller of reconfigure_lines() in libgpiod's words."""
+    kind = "name" if isinstance(line, str) else "offset"
+    warnings.warn(f"Line {kind} '{line}' was not included in original request.", stacklevel=3)

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from bridge import uapi
 from bridge.line import Bias, Clock, Direction, Drive, Edge, Value
@@ -114,3 +116,7 @@ def debounce_us(settings: LineSettings) -> int:
     if period < timedelta():
         raise ValueError(f"debounce period {period} is negative: 0 turns debouncing off")
     return int(period.total_seconds() * 1_000_000)
+
+
+LineConfig = Mapping[Any, "LineSettings | None"]
+"""Lines (an offset, a name, or an iterable of both) and how they shall be configured."""

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from bridge.chips.tasks import Tasks
-from bridge.service.operations import Operations
+from bridge.service.chip_links import ChipLinks
+from bridge.service.operations import Client, Operations
 
 if TYPE_CHECKING:
     from bridge.service.service import Service
@@ -47,6 +48,8 @@ class ControlServer:
     """
 
     def __init__(self, service: Service) -> None:
+        self._registry = service.registry
+        self._links: ChipLinks | None = None
         self.operations = Operations(service)
         self.tasks = Tasks()
         # Shared by all connections: a packet is parsed before the next one is read.
@@ -78,6 +81,8 @@ class ControlServer:
         self._path = path
         found = os.stat(path)
         self._inode = (found.st_dev, found.st_ino)
+        links = self._links = ChipLinks(path)
+        self._registry.observe(lambda: links.update({chip.name for chip in self._registry.all()}))
         asyncio.get_running_loop().add_reader(self._socket, self._accept)
 
     def adopt(self, connection: socket.socket) -> None:
@@ -123,6 +128,8 @@ class ControlServer:
             with contextlib.suppress(OSError):
                 found = os.stat(self._path)
                 if (found.st_dev, found.st_ino) == self._inode:
+                    if self._links is not None:
+                        self._links.remove()
                     os.unlink(self._path)
         for connection in list(self._connections):
             connection.close()
@@ -139,6 +146,7 @@ class Connection:
         self._greeted = False
         self._closed = False
         self._closing = False  # after what is unsent
+        self._client = Client()
         self._running: set[asyncio.Task[None]] = set()
         self._unsent: deque[tuple[bytes, Sequence[int]]] = deque()
         self._loop.add_reader(sock, self._readable)
@@ -156,6 +164,7 @@ class Connection:
         # Nobody waits for the answers; a request half done is undone.
         for task in self._running:
             task.cancel()
+        self._client.close()
         self._socket.close()
         self._server.discard(self)
 
@@ -209,7 +218,7 @@ class Connection:
 
     async def _run(self, seq: int, op: str, message: dict[str, Any]) -> None:
         try:
-            answer, fds = await self._server.operations.run(op, message)
+            answer, fds = await self._server.operations.run(self._client, op, message)
         except OSError as error:
             self._fail(seq, error)
         except MemoryError:

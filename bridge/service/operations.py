@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import errno
+import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridge import uapi
+from bridge.chips.chip import Chip
 from bridge.chips.line import LineConfig
+from bridge.chips.watcher import Watcher
 
 if TYPE_CHECKING:
     from bridge.service.service import Service
@@ -17,6 +20,8 @@ VERSION = 1
 """Version of the control protocol."""
 
 LINES_PER_PAGE = 256
+HANDLES_MAX = 256
+"""Chips that one connection may have open."""
 WAIT_MS_MAX = 600_000
 _U32_MAX = 2**32 - 1
 
@@ -24,6 +29,46 @@ Answer = tuple[dict[str, Any], Sequence[int]]
 """The ok map and the descriptors to send along."""
 
 _MISSING = object()
+
+
+class Client:
+    """What one connection holds: the chips that it opened, by handle."""
+
+    def __init__(self) -> None:
+        self._handles = itertools.count(1)
+        self._open: dict[int, Watcher] = {}
+        self._closed = False
+
+    def add(self, watcher: Watcher) -> int:
+        """Keep an open chip; its handle. Raises OSError EMFILE, ECANCELED."""
+        if self._closed or len(self._open) >= HANDLES_MAX:
+            watcher.close()
+            if self._closed:
+                raise OSError(errno.ECANCELED, "the client hung up")
+            raise OSError(errno.EMFILE, f"this connection has {HANDLES_MAX} chips open; close some")
+        handle = next(self._handles)
+        self._open[handle] = watcher
+        return handle
+
+    def get(self, message: Mapping[str, Any]) -> Watcher:
+        """The open chip of an argument `handle`. Raises OSError EBADF."""
+        handle = _integer(message, "handle", 0, 2**63 - 1)
+        if handle not in self._open:
+            raise OSError(errno.EBADF, f"this connection has no open chip {handle}")
+        return self._open[handle]
+
+    def discard(self, message: Mapping[str, Any]) -> None:
+        """Close the open chip of an argument `handle`. Raises OSError EBADF."""
+        watcher = self.get(message)
+        del self._open[message["handle"]]
+        watcher.close()
+
+    def close(self) -> None:
+        """The client is gone."""
+        self._closed = True
+        for watcher in self._open.values():
+            watcher.close()
+        self._open.clear()
 
 
 class Operations:
@@ -35,21 +80,26 @@ class Operations:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._table: dict[str, Callable[[Mapping[str, Any]], Awaitable[Answer]]] = {
+        self._table: dict[str, Callable[[Client, Mapping[str, Any]], Awaitable[Answer]]] = {
             "hello": self._hello,
             "chips": self._chips,
             "chip": self._chip,
+            "open": self._open,
+            "close": self._close,
             "lines": self._lines,
             "find": self._find,
+            "watch": self._watch,
+            "unwatch": self._unwatch,
             "request": self._request,
             "status": self._status,
             "wait": self._wait,
         }
 
-    async def run(self, op: str, message: Mapping[str, Any]) -> Answer:
+    async def run(self, client: Client, op: str, message: Mapping[str, Any]) -> Answer:
         """Do one operation.
 
         Args:
+            client: who asks.
             op: its name.
             message: the request, its arguments unchecked.
 
@@ -62,9 +112,9 @@ class Operations:
                 errno.EOPNOTSUPP,
                 f'there is no op "{op[:32]}"; there are: {", ".join(self._table)}',
             )
-        return await method(message)
+        return await method(client, message)
 
-    async def _hello(self, message: Mapping[str, Any]) -> Answer:
+    async def _hello(self, client: Client, message: Mapping[str, Any]) -> Answer:
         version = _integer(message, "version", 0, _U32_MAX)
         _string(message, "client")
         if version != VERSION:
@@ -75,51 +125,91 @@ class Operations:
             )
         return {"version": VERSION, "service": self._service.version}, ()
 
-    async def _chips(self, message: Mapping[str, Any]) -> Answer:
+    async def _chips(self, client: Client, message: Mapping[str, Any]) -> Answer:
         return {"chips": [chip.info() for chip in self._service.registry.all()]}, ()
 
-    async def _chip(self, message: Mapping[str, Any]) -> Answer:
+    async def _chip(self, client: Client, message: Mapping[str, Any]) -> Answer:
         return self._service.registry.get(_string(message, "chip")).info(), ()
 
-    async def _lines(self, message: Mapping[str, Any]) -> Answer:
-        chip = self._service.registry.get(_string(message, "chip"))
+    async def _open(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        """Open a chip as open(2) does a character device: this chip, not this name."""
+        watcher = self._service.registry.get(_string(message, "chip")).open()
+        handle = client.add(watcher)
+        return {**watcher.chip.info(), "handle": handle}, watcher.take_fds()
+
+    async def _close(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        client.discard(message)
+        return {}, ()
+
+    def _addressed(self, client: Client, message: Mapping[str, Any]) -> Chip:
+        """The chip of an argument `handle`, else of an argument `chip`."""
+        if "handle" not in message:
+            return self._service.registry.get(_string(message, "chip"))
+        chip = client.get(message).chip
+        chip.check_online()
+        return chip
+
+    async def _lines(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        chip = self._addressed(client, message)
         first = _integer(message, "first", 0, _U32_MAX, default=0)
-        last = first + LINES_PER_PAGE
+        count = _integer(message, "count", 1, LINES_PER_PAGE, default=LINES_PER_PAGE)
+        last = first + count
         page = [line.info() for line in chip.lines[first:last]]
         return {"lines": page, "next": last if last < len(chip.lines) else None}, ()
 
-    async def _find(self, message: Mapping[str, Any]) -> Answer:
-        registry = self._service.registry
+    async def _find(self, client: Client, message: Mapping[str, Any]) -> Answer:
         name = _string(message, "name")
-        only = message.get("chip")
-        chips = registry.all() if only is None else [registry.get(_string(message, "chip"))]
+        limit = _integer(message, "limit", 0, _U32_MAX, default=0)
+        if "handle" in message or message.get("chip") is not None:
+            chips = [self._addressed(client, message)]
+        else:
+            chips = self._service.registry.with_line(name)[: limit or None]
         found = ((chip.name, chip.find(name)) for chip in chips)
         return {"found": [[chip, at] for chip, at in found if at is not None]}, ()
 
-    async def _request(self, message: Mapping[str, Any]) -> Answer:
-        chip = self._service.registry.get(_string(message, "chip"))
+    async def _watch(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        watcher = client.get(message)
+        offset = _integer(message, "offset", 0, _U32_MAX)
+        return {"line": watcher.chip.watch(watcher, offset).info()}, ()
+
+    async def _unwatch(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        watcher = client.get(message)
+        watcher.chip.unwatch(watcher, _integer(message, "offset", 0, _U32_MAX))
+        return {}, ()
+
+    async def _request(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        chip = self._addressed(client, message)
         configs = _line_configs(message)
         consumer = _string(message, "consumer", default="")
         size = _integer(message, "event_buffer_size", 0, _U32_MAX, default=0)
         fds, capacity = await chip.request(configs, consumer, size)
         answer = {
             "offsets": [config.offset for config in configs],
+            "names": [chip.lines[config.offset].name for config in configs],
             "capacity": capacity,
             "timeout_ms": chip.controller.timeout_ms,
         }
         return answer, fds
 
-    async def _status(self, message: Mapping[str, Any]) -> Answer:
+    async def _status(self, client: Client, message: Mapping[str, Any]) -> Answer:
         return self._service.status(), ()
 
-    async def _wait(self, message: Mapping[str, Any]) -> Answer:
-        """Answer when a chip is online (or offline)."""
+    async def _wait(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        """Answer when a chip is online (or offline), or when there are so many chips."""
         registry = self._service.registry
+        timeout_ms = _integer(message, "timeout_ms", 0, WAIT_MS_MAX)
+        if "count" in message:
+            count = _integer(message, "count", 0, _U32_MAX)
+            if not await registry.wait(lambda: len(registry) == count, timeout_ms / 1000):
+                raise OSError(
+                    errno.ETIMEDOUT,
+                    f"there are {len(registry)} chips instead of {count} after {timeout_ms} ms",
+                )
+            return {}, ()
         name = _string(message, "chip")
         online = message.get("online", True)
         if not isinstance(online, bool):
             raise OSError(errno.EINVAL, "online must be a boolean")
-        timeout_ms = _integer(message, "timeout_ms", 0, WAIT_MS_MAX)
         if not await registry.wait(lambda: registry.has(name) == online, timeout_ms / 1000):
             wanted = "online" if online else "offline"
             raise OSError(errno.ETIMEDOUT, f'chip "{name}" is not {wanted} after {timeout_ms} ms')

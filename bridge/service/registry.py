@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from bridge.chips.chip import Chip
 
@@ -21,7 +21,10 @@ class Registry:
     def __init__(self) -> None:
         self.takers: list[Callable[[Chip], None]] = []
         self._chips: dict[str, Chip] = {}
+        self._sorted: list[Chip] | None = None
+        self._by_line: dict[str, set[Chip]] = {}
         self._waiting: set[asyncio.Future[None]] = set()
+        self._observers: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
         """Number of chips."""
@@ -29,7 +32,9 @@ class Registry:
 
     def all(self) -> list[Chip]:
         """All chips, version-sorted by name: fw-2 comes before fw-10."""
-        return sorted(self._chips.values(), key=lambda chip: _version_key(chip.name))
+        if self._sorted is None:
+            self._sorted = _by_version(self._chips.values())
+        return self._sorted
 
     def has(self, name: str) -> bool:
         """Whether a chip of this name is online."""
@@ -47,18 +52,40 @@ class Registry:
             raise OSError(errno.ENOENT, f'there is no chip "{name}"; chips online: {there}')
         return chip
 
+    def with_line(self, name: str) -> list[Chip]:
+        """The chips that have a line called `name`, version-sorted."""
+        return _by_version(self._by_line.get(name, ()))
+
     def add(self, chip: Chip) -> None:
         """Put a chip online."""
         self._chips[chip.name] = chip
         for taker in self.takers:
             taker(chip)
-        self.changed()
+        for name in chip.line_names:
+            self._by_line.setdefault(name, set()).add(chip)
+        self._changed_chips()
 
     def discard(self, chip: Chip) -> None:
         """Take a chip offline; one that is not there is no error."""
-        if self._chips.get(chip.name) is chip:
-            del self._chips[chip.name]
-            self.changed()
+        if self._chips.get(chip.name) is not chip:
+            return
+        del self._chips[chip.name]
+        for name in chip.line_names:
+            self._by_line[name].discard(chip)
+            if not self._by_line[name]:
+                del self._by_line[name]
+        self._changed_chips()
+
+    def observe(self, observer: Callable[[], None]) -> None:
+        """Call `observer` now and whenever a chip comes or goes."""
+        self._observers.append(observer)
+        observer()
+
+    def _changed_chips(self) -> None:
+        self._sorted = None
+        for observer in self._observers:
+            observer()
+        self.changed()
 
     async def wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until `condition` holds, looking at each change.
@@ -89,6 +116,10 @@ class Registry:
         for change in self._waiting:
             if not change.done():
                 change.set_result(None)
+
+
+def _by_version(chips: Iterable[Chip]) -> list[Chip]:
+    return sorted(chips, key=lambda chip: _version_key(chip.name))
 
 
 def _version_key(name: str) -> list[tuple[bool, int, str]]:

@@ -23,12 +23,16 @@ _EVENT = struct.Struct("=QIIII24x")
 class OperationFailed(Exception):
     """The pump refused or could not do an operation; the caller makes the sentence."""
 
-    def __init__(self, error: int, reason: int, line: int) -> None:
-        """`error` is an errno, `reason` an enum gb_reason, `line` an index in the request."""
+    def __init__(self, error: int, reason: int, line: int, why: str = "") -> None:
+        """`error` is an errno, `reason` an enum gb_reason, `line` an index in the request.
+
+        `why` is the service's sentence, "" when there is none.
+        """
         super().__init__(error, reason, line)
         self.error = error
         self.reason = reason
         self.line = line
+        self.why = why
 
 
 class OperationDescriptor:
@@ -39,12 +43,22 @@ class OperationDescriptor:
     """
 
     def __init__(self, fd: int, timeout_ms: int) -> None:
-        """Own `fd`; every operation ends within `timeout_ms`."""
+        """Own `fd`; every operation ends within `timeout_ms`. Raises OSError."""
         self._fd = fd
         self._timeout_ms = timeout_ms
         self._operation = ffi.new("struct gb_operation *")
         self._reply = ffi.new("struct gb_operation_reply *")
         self._operate = lib.gb_client_operate
+        self._prepare(timeout_ms)
+
+    def _prepare(self, timeout_ms: int) -> None:
+        error = lib.gb_client_prepare(self._fd, timeout_ms)
+        if error:
+            raise OSError(-error, f"no deadline for operations: {os.strerror(-error)}")
+
+    def fileno(self) -> int:
+        """Return the descriptor, for a caller that does its own input and output."""
+        return self._fd
 
     def get(self, mask: int) -> int:
         """Return the values of the lines of `mask` as bits. Raises OperationFailed."""
@@ -67,10 +81,11 @@ class OperationDescriptor:
         if self._operate(self._fd, self._timeout_ms, operation, self._reply):
             raise self._failure()
 
-    def exchange(self, code: int, body: bytes = b"") -> bytes:
+    def exchange(self, code: int, body: bytes = b"", timeout_ms: int | None = None) -> bytes:
         """Do an operation that the service answers, with a body either way.
 
-        Raises OperationFailed.
+        It ends within `timeout_ms` (None: that of the constructor). Raises
+        OperationFailed.
         """
         operation = self._operation
         operation.code = code
@@ -79,11 +94,19 @@ class OperationDescriptor:
         operation.bits = 0
         answer = ffi.new("uint8_t[]", lib.GB_OPERATION_BODY_MAX)
         length = ffi.new("size_t *", lib.GB_OPERATION_BODY_MAX)
-        if lib.gb_client_operate_body(
-            self._fd, self._timeout_ms, operation, body, len(body), self._reply, answer, length
-        ):
-            raise self._failure()
-        return bytes(ffi.buffer(answer, length[0]))
+        limit = self._timeout_ms if timeout_ms is None else timeout_ms
+        self._prepare(limit)
+        try:
+            failed = lib.gb_client_operate_body(
+                self._fd, limit, operation, body, len(body), self._reply, answer, length
+            )
+        finally:
+            self._prepare(self._timeout_ms)
+        # What came without an answer of the service's has no body.
+        text = bytes(ffi.buffer(answer, length[0])) if length[0] < len(answer) else b""
+        if failed:
+            raise self._failure(text.decode("utf-8", "replace"))
+        return text
 
     def close(self) -> None:
         """Close the descriptor, which releases the lines if they still are held."""
@@ -91,9 +114,9 @@ class OperationDescriptor:
         if fd >= 0:
             os.close(fd)
 
-    def _failure(self) -> OperationFailed:
+    def _failure(self, why: str = "") -> OperationFailed:
         reply = self._reply
-        return OperationFailed(reply.error, reply.reason, reply.line)
+        return OperationFailed(reply.error, reply.reason, reply.line, why)
 
 
 class EventRing:

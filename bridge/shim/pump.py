@@ -54,6 +54,7 @@ class LinePlan:
     gpio: int
     irq_type: int
     flags: int
+    debounce_us: int = 0
 
 
 class RequestFds(NamedTuple):
@@ -108,6 +109,10 @@ class Request(_Owned):
         result = lib.gb_request_replan(self._handle, _plans(lines), len(lines))
         if result < 0:
             raise OSError(-result, "the pump refused the new plan of a line request")
+
+    def settle(self, index: int, high: bool) -> None:
+        """Say which physical level the debouncing of a line starts from."""
+        lib.gb_request_settle(self._handle, index, high)
 
     def answer(self, sequence: int, error: int = 0, reason: int = 0, body: bytes = b"") -> None:
         """Answer a reported operation; a client that is gone is no error.
@@ -168,12 +173,62 @@ class Controller(_Owned):
             lib.gb_controller_close(handle)
 
 
+class Message(NamedTuple):
+    """What came to an `Endpoint`: when, in ns of CLOCK_MONOTONIC, and the bytes."""
+
+    arrival_ns: int
+    data: bytes
+
+
+class Endpoint(_Owned):
+    """An endpoint without a controller: messages as they are (endpoint.h)."""
+
+    def __init__(self, handle: Any) -> None:
+        super().__init__(handle, "endpoint")
+        self._message = ffi.new("struct gb_message *")
+
+    def fileno(self) -> int:
+        """Readable when a message waits, or a send may be tried again; not to be closed."""
+        return lib.gb_endpoint_fd(self._handle)
+
+    def send(self, message: bytes) -> None:
+        """Send one message without waiting.
+
+        Raises:
+            OSError: EAGAIN no buffer is free, EMSGSIZE too long for the link, ENODEV
+                the link is down.
+        """
+        result = lib.gb_endpoint_send(self._handle, message, len(message))
+        if result < 0:
+            raise OSError(-result, f"message not sent: {os.strerror(-result)}")
+
+    def receive(self) -> Message | None:
+        """Take the oldest message; None when there is none."""
+        message = self._message
+        if not lib.gb_endpoint_receive(self._handle, message):
+            return None
+        data = bytes(ffi.buffer(message.bytes, message.length)) if message.length else b""
+        return Message(message.arrival_ns, data)
+
+    @property
+    def lost(self) -> int:
+        """Messages that were too many or too long for us."""
+        return lib.gb_endpoint_lost(self._handle)
+
+    def close(self) -> None:
+        """Close; what still waits is gone."""
+        handle = self._take()
+        if handle is not None:
+            lib.gb_endpoint_close(handle)
+
+
 class Link(_Owned):
     """An attachment to one coprocessor, owned by the pump."""
 
     def __init__(self, handle: Any) -> None:
         super().__init__(handle, "link")
         self._controllers: list[Controller] = []
+        self._endpoints: list[Endpoint] = []
 
     @property
     def strays(self) -> int:
@@ -200,10 +255,26 @@ class Link(_Owned):
         self._controllers.append(controller)
         return controller
 
+    def open_endpoint(self, source: int, address: int) -> Endpoint:
+        """Open a raw endpoint `source` (ours) that talks to `address` (theirs).
+
+        Raises:
+            OSError: EADDRINUSE, EMFILE, ENODEV or ENOMEM of gb_endpoint_open.
+        """
+        handle = lib.gb_endpoint_open(self._handle, source, address)
+        if handle == ffi.NULL:
+            number = ffi.errno
+            raise OSError(number, f"endpoint {source:#x} not opened: {os.strerror(number)}")
+        endpoint = Endpoint(handle)
+        self._endpoints.append(endpoint)
+        return endpoint
+
     def close(self) -> None:
-        """Close the link and the controllers on it."""
+        """Close the link and what is open on it."""
         for controller in self._controllers:
             controller.close()
+        for endpoint in self._endpoints:
+            endpoint.close()
         handle = self._take()
         if handle is not None:
             lib.gb_link_close(handle)
@@ -303,4 +374,5 @@ def _plans(lines: Sequence[LinePlan]) -> Any:
         entry.gpio = plan.gpio
         entry.irq_type = plan.irq_type
         entry.flags = plan.flags
+        entry.debounce_us = plan.debounce_us
     return array

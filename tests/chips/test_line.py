@@ -8,7 +8,7 @@ import errno
 import pytest
 
 from bridge import uapi, wire
-from bridge.chips.line import Line, LineConfig, clip_consumer, event_capacity
+from bridge.chips.line import Line, LineConfig, clip_consumer, configs_of, event_capacity
 from bridge.shim.ffi import lib
 
 LOW = uapi.GPIO_V2_LINE_FLAG_ACTIVE_LOW
@@ -26,7 +26,19 @@ HTE = uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_HTE
 
 @pytest.mark.parametrize(
     "flags",
-    [0, LOW, REALTIME, IN, OUT, OUT | LOW, IN | RISING | FALLING | LOW, IN | UP, OUT | DOWN],
+    [
+        0,
+        LOW,
+        REALTIME,
+        IN,
+        OUT,
+        OUT | LOW,
+        IN | RISING | FALLING | LOW,
+        IN | UP,
+        OUT | DOWN,
+        OUT | DRAIN,
+        OUT | SOURCE | LOW,
+    ],
 )
 def test_flags_the_kernel_takes(flags: int) -> None:
     LineConfig(0, flags).check()
@@ -49,8 +61,6 @@ def test_flags_the_kernel_takes(flags: int) -> None:
         (OUT, 10, errno.EINVAL),
         (0, 10, errno.EINVAL),
         (HTE | IN | OUT, 0, errno.EOPNOTSUPP),
-        (OUT | DRAIN, 0, errno.EOPNOTSUPP),
-        (IN, 10, errno.EOPNOTSUPP),
     ],
 )
 def test_flags_that_are_refused(flags: int, debounce: int, number: int) -> None:
@@ -128,3 +138,94 @@ def test_only_an_input_may_have_a_forgotten_interrupt() -> None:
     assert not Line(0, None, wire.DIRECTION_NONE).irq_unknown
     assert not Line(0, None, wire.DIRECTION_OUT).irq_unknown
     assert Line(0, None, wire.DIRECTION_IN).irq_unknown
+
+
+@pytest.mark.parametrize(
+    ("flags", "value", "floats"),
+    [
+        (OUT, 1, False),
+        (OUT | DRAIN, 1, True),
+        (OUT | DRAIN, 0, False),
+        (OUT | SOURCE, 0, True),
+        (OUT | SOURCE, 1, False),
+        (OUT | DRAIN | LOW, 0, True),
+        (OUT | SOURCE | LOW, 1, True),
+    ],
+)
+def test_the_level_that_an_emulated_drive_leaves_alone(
+    flags: int, value: int, floats: bool
+) -> None:
+    assert LineConfig(0, flags, value).floats is floats
+
+
+def test_debounce_needs_both_edges() -> None:
+    assert LineConfig(0, IN, 0, 10).irq_type == 3
+    assert LineConfig(0, IN | RISING, 0, 10).irq_type == 3
+
+
+# ---- struct gpio_v2_line_config -----------------------------------------------------
+
+FLAGS = uapi.GPIO_V2_LINE_ATTR_ID_FLAGS
+VALUES = uapi.GPIO_V2_LINE_ATTR_ID_OUTPUT_VALUES
+DEBOUNCE = uapi.GPIO_V2_LINE_ATTR_ID_DEBOUNCE
+
+
+def test_the_first_attribute_that_covers_a_line_counts() -> None:
+    packed = uapi.pack_line_config(
+        OUT,
+        [
+            uapi.Attribute(FLAGS, IN, 0b010),
+            uapi.Attribute(FLAGS, OUT | LOW, 0b110),
+            uapi.Attribute(VALUES, 0b101, 0b101),
+            uapi.Attribute(VALUES, 0, 0b111),
+            uapi.Attribute(DEBOUNCE, 70_000, 0b010),
+            uapi.Attribute(99, 1, 0b111),
+        ],
+    )
+    assert len(packed) == 272
+    assert configs_of(packed, [7, 8, 9]) == [
+        LineConfig(7, OUT, 1, 0),
+        LineConfig(8, IN, 0, 70_000),
+        LineConfig(9, OUT | LOW, 1, 0),
+    ]
+
+
+def config_with(position: int, byte: int) -> bytes:
+    """A config of one attribute with one byte changed."""
+    packed = bytearray(uapi.pack_line_config(OUT, [uapi.Attribute(VALUES, 1, 1)]))
+    packed[position] = byte
+    return bytes(packed)
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b"",
+        bytes(271),
+        bytes(273),
+        config_with(12, 1),  # padding of the config
+        config_with(31, 1),
+        config_with(36, 1),  # padding of the attribute
+        config_with(56, 1),  # an attribute that is not used
+        config_with(271, 1),
+        config_with(8, 11),  # num_attrs
+        config_with(11, 0xFF),
+        config_with(1, 0xFF),  # unknown flags
+        uapi.pack_line_config(OUT, [uapi.Attribute(DEBOUNCE, 0, 1)]),
+    ],
+)
+def test_configs_that_are_einval(packed: bytes) -> None:
+    with pytest.raises(OSError) as caught:
+        configs_of(packed, [0])
+    assert caught.value.errno == errno.EINVAL
+    assert caught.value.strerror
+
+
+def test_a_line_change_survives_the_record() -> None:
+    for change in (
+        uapi.LineChange(1, 2**63, 7, "name", "consumer", IN | RISING, 0),
+        uapi.LineChange(3, 1, 0, "", "", OUT, 2**32 - 1),
+    ):
+        packed = uapi.pack_line_change(change)
+        assert len(packed) == lib.GB_INFO_RECORD_SIZE
+        assert uapi.unpack_line_change(packed) == change

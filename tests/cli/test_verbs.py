@@ -45,7 +45,9 @@ def fails(run: subprocess.CompletedProcess[str], *sentences: str) -> None:
 # ---- the command itself ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["", "demo", "detect", "info", "get", "set", "mon", "bench"])
+@pytest.mark.parametrize(
+    "verb", ["", "demo", "detect", "info", "get", "set", "mon", "notify", "bench"]
+)
 def test_help_teaches_by_examples(cli: Cli, verb: str) -> None:
     run = cli(*([verb] if verb else []), "--help")
     assert run.returncode == 0
@@ -76,11 +78,21 @@ def test_socket_option(cli: Cli, socket_path: str) -> None:
     assert (run.returncode, run.stdout) == (0, '"10"=active\n')
 
 
-def test_a_verb_loads_neither_rich_nor_asyncio(socket_path: str) -> None:
+@pytest.mark.parametrize(
+    "tool",
+    [
+        ["get", "-c", "fw-0", "10"],
+        ["detect"],
+        ["info", "LED_RED"],
+        ["notify", "--idle-timeout", "1us", "LED_RED"],
+    ],
+)
+def test_a_tool_loads_what_it_needs_only(socket_path: str, tool: list[str]) -> None:
     code = (
-        "import sys; from bridge.cli.main import cli; "
-        "cli(['get', '-c', 'fw-0', '10'], standalone_mode=False); "
-        "print([m for m in ('rich', 'asyncio', 'bridge.service') if m in sys.modules])"
+        "import os, sys; from bridge.cli.main import main; "
+        "heavy = ('click', 'rich', 'asyncio', 'bridge.service', 'readline', 'argparse'); "
+        "os._exit = lambda status: (print([m for m in heavy if m in sys.modules]), sys.exit()); "
+        f"main({tool!r})"
     )
     run = subprocess.run(
         [sys.executable, "-c", code],
@@ -89,7 +101,7 @@ def test_a_verb_loads_neither_rich_nor_asyncio(socket_path: str) -> None:
         text=True,
         timeout=60,
     )
-    assert run.stdout == '"10"=active\n[]\n', run.stderr
+    assert run.stdout.splitlines()[-1] == "[]", run.stderr
 
 
 # ---- detect, info ------------------------------------------------------------------
@@ -123,13 +135,13 @@ def test_info_of_a_chip(cli: Cli, chip: gpiod.Chip) -> None:
 def test_info_of_lines(cli: Cli) -> None:
     run = cli("info", "MUX_SEL", "LED_RED")
     assert run.returncode == 0
-    assert [re.split(r"\t", line)[:2] for line in run.stdout.splitlines()] == [
+    assert [re.split(r" *\t", line)[:2] for line in run.stdout.splitlines()] == [
         ["fw-0 1", '"LED_RED"'],
         ["fw-1 3", '"MUX_SEL"'],
     ]
     run = cli("info", "-c", "fw-0", "--unquoted", "1", "LED_RED", "16", "NOTHING")
     assert run.returncode == 1
-    assert run.stdout.startswith("fw-0 1\tLED_RED\t")
+    assert run.stdout.startswith("fw-0 1\tLED_RED         \t")
     for problem in (
         "lines '1' and 'LED_RED' are the same line",
         "offset 16 is out of range on chip 'fw-0'",
@@ -299,6 +311,17 @@ def test_bench_has_its_keys(cli: Cli) -> None:
         assert figures["edges"]["lost"] == 0
         assert figures["idle"]["cpu_percent"] >= 0
         assert figures["rss_mb"] > 1
+
+
+def test_bench_scale_has_its_keys(cli: Cli) -> None:
+    run = cli("bench", "scale", "--json", "--rounds", "10")
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout)
+    for figures in (result["one"], result["many"]):
+        for key in ("request_us", "watch_us", "lookup_us"):
+            assert figures[key] > 0
+    assert (result["clients"], result["requests"], result["chips"]) == (200, 1000, 64)
+    assert result["ratio"] > 0
 
 
 @pytest.mark.parametrize(

@@ -149,15 +149,6 @@ def test_nothing_to_read_on_an_idle_chip(chip: gpiod.Chip) -> None:
     assert select.select([chip], [], [], 0)[0] == []
 
 
-def test_later_features_say_so(chip: gpiod.Chip) -> None:
-    for use in (chip.watch_line_info, chip.unwatch_line_info):
-        with pytest.raises(NotImplementedError, match="not implemented yet"):
-            use(0)
-    for use in (chip.wait_info_event, chip.read_info_event):
-        with pytest.raises(NotImplementedError, match="not implemented yet"):
-            use()
-
-
 def test_module_functions(rig: Rig) -> None:
     path = f"{rig.serve.socket}#fw-0"
     assert gpiod.is_gpiochip_device(path)

@@ -31,7 +31,9 @@ def test_a_link_in_this_process_and_nothing_left() -> None:
         request.set_value(0, Value.ACTIVE)  # the link lives as long as the request
         assert stub.read("LED_GREEN") == 1
         request.release()
-    assert (threads(), set(os.listdir("/proc/self/fd"))) == before
+    # What an earlier test left to the collector may go meanwhile; nothing may come.
+    assert threads() <= before[0]
+    assert set(os.listdir("/proc/self/fd")) <= before[1]
 
 
 def test_edges_without_a_service_process() -> None:

@@ -253,14 +253,6 @@ def test_collecting_a_request_releases(chip: gpiod.Chip) -> None:
         assert again.offsets == [0]
 
 
-def test_reconfigure_says_that_it_is_not_there(chip: gpiod.Chip) -> None:
-    with (
-        chip.request_lines({0: None}) as request,
-        pytest.raises(NotImplementedError, match="not implemented yet"),
-    ):
-        request.reconfigure_lines({})
-
-
 def test_no_descriptor_is_leaked(chip: gpiod.Chip) -> None:
     before = os.listdir("/proc/self/fd")
     for _ in range(20):

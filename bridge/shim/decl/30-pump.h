@@ -95,6 +95,8 @@ enum gb_line_flags {
 	GB_LINE_EDGE_FALLING,
 	GB_LINE_REALTIME,
 	GB_LINE_SOURCE_CLOCK,
+	GB_LINE_OPEN_DRAIN,
+	GB_LINE_OPEN_SOURCE,
 	...
 };
 
@@ -104,6 +106,7 @@ struct gb_line_plan {
 	uint16_t gpio;
 	uint8_t irq_type;
 	uint32_t flags;
+	uint32_t debounce_us;
 	...;
 };
 
@@ -119,6 +122,7 @@ struct gb_request *gb_request_open(struct gb_pump *pump, uint64_t id,
 				   uint32_t event_capacity, uint32_t timeout_ms,
 				   struct gb_request_fds *fds);
 int gb_request_replan(struct gb_request *request, const struct gb_line_plan *lines, size_t count);
+void gb_request_settle(struct gb_request *request, uint32_t index, bool high);
 int gb_request_answer(struct gb_request *request, uint32_t sequence, int32_t error,
 		      uint32_t reason, const void *body, size_t length);
 bool gb_request_alive(const struct gb_request *request);

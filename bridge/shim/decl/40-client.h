@@ -53,7 +53,15 @@ int gb_event_ring_take(struct gb_event_ring *ring, int doorbell,
 		       struct gb_line_event *events, size_t count);
 int gb_event_ring_read(struct gb_event_ring *ring, int doorbell,
 		       struct gb_line_event *events, size_t count);
+void gb_event_ring_retire(struct gb_event_ring *ring);
 void gb_event_ring_free(struct gb_event_ring *ring);
+
+#define GB_INFO_CAPACITY ...
+#define GB_INFO_RECORD_SIZE ...
+struct gb_event_ring *gb_info_ring_create(int *memfd);
+bool gb_info_ring_push(struct gb_event_ring *ring, const void *record);
+struct gb_event_ring *gb_info_ring_map(int memfd);
+int gb_info_ring_read(struct gb_event_ring *ring, int doorbell, void *record);
 
 /* bench/floor.h */
 int gb_bench_floor(uint32_t rounds, uint32_t *samples_ns);

@@ -11,67 +11,65 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WORDS (sizeof(struct gb_line_event) / sizeof(uint64_t))
-
 _Static_assert(sizeof(struct gb_line_event) == 48, "struct gpio_v2_line_event");
-
-/* Word-wise, so that a copy that races with the producer is no undefined
- * behaviour; a torn copy is thrown away. */
-struct slot {
-	_Atomic uint64_t words[WORDS];
-};
 
 struct gb_event_ring {
 	struct gb_event_ring_head *shared;
-	struct slot *slots;
+	/* Copied word-wise, so that a copy that races with the producer is no
+	 * undefined behaviour; a torn copy is thrown away. */
+	_Atomic uint64_t *slots;
 	size_t size;
 	uint32_t capacity;      /* checked; never read from shared memory again */
+	uint32_t words;         /* of a record */
 	uint64_t head;          /* producer: the only trusted copy */
 	_Atomic uint32_t owed;  /* consumer: bytes to take from the doorbell */
 };
 
-static size_t ring_size(uint32_t capacity)
+static size_t ring_size(uint32_t capacity, uint32_t record_size)
 {
-	return sizeof(struct gb_event_ring_head) + capacity * sizeof(struct slot);
+	return sizeof(struct gb_event_ring_head) + (size_t)capacity * record_size;
 }
 
-static struct gb_event_ring *ring_view(int memfd, size_t size)
+static _Atomic uint64_t *slot(const struct gb_event_ring *ring, uint64_t index)
+{
+	return ring->slots + (index & (ring->capacity - 1)) * ring->words;
+}
+
+static struct gb_event_ring *ring_view(int memfd, size_t size, uint32_t record_size)
 {
 	struct gb_event_ring *ring = calloc(1, sizeof(*ring));
 
 	if (!ring)
 		return NULL;
 	ring->size = size;
+	ring->words = record_size / sizeof(uint64_t);
 	ring->shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
 	if (ring->shared == MAP_FAILED) {
 		free(ring);
 		return NULL;
 	}
-	ring->slots = (struct slot *)(void *)(ring->shared + 1);
+	ring->slots = (_Atomic uint64_t *)(void *)(ring->shared + 1);
 	return ring;
 }
 
-struct gb_event_ring *gb_event_ring_create(uint32_t capacity, int *memfd)
+static struct gb_event_ring *ring_create(uint32_t capacity, uint32_t record_size, int *memfd)
 {
+	size_t size = ring_size(capacity, record_size);
 	struct gb_event_ring *ring;
-	int fd;
+	int fd = memfd_create("gpio-events", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (capacity < 2 || capacity > GB_EVENT_CAPACITY_MAX || (capacity & (capacity - 1))) {
-		errno = EINVAL;
-		return NULL;
-	}
-	fd = memfd_create("gpio-events", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return NULL;
-	if (ftruncate(fd, (off_t)ring_size(capacity)) < 0 ||
+	if (ftruncate(fd, (off_t)size) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		goto fail;
-	ring = ring_view(fd, ring_size(capacity));
+	ring = ring_view(fd, size, record_size);
 	if (!ring)
 		goto fail;
 	ring->capacity = capacity;
 	ring->shared->magic = GB_EVENT_RING_MAGIC;
 	ring->shared->capacity = capacity;
+	ring->shared->record_size = record_size;
 	*memfd = fd;
 	return ring;
 fail:
@@ -79,7 +77,21 @@ fail:
 	return NULL;
 }
 
-struct gb_event_ring *gb_event_ring_map(int memfd)
+struct gb_event_ring *gb_event_ring_create(uint32_t capacity, int *memfd)
+{
+	if (capacity < 2 || capacity > GB_EVENT_CAPACITY_MAX || (capacity & (capacity - 1))) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return ring_create(capacity, sizeof(struct gb_line_event), memfd);
+}
+
+struct gb_event_ring *gb_info_ring_create(int *memfd)
+{
+	return ring_create(GB_INFO_CAPACITY, GB_INFO_RECORD_SIZE, memfd);
+}
+
+static struct gb_event_ring *ring_map(int memfd, uint32_t record_size)
 {
 	struct gb_event_ring *ring;
 	struct stat status;
@@ -87,22 +99,33 @@ struct gb_event_ring *gb_event_ring_map(int memfd)
 
 	if (seals < 0 || fstat(memfd, &status) < 0)
 		return NULL;
-	if (!(seals & F_SEAL_SHRINK) || status.st_size < (off_t)ring_size(2)) {
+	if (!(seals & F_SEAL_SHRINK) || status.st_size < (off_t)ring_size(2, record_size)) {
 		errno = EPROTO;
 		return NULL;
 	}
-	ring = ring_view(memfd, (size_t)status.st_size);
+	ring = ring_view(memfd, (size_t)status.st_size, record_size);
 	if (!ring)
 		return NULL;
 	ring->capacity = ring->shared->capacity;
-	if (ring->shared->magic != GB_EVENT_RING_MAGIC || ring->capacity < 2 ||
+	if (ring->shared->magic != GB_EVENT_RING_MAGIC ||
+	    ring->shared->record_size != record_size || ring->capacity < 2 ||
 	    ring->capacity > GB_EVENT_CAPACITY_MAX || (ring->capacity & (ring->capacity - 1)) ||
-	    ring_size(ring->capacity) > ring->size) {
+	    ring_size(ring->capacity, record_size) > ring->size) {
 		gb_event_ring_free(ring);
 		errno = EPROTO;
 		return NULL;
 	}
 	return ring;
+}
+
+struct gb_event_ring *gb_event_ring_map(int memfd)
+{
+	return ring_map(memfd, sizeof(struct gb_line_event));
+}
+
+struct gb_event_ring *gb_info_ring_map(int memfd)
+{
+	return ring_map(memfd, GB_INFO_RECORD_SIZE);
 }
 
 void gb_event_ring_free(struct gb_event_ring *ring)
@@ -120,21 +143,23 @@ uint32_t gb_event_ring_capacity(const struct gb_event_ring *ring)
 
 /* ---- producer ----------------------------------------------------------- */
 
-bool gb_event_ring_push(struct gb_event_ring *ring, const struct gb_line_event *event)
+static void store_record(struct gb_event_ring *ring, const void *record)
+{
+	_Atomic uint64_t *words = slot(ring, ring->head);
+
+	for (uint32_t i = 0; i < ring->words; i++) {
+		uint64_t word;
+
+		memcpy(&word, (const char *)record + i * sizeof(word), sizeof(word));
+		atomic_store_explicit(&words[i], word, memory_order_relaxed);
+	}
+}
+
+/* True when the doorbell must be rung. */
+static bool publish(struct gb_event_ring *ring)
 {
 	struct gb_event_ring_head *shared = ring->shared;
-	struct slot *slot = &ring->slots[ring->head & (ring->capacity - 1)];
-	uint64_t tail = atomic_load_explicit(&shared->tail, memory_order_acquire);
-	uint64_t words[WORDS];
 
-	/* Full: the oldest record goes. If the swap fails, a consumer has just
-	 * made room; if the client wrote nonsense, only its own events suffer. */
-	if (ring->head - tail >= ring->capacity)
-		atomic_compare_exchange_strong(&shared->tail, &tail,
-					       ring->head - ring->capacity + 1);
-	memcpy(words, event, sizeof(words));
-	for (size_t i = 0; i < WORDS; i++)
-		atomic_store_explicit(&slot->words[i], words[i], memory_order_relaxed);
 	ring->head++;
 	atomic_store_explicit(&shared->head, ring->head, memory_order_release);
 	/* Publish before looking at `rung`: pairs with the fence in silence(). */
@@ -142,6 +167,29 @@ bool gb_event_ring_push(struct gb_event_ring *ring, const struct gb_line_event *
 	if (atomic_load_explicit(&shared->rung, memory_order_relaxed))
 		return false;
 	return atomic_exchange(&shared->rung, 1) == 0;
+}
+
+bool gb_event_ring_push(struct gb_event_ring *ring, const struct gb_line_event *event)
+{
+	struct gb_event_ring_head *shared = ring->shared;
+	uint64_t tail = atomic_load_explicit(&shared->tail, memory_order_acquire);
+
+	/* Full: the oldest record goes. If the swap fails, a consumer has just
+	 * made room; if the client wrote nonsense, only its own events suffer. */
+	if (ring->head - tail >= ring->capacity)
+		atomic_compare_exchange_strong(&shared->tail, &tail,
+					       ring->head - ring->capacity + 1);
+	store_record(ring, event);
+	return publish(ring);
+}
+
+bool gb_info_ring_push(struct gb_event_ring *ring, const void *record)
+{
+	if (ring->head - atomic_load_explicit(&ring->shared->tail, memory_order_acquire) >=
+	    ring->capacity)
+		return false;
+	store_record(ring, record);
+	return publish(ring);
 }
 
 uint32_t gb_event_ring_waiting(const struct gb_event_ring *ring)
@@ -165,14 +213,24 @@ static bool empty(const struct gb_event_ring *ring)
 	       atomic_load_explicit(&ring->shared->tail, memory_order_acquire);
 }
 
-static size_t copy_out(struct gb_event_ring *ring, struct gb_line_event *events, size_t count)
+static void load_record(const struct gb_event_ring *ring, uint64_t index, char *record)
+{
+	const _Atomic uint64_t *words = slot(ring, index);
+
+	for (uint32_t i = 0; i < ring->words; i++) {
+		uint64_t word = atomic_load_explicit(&words[i], memory_order_relaxed);
+
+		memcpy(record + i * sizeof(word), &word, sizeof(word));
+	}
+}
+
+static size_t copy_out(struct gb_event_ring *ring, char *records, size_t count)
 {
 	struct gb_event_ring_head *shared = ring->shared;
 	uint64_t tail = atomic_load_explicit(&shared->tail, memory_order_acquire);
 
 	for (;;) {
 		uint64_t waiting = atomic_load_explicit(&shared->head, memory_order_acquire) - tail;
-		uint64_t words[WORDS];
 
 		if (waiting > ring->capacity)
 			waiting = ring->capacity; /* overtaken: the swap below fails */
@@ -180,14 +238,8 @@ static size_t copy_out(struct gb_event_ring *ring, struct gb_line_event *events,
 			count = (size_t)waiting;
 		if (count == 0)
 			return 0;
-		for (size_t n = 0; n < count; n++) {
-			struct slot *slot = &ring->slots[(tail + n) & (ring->capacity - 1)];
-
-			for (size_t i = 0; i < WORDS; i++)
-				words[i] = atomic_load_explicit(&slot->words[i],
-								memory_order_relaxed);
-			memcpy(&events[n], words, sizeof(words));
-		}
+		for (size_t n = 0; n < count; n++)
+			load_record(ring, tail + n, records + n * ring->words * sizeof(uint64_t));
 		atomic_thread_fence(memory_order_acquire);
 		/* Nobody moved the tail: what was copied is whole and ours. */
 		if (atomic_compare_exchange_strong(&shared->tail, &tail, tail + count))
@@ -223,8 +275,7 @@ static void silence(struct gb_event_ring *ring, int doorbell)
 		take_bytes(ring, doorbell, bytes);
 }
 
-int gb_event_ring_take(struct gb_event_ring *ring, int doorbell,
-		       struct gb_line_event *events, size_t count)
+static int take(struct gb_event_ring *ring, int doorbell, void *records, size_t count)
 {
 	size_t taken = 0;
 
@@ -232,10 +283,16 @@ int gb_event_ring_take(struct gb_event_ring *ring, int doorbell,
 		return -ENODEV;
 	if (count > GB_EVENT_CAPACITY_MAX)
 		count = GB_EVENT_CAPACITY_MAX;
-	taken = copy_out(ring, events, count);
+	taken = copy_out(ring, records, count);
 	if (empty(ring))
 		silence(ring, doorbell);
 	return (int)taken;
+}
+
+int gb_event_ring_take(struct gb_event_ring *ring, int doorbell,
+		       struct gb_line_event *events, size_t count)
+{
+	return take(ring, doorbell, events, count);
 }
 
 /* Wait for the bell as read(2) would: the descriptor's O_NONBLOCK decides. */
@@ -251,11 +308,10 @@ static int wait_for_bell(int doorbell)
 	return -errno;
 }
 
-int gb_event_ring_read(struct gb_event_ring *ring, int doorbell,
-		       struct gb_line_event *events, size_t count)
+static int read_records(struct gb_event_ring *ring, int doorbell, void *records, size_t count)
 {
 	for (;;) {
-		int taken = gb_event_ring_take(ring, doorbell, events, count);
+		int taken = take(ring, doorbell, records, count);
 		int error;
 
 		if (taken != 0 || count == 0)
@@ -264,4 +320,15 @@ int gb_event_ring_read(struct gb_event_ring *ring, int doorbell,
 		if (error)
 			return error;
 	}
+}
+
+int gb_event_ring_read(struct gb_event_ring *ring, int doorbell,
+		       struct gb_line_event *events, size_t count)
+{
+	return read_records(ring, doorbell, events, count);
+}
+
+int gb_info_ring_read(struct gb_event_ring *ring, int doorbell, void *record)
+{
+	return read_records(ring, doorbell, record, 1);
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * event_ring.h - edge events from the pump to one client: a ring in a memfd
- * and a socket as its doorbell.
+ * event_ring.h - events from the service to one client: a ring in a memfd and
+ * a socket as its doorbell. Edge events come from the pump; info events, in a
+ * ring of their own kind, from Python.
  *
- * Records are laid out as struct gpio_v2_line_event (48 bytes). When the ring
- * is full the oldest record goes. Producer and consumer both advance `tail`
+ * Edge records are laid out as struct gpio_v2_line_event (48 bytes); when the
+ * ring is full the oldest goes. Info records are laid out as struct
+ * gpio_v2_line_info_changed (288 bytes); when 32 wait the newest goes, as in the
+ * kernel. Producer and consumer both advance `tail`
  * by compare-and-swap: the consumer copies first and keeps the copy only if
  * nobody moved the tail meanwhile, so it never sees a record being overwritten.
  *
@@ -27,6 +30,9 @@
 
 #define GB_EVENT_RING_MAGIC 0x47425231u /* "GBR1" */
 #define GB_EVENT_CAPACITY_MAX 1024u
+/* As in the kernel's gpio_chardev_data. */
+#define GB_INFO_CAPACITY 32u
+#define GB_INFO_RECORD_SIZE 288u
 
 /* struct gpio_v2_line_event of <linux/gpio.h>. */
 struct gb_line_event {
@@ -42,7 +48,8 @@ struct gb_event_ring_head {
 	uint32_t magic;
 	uint32_t capacity; /* a power of two */
 	_Atomic uint32_t retired;
-	uint32_t reserved[13];
+	uint32_t record_size; /* bytes: 48 or GB_INFO_RECORD_SIZE */
+	uint32_t reserved[12];
 	_Alignas(64) _Atomic uint64_t head; /* written by the producer */
 	_Alignas(64) _Atomic uint64_t tail; /* next record to read */
 	_Alignas(64) _Atomic uint32_t rung;
@@ -74,5 +81,13 @@ int gb_event_ring_read(struct gb_event_ring *ring, int doorbell,
 		       struct gb_line_event *events, size_t count);
 
 void gb_event_ring_free(struct gb_event_ring *ring);
+
+/* The same for info events; a record is GB_INFO_RECORD_SIZE bytes. */
+struct gb_event_ring *gb_info_ring_create(int *memfd);
+/* The newest record goes when the ring is full. True: ring the doorbell. */
+bool gb_info_ring_push(struct gb_event_ring *ring, const void *record);
+struct gb_event_ring *gb_info_ring_map(int memfd);
+/* As gb_event_ring_read(), one record at a time: 1 or -errno. */
+int gb_info_ring_read(struct gb_event_ring *ring, int doorbell, void *record);
 
 #endif

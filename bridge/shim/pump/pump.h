@@ -150,6 +150,9 @@ enum gb_line_flags {
 	GB_LINE_REALTIME    = 1 << 4, /* stamp with CLOCK_REALTIME */
 	GB_LINE_SOURCE_CLOCK = 1 << 5, /* stamp with the device's own clock
 	                                  (needs TIMESTAMP), not with ours */
+	/* Emulated as gpiolib does: the level that is not driven is an input. */
+	GB_LINE_OPEN_DRAIN  = 1 << 6,
+	GB_LINE_OPEN_SOURCE = 1 << 7,
 };
 
 /* What the pump needs to know of a requested line. */
@@ -160,6 +163,7 @@ struct gb_line_plan {
 	uint8_t irq_type; /* VIRTIO_GPIO_IRQ_TYPE_* to re-arm with */
 	uint8_t reserved;
 	uint32_t flags;
+	uint32_t debounce_us; /* 0: none; else irq_type is EDGE_BOTH */
 };
 
 /* The client's ends, to be passed by SCM_RIGHTS and closed by the caller. */
@@ -178,6 +182,8 @@ struct gb_request *gb_request_open(struct gb_pump *pump, uint64_t id,
 /* Replace the plans (same lines, same order). */
 int gb_request_replan(struct gb_request *request,
 		      const struct gb_line_plan *lines, size_t count);
+/* The physical level that debouncing of a line starts from. */
+void gb_request_settle(struct gb_request *request, uint32_t index, bool high);
 /* Answer an operation that was reported. */
 int gb_request_answer(struct gb_request *request, uint32_t sequence,
 		      int32_t error, uint32_t reason, const void *body,

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "debounce.h"
 #include "event_ring.h"
 #include "operation.h"
 
@@ -26,6 +27,8 @@ struct line {
 	uint8_t rearms;
 	bool faulted;
 	uint64_t fired_ns; /* of the edge whose level is being read */
+	struct gb_request *request;
+	struct gb_debounce debounce;
 };
 
 /* The operation in hand; the next one stays in the socket until it is done. */
@@ -307,6 +310,55 @@ static uint64_t physical(const struct gb_request *request, uint64_t bits)
 	return bits;
 }
 
+/* ---- lines whose values are no plain message ------------------------------ */
+
+/* An emulated drive that is set, or a debounced level that is read. */
+static bool is_apart(const struct line *line, bool get)
+{
+	if (get)
+		return line->debounce.period_ns && line->debounce.known && line->plan.controller;
+	return line->plan.flags & (GB_LINE_OPEN_DRAIN | GB_LINE_OPEN_SOURCE);
+}
+
+static void submit_for_operation(struct gb_request *request, uint32_t index, uint16_t type,
+				 uint32_t value, uint64_t now_ns)
+{
+	struct operation_state *op = &request->operation;
+	int error = submit(request, index, type, value, line_done, now_ns);
+
+	if (error)
+		note_error(op, -error, submit_reason(error), index);
+	else
+		op->waiting++;
+}
+
+/* As gpiolib emulates it: the level that is not driven is that of an input. */
+static void set_drive(struct gb_request *request, uint32_t index, uint64_t now_ns)
+{
+	uint32_t flags = request->lines[index].plan.flags;
+	bool level = request->operation.levels >> index & 1;
+
+	if (flags & (level ? GB_LINE_OPEN_DRAIN : GB_LINE_OPEN_SOURCE)) {
+		submit_for_operation(request, index, VIRTIO_GPIO_MSG_SET_DIRECTION,
+				     VIRTIO_GPIO_DIRECTION_IN, now_ns);
+		return;
+	}
+	submit_for_operation(request, index, VIRTIO_GPIO_MSG_SET_VALUE, level, now_ns);
+	submit_for_operation(request, index, VIRTIO_GPIO_MSG_SET_DIRECTION,
+			     VIRTIO_GPIO_DIRECTION_OUT, now_ns);
+}
+
+static void start_apart(struct gb_request *request, uint32_t index, bool get, uint64_t now_ns)
+{
+	const struct line *line = &request->lines[index];
+	bool low = line->plan.flags & GB_LINE_ACTIVE_LOW;
+
+	if (get)
+		request->operation.bits |= (uint64_t)(line->debounce.high != low) << index;
+	else
+		set_drive(request, index, now_ns);
+}
+
 static void start_values(struct gb_request *request, const struct gb_operation *operation,
 			 uint64_t mask)
 {
@@ -317,6 +369,12 @@ static void start_values(struct gb_request *request, const struct gb_operation *
 	op->levels = physical(request, operation->bits);
 	/* One more, so that it cannot finish before all calls are submitted. */
 	op->waiting = 1;
+	for (uint32_t i = 0; i < request->count; i++) {
+		if (mask >> i & 1 && is_apart(&request->lines[i], get)) {
+			mask &= ~(UINT64_C(1) << i);
+			start_apart(request, i, get, now);
+		}
+	}
 	while (mask)
 		mask &= ~start_some(request, (uint32_t)__builtin_ctzll(mask), mask, get, now);
 	if (--op->waiting == 0)
@@ -537,6 +595,35 @@ static void level_done(struct gb_call *call, const struct gb_outcome *outcome)
 	unreference(request);
 }
 
+static void settled_done(struct gb_call *call, const struct gb_outcome *outcome)
+{
+	struct gb_request *request = call->owner;
+	uint32_t index = (uint32_t)call->argument;
+	struct line *line = &request->lines[index];
+
+	if (request->closed || !line->debounce.period_ns) {
+		/* nobody listens any more */
+	} else if (outcome->error) {
+		report_line_fault(request, index, outcome->error, outcome->reason);
+	} else if (gb_debounce_level(&line->debounce, outcome->value)) {
+		push_edge(request, line, outcome->value, stamp(line, line->debounce.ended_ns));
+	}
+	unreference(request);
+}
+
+static void read_settled(struct gb_debounce *debounce)
+{
+	struct line *line =
+		(struct line *)(void *)((char *)debounce - offsetof(struct line, debounce));
+	struct gb_request *request = line->request;
+	uint32_t index = (uint32_t)(line - request->lines);
+	int error = submit(request, index, VIRTIO_GPIO_MSG_GET_VALUE, 0, settled_done,
+			   debounce->ended_ns);
+
+	if (error)
+		report_line_fault(request, index, -error, submit_reason(error));
+}
+
 static bool request_fired(void *owner, uint32_t index, uint64_t now_ns)
 {
 	struct gb_request *request = owner;
@@ -546,7 +633,9 @@ static bool request_fired(void *owner, uint32_t index, uint64_t now_ns)
 	if (!type || line->rearms >= REARMS_MAX)
 		return false;
 	line->fired_ns = now_ns;
-	if (type == VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH) {
+	if (line->debounce.period_ns) {
+		gb_debounce_edge(&line->debounce, now_ns);
+	} else if (type == VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH) {
 		/* The level after the edge tells which one it was, as in the
 		 * kernel; read before the re-arm, so that no later edge hides. */
 		int error = submit(request, index, VIRTIO_GPIO_MSG_GET_VALUE, 0, level_done, now_ns);
@@ -583,12 +672,16 @@ static void request_edge(void *owner, uint32_t index, const struct gb_edge *edge
 
 	if (!line->plan.irq_type)
 		return;
-	/* A gap in the numbers: the client sees what did not come. */
-	request->seqno += lost;
-	line->line_seqno += lost;
-	push_edge(request, line, edge->high,
-		  line->plan.flags & GB_LINE_SOURCE_CLOCK ? edge->device_ns :
-							    stamp(line, edge->time_ns));
+	if (line->debounce.period_ns) {
+		gb_debounce_edge(&line->debounce, gb_now_ns());
+	} else {
+		/* A gap in the numbers: the client sees what did not come. */
+		request->seqno += lost;
+		line->line_seqno += lost;
+		push_edge(request, line, edge->high,
+			  line->plan.flags & GB_LINE_SOURCE_CLOCK ? edge->device_ns :
+								    stamp(line, edge->time_ns));
+	}
 	if (!edge->rearm)
 		line->faulted = false;
 	else if (line->rearms < REARMS_MAX)
@@ -632,6 +725,7 @@ static void disown_lines(struct gb_request *request)
 	for (uint32_t i = 0; i < request->count; i++) {
 		struct gb_line_plan *plan = &request->lines[i].plan;
 
+		gb_debounce_stop(&request->lines[i].debounce);
 		if (plan->controller)
 			gb_controller_disown(plan->controller, plan->gpio, request);
 	}
@@ -666,6 +760,7 @@ static void request_orphan(void *owner, uint32_t index)
 	struct gb_request *request = owner;
 
 	request->lines[index].plan.controller = NULL;
+	gb_debounce_stop(&request->lines[index].debounce);
 }
 
 void gb_request_free(struct gb_request *request)
@@ -774,8 +869,14 @@ static struct gb_request *request_new(struct gb_pump *pump, uint64_t id,
 	request->timeout_ns = (uint64_t)timeout_ms * 1000000;
 	request->references = 1;
 	request->operation_fd = request->event_fd = -1;
-	for (size_t i = 0; i < count; i++)
-		request->lines[i].plan = lines[i];
+	for (size_t i = 0; i < count; i++) {
+		struct line *line = &request->lines[i];
+
+		line->plan = lines[i];
+		line->request = request;
+		gb_debounce_init(&line->debounce, pump, read_settled);
+		gb_debounce_set_period(&line->debounce, lines[i].debounce_us);
+	}
 	return request;
 }
 
@@ -831,9 +932,18 @@ int gb_request_replan(struct gb_request *request, const struct gb_line_plan *lin
 
 		plan->flags = lines[i].flags;
 		plan->irq_type = lines[i].irq_type;
+		gb_debounce_set_period(&request->lines[i].debounce, lines[i].debounce_us);
 	}
 	gb_unlock(pump);
 	return 0;
+}
+
+void gb_request_settle(struct gb_request *request, uint32_t index, bool high)
+{
+	gb_lock(request->pump);
+	if (index < request->count && !request->lines[index].debounce.known)
+		gb_debounce_level(&request->lines[index].debounce, high);
+	gb_unlock(request->pump);
 }
 
 int gb_request_answer(struct gb_request *request, uint32_t sequence, int32_t error,

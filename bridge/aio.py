@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The same lines for asyncio: await a value, ``async for`` over edges.
+
+    async with await aio.Chip.open("fw-0") as chip:
+        async with await chip.request_lines({"BUTTON": settings}) as request:
+            if await request.get_value("BUTTON"):
+                async for event in request.edge_events():
+                    print(event)
+
+Names, arguments, values and exceptions are those of `bridge.Chip` and
+`bridge.LineRequest`; what waits for the service or the firmware is a coroutine, what
+waits for events an asynchronous iterator. Everything belongs to the event loop in which
+it was opened. Cancelling a coroutine does not undo what it asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from types import TracebackType
+from typing import TypeVar
+
+from bridge.client import chip as _chip
+from bridge.client import line_request as _line_request
+from bridge.client.chip_info import ChipInfo
+from bridge.client.edge_event import EdgeEvent
+from bridge.client.info_event import InfoEvent
+from bridge.client.line_info import LineInfo
+from bridge.client.line_settings import LineConfig
+from bridge.line import Value
+
+__all__ = ["Chip", "LineRequest", "request_lines"]
+
+Result = TypeVar("Result")
+
+
+class _Events:
+    """Waits for a descriptor on the event loop; one task at a time."""
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
+        self._ending = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def wait(self) -> None:
+        """Return when the descriptor is readable or hung up, or when it was closed."""
+        if self._waiter is not None:
+            raise RuntimeError("another task waits for the events of this object already")
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        if not self._ending:
+            loop.add_reader(self._fd, _set, self._waiter)
+        try:
+            await self._waiter
+        finally:
+            if not self._ending:
+                loop.remove_reader(self._fd)
+            self._waiter = None
+
+    def end(self) -> None:
+        """Let go of the descriptor, which is about to be closed."""
+        if self._waiter is not None and not self._ending:
+            self._waiter.get_loop().remove_reader(self._fd)
+        self._ending = True
+
+    def ended(self) -> None:
+        """The descriptor is closed: the task that waits shall see that."""
+        if self._waiter is not None:
+            _set(self._waiter)
+
+
+class Chip:
+    """`bridge.Chip` on an event loop; made by `open`."""
+
+    def __init__(self, chip: _chip.Chip) -> None:
+        """Take over an open chip; for `open` only."""
+        self._chip = chip
+        self._events = _Events(chip.fd)
+
+    @classmethod
+    async def open(cls, path: str) -> Chip:
+        """Open the chip at `path`; takes and raises what `bridge.Chip` does."""
+        return cls(await asyncio.to_thread(_chip.Chip, path))
+
+    def __bool__(self) -> bool:
+        """Whether the chip is open."""
+        return bool(self._chip)
+
+    async def __aenter__(self) -> Chip:
+        """Return the chip. Raises ChipClosedError when it is closed."""
+        self._chip.__enter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the chip."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the chip; its line requests stay. May be called again."""
+        self._events.end()
+        await asyncio.to_thread(self._chip.close)
+        self._events.ended()
+
+    @property
+    def path(self) -> str:
+        """The path exactly as given. Raises ChipClosedError."""
+        return self._chip.path
+
+    @property
+    def fd(self) -> int:
+        """The chip's descriptor, which is O_NONBLOCK. Raises ChipClosedError."""
+        return self._chip.fd
+
+    def fileno(self) -> int:
+        """Return fd."""
+        return self._chip.fd
+
+    def get_info(self) -> ChipInfo:
+        """Return name, label and number of lines. Raises ChipClosedError."""
+        return self._chip.get_info()
+
+    async def line_offset_from_id(self, id: str | int) -> int:
+        """As Chip.line_offset_from_id()."""
+        return await asyncio.to_thread(self._chip.line_offset_from_id, id)
+
+    async def get_line_info(self, line: int | str) -> LineInfo:
+        """As Chip.get_line_info()."""
+        return await asyncio.to_thread(self._chip.get_line_info, line)
+
+    async def watch_line_info(self, line: int | str) -> LineInfo:
+        """As Chip.watch_line_info()."""
+        return await asyncio.to_thread(self._chip.watch_line_info, line)
+
+    async def unwatch_line_info(self, line: int | str) -> None:
+        """As Chip.unwatch_line_info()."""
+        await asyncio.to_thread(self._chip.unwatch_line_info, line)
+
+    async def read_info_event(self) -> InfoEvent:
+        """Wait for an info event and return it. Raises OSError ENODEV, ChipClosedError."""
+        while True:
+            try:
+                return self._chip.read_info_event()
+            except BlockingIOError:
+                await self._events.wait()
+
+    async def info_events(self) -> AsyncIterator[InfoEvent]:
+        """Yield info events without end; raises as read_info_event()."""
+        while True:
+            yield await self.read_info_event()
+
+    async def request_lines(
+        self,
+        config: LineConfig,
+        consumer: str | None = None,
+        event_buffer_size: int | None = None,
+        output_values: Mapping[int | str, Value] | None = None,
+    ) -> LineRequest:
+        """Request lines; takes and raises what Chip.request_lines() does."""
+        return LineRequest(
+            await asyncio.to_thread(
+                self._chip.request_lines, config, consumer, event_buffer_size, output_values
+            )
+        )
+
+    def __repr__(self) -> str:
+        """As that of `bridge.Chip`, in this module."""
+        return repr(self._chip).replace("gpiod.Chip", "aio.Chip")
+
+    def __str__(self) -> str:
+        """As `bridge.Chip` prints itself."""
+        return str(self._chip)
+
+
+class LineRequest:
+    """`bridge.LineRequest` on an event loop; made by `Chip.request_lines`."""
+
+    def __init__(self, request: _line_request.LineRequest) -> None:
+        """Take over a granted request; for `Chip.request_lines` only."""
+        self._request = request
+        self._lock = asyncio.Lock()
+        self._events = _Events(request.fd)
+        self._operations = _Operations(request.operation_fd, request.timeout_ms / 1000)
+
+    def __bool__(self) -> bool:
+        """Whether the lines still are held."""
+        return bool(self._request)
+
+    async def __aenter__(self) -> LineRequest:
+        """Return the request. Raises RequestReleasedError when it is released."""
+        self._request.__enter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Release the lines."""
+        await self.release()
+
+    async def release(self) -> None:
+        """Release the lines and return when that is done. May be called again."""
+        async with self._lock:
+            self._events.end()
+            self._operations.close()
+            await asyncio.to_thread(self._request.release)
+            self._events.ended()
+
+    @property
+    def chip_name(self) -> str:
+        """As LineRequest.chip_name."""
+        return self._request.chip_name
+
+    @property
+    def num_lines(self) -> int:
+        """As LineRequest.num_lines."""
+        return self._request.num_lines
+
+    @property
+    def offsets(self) -> list[int]:
+        """As LineRequest.offsets."""
+        return self._request.offsets
+
+    @property
+    def lines(self) -> list[int | str]:
+        """As LineRequest.lines."""
+        return self._request.lines
+
+    @property
+    def fd(self) -> int:
+        """The event descriptor, which is O_NONBLOCK."""
+        return self._request.fd
+
+    def fileno(self) -> int:
+        """Return fd."""
+        return self._request.fd
+
+    async def get_value(self, line: int | str) -> Value:
+        """Return the value of one line; raises as LineRequest.get_value()."""
+        return (await self.get_values([line]))[0]
+
+    async def get_values(self, lines: Collection[int | str] | None = None) -> list[Value]:
+        """Return the values of `lines`; takes and raises what LineRequest.get_values() does."""
+        masks = self._request.masks_of(lines)
+        bits = await self._operate(_line_request.GET, _line_request.union(masks), 0)
+        return [Value.ACTIVE if bits & mask else Value.INACTIVE for mask in masks]
+
+    async def set_value(self, line: int | str, value: Value) -> None:
+        """Set the value of one line; raises as LineRequest.set_value()."""
+        await self.set_values({line: value})
+
+    async def set_values(self, values: Mapping[int | str, Value]) -> None:
+        """Set values; takes and raises what LineRequest.set_values() does."""
+        await self._operate(_line_request.SET, *self._request.bits_of(values))
+
+    async def reconfigure_lines(self, config: LineConfig) -> None:
+        """As LineRequest.reconfigure_lines()."""
+        async with self._lock:
+            await asyncio.to_thread(self._request.reconfigure_lines, config)
+
+    async def _operate(self, code: int, mask: int, bits: int) -> int:
+        async with self._lock:
+            self._request.__enter__()  # released while this waited for its turn?
+            error, reason, line, answer = await self._operations.exchange(code, mask, bits)
+        if error:
+            raise self._request.failure(error, reason, line)
+        return answer
+
+    async def read_edge_events(self, max_events: int | None = None) -> list[EdgeEvent]:
+        """Wait for edge events; takes and raises what LineRequest.read_edge_events() does."""
+        while True:
+            try:
+                return self._request.read_edge_events(max_events)
+            except BlockingIOError:
+                await self._events.wait()
+
+    async def edge_events(self) -> AsyncIterator[EdgeEvent]:
+        """Yield edge events without end; raises as read_edge_events()."""
+        while True:
+            for event in await self.read_edge_events():
+                yield event
+
+    def __str__(self) -> str:
+        """As `bridge.LineRequest` prints itself."""
+        return str(self._request)
+
+
+# struct gb_operation and struct gb_operation_reply of bridge/shim/pump/operation.h.
+_OPERATION = struct.Struct("=IIQQ")
+_REPLY = struct.Struct("=IiIIQ")
+
+
+class _Operations:
+    """Operations on the descriptor of a request without blocking the event loop."""
+
+    def __init__(self, fd: int, timeout_s: float) -> None:
+        self._socket = socket.socket(fileno=os.dup(fd))
+        self._timeout_s = timeout_s
+        self._sequence = 0x80000000  # apart from those of the blocking calls
+
+    async def exchange(self, code: int, mask: int, bits: int) -> tuple[int, int, int, int]:
+        """Do one operation: errno, reason, line index and bits of the answer."""
+        self._sequence = 0x80000000 | (self._sequence + 1) & 0x7FFFFFFF
+        packet = _OPERATION.pack(code, self._sequence, mask, bits)
+        try:
+            self._socket.send(packet, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            return await asyncio.wait_for(self._reply(), self._timeout_s)
+        except (TimeoutError, asyncio.TimeoutError):
+            return errno.ETIMEDOUT, 0, 0, 0
+        except (BrokenPipeError, ConnectionResetError):
+            return errno.ENODEV, _line_request.RELEASED, 0, 0
+
+    async def _reply(self) -> tuple[int, int, int, int]:
+        while True:
+            packet = await self._readable(self._receive)
+            if not packet:
+                return errno.ENODEV, _line_request.RELEASED, 0, 0
+            sequence, error, reason, line, bits = _REPLY.unpack_from(packet)
+            if sequence == self._sequence:  # else the late answer to a cancelled one
+                return error, reason, line, bits
+
+    def _receive(self) -> bytes:
+        return self._socket.recv(4096, socket.MSG_DONTWAIT)
+
+    async def _readable(self, receive: Callable[[], Result]) -> Result:
+        """Return what `receive` returns once it does not say EAGAIN."""
+        loop = asyncio.get_running_loop()
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                return receive()
+            ready: asyncio.Future[None] = loop.create_future()
+            loop.add_reader(self._socket, _set, ready)
+            try:
+                await ready
+            finally:
+                loop.remove_reader(self._socket)
+
+    def close(self) -> None:
+        """Close our descriptor. May be repeated."""
+        self._socket.close()
+
+    def __del__(self) -> None:
+        """A request that is collected is released: no descriptor of it may stay."""
+        self._socket.close()
+
+
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+async def request_lines(
+    path: str,
+    config: LineConfig,
+    consumer: str | None = None,
+    event_buffer_size: int | None = None,
+    output_values: Mapping[int | str, Value] | None = None,
+) -> LineRequest:
+    """Open the chip at `path`, request lines of it, close it; see Chip.request_lines()."""
+    async with await Chip.open(path) as chip:
+        return await chip.request_lines(config, consumer, event_buffer_size, output_values)

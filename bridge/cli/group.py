@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The verbs that are click commands, and the help of gpio-bridge itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from bridge import __version__
+from bridge.cli.main import TOOLS, VERBS, fail, sentence
+
+
+class LazyGroup(click.Group):
+    """A group that knows its verbs' names and loads only the one that runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order in which a user meets them."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of a verb and return its command."""
+        if cmd_name not in VERBS or cmd_name in TOOLS:
+            return None
+        command = getattr(import_module(f"bridge.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs from the table instead of importing every one."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(
+    "gpio-bridge",
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="`gpio-bridge VERB --help` explains a verb by examples.",
+)
+@click.version_option(__version__, "-v", "--version", message="gpio-bridge v%(version)s")
+def cli() -> None:
+    """GPIO lines of a coprocessor, reached over rpmsg.
+
+    \b
+    First steps, without a board:
+      gpio-bridge demo                 see everything work
+    With firmware behind a vhost-user socket:
+      gpio-bridge serve --link vhost-user:/run/fw.sock
+      gpio-bridge detect
+      gpio-bridge get -c fw-0 3
+    """
+
+
+def run(arguments: list[str]) -> None:
+    """Run a verb and exit: 0, or 1 with `gpio-bridge VERB: sentence` on stderr."""
+    status = None
+    try:
+        status = cli.main(arguments, prog_name="gpio-bridge", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "gpio-bridge"
+        fail(f"{where}: {error.format_message()}", f"{where}: try {where} --help")
+    except click.ClickException as error:
+        fail(f"{_prefix(arguments)}: {error.format_message()}")
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)  # as the shell reports a death by SIGINT
+    except BrokenPipeError:  # stdout's; that of the control socket is ENODEV
+        # The interpreter must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (OSError, ValueError, NotImplementedError, MemoryError) as error:
+        fail(f"{_prefix(arguments)}: {sentence(error)}")
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _prefix(arguments: list[str]) -> str:
+    verb = next((word for word in arguments if word in VERBS), None)
+    return f"gpio-bridge {verb}" if verb else "gpio-bridge"

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A path in the file system for every chip: a symbolic link to the control socket.
+
+A program that was written for /dev/gpiochipN gets a path that it can be given, that can
+be linked to, and that is not there while the chip is not there. The link's name is the
+chip's; what it leads to is the socket on which to ask for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+
+log = logging.getLogger(__name__)
+
+
+def directory_of(socket_path: str) -> str:
+    """The directory of the chips of a control socket: its path, .sock replaced by .chips."""
+    return f"{socket_path.removesuffix('.sock')}.chips"
+
+
+class ChipLinks:
+    """The directory of links of one service.
+
+    Args:
+        socket_path: of the control socket.
+
+    Without the right to make the directory there are no links, and a warning.
+    """
+
+    def __init__(self, socket_path: str) -> None:
+        self._directory = directory_of(socket_path)
+        self._target = os.path.join("..", os.path.basename(socket_path))
+        self._names: set[str] = set()
+        self._usable = True
+        try:
+            os.makedirs(self._directory, 0o755, exist_ok=True)
+            for left_over in os.scandir(self._directory):
+                if left_over.is_symlink():
+                    os.unlink(left_over.path)
+        except OSError as error:
+            self._usable = False
+            log.warning("no chip paths in %s: %s", self._directory, error.strerror)
+
+    def update(self, names: set[str]) -> None:
+        """Make the directory show the chips called `names`."""
+        if not self._usable:
+            return
+        for gone in self._names - names:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self._directory, gone))
+        for new in names - self._names:
+            with contextlib.suppress(FileExistsError):
+                os.symlink(self._target, os.path.join(self._directory, new))
+        self._names = names
+
+    def remove(self) -> None:
+        """Remove the links, and the directory if nothing else is in it."""
+        self.update(set())
+        self._usable = False
+        with contextlib.suppress(OSError):
+            os.rmdir(self._directory)

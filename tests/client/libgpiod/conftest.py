@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Simulated chips for tests of what libgpiod's own Python tests check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.sim import Chip as Sim
+
+MakeSim = Callable[..., Sim]
+
+
+@pytest.fixture
+def make_sim() -> Iterator[MakeSim]:
+    """Make simulated chips that are gone when the test ends."""
+    made: list[Sim] = []
+
+    def make(**arguments: Any) -> Sim:
+        made.append(Sim(**arguments))
+        return made[-1]
+
+    yield make
+    for sim in made:
+        sim.close()
+
+
+@pytest.fixture
+def sim(make_sim: MakeSim) -> Sim:
+    """Eight lines, two of them with names."""
+    return make_sim(num_lines=8, line_names={5: "foo", 7: "bar"})
