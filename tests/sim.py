@@ -7,7 +7,6 @@ pointed at `Chip`: every instance is a board of its own, with a firmware and a s
 
 from __future__ import annotations
 
-import errno
 import itertools
 import tempfile
 from contextlib import ExitStack
@@ -67,7 +66,7 @@ class Chip:
             directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
             self.stub = self._stack.enter_context(
                 Stub(
-                    _board(label or link, count, line_names or {}),
+                    _board(label or link, count),
                     socket=directory / "fw.sock",
                     features=features,
                 )
@@ -75,7 +74,14 @@ class Chip:
             self.socket = str(directory / "control.sock")
             self._thread = ServiceThread(
                 Config(
-                    links=(LinkConfig(self.stub.url, name=link, on_release=on_release),),
+                    links=(
+                        LinkConfig(
+                            self.stub.url,
+                            name=link,
+                            on_release=on_release,
+                            names={"0": _names(count, line_names or {})},
+                        ),
+                    ),
                     socket=self.socket,
                 )
             )
@@ -131,10 +137,12 @@ class Chip:
         return Chip.Value(self.stub.read(f"0/{offset}"))
 
 
-def _board(label: str, count: int, names: dict[int, str]) -> str:
-    if len(set(names.values())) != len(names):
-        raise OSError(errno.EINVAL, "virtio-gpio has unique line names")
+def _names(count: int, names: dict[int, str]) -> tuple[str, ...]:
+    # The service's, not the board's: like gpiosim's they may occur twice, or be digits.
+    return tuple(names.get(offset, "") for offset in range(count))
+
+
+def _board(label: str, count: int) -> str:
     lines = [f'controller 0 label "{label}" lines {count}']
-    lines += [f"line 0/{at} {name}" for at, name in names.items() if at < count]
     lines += [f"pull 0/{at} down" for at in range(count)]
     return "\n".join([*lines, ""])

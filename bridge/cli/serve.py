@@ -28,7 +28,7 @@ Examples:
 \b
 A --link may carry the options of a [[link]] table of the file:
   URL[,name=NAME][,lines=N][,extensions=all|none|NAME+NAME][,on_release=none|keep]
-     [,label.INDEX=TEXT]
+     [,label.INDEX=TEXT][,names.INDEX=NAME+NAME]
 
 An --export is a vhost-user socket for one guest (QEMU, User-Mode Linux):
   vhost-user-gpio:PATH,chip=CHIP              all lines of a chip
@@ -98,6 +98,14 @@ service stops.
     "(default), keep leaves them as they are.",
 )
 @click.option(
+    "--remoteproc",
+    "remoteprocs",
+    multiple=True,
+    metavar="NAME[,auto-stop]",
+    help="Start this remote processor; with auto-stop it stops when the service ends, "
+    "however it ends. May be repeated.",
+)
+@click.option(
     "--ready-fd",
     type=click.IntRange(0),
     metavar="N",
@@ -133,6 +141,7 @@ def _configuration(
     extensions: str | None,
     on_release: str | None,
     exports: tuple[str, ...],
+    remoteprocs: tuple[str, ...],
 ) -> Any:
     """The file, and over it the flags."""
     from bridge.service import config as configs
@@ -155,6 +164,8 @@ def _configuration(
     if exports:
         changes["exports"] = tuple(configs.export_from_flag(text) for text in exports)
         configs.check_exports(changes["exports"], "--export")
+    if remoteprocs:
+        changes["remoteproc"] = tuple(configs.remoteproc_from_flag(text) for text in remoteprocs)
     if socket_path is not None:
         changes["socket"] = socket_path
     if mode is not None:

@@ -49,6 +49,8 @@ class LinkConfig:
         extensions: RPMSG_GPIO_F_* bits that may be negotiated.
         lines: lines a controller has, for firmware without CONFIG; None probes.
         labels: label of a chip by channel index.
+        names: line names of a chip by channel index, in the order of the lines; they
+            take the place of the firmware's. "" is a line without a name.
         on_release: ``none`` gives released lines back (DIRECTION_NONE), ``keep``
             leaves them as they are.
     """
@@ -58,7 +60,21 @@ class LinkConfig:
     extensions: int = wire.ALL_FEATURES
     lines: int | None = None
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     on_release: str = "none"
+
+
+@dataclass(frozen=True)
+class RemoteprocConfig:
+    """A remote processor that the service starts.
+
+    Attributes:
+        name: of the processor.
+        auto_stop: it stops when the service ends, however it ends.
+    """
+
+    name: str
+    auto_stop: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,7 @@ class Config:
         group: group that owns the socket, None leaves the service's own.
         timeout_ms: deadline of one request to the firmware in milliseconds.
         exports: what guest kernels get.
+        remoteproc: remote processors to start.
     """
 
     links: tuple[LinkConfig, ...] = ()
@@ -80,6 +97,7 @@ class Config:
     group: str | None = None
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     exports: tuple[ExportConfig, ...] = ()
+    remoteproc: tuple[RemoteprocConfig, ...] = ()
 
 
 def default_socket() -> str:
@@ -166,8 +184,8 @@ def check_exports(exports: tuple[ExportConfig, ...], where: str) -> None:
 def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
     """Read the argument of ``--link``: ``URL[,key=value]...``.
 
-    The keys are those of a [[link]] table; extensions are joined by ``+`` and
-    a label is ``label.INDEX=TEXT``.
+    The keys are those of a [[link]] table; extensions are joined by ``+``, a label
+    is ``label.INDEX=TEXT``, line names are ``names.INDEX=NAME+NAME``.
 
     Args:
         text: the argument.
@@ -182,6 +200,8 @@ def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
         key, _, value = option.partition("=")
         if key.startswith("label."):
             table.setdefault("labels", {})[key.removeprefix("label.")] = value
+        elif key.startswith("names."):
+            table.setdefault("names", {})[key.removeprefix("names.")] = value.split("+")
         elif key == "extensions":
             table[key] = extensions_word(value)
         elif key == "lines" and value.isascii() and value.isdigit():
@@ -191,7 +211,7 @@ def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
     return _link(table, shared, f"--link {text}", "")
 
 
-_FLAG_OPTION = re.compile(r",(?=(?:name|lines|extensions|on_release|label\.[^=,]*)=)")
+_FLAG_OPTION = re.compile(r",(?=(?:name|lines|extensions|on_release|(?:label|names)\.[^=,]*)=)")
 
 
 def extensions_word(text: str) -> str | list[str]:
@@ -324,11 +344,50 @@ def _labels(value: object) -> Mapping[str, str]:
     return MappingProxyType(dict(value))
 
 
+def _names(value: object) -> Mapping[str, tuple[str, ...]]:
+    expected = _Expected(
+        'a table of lists of line names by channel index, such as { "0" = ["LED", "", "RESET"] }'
+    )
+    if not isinstance(value, dict):
+        raise expected
+    for index, names in value.items():
+        if not re.fullmatch(r"[0-9A-Za-z_]{1,16}", index) or not isinstance(names, list):
+            raise expected
+        for name in names:
+            if not isinstance(name, str):
+                raise expected
+            if len(name) > 31 or not all(" " <= c <= "~" for c in name):
+                raise _Expected(f"names of at most 31 printable ASCII characters, not {name!r}")
+    return MappingProxyType({index: tuple(names) for index, names in value.items()})
+
+
+def remoteproc_from_flag(text: str) -> RemoteprocConfig:
+    """Check ``--remoteproc NAME[,auto-stop]``. Raises ConfigError."""
+    try:
+        return _remoteproc(text)
+    except _Expected as expected:
+        raise ConfigError(f"--remoteproc {text}: expected {expected}") from None
+
+
+def _remoteproc(value: object) -> RemoteprocConfig:
+    name, comma, option = value.partition(",") if isinstance(value, str) else ("", "", "")
+    if not name or (comma and option != "auto-stop"):
+        raise _Expected('the name of a processor, as in "m4_0" or "m4_0,auto-stop"')
+    return RemoteprocConfig(name, bool(comma))
+
+
+def _remoteprocs(value: object) -> tuple[RemoteprocConfig, ...]:
+    if not isinstance(value, list):
+        raise _Expected('a list of processors, as in ["m4_0", "dsp,auto-stop"]')
+    return tuple(_remoteproc(one) for one in value)
+
+
 _GLOBAL: dict[str, Callable[[object], Any]] = {
     "socket": _path,
     "mode": _mode,
     "group": _group,
     "timeout_ms": _integer(1, TIMEOUT_MS_MAX, "milliseconds"),
+    "remoteproc": _remoteprocs,
 }
 # Said once for all links, or in a link.
 _SHARED: dict[str, Callable[[object], Any]] = {
@@ -340,6 +399,7 @@ _LINK: dict[str, Callable[[object], Any]] = {
     "name": _link_name,
     "lines": _integer(1, LINES_MAX, "a number of lines"),
     "labels": _labels,
+    "names": _names,
     **_SHARED,
 }
 

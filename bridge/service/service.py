@@ -21,8 +21,11 @@ from bridge.export.vhost_user_gpio import VhostUserGpio
 from bridge.link import resolve
 from bridge.service.config import LINK_NAME_MAX, Config
 from bridge.service.control import ControlServer
+from bridge.service.processors import Processors
 from bridge.service.registry import Registry
 from bridge.service.supervisor import Supervisor
+from bridge.service.watchdog import Watchdog
+from bridge.service.watchdog import interval_s as watchdog_interval_s
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ class Service:
         self._tasks = Tasks()
         self._dispatcher: Dispatcher | None = None
         self._control = ControlServer(self)
+        self._processors: Processors | None = None
 
     async def start(self) -> None:
         """Listen on the control socket and start to connect the links.
@@ -80,6 +84,23 @@ class Service:
             )
             self.supervisors.append(supervisor)
             self._tasks.spawn(supervisor.run(), f"link {name}")
+        self._watch_processors()
+
+    def _watch_processors(self) -> None:
+        """Where rpmsg links live, states of remote processors matter."""
+        links = [s for s in self.supervisors if s.config.url.startswith("rpmsg:")]
+        if not links and not self.config.remoteproc:
+            return
+        self._processors = Processors(lambda: any(link.state != "up" for link in links))
+        self._tasks.spawn(self._processors.run(), "remote processors")
+        if self.config.remoteproc:
+            work = self._processors.start(self.config.remoteproc)
+            self._tasks.spawn(work, "start of remote processors")
+
+    def look_at_processors(self) -> None:
+        """Firmware is silent: read again what state its processor is in."""
+        if self._processors is not None:
+            self._processors.look()
 
     async def stop(self) -> None:
         """Stop: clients see HUP and ENODEV, pins stay as they are."""
@@ -88,6 +109,8 @@ class Service:
         for export in self.exports:
             export.close()
         await self._tasks.stop()
+        if self._processors is not None:
+            await self._processors.close()
         if self._dispatcher is not None:
             self._dispatcher.close()
             self._dispatcher = None
@@ -103,6 +126,7 @@ class Service:
             "uptime_s": time.monotonic() - self._started,
             "pid": os.getpid(),
             "links": [supervisor.status() for supervisor in self.supervisors],
+            "processors": self._processors.states if self._processors else {},
             "chips": len(self.registry),
             "requests": sum(len(chip.requests) for chip in self.registry.all()),
             "clients": self._control.clients,
@@ -126,6 +150,9 @@ class Service:
         await self.start()
         try:
             _notify("READY=1")
+            interval_s = watchdog_interval_s()
+            if interval_s is not None:
+                self._tasks.spawn(Watchdog(self, interval_s, _notify).run(), "watchdog")
             if ready is not None:
                 ready()
             await stopping.wait()

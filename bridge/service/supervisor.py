@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import itertools
 import logging
@@ -165,6 +166,20 @@ class Supervisor:
     def label(self, index: str, from_firmware: str, channel: str) -> str:
         """Label of a chip: configured, else the firmware's, else the channel's name."""
         return self.config.labels.get(index) or from_firmware or channel
+
+    def line_names(self, index: str, from_firmware: list[str | None]) -> list[str | None]:
+        """Line names of a chip: those configured take the place of the firmware's."""
+        configured = self.config.names.get(index, ())
+        if len(configured) > len(from_firmware):
+            log.warning(
+                "link %s: names of chip %s: %d names for %d lines, the rest is ignored",
+                self.name,
+                index,
+                len(configured),
+                len(from_firmware),
+            )
+        names: list[str | None] = [name or None for name in configured]
+        return (names + from_firmware[len(names) :])[: len(from_firmware)]
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -347,6 +362,8 @@ class Channel:
                 self.settled = True
                 supervisor.registry.changed()
             else:
+                names = supervisor.line_names(self.index, setup.names)
+                setup = dataclasses.replace(setup, names=names)
                 label = supervisor.label(self.index, setup.label, self._name)
                 identity = Identity(self._title, label, supervisor.name, self._name)
                 return Chip(supervisor.dispatcher, identity, controller, setup, config.on_release)

@@ -102,7 +102,12 @@ def test_baseline_firmware(tmp_path: Path, dialect: str) -> None:
 def test_configuration_can_forbid_extensions_and_say_lines_and_labels(tmp_path: Path) -> None:
     with Stub("demo") as stub:
         running = Running(
-            stub, tmp_path / "control.sock", extensions=0, lines=5, labels={"0": "mine"}
+            stub,
+            tmp_path / "control.sock",
+            extensions=0,
+            lines=5,
+            labels={"0": "mine"},
+            names={"0": ("LED", "", "DOOR")},
         )
         try:
             client = running.client()
@@ -110,6 +115,8 @@ def test_configuration_can_forbid_extensions_and_say_lines_and_labels(tmp_path: 
             info = client.ok("chip", chip="fw-0")
             assert info["features"] == []
             assert (info["num_lines"], info["label"]) == (5, "mine")
+            lines = client.ok("lines", chip="fw-0")["lines"]
+            assert [one["name"] for one in lines] == ["LED", None, "DOOR", None, None]
         finally:
             running.thread.close()
 

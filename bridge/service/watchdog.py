@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The service manager's watchdog (sd_watchdog_enabled(3)), fed after a look at the links."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from bridge import wire
+from bridge.shim.ffi import lib
+
+if TYPE_CHECKING:
+    from bridge.chips.chip import Chip
+    from bridge.service.service import Service
+
+log = logging.getLogger(__name__)
+
+_GRACE_S = 1.0
+
+
+def interval_s(environment: Mapping[str, str] = os.environ) -> float | None:
+    """Seconds within which the manager wants to hear from us, None when it does not."""
+    pid = environment.get("WATCHDOG_PID")
+    text = environment.get("WATCHDOG_USEC", "")
+    if not environment.get("NOTIFY_SOCKET") or (pid is not None and pid != str(os.getpid())):
+        return None
+    if not (text.isascii() and text.isdigit()) or not int(text):
+        return None
+    return int(text) / 1_000_000
+
+
+class Watchdog:
+    """Asks one controller of each link that is up, once in half an interval.
+
+    What counts is that the question comes to an end, be it at its deadline: then
+    the event loop, the pump's thread and the way between them work. A firmware that
+    is silent is logged, and is no reason to restart the service.
+
+    Args:
+        service: what is watched.
+        interval_s: of the watchdog in seconds.
+        notify: sends a message of sd_notify(3).
+    """
+
+    def __init__(self, service: Service, interval_s: float, notify: Callable[[str], None]) -> None:
+        self._service = service
+        self._interval_s = interval_s
+        self._notify = notify
+        self._silent: set[str] = set()
+
+    async def run(self) -> None:
+        """Feed the watchdog until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            next_time = loop.time() + self._interval_s / 2
+            if await self.check():
+                self._notify(f"WATCHDOG=1\nSTATUS={self._status()}")
+            await asyncio.sleep(next_time - loop.time())
+
+    async def check(self) -> bool:
+        """Whether every question came to an end."""
+        chips: dict[str, Chip] = {}
+        for chip in self._service.registry.all():
+            chips.setdefault(chip.identity.link, chip)
+        ended = await asyncio.gather(*(self._ask(link, chip) for link, chip in chips.items()))
+        return all(ended)
+
+    async def _ask(self, link: str, chip: Chip) -> bool:
+        controller = chip.controller
+        # Silent firmware must not cost so much time that the manager loses patience.
+        timeout_ms = max(1, min(controller.timeout_ms, int(self._interval_s * 250)))
+        question = controller.ask(wire.MSG_GET_DIRECTION, timeout_ms=timeout_ms)
+        try:
+            report = await asyncio.wait_for(question, timeout_ms / 1000 + _GRACE_S)
+        except OSError as error:
+            log.debug("link %s: not asked: %s", link, error)  # it is going away, or busy
+            return True
+        except (TimeoutError, asyncio.TimeoutError):
+            log.error("link %s: the pump does not answer; the watchdog is not fed", link)
+            return False
+        if report.reason != lib.GB_REASON_TIMEOUT:
+            self._silent.discard(link)
+        elif link not in self._silent:
+            self._silent.add(link)
+            log.warning("link %s: the firmware does not answer", link)
+            self._service.look_at_processors()
+        return True
+
+    def _status(self) -> str:
+        links = self._service.supervisors
+        up = sum(link.state == "up" for link in links)
+        text = f"{up} of {len(links)} links up, {len(self._service.registry)} chips"
+        return f"{text}, no answer from {', '.join(sorted(self._silent))}" if self._silent else text
