@@ -7,6 +7,7 @@
 # make lint    ruff, mypy --strict, C warnings as errors
 # make mcu     the firmware for the Cortex-M that QEMU runs, and its footprint
 # make bench   the benchmark's table
+# make install-system  udev rules, systemd units, sysusers and tmpfiles below DESTDIR
 # make setup   the virtual environment in .venv, with the shim and the stub built
 
 PYTHON ?= python3
@@ -36,7 +37,7 @@ ASAN_LIBRARY := $(filter-out %/main.o,$(ASAN_OBJECTS))
 ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
-.PHONY: all setup demo deps kernel test ctest pytest lint bench footprint mcu clean
+.PHONY: all setup demo deps kernel test ctest pytest lint bench footprint mcu install-system clean
 
 all: setup
 
@@ -131,6 +132,19 @@ mcu: $(BUILD)/mcu/firmware.elf $(BUILD)/mcu/$(MCU)/footprint.o $(BUILD)/mcu/$(MC
 footprint: $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o)
 	size $^
 
+
+# What the system needs around the program; pip or a package installs that itself.
+LIBDIR ?= /usr/lib
+install-system:
+	install -D -m 644 -t $(DESTDIR)$(LIBDIR)/udev/rules.d udev/60-rpmsg-gpio-bridge.rules
+	install -D -m 644 -t $(DESTDIR)$(LIBDIR)/systemd/system \
+		udev/gpio-bridge.service udev/gpio-bridge@.service
+	install -D -m 644 udev/rpmsg-gpio-bridge.sysusers \
+		$(DESTDIR)$(LIBDIR)/sysusers.d/rpmsg-gpio-bridge.conf
+	install -D -m 644 udev/rpmsg-gpio-bridge.tmpfiles \
+		$(DESTDIR)$(LIBDIR)/tmpfiles.d/rpmsg-gpio-bridge.conf
+	install -D -m 644 udev/rpmsg-gpio-bridge.modules-load \
+		$(DESTDIR)$(LIBDIR)/modules-load.d/rpmsg-gpio-bridge.conf
 
 clean:
 	rm -rf $(BUILD) $(VENV) *.egg-info firmware_stub/bin bridge/shim/_shim.c bridge/shim/_shim*.so

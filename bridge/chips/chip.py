@@ -14,6 +14,7 @@ from bridge.chips.controller import Controller, Setup
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.line import Holder, Line, LineConfig, clip_consumer, event_capacity
 from bridge.chips.request import LineRequest
+from bridge.chips.reservation import Reservation
 from bridge.chips.tasks import Tasks
 from bridge.chips.watcher import Watcher
 from bridge.shim.pump import RequestFds
@@ -213,8 +214,9 @@ class Chip:
         capacity = event_capacity(
             event_buffer_size, len(configs), any(config.edges for config in configs)
         )
-        await self._wait_until_free(configs)
-        request = LineRequest(self, clip_consumer(consumer), configs, event_buffer_size)
+        consumer = clip_consumer(consumer)
+        await self._wait_until_free(configs, consumer)
+        request = LineRequest(self, consumer, configs, event_buffer_size)
         self.requests.add(request)
         return await request.set_up(capacity), capacity
 
@@ -227,19 +229,22 @@ class Chip:
         for config in configs:
             config.check()
 
-    async def _wait_until_free(self, configs: Sequence[LineConfig]) -> None:
+    async def _wait_until_free(self, configs: Sequence[LineConfig], consumer: str) -> None:
         """Return without a further await once every line is free.
 
         A line whose holder is going is waited for: the client that closed its
         request and asks again must not meet its own shadow.
         """
         while True:
-            going = self._obstacle(configs)
+            going = self._obstacle(configs, consumer)
             if going is None:
                 return
+            if isinstance(going, Reservation):
+                going.hang_up()  # without an await: nobody else gets the line
+                continue
             await asyncio.shield(asyncio.ensure_future(going.release()))
 
-    def _obstacle(self, configs: Sequence[LineConfig]) -> Holder | None:
+    def _obstacle(self, configs: Sequence[LineConfig], consumer: str) -> Holder | None:
         """A holder that is about to go; raises when the lines cannot be had."""
         self.check_online()
         seen: set[int] = set()
@@ -248,11 +253,16 @@ class Chip:
             if config.offset in seen:
                 raise OSError(errno.EBUSY, f"line {line.describe()} is requested twice")
             seen.add(config.offset)
-            if line.holder is not None and not line.holder.going:
+            holder = line.holder
+            if holder is None or holder.going:
+                continue
+            reserved = isinstance(holder, Reservation)
+            if not reserved or holder.consumer != consumer:
                 raise OSError(
                     errno.EBUSY,
-                    f"line {line.describe()} of chip {self.name} is held by "
-                    f'"{line.holder.consumer}"',
+                    f"line {line.describe()} of chip {self.name} is "
+                    f"{'kept for' if reserved else 'held by'} "
+                    f'"{holder.consumer}"',
                 )
         for config in configs:
             holder = self.lines[config.offset].holder

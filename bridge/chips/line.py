@@ -214,6 +214,25 @@ def clip_consumer(consumer: str) -> str:
     return raw.decode("utf-8", "ignore") or "?"
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a line was when its chip went away.
+
+    Attributes:
+        offset: of the line.
+        name: of the line, or None.
+        policy: ``restore`` or ``hold``.
+        consumer: who held it.
+        config: its settings, an output with its last value.
+    """
+
+    offset: int
+    name: str | None
+    policy: str
+    consumer: str
+    config: LineConfig
+
+
 class Holder(Protocol):
     """Who has lines: a line request, or an export.
 
@@ -243,11 +262,21 @@ class Line:
         debounce_us: debounce period in microseconds, 0 is none.
         holder: the request or export that has the line, or None.
         live: where a holder that changes the direction by itself tells it.
+        kept: what it was before the firmware restarted, until somebody takes it.
         irq_unknown: an interrupt may be enabled that this session did not
             enable (an earlier service, a release that was not answered).
     """
 
-    __slots__ = ("debounce_us", "flags", "holder", "irq_unknown", "live", "name", "offset")
+    __slots__ = (
+        "debounce_us",
+        "flags",
+        "holder",
+        "irq_unknown",
+        "kept",
+        "live",
+        "name",
+        "offset",
+    )
 
     def __init__(self, offset: int, name: str | None, direction: int) -> None:
         self.offset = offset
@@ -255,6 +284,7 @@ class Line:
         self.flags = 0
         self.debounce_us = 0
         self.holder: Holder | None = None
+        self.kept: Kept | None = None
         self.live: Callable[[], int] | None = None
         # DIRECTION_NONE discards all state of a line (virtio 1.3, 5.18.6).
         self.irq_unknown = direction == wire.DIRECTION_IN
@@ -274,6 +304,7 @@ class Line:
     def hold(self, holder: Holder, config: LineConfig) -> None:
         """Give the line to a request or an export, or to its own with other settings."""
         self.holder = holder
+        self.kept = None
         self.flags = self.flags & DIRECTIONS | config.flags & ~DIRECTIONS
         self.debounce_us = config.debounce_us
 

@@ -7,6 +7,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bridge import uapi, wire
@@ -18,11 +19,26 @@ from bridge.shim.pump import Request as PumpRequest
 
 if TYPE_CHECKING:
     from bridge.chips.chip import Chip
+    from bridge.chips.controller import Controller
 
 log = logging.getLogger(__name__)
 
 # Lines whose release is under way at once; each takes two calls.
 _RELEASE_BATCH = 8
+
+
+async def drive(controller: Controller, line: Line, config: LineConfig) -> None:
+    """Make a line an output with its value.
+
+    Raises:
+        OSError: as `Controller.call`.
+    """
+    if config.floats:
+        await controller.call(wire.MSG_SET_DIRECTION, line.offset, wire.DIRECTION_IN)
+    else:
+        await controller.call(wire.MSG_SET_VALUE, line.offset, config.physical_value)
+        await controller.call(wire.MSG_SET_DIRECTION, line.offset, wire.DIRECTION_OUT)
+    line.set_direction(wire.DIRECTION_OUT)  # what it is to its user
 
 
 class LineRequest:
@@ -47,6 +63,7 @@ class LineRequest:
         self._reconfiguring: asyncio.Task[None] | None = None
         self._lines: list[Line] = [chip.lines[config.offset] for config in configs]
         self._armed: set[int] = set()  # indices whose interrupt we enabled
+        self._established = False
         self._touched = 0  # so many lines may have been changed
         self._handle: PumpRequest | None = None
         self._id = 0
@@ -54,6 +71,11 @@ class LineRequest:
         self._release_asked: list[int] = []  # sequences of RELEASE operations
         for line, config in zip(self._lines, self.configs, strict=True):
             line.hold(self, config)
+
+    @property
+    def established(self) -> bool:
+        """Whether the lines are set up, and their release has not begun."""
+        return self._established and self._going is None
 
     @property
     def going(self) -> bool:
@@ -86,6 +108,7 @@ class LineRequest:
                 fds.close()
             self.release()
             raise
+        self._established = True
         return fds
 
     async def _refresh(self) -> None:
@@ -126,7 +149,7 @@ class LineRequest:
         if config.directed and line.irq_unknown:
             await self._forget_irq(line)
         if config.output:
-            await self._drive(line, config)
+            await self._drive(index)
         elif config.input:
             await self._set_direction(line, wire.DIRECTION_IN)
             await self._detect(index)
@@ -136,14 +159,12 @@ class LineRequest:
         await self.chip.controller.call(wire.MSG_SET_DIRECTION, line.offset, direction)
         line.set_direction(direction)
 
-    async def _drive(self, line: Line, config: LineConfig) -> None:
+    async def _drive(self, index: int) -> None:
         """Make a line an output with its value."""
-        if config.floats:
-            await self._set_direction(line, wire.DIRECTION_IN)
-        else:
-            await self.chip.controller.call(wire.MSG_SET_VALUE, line.offset, config.physical_value)
-            await self._set_direction(line, wire.DIRECTION_OUT)
-        line.set_direction(wire.DIRECTION_OUT)  # what it is to its user
+        line, config = self._lines[index], self.configs[index]
+        await drive(self.chip.controller, line, config)
+        if self._handle is not None and not self._handle.closed:
+            self._handle.note_driven(index, bool(config.physical_value))
 
     async def _detect(self, index: int) -> None:
         """Enable the interrupt of an input if edges or debouncing need it."""
@@ -243,7 +264,7 @@ class LineRequest:
         line.hold(self, config)
         if config.output:
             self._replan(index)
-            await self._drive(line, config)
+            await self._drive(index)
         else:
             if not before.input:
                 await self._set_direction(line, wire.DIRECTION_IN)
@@ -278,6 +299,18 @@ class LineRequest:
             self._lines[report.number].describe(),
             sentence(report.reason, report.error),
         )
+
+    def states(self) -> list[tuple[Line, LineConfig]]:
+        """The lines and their settings, outputs with the value that they have now."""
+        driven = {}
+        if self._handle is not None and not self._handle.closed:
+            driven = self._handle.driven()
+        found = []
+        for index, (line, config) in enumerate(zip(self._lines, self.configs, strict=True)):
+            if config.output and index in driven:
+                config = replace(config, value=driven[index] ^ config.active_low)
+            found.append((line, config))
+        return found
 
     # ---- release ----------------------------------------------------------
 

@@ -18,6 +18,8 @@ VERBS = {
     "set": "Set lines and hold them (as gpioset).",
     "mon": "Print edge events (as gpiomon).",
     "notify": "Print who requests and releases lines (as gpionotify).",
+    "remoteproc": "Start and stop remote processors by their names.",
+    "doctor": "Check what goes wrong on boards, and say what to do.",
     "conformance": "Check firmware against the protocol, over any link.",
     "bench": "Measure round trips, edge rate, idle CPU and memory.",
 }

@@ -28,6 +28,7 @@ Examples:
 \b
 A --link may carry the options of a [[link]] table of the file:
   URL[,name=NAME][,lines=N][,extensions=all|none|NAME+NAME][,on_release=none|keep]
+     [,on_restart=release|restore|hold][,on_restart.LINE=POLICY]
      [,label.INDEX=TEXT][,names.INDEX=NAME+NAME]
 
 An --export is a vhost-user socket for one guest (QEMU, User-Mode Linux):
@@ -98,6 +99,12 @@ service stops.
     "(default), keep leaves them as they are.",
 )
 @click.option(
+    "--on-restart",
+    metavar="POLICY",
+    help="What becomes of held lines when the firmware restarts: release (default), "
+    "restore or hold.",
+)
+@click.option(
     "--remoteproc",
     "remoteprocs",
     multiple=True,
@@ -140,6 +147,7 @@ def _configuration(
     timeout_ms: int | None,
     extensions: str | None,
     on_release: str | None,
+    on_restart: str | None,
     exports: tuple[str, ...],
     remoteprocs: tuple[str, ...],
 ) -> Any:
@@ -149,7 +157,7 @@ def _configuration(
     result = configs.Config(socket=configs.default_socket())
     if config_path is not None:
         result = configs.load(config_path, result)
-    shared = configs.shared_from_flags(extensions, on_release)
+    shared = configs.shared_from_flags(extensions, on_release, on_restart)
     if links:
         made = tuple(configs.link_from_flag(text, shared) for text in links)
         configs.check_names(made, "--link")

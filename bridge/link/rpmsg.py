@@ -72,8 +72,19 @@ class Target:
                 "rpmsg:remoteproc=NAME or rpmsg:device=NAME",
             )
         wanted = f" called {self.remoteproc or self.device}" if self._named else ""
-        others = f"; there is {titles}" if present else "; is its firmware running?"
+        others = f"; there is {titles}" if present else f"; {self._advice()}"
         raise OSError(errno.ENOENT, f"no processor{wanted} has rpmsg{others}")
+
+    def _advice(self) -> str:
+        """Why nothing has rpmsg: what the remote processors are doing."""
+        from bridge.remoteproc import processors
+
+        idle = [p for p in processors() if self.remoteproc in (None, p.name) and not p.up]
+        if not idle:
+            return "is its firmware running?"
+        return "; ".join(
+            f"{p.name} is {p.state}: gpio-bridge remoteproc start {p.name}" for p in idle
+        )
 
     @property
     def _named(self) -> bool:

@@ -28,11 +28,10 @@ from bridge.link.rpmsg_sysfs import (
     Sysfs,
     is_controller,
 )
+from bridge.link.uevents import monitor
 from bridge.shim.ffi import ffi, lib
 
 if TYPE_CHECKING:
-    import pyudev
-
     from bridge.link.rpmsg import Target
 
 log = logging.getLogger(__name__)
@@ -87,7 +86,7 @@ class Finder:
         self._watched: dict[int, int] = {}  # node's identity: watch
         self._looked = threading.Event()
         # Before the first look, so that nothing falls in between.
-        self._monitor = _monitor()
+        self._monitor = monitor("rpmsg")
         self._inotify = lib.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._inotify < 0:
             raise OSError(ffi.errno, f"no inotify instance: {os.strerror(ffi.errno)}")
@@ -321,15 +320,3 @@ def _refused(path: str, number: int) -> str:
     if number in (errno.EACCES, errno.EPERM):
         return f"{why}; the service's user must be in the node's group"
     return why
-
-
-def _monitor() -> pyudev.Monitor:
-    """The kernel's uevents of the rpmsg bus and class."""
-    try:
-        import pyudev
-    except ImportError as error:
-        raise OSError(errno.ENOSYS, f"rpmsg links need libudev: {error}") from None
-    monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source="kernel")
-    monitor.filter_by("rpmsg")
-    monitor.start()
-    return monitor

@@ -29,7 +29,7 @@ _CREATE_EPT = 0x4028B501  # RPMSG_CREATE_EPT_IOCTL, linux/rpmsg.h
 _ENDPOINT_INFO = struct.Struct("=32sII")  # struct rpmsg_endpoint_info
 _CONTROL = re.compile(r"rpmsg_ctrl\d+")
 _NODE = re.compile(r"rpmsg\d+")
-_REMOTEPROC = re.compile(r"remoteproc\d+")
+REMOTEPROC = re.compile(r"remoteproc\d+")
 _CONTROLLER = re.compile(re.escape(wire.CHANNEL_PREFIX) + r"[0-9A-Za-z_]{1,16}")
 
 
@@ -116,8 +116,8 @@ class Sysfs:
 
     def _title(self, path: str) -> str:
         for place in (Path(path), *Path(path).parents):
-            if _REMOTEPROC.fullmatch(place.name):
-                return _read(place / "name")
+            if REMOTEPROC.fullmatch(place.name):
+                return read_attribute(place / "name")
         return os.path.basename(path)
 
     def there(self, processor: Processor) -> bool:
@@ -139,7 +139,7 @@ class Sysfs:
                     Channel(
                         os.stat(path).st_ino,
                         path,
-                        _read(f"{path}/name"),
+                        read_attribute(f"{path}/name"),
                         _address(f"{path}/dst"),
                         _link(f"{path}/driver"),
                     )
@@ -159,7 +159,7 @@ class Sysfs:
                     Node(
                         os.stat(path).st_ino,
                         os.path.basename(path),
-                        _read(f"{path}/name"),
+                        read_attribute(f"{path}/name"),
                         _address(f"{path}/src"),
                         _address(f"{path}/dst"),
                         os.path.realpath(f"{path}/device"),
@@ -231,7 +231,8 @@ class Sysfs:
             ) from None
 
 
-def _read(path: str | Path) -> str:
+def read_attribute(path: str | Path) -> str:
+    """The text of a sysfs file, stripped. Raises OSError."""
     return Path(path).read_text(encoding="ascii", errors="backslashreplace").strip()
 
 
@@ -248,7 +249,7 @@ def _write(path: str, text: str) -> None:
 
 def _address(path: str) -> int:
     """An address as sysfs shows it: 0x400 on the bus, 1024 or -1 in the class."""
-    return int(_read(path), 0) & ADDR_ANY
+    return int(read_attribute(path), 0) & ADDR_ANY
 
 
 def _link(path: str) -> str | None:

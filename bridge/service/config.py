@@ -33,6 +33,7 @@ TIMEOUT_MS_MAX = 60_000
 LINES_MAX = 65_535
 LINK_NAME_MAX = 20
 RELEASE_POLICIES = ("none", "keep")
+RESTART_POLICIES = ("release", "restore", "hold")
 
 
 class ConfigError(ValueError):
@@ -53,6 +54,9 @@ class LinkConfig:
             take the place of the firmware's. "" is a line without a name.
         on_release: ``none`` gives released lines back (DIRECTION_NONE), ``keep``
             leaves them as they are.
+        on_restart: ``release``, ``restore`` or ``hold`` lines that were held when
+            the firmware restarted, see `bridge.service.memory`.
+        lines_on_restart: the same for single lines, by name.
     """
 
     url: str
@@ -62,6 +66,8 @@ class LinkConfig:
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     names: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     on_release: str = "none"
+    on_restart: str = "release"
+    lines_on_restart: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -202,6 +208,9 @@ def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
             table.setdefault("labels", {})[key.removeprefix("label.")] = value
         elif key.startswith("names."):
             table.setdefault("names", {})[key.removeprefix("names.")] = value.split("+")
+        elif key.startswith("on_restart."):
+            own = table.setdefault("lines_on_restart", {})
+            own[key.removeprefix("on_restart.")] = value
         elif key == "extensions":
             table[key] = extensions_word(value)
         elif key == "lines" and value.isascii() and value.isdigit():
@@ -211,7 +220,9 @@ def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
     return _link(table, shared, f"--link {text}", "")
 
 
-_FLAG_OPTION = re.compile(r",(?=(?:name|lines|extensions|on_release|(?:label|names)\.[^=,]*)=)")
+_FLAG_OPTION = re.compile(
+    r",(?=(?:name|lines|extensions|on_release|on_restart|(?:on_restart|label|names)\.[^=,]*)=)"
+)
 
 
 def extensions_word(text: str) -> str | list[str]:
@@ -219,8 +230,10 @@ def extensions_word(text: str) -> str | list[str]:
     return text if text in ("all", "none") else [word for word in re.split("[+,]", text) if word]
 
 
-def shared_from_flags(extensions: str | None, on_release: str | None) -> dict[str, Any]:
-    """Check ``--extensions`` and ``--on-release``: values for `link_from_flag`.
+def shared_from_flags(
+    extensions: str | None, on_release: str | None, on_restart: str | None = None
+) -> dict[str, Any]:
+    """Check ``--extensions``, ``--on-release`` and ``--on-restart``: values for `link_from_flag`.
 
     Raises:
         ConfigError: a value that is not allowed.
@@ -230,6 +243,8 @@ def shared_from_flags(extensions: str | None, on_release: str | None) -> dict[st
         table["extensions"] = extensions_word(extensions)
     if on_release is not None:
         table["on_release"] = on_release
+    if on_restart is not None:
+        table["on_restart"] = on_restart
     return _values(table, _SHARED, "command line", "")
 
 
@@ -314,6 +329,18 @@ def _policy(value: object) -> str:
     return str(value)
 
 
+def _restart_policy(value: object) -> str:
+    if value not in RESTART_POLICIES:
+        raise _Expected(" or ".join(f'"{policy}"' for policy in RESTART_POLICIES))
+    return str(value)
+
+
+def _restart_policies(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise _Expected('a table of policies by line name, such as { RESET_PHY = "restore" }')
+    return MappingProxyType({name: _restart_policy(policy) for name, policy in value.items()})
+
+
 def _url(value: object) -> str:
     if not isinstance(value, str):
         raise _Expected("a link URL, such as vhost-user:/run/fw.sock")
@@ -393,12 +420,14 @@ _GLOBAL: dict[str, Callable[[object], Any]] = {
 _SHARED: dict[str, Callable[[object], Any]] = {
     "extensions": _extensions,
     "on_release": _policy,
+    "on_restart": _restart_policy,
 }
 _LINK: dict[str, Callable[[object], Any]] = {
     "url": _url,
     "name": _link_name,
     "lines": _integer(1, LINES_MAX, "a number of lines"),
     "labels": _labels,
+    "lines_on_restart": _restart_policies,
     "names": _names,
     **_SHARED,
 }

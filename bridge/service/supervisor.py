@@ -19,6 +19,7 @@ from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.tasks import Tasks
 from bridge.link import resolve
 from bridge.service.config import LinkConfig
+from bridge.service.memory import Memory
 from bridge.service.registry import Registry
 from bridge.service.watch import PathWatch
 from bridge.shim.pump import Link, Report, ReportKind
@@ -54,6 +55,7 @@ class Supervisor:
     Attributes:
         state: ``connecting``, ``up`` or ``down``.
         why: the reason when it is not up, empty otherwise.
+        memory: what clients held when the firmware went away.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Supervisor:
         self._dispatcher = dispatcher
         self._registry = registry
         self._timeout_ms = timeout_ms
+        self.memory = Memory(config)
         self._target = resolve(config.url)
         self._session: Session | None = None
 
@@ -227,6 +230,8 @@ class Session:
     def reported(self, report: Report) -> None:
         """Handle a report with the link's id."""
         if report.kind == ReportKind.LINK_DOWN:
+            for channel in self._channels.values():
+                channel.remember()
             if not self.down.done():
                 why = report.body.decode("utf-8", "replace").rstrip("\0")
                 self.down.set_result(why or "the link broke")
@@ -263,6 +268,7 @@ class Session:
     def _destroyed(self, name: str, address: int) -> None:
         channel = self._channels.pop((name, address), None)
         if channel is not None:
+            channel.remember()
             channel.stop()
 
     async def close(self) -> None:
@@ -297,6 +303,7 @@ class Channel:
         self._address = address
         self._chip: Chip | None = None
         self._title = f"{session.supervisor.name}-{index}"
+        self._remembered = False
         self._restart = asyncio.Event()
         self._task = session.tasks.spawn(self._run(), f"chip {self._title}")
 
@@ -306,6 +313,16 @@ class Channel:
             self._session.supervisor.registry.discard(self._chip)
         self._task.cancel()
         return asyncio.ensure_future(self._stopped())
+
+    def remember(self) -> None:
+        """The firmware is gone: once for a chip, before clients react to it."""
+        if self._chip is not None and not self._remembered:
+            self._remembered = True
+            self._session.supervisor.memory.remember(self._chip)
+
+    def _restarted(self) -> None:
+        self.remember()
+        self._restart.set()
 
     async def _stopped(self) -> None:
         await asyncio.wait((self._task,))
@@ -331,12 +348,15 @@ class Channel:
             next(self._session.addresses),
             self._address,
             supervisor.timeout_ms,
-            self._restart.set,
+            self._restarted,
         )
         try:
             chip = await self._bring_up(controller)
             if chip is not None:
                 self._chip = chip
+                self._remembered = True  # what is replayed, until that is done
+                await supervisor.memory.replay(chip)
+                self._remembered = False
                 self.settled = True
                 supervisor.registry.add(chip)
                 log.info("chip %s: %d lines", chip.name, len(chip.lines))

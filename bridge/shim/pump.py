@@ -114,6 +114,16 @@ class Request(_Owned):
         """Say which physical level the debouncing of a line starts from."""
         lib.gb_request_settle(self._handle, index, high)
 
+    def note_driven(self, index: int, high: bool) -> None:
+        """Say to which physical level a line was driven by calls of our own."""
+        lib.gb_request_note_driven(self._handle, index, high)
+
+    def driven(self) -> dict[int, int]:
+        """The physical levels that lines were last driven to, by index, if the firmware agreed."""
+        levels = ffi.new("uint64_t *")
+        mask = int(lib.gb_request_driven(self._handle, levels))
+        return {i: levels[0] >> i & 1 for i in range(lib.GB_LINES_MAX) if mask >> i & 1}
+
     def answer(self, sequence: int, error: int = 0, reason: int = 0, body: bytes = b"") -> None:
         """Answer a reported operation; a client that is gone is no error.
 

@@ -442,6 +442,8 @@ def test_restarts_under_load(guest: Guest) -> None:
 class Client(threading.Thread):
     """Requests a line and uses it; when the chip goes, waits for it and starts again."""
 
+    chip = "rpmsg-0"
+
     def __init__(self, socket: str, line: int) -> None:
         super().__init__(daemon=True)
         self._socket = socket
@@ -464,12 +466,12 @@ class Client(threading.Thread):
     def _use(self) -> None:
         connection = Connection.open(self._socket)
         try:
-            connection.call("wait", chip="rpmsg-0", online=True, timeout_ms=15_000)
+            connection.call("wait", chip=self.chip, online=True, timeout_ms=9_000)
         finally:
             connection.close()
         settings = {self._line: LineSettings(direction=Direction.OUTPUT)}
         with (
-            Chip(f"{self._socket}#rpmsg-0") as chip,
+            Chip(f"{self._socket}#{self.chip}") as chip,
             chip.request_lines(settings) as request,
         ):
             value = Value.INACTIVE

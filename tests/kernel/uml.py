@@ -61,13 +61,20 @@ class Machine:
         linux: the kernel's executable.
         stubs: running firmware stubs, attached in this order.
         parameters: further words of the kernel's command line.
+        processors: names of remote processors (rproc_uml.c): the first stubs are
+            their firmware, and are attached when the processor is started.
     """
 
     def __init__(
-        self, linux: Path, stubs: Sequence[Stub] = (), parameters: Sequence[str] = ()
+        self,
+        linux: Path,
+        stubs: Sequence[Stub] = (),
+        parameters: Sequence[str] = (),
+        processors: Sequence[str] = (),
     ) -> None:
         self._linux = linux
         self.stubs = list(stubs)
+        self._processors = list(processors)
         self._parameters = list(parameters)
         self._uml = Path()
         #: What the test inside may call by `Guest.host`.
@@ -131,7 +138,14 @@ class Machine:
             *("con=null", "con0=null,fd:1", "console=tty0", f"ssl0=fd:{host}", "ssl=null"),
             *(f"uml_dir={work}/", "umid=uml", f"init={ROOT}/tests/kernel/init"),
             *(f"GB_WORK={work}", f"GB_ROOT={ROOT}", f"GB_PYTHON={sys.executable}"),
-            *(f"virtio_uml.device={stub.socket}:{RPMSG}" for stub in self.stubs),
+            *(
+                f"virtio_uml.remoteproc={name}:{stub.socket}"
+                for name, stub in zip(self._processors, self.stubs, strict=False)
+            ),
+            *(
+                f"virtio_uml.device={stub.socket}:{RPMSG}"
+                for stub in self.stubs[len(self._processors) :]
+            ),
             *self._parameters,
         ]
 
@@ -165,8 +179,12 @@ class Machine:
     def attach(self, index: int) -> None:
         """Attach a stub to the running kernel, as a new virtio device.
 
+        That of a remote processor is attached by its recovery or its next start.
+
         Raises OSError EIO with the kernel's words when it refuses.
         """
+        if index < len(self._processors):
+            return
         answer = self.mconsole(f"config virtio_uml.device={self.stubs[index].socket}:{RPMSG}")
         if answer:
             raise OSError(errno.EIO, f"the kernel did not attach the stub: {answer}")
@@ -193,6 +211,7 @@ def in_kernel(
     *boards: str,
     timeout_s: int = 60,
     parameters: Sequence[str] = (),
+    processors: Sequence[str] = (),
     **options: Any,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a test of a function that runs inside the kernel (see the module's docstring).
@@ -201,6 +220,7 @@ def in_kernel(
         boards: for `firmware_stub.Stub`, one each.
         timeout_s: for the kernel's whole life in seconds.
         parameters: further words of the kernel's command line.
+        processors: names of remote processors, whose firmware the first boards are.
         options: of the stubs.
     """
 
@@ -208,7 +228,7 @@ def in_kernel(
         def test(kernel: Path) -> None:
             with contextlib.ExitStack() as stack:
                 stubs = [stack.enter_context(Stub(board, **options)) for board in boards]
-                machine = Machine(kernel, stubs, parameters)
+                machine = Machine(kernel, stubs, parameters, processors)
                 check(machine.run(inside, (), timeout_s), stubs)
 
         functools.update_wrapper(test, inside)

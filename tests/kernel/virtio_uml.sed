@@ -36,3 +36,7 @@ static void vu_rpmsg_work(struct work_struct *work) /* rpmsg-gpio-bridge 2 */\
 /^static struct virtqueue \*vu_setup_vq(/,/^}/ s/.*vq->priv = info;/&\
 	info->vq = vq;\
 	INIT_WORK(\&info->rpmsg_work, vu_rpmsg_work); \/* rpmsg-gpio-bridge 5 *\//
+
+# And remote processors without hardware, see that file.
+$a\
+#include "rproc_uml.c" /* rpmsg-gpio-bridge 6 */

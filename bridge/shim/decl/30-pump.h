@@ -123,6 +123,8 @@ struct gb_request *gb_request_open(struct gb_pump *pump, uint64_t id,
 				   struct gb_request_fds *fds);
 int gb_request_replan(struct gb_request *request, const struct gb_line_plan *lines, size_t count);
 void gb_request_settle(struct gb_request *request, uint32_t index, bool high);
+void gb_request_note_driven(struct gb_request *request, uint32_t index, bool high);
+uint64_t gb_request_driven(struct gb_request *request, uint64_t *levels);
 int gb_request_answer(struct gb_request *request, uint32_t sequence, int32_t error,
 		      uint32_t reason, const void *body, size_t length);
 bool gb_request_alive(const struct gb_request *request);

@@ -184,6 +184,11 @@ int gb_request_replan(struct gb_request *request,
 		      const struct gb_line_plan *lines, size_t count);
 /* The physical level that debouncing of a line starts from. */
 void gb_request_settle(struct gb_request *request, uint32_t index, bool high);
+/* What the owner drove a line to by calls of its own: a physical level. */
+void gb_request_note_driven(struct gb_request *request, uint32_t index, bool high);
+/* The physical levels that lines were last driven to, as far as the firmware said
+ * so; the result is the mask of the lines for which one is known. */
+uint64_t gb_request_driven(struct gb_request *request, uint64_t *levels);
 /* Answer an operation that was reported. */
 int gb_request_answer(struct gb_request *request, uint32_t sequence,
 		      int32_t error, uint32_t reason, const void *body,

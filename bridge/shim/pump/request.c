@@ -39,6 +39,7 @@ struct operation_state {
 	uint32_t waiting; /* calls without an outcome */
 	uint64_t bits;
 	uint64_t levels; /* to set, not inverted for active-low */
+	uint64_t setting; /* the lines that it sets */
 	int error;
 	uint32_t reason;
 	uint32_t line;
@@ -54,6 +55,7 @@ struct gb_request {
 	bool closed;
 	bool hung_up;
 	uint32_t seqno;
+	uint64_t driven_mask, driven; /* the levels last driven, and of which lines */
 	int operation_fd, event_fd;
 	struct gb_source *operation_source, *event_source;
 	struct gb_event_ring *ring;
@@ -83,6 +85,12 @@ static void send_reply(struct gb_request *request, const struct gb_operation_rep
 		hang_up(request);
 }
 
+static void note_driven(struct gb_request *request, uint64_t mask, uint64_t levels)
+{
+	request->driven_mask |= mask;
+	request->driven = (request->driven & ~mask) | (levels & mask);
+}
+
 static void finish_operation(struct gb_request *request)
 {
 	struct operation_state *op = &request->operation;
@@ -95,6 +103,8 @@ static void finish_operation(struct gb_request *request)
 	};
 
 	op->busy = false;
+	if (!op->error)
+		note_driven(request, op->setting, op->levels);
 	if (op->paused) {
 		op->paused = false;
 		gb_source_modify(request->pump, request->operation_source, EPOLLIN);
@@ -367,6 +377,7 @@ static void start_values(struct gb_request *request, const struct gb_operation *
 	uint64_t now = gb_now_ns();
 
 	op->levels = physical(request, operation->bits);
+	op->setting = get ? 0 : mask;
 	/* One more, so that it cannot finish before all calls are submitted. */
 	op->waiting = 1;
 	for (uint32_t i = 0; i < request->count; i++) {
@@ -944,6 +955,25 @@ void gb_request_settle(struct gb_request *request, uint32_t index, bool high)
 	if (index < request->count && !request->lines[index].debounce.known)
 		gb_debounce_level(&request->lines[index].debounce, high);
 	gb_unlock(request->pump);
+}
+
+void gb_request_note_driven(struct gb_request *request, uint32_t index, bool high)
+{
+	gb_lock(request->pump);
+	if (index < request->count)
+		note_driven(request, UINT64_C(1) << index, (uint64_t)high << index);
+	gb_unlock(request->pump);
+}
+
+uint64_t gb_request_driven(struct gb_request *request, uint64_t *levels)
+{
+	uint64_t mask;
+
+	gb_lock(request->pump);
+	mask = request->driven_mask;
+	*levels = request->driven;
+	gb_unlock(request->pump);
+	return mask;
 }
 
 int gb_request_answer(struct gb_request *request, uint32_t sequence, int32_t error,

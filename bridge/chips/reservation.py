@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A line that is kept for its consumer after the firmware restarted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from bridge import uapi
+
+if TYPE_CHECKING:
+    from bridge.chips.chip import Chip
+    from bridge.chips.line import Kept, Line
+
+HOLD_S = 30.0
+"""Seconds for which a consumer may come back."""
+
+
+class Reservation:
+    """Holds one line of a chip for a consumer, for `HOLD_S`.
+
+    Args:
+        chip: whose line it is.
+        line: a free line; it is held when this returns.
+        kept: what it was.
+    """
+
+    def __init__(self, chip: Chip, line: Line, kept: Kept) -> None:
+        self.consumer = kept.consumer
+        self.going = False
+        self._chip = chip
+        self._line = line
+        self._timer = asyncio.get_running_loop().call_later(HOLD_S, self._end)
+        line.hold(self, kept.config)
+        line.kept = kept
+        chip.requests.add(self)
+
+    async def release(self) -> None:
+        """Give the line up."""
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """The chip is gone, or the consumer is back."""
+        self._timer.cancel()
+        self._chip.requests.discard(self)
+        if self._line.holder is self:
+            self._line.free()
+
+    def _end(self) -> None:
+        self.hang_up()
+        self._line.kept = None
+        self._chip.changed(self._line, uapi.GPIO_V2_LINE_CHANGED_RELEASED)

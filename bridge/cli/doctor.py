@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""gpio-bridge doctor: what goes wrong on boards, and what to do."""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from bridge.doctor.findings import Finding
+
+_STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--socket",
+    metavar="PATH",
+    help="Control socket of the service [default: $GPIO_BRIDGE_SOCKET or "
+    "/run/rpmsg-gpio-bridge/control.sock].",
+)
+@click.option("--link", metavar="URL", help="Try this link in this process, not the service.")
+@click.option("--json", is_flag=True, help="Print one JSON object.")
+def doctor(socket: str | None, link: str | None, json: bool) -> int:
+    """Check kernel, processors, channels, nodes, groups, service and firmware.
+
+    The exit status is 1 when there is a problem, and each problem says what to do. It
+    changes nothing: a free line of each chip is read as it is.
+
+    \b
+      gpio-bridge doctor
+      gpio-bridge doctor --json
+      gpio-bridge doctor --link vhost-user:/run/fw.sock    (no service needed)
+    """
+    from bridge.client.control import default_socket
+    from bridge.doctor.examination import examine
+    from bridge.doctor.findings import Place
+    from bridge.remoteproc import sysfs_root
+
+    place = Place(sysfs=sysfs_root(), socket=socket or default_socket(), link=link)
+    found = examine(place)
+    problems = sum(finding.level == "problem" for finding in found)
+    if json:
+        findings = [finding._asdict() for finding in found]
+        print(json_format.dumps({"findings": findings, "problems": problems}, indent=2))
+    else:
+        _print(found, problems)
+    return 1 if problems else 0
+
+
+def _print(found: list[Finding], problems: int) -> None:
+    if os.isatty(1):
+        _print_table(found)
+    else:
+        # Each sentence on a line of its own, for grep.
+        for finding in found:
+            print(f"{finding.level:8} {finding.check:11} {finding.what}")
+            if finding.remedy:
+                print(f"{'':20} -> {finding.remedy}")
+    many = "" if problems == 1 else "s"
+    print(f"{problems} problem{many}" if problems else "no problem found")
+
+
+def _print_table(found: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("", "check", "found", box=None, pad_edge=False)
+    for finding in found:
+        text = Text(finding.what)
+        if finding.remedy:
+            text.append(f"\n-> {finding.remedy}", "bold")
+        table.add_row(Text(finding.level, _STYLES[finding.level]), finding.check, text)
+    Console(highlight=False).print(table)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""gpio-bridge remoteproc: remote processors by name."""
+
+from __future__ import annotations
+
+import click
+
+from bridge import remoteproc as processors
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=_CONTEXT)
+def remoteproc() -> None:
+    """Start and stop remote processors, by their names.
+
+    \b
+      gpio-bridge remoteproc list
+      gpio-bridge remoteproc status m4_0
+      gpio-bridge remoteproc load m4_0 /lib/firmware/gpio.elf
+      gpio-bridge remoteproc start m4_0
+      gpio-bridge remoteproc stop m4_0
+
+    start, stop and load write to sysfs and need root.
+    """
+
+
+@remoteproc.command("list", context_settings=_CONTEXT)
+def list_() -> int:
+    """List the processors: name, state, firmware.
+
+    \b
+      gpio-bridge remoteproc list
+    """
+    found = processors.processors()
+    if not found:
+        print("no remote processor here; gpio-bridge doctor says why")
+    width = max((len(each.name) for each in found), default=0)
+    for each in found:
+        print(f"{each.name:{width}}  {each.state:9}  {each.firmware}")
+    return 0
+
+
+@remoteproc.command(context_settings=_CONTEXT)
+@click.argument("name")
+def status(name: str) -> int:
+    """Show a processor; the exit status is 0 when its firmware runs, else 1.
+
+    \b
+      gpio-bridge remoteproc status m4_0
+    """
+    processor = processors.find(name)
+    state = processor.state
+    print(f"name      {processor.name}")
+    print(f"state     {state}")
+    print(f"firmware  {processor.firmware}")
+    print(f"recovery  {processor.recovery}")
+    print(f"sysfs     {processor.path}")
+    return 0 if state in ("running", "attached") else 1
+
+
+@remoteproc.command(context_settings=_CONTEXT)
+@click.argument("name")
+def start(name: str) -> int:
+    """Load a processor's firmware and start it.
+
+    \b
+      gpio-bridge remoteproc start m4_0
+    """
+    processor = processors.find(name)
+    if processor.start():
+        print(f"{name} is {processor.state}")
+    else:
+        print(f"{name} is {processor.state} already")
+    return 0
+
+
+@remoteproc.command(context_settings=_CONTEXT)
+@click.argument("name")
+def stop(name: str) -> int:
+    """Stop a processor.
+
+    \b
+      gpio-bridge remoteproc stop m4_0
+    """
+    processor = processors.find(name)
+    if processor.stop():
+        print(f"{name} is {processor.state}")
+    else:
+        print(f"{name} is {processor.state} already")
+    return 0
+
+
+@remoteproc.command(context_settings=_CONTEXT)
+@click.argument("name")
+@click.argument("file")
+def load(name: str, file: str) -> int:
+    """Say which firmware the next start loads.
+
+    FILE lies where the kernel looks, such as /lib/firmware; a name without slash is
+    looked for there.
+
+    \b
+      gpio-bridge remoteproc load m4_0 gpio.elf
+    """
+    processor = processors.find(name)
+    print(f"{name} will start {processor.load(file)}")
+    return 0

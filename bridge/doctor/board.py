@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Checks of the kernel, the processors, their channels and device nodes."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from bridge.doctor.findings import Finding, Place, note, ok, problem
+from bridge.link.rpmsg_sysfs import CHARDEV, Channel, Node, Processor, Sysfs, is_controller
+from bridge.remoteproc import processors
+
+RULES = "60-rpmsg-gpio-bridge.rules"
+# Option: the module it may be; whether nothing goes without it.
+OPTIONS = {
+    "REMOTEPROC": ("", True),
+    "RPMSG_VIRTIO": ("virtio_rpmsg_bus", True),
+    "RPMSG_NS": ("rpmsg_ns", True),
+    "RPMSG_CHAR": ("rpmsg_char", True),
+    "RPMSG_CTRL": ("rpmsg_ctrl", False),
+    "REMOTEPROC_CDEV": ("", False),
+}
+_OPTIONAL = {
+    "RPMSG_CTRL": "firmware without name service cannot be reached",
+    "REMOTEPROC_CDEV": "serve --remoteproc NAME,auto-stop cannot work",
+}
+_OPTION = re.compile(r"^CONFIG_(\w+)=([ym])$", re.MULTILINE)
+
+
+def kernel(place: Place) -> Iterator[Finding]:
+    """Options and modules."""
+    check = "kernel"
+    source, options = _configuration(place)
+    if options is None:
+        yield note(check, "its configuration is not to be had (/proc/config.gz, /boot/config-*)")
+    else:
+        yield from _options(place, check, source, options)
+    if not os.path.isdir(f"{place.sysfs}/bus/rpmsg"):
+        yield problem(check, "no-rpmsg", f"{place.sysfs}/bus/rpmsg does not exist")
+    elif options is None and not os.path.isdir(f"{place.sysfs}/bus/rpmsg/drivers/{CHARDEV}"):
+        yield problem(check, "module-missing", "rpmsg_char")
+
+
+def _options(place: Place, check: str, source: str, options: dict[str, str]) -> Iterator[Finding]:
+    """Those that rpmsg needs, and the modules they may be."""
+    missing = [name for name in OPTIONS if name not in options]
+    there = [f"CONFIG_{name}={options[name]}" for name in OPTIONS if name in options]
+    needed = [f"CONFIG_{name}" for name in missing if OPTIONS[name][1]]
+    if there:
+        yield ok(check, f"{', '.join(there)} in {source}")
+    if needed:
+        yield problem(check, "option-missing", f"{source} has no {', '.join(needed)}")
+    for name in missing:
+        if not OPTIONS[name][1]:
+            yield note(check, f"{source} has no CONFIG_{name}: {_OPTIONAL[name]}")
+    for name, (module, _) in OPTIONS.items():
+        if options.get(name) == "m" and module and not _loaded(place, module):
+            yield problem(check, "module-missing", module)
+
+
+def _configuration(place: Place) -> tuple[str, dict[str, str] | None]:
+    """Where the kernel's configuration is, and what it says."""
+    for path in (f"{place.proc}/config.gz", f"{place.boot}/config-{os.uname().release}"):
+        try:
+            data = Path(path).read_bytes()
+            text = gzip.decompress(data) if path.endswith(".gz") else data
+        except (OSError, EOFError):
+            continue
+        return path, dict(_OPTION.findall(text.decode("ascii", "replace")))
+    return "", None
+
+
+def _loaded(place: Place, module: str) -> bool:
+    return os.path.isdir(f"{place.sysfs}/module/{module}")
+
+
+def remote_processors(place: Place) -> Iterator[Finding]:
+    """Their states."""
+    check = "remoteproc"
+    found = processors(place.sysfs, place.dev)
+    if not found:
+        where = f"{place.sysfs}/class/remoteproc"
+        yield problem(check, "no-remoteproc", f"{where} has no processor")
+    for processor in found:
+        state = processor.state
+        if processor.up:
+            yield ok(check, f"{processor.name} is {state}, firmware {processor.firmware}")
+        elif state == "crashed":
+            detail = f"{processor.name}, recovery {processor.recovery}"
+            yield problem(check, "remoteproc-crashed", detail)
+        else:
+            detail = f"{processor.name} is {state}, firmware {processor.firmware}"
+            yield problem(check, "remoteproc-down", detail)
+
+
+def channels(place: Place) -> Iterator[Finding]:
+    """What the firmware announced, and which driver has it."""
+    check = "channels"
+    sysfs = Sysfs(place.sysfs, place.dev)
+    for processor in sysfs.processors():
+        announced = [c for c in sysfs.channels(processor) if is_controller(c.name)]
+        made = [n for n in sysfs.nodes(processor) if is_controller(n.name)]
+        if not announced and not made:
+            yield problem(check, "no-channel", f"{processor.title} has {_names(sysfs, processor)}")
+        for channel in announced:
+            yield _channel(check, processor, channel, made)
+
+
+def _names(sysfs: Sysfs, processor: Processor) -> str:
+    own = ("rpmsg_ctrl", "rpmsg_ns")
+    names = [c.name for c in sysfs.channels(processor) if c.name not in own]
+    return f"only {', '.join(names)}" if names else "no channel at all"
+
+
+def _channel(check: str, processor: Processor, channel: Channel, made: list[Node]) -> Finding:
+    what = f"{processor.title}: {channel.name} at {channel.dst:#x}"
+    if channel.driver not in (None, CHARDEV):
+        return problem(check, "other-driver", f"{what} has driver {channel.driver}")
+    nodes = [
+        node.devname
+        for node in made
+        if node.parent == channel.path or (node.name, node.dst) == (channel.name, channel.dst)
+    ]
+    if not nodes:
+        return problem(check, "no-node", what)
+    return ok(check, f"{what} is {nodes[0]}, driver {channel.driver or 'none (made by ioctl)'}")
+
+
+def nodes(place: Place) -> Iterator[Finding]:
+    """Who may open the device nodes, and where they are linked."""
+    check = "nodes"
+    sysfs = Sysfs(place.sysfs, place.dev)
+    links = _links(place)
+    for node in sysfs.nodes():
+        if not is_controller(node.name):
+            continue
+        path = os.path.join(place.dev, node.devname)
+        if not os.path.exists(path):
+            yield problem(check, "no-node", f"{node.name}: {path} does not exist")
+            continue
+        status = os.stat(path)
+        about = f"{path} ({group_name(status.st_gid)}, {status.st_mode & 0o777:04o})"
+        if os.access(path, os.R_OK | os.W_OK):
+            yield ok(check, f"{about} may be opened")
+        else:
+            yield problem(check, "node-permission", about)
+        if path not in links:
+            yield problem(check, "no-link", path)
+
+
+def _links(place: Place) -> set[str]:
+    """Nodes that a link leads to."""
+    folder = Path(place.dev, "rpmsg-gpio")
+    links = folder.iterdir() if folder.is_dir() else ()
+    return {os.path.join(place.dev, os.path.basename(os.path.realpath(link))) for link in links}
+
+
+def group_name(number: int) -> str:
+    """Name of a group, its number where it has none."""
+    import grp
+
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def rules(place: Place) -> Iterator[Finding]:
+    """Our udev rules."""
+    for library in place.libraries:
+        path = Path(library, "udev/rules.d", RULES)
+        if path.exists():
+            yield ok("udev", f"{path} is there")
+            return
+    yield problem("udev", "no-rules", f"{RULES} is in no rules.d of udev")

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Checks of the service, its users, and the firmware behind it."""
+
+from __future__ import annotations
+
+import grp
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from bridge.client.chip import Chip
+from bridge.client.control import Connection
+from bridge.doctor.findings import Finding, Place, note, ok, problem
+
+
+def _sentence(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error.args[-1] if error.args else error)
+
+
+def groups(place: Place) -> Iterator[Finding]:
+    """Who may use the lines."""
+    check = "groups"
+    for name in ("rpmsg", "gpio"):
+        try:
+            entry = grp.getgrnam(name)
+        except KeyError:
+            yield problem(check, "no-group", name)
+            continue
+        mine = entry.gr_gid in {os.getgid(), os.getegid(), *os.getgroups()}
+        if mine or os.geteuid() == 0:
+            who = "this user is in it" if mine else "root needs no group"
+            yield ok(check, f"{name}: {who}")
+        elif name == "gpio":
+            yield problem(check, "not-in-group", f"uid {os.geteuid()}")
+
+
+def service(place: Place) -> Iterator[Finding]:
+    """The service, its links, and the firmware behind each chip."""
+    check = "service"
+    try:
+        connection = Connection.open(place.socket)
+    except OSError as error:
+        missing = not os.path.exists(place.socket) or isinstance(error, ConnectionRefusedError)
+        failure = "no-service" if missing else "service-refuses"
+        yield problem(check, failure, _sentence(error))
+        return
+    try:
+        status = connection.call("status")
+        chips = connection.call("chips")["chips"]
+    except OSError as error:
+        yield problem(check, "service-refuses", _sentence(error))
+        return
+    finally:
+        connection.close()
+    yield ok(check, f"{place.socket}: version {status['version']}, pid {status['pid']}")
+    for link in status["links"]:
+        yield _link(check, link, chips)
+    for chip in chips:
+        yield from firmware(f"{place.socket}#{chip['name']}", chip)
+
+
+def _link(check: str, link: dict[str, Any], chips: list[dict[str, Any]]) -> Finding:
+    if link["state"] != "up":
+        why = link["why"] or "it is tried"
+        return problem(check, "link-down", f"{link['name']} ({link['url']}): {why}")
+    names = [chip["name"] for chip in chips if chip["link"] == link["name"]]
+    if not names:
+        return problem(check, "no-chip", f"{link['name']} ({link['url']})")
+    return ok(check, f"link {link['name']} ({link['url']}) is up: {', '.join(names)}")
+
+
+def link(place: Place) -> Iterator[Finding]:
+    """The first chip of the link that the user named, without a service."""
+    assert place.link is not None
+    yield from firmware(place.link, None)
+
+
+def firmware(path: str, about: dict[str, Any] | None) -> Iterator[Finding]:
+    """Whether a chip's firmware answers: a free line is asked for its value.
+
+    The line is requested as it is, so nothing about it changes.
+
+    Args:
+        path: of the chip, as `bridge.Chip` takes it.
+        about: the chip as the control socket shows it, None to ask for that.
+    """
+    check = "firmware"
+    try:
+        with Chip(path) as chip:
+            name = chip.get_info().name
+            offset = next((i.offset for i in chip.get_all_line_info() if not i.used), None)
+            if offset is None:
+                yield note(check, f"{name}: every line is in use, so none was asked")
+                return
+            start = time.monotonic()
+            with chip.request_lines({offset: None}, consumer="gpio-bridge doctor") as request:
+                request.get_value(offset)
+            took_ms = (time.monotonic() - start) * 1000
+            lines = chip.get_info().num_lines
+    except (OSError, ValueError) as error:
+        yield problem(check, "firmware-silent", f"{path}: {_sentence(error)}")
+        return
+    yield ok(check, f"{name} answers, {took_ms:.1f} ms for a request, {lines} lines")
+    if about is not None:
+        extensions = ", ".join(about["features"]) or "none: baseline firmware"
+        yield ok(check, f"{name}: dialect {about['dialect']}, extensions {extensions}")

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The kernel's uevents, through libudev."""
+
+from __future__ import annotations
+
+import errno
+import functools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyudev
+
+
+def monitor(*subsystems: str) -> pyudev.Monitor:
+    """A monitor of the kernel's own events (not udev's), listening already.
+
+    Args:
+        subsystems: whose events it gives.
+
+    Raises:
+        OSError: ENOSYS without libudev, or what its socket said.
+    """
+    try:
+        import pyudev
+
+        found = pyudev.Monitor.from_netlink(_context(), source="kernel")
+    except ImportError as error:
+        raise OSError(errno.ENOSYS, f"rpmsg links need libudev: {error}") from None
+    for subsystem in subsystems:
+        found.filter_by(subsystem)
+    found.start()
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def _context() -> pyudev.Context:
+    """One for the process: each looks for libudev by running ldconfig."""
+    import pyudev
+
+    return pyudev.Context()

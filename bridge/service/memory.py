@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What clients held when their chip went away, and what becomes of it.
+
+A client sees the removed chip, as with the kernel; its request is over. The
+service knows what it held, and treats each line by its policy once the firmware
+is back:
+
+``release``
+    Forgets it, as the kernel does.
+``restore``
+    Brings the line into the state that it had, an output with its last value,
+    before any client sees the chip. Edges are not enabled: nobody reads them.
+    The line is free; whoever requests it takes over, and until then it is
+    restored after further restarts too.
+``hold``
+    Leaves the line as the firmware has it, and keeps it for the consumer of the
+    same name for 30 s. Others get EBUSY.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+
+from bridge import wire
+from bridge.chips.chip import Chip
+from bridge.chips.line import Kept, Line
+from bridge.chips.request import LineRequest, drive
+from bridge.chips.reservation import Reservation
+from bridge.service.config import LinkConfig
+
+log = logging.getLogger(__name__)
+
+# Lines whose replay is under way at once.
+_BATCH = 8
+
+
+class Memory:
+    """The lines of one link's chips.
+
+    Args:
+        config: of the link, for its policies.
+    """
+
+    def __init__(self, config: LinkConfig) -> None:
+        self._config = config
+        self._chips: dict[str, list[Kept]] = {}
+
+    def remember(self, chip: Chip) -> None:
+        """Note what is held, the moment it is known that the firmware is gone.
+
+        A moment later clients may have seen that, and may have closed their requests.
+        """
+        kept = [line.kept for line in chip.lines if line.kept is not None]
+        for holder in chip.requests:
+            if isinstance(holder, LineRequest) and holder.established:
+                kept += self._held(holder)
+        self._chips[chip.name] = kept
+
+    def _held(self, request: LineRequest) -> list[Kept]:
+        found = []
+        for line, config in request.states():
+            policy = self._policy(line)
+            if policy != "release":
+                found.append(Kept(line.offset, line.name, policy, request.consumer, config))
+        return found
+
+    def _policy(self, line: Line) -> str:
+        own = self._config.lines_on_restart.get(line.name) if line.name else None
+        return own or self._config.on_restart
+
+    async def replay(self, chip: Chip) -> None:
+        """Treat each line by its policy; the chip is not seen by clients yet."""
+        pairs = [(self._find(chip, kept), kept) for kept in self._chips.get(chip.name, ())]
+        lines = [(line, kept) for line, kept in pairs if line is not None]
+        for start in range(0, len(lines), _BATCH):
+            batch = lines[start : start + _BATCH]
+            results = await asyncio.gather(
+                *(self._replay(chip, line, kept) for line, kept in batch), return_exceptions=True
+            )
+            failures = [result for result in results if isinstance(result, OSError)]
+            for failure in failures:
+                log.warning("chip %s: not restored: %s", chip.name, failure.strerror)
+            if any(failure.errno in (errno.ETIMEDOUT, errno.ENODEV) for failure in failures):
+                return  # it will not do for the others either
+
+    @staticmethod
+    def _find(chip: Chip, kept: Kept) -> Line | None:
+        """The line in firmware that may be another one by now: by name, if it had one."""
+        offset = kept.offset if kept.name is None else chip.find(kept.name)
+        if offset is None or offset >= len(chip.lines):
+            return None
+        line = chip.lines[offset]
+        return line if line.name == kept.name else None
+
+    async def _replay(self, chip: Chip, line: Line, kept: Kept) -> None:
+        if kept.policy == "hold":
+            Reservation(chip, line, kept)
+            return
+        line.kept = kept
+        config = kept.config
+        if config.output:
+            await drive(chip.controller, line, config)
+        elif config.input:
+            await chip.controller.call(wire.MSG_SET_DIRECTION, line.offset, wire.DIRECTION_IN)
+            line.set_direction(wire.DIRECTION_IN)

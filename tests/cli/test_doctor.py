@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""gpio-bridge doctor on this machine, and on trees that look like boards in trouble."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bridge.bench.rig import Rig
+from bridge.doctor import board
+from bridge.doctor.examination import examine
+from bridge.doctor.failures import FAILURES, table
+from bridge.doctor.findings import Finding, Place
+from firmware_stub import Stub
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+ROOT = Path(__file__).parents[2]
+
+
+class Tree:
+    """A board's sysfs, /dev and /proc, built by hand in the kernel's layout."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.place = Place(
+            sysfs=str(root / "sys"),
+            dev=str(root / "dev"),
+            proc=str(root / "proc"),
+            boot=str(root / "boot"),
+            libraries=(str(root / "lib"),),
+            socket=str(root / "none.sock"),
+        )
+        self.write("sys/bus/rpmsg/drivers/rpmsg_chrdev/bind", "")
+        self.write("dev/null", "")
+        self.options(REMOTEPROC="y", RPMSG_VIRTIO="y", RPMSG_NS="y", RPMSG_CHAR="y", RPMSG_CTRL="m")
+
+    def write(self, path: str, text: str) -> Path:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def options(self, **values: str) -> None:
+        text = "".join(f"CONFIG_{name}={value}\n" for name, value in values.items())
+        self.write("proc/config.gz", "").write_bytes(gzip.compress(text.encode()))
+
+    def processor(self, name: str, state: str) -> Path:
+        for attribute, value in {
+            "name": name, "state": state, "firmware": "gpio.elf", "recovery": "disabled"
+        }.items():  # fmt: skip
+            self.write(f"sys/devices/soc/m4/remoteproc/remoteproc0/{attribute}", f"{value}\n")
+        link = self.root / "sys/class/remoteproc/remoteproc0"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(self.root / "sys/devices/soc/m4/remoteproc/remoteproc0")
+        return self.root / "sys/devices/soc/m4/remoteproc/remoteproc0/virtio0"
+
+    def channel(self, virtio: Path, name: str, driver: str | None) -> Path:
+        device = virtio / f"virtio0.{name}.-1.1024"
+        for attribute, value in {"name": name, "dst": "0x400", "src": "0xffffffff"}.items():
+            self.write(str(device.relative_to(self.root) / attribute), f"{value}\n")
+        if driver:
+            (device / "driver").symlink_to(f"/nowhere/{driver}")
+        (self.root / "sys/bus/rpmsg/devices").mkdir(exist_ok=True)
+        (self.root / "sys/bus/rpmsg/devices" / device.name).symlink_to(device)
+        return device
+
+    def node(self, channel: Path, devname: str) -> None:
+        folder = channel / "rpmsg" / devname
+        for attribute, value in {"name": "rpmsg-io-0", "src": "1024", "dst": "1024"}.items():
+            self.write(str(folder.relative_to(self.root) / attribute), f"{value}\n")
+        (folder / "device").symlink_to(channel)
+        (self.root / "sys/class/rpmsg").mkdir(parents=True, exist_ok=True)
+        (self.root / "sys/class/rpmsg" / devname).symlink_to(folder)
+
+    def found(self, check: Callable[[Place], object]) -> list[Finding]:
+        return list(check(self.place))  # type: ignore[call-overload, no-any-return]
+
+    def problems(self, check: Callable[[Place], object]) -> list[str | None]:
+        return [finding.failure for finding in self.found(check) if finding.level == "problem"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+# ---- one trouble after the other ---------------------------------------------------
+
+
+def test_kernel_options(tree: Tree) -> None:
+    (missing,) = [f for f in tree.found(board.kernel) if f.level == "problem"]
+    assert missing.what == "a module is not loaded: rpmsg_ctrl"
+    tree.write("sys/module/rpmsg_ctrl/refcnt", "0")
+    assert tree.problems(board.kernel) == []
+    tree.options(REMOTEPROC="y")
+    (finding,) = [f for f in tree.found(board.kernel) if f.level == "problem"]
+    assert "CONFIG_RPMSG_VIRTIO, CONFIG_RPMSG_NS, CONFIG_RPMSG_CHAR" in finding.what
+
+
+def test_kernel_configuration_below_boot_and_none_at_all(tree: Tree) -> None:
+    (tree.root / "proc/config.gz").unlink()
+    assert any("not to be had" in f.what for f in tree.found(board.kernel))
+    tree.write(f"boot/config-{os.uname().release}", "# CONFIG_RPMSG_CHAR is not set\n")
+    assert tree.problems(board.kernel) == ["option-missing"]
+    (tree.root / "sys/bus/rpmsg/drivers/rpmsg_chrdev/bind").unlink()
+    (tree.root / "sys/bus/rpmsg/drivers/rpmsg_chrdev").rmdir()
+    (tree.root / "sys/bus/rpmsg/drivers").rmdir()
+    (tree.root / "sys/bus/rpmsg").rmdir()
+    assert "no-rpmsg" in tree.problems(board.kernel)
+
+
+@pytest.mark.parametrize(
+    ("state", "problems"),
+    [
+        ("running", []),
+        ("attached", []),
+        ("offline", ["remoteproc-down"]),
+        ("crashed", ["remoteproc-crashed"]),
+    ],
+)
+def test_remoteproc_states(tree: Tree, state: str, problems: list[str]) -> None:
+    assert tree.problems(board.remote_processors) == ["no-remoteproc"]
+    tree.processor("m4_0", state)
+    assert tree.problems(board.remote_processors) == problems
+
+
+def test_channels_nodes_and_rules(tree: Tree) -> None:
+    virtio = tree.processor("m4_0", "running")
+    other = tree.channel(virtio, "rpmsg-tty", "rpmsg_tty")
+    (finding,) = tree.found(board.channels)
+    assert finding.failure == "no-channel"
+    assert "m4_0 has only rpmsg-tty" in finding.what
+    channel = tree.channel(virtio, "rpmsg-io-0", "gpio_rpmsg")
+    assert tree.problems(board.channels) == ["other-driver"]
+    (channel / "driver").unlink()
+    assert tree.problems(board.channels) == ["no-node"]
+    tree.node(channel, "rpmsg0")
+    assert tree.problems(board.channels) == []
+    assert tree.problems(board.nodes) == ["no-node"]
+    tree.write("dev/rpmsg0", "")
+    assert tree.problems(board.nodes) == ["no-link"]
+    (tree.root / "dev/rpmsg-gpio").mkdir()
+    (tree.root / "dev/rpmsg-gpio/m4_0-0").symlink_to("../rpmsg0")
+    assert tree.problems(board.nodes) == []
+    assert tree.problems(board.rules) == ["no-rules"]
+    tree.write(f"lib/udev/rules.d/{board.RULES}", "")
+    assert tree.problems(board.rules) == []
+    assert other.exists()
+
+
+# ---- the verb ------------------------------------------------------------------------
+
+
+def test_bare_pc(cli: Cli, tmp_path: Path) -> None:
+    """Wherever this runs: no service, and what is missing is said with what to do."""
+    run = cli("doctor", "--socket", str(tmp_path / "none"))
+    assert run.returncode == 1, run.stderr
+    assert "no service listens" in run.stdout
+    assert re.search(r"\n\d+ problems?\n$", run.stdout)
+    if not os.path.isdir("/sys/class/remoteproc"):
+        assert "no remoteproc here" in run.stdout
+        assert "gpio-bridge demo" in run.stdout
+
+
+def test_json(cli: Cli, tmp_path: Path) -> None:
+    run = cli("doctor", "--json", "--socket", str(tmp_path / "none"))
+    result = json.loads(run.stdout)
+    problems = [f for f in result["findings"] if f["level"] == "problem"]
+    assert (run.returncode, result["problems"]) == (1, len(problems))
+    assert all(f["remedy"] == FAILURES[f["failure"]].remedy for f in problems)
+
+
+def test_service_that_works(cli: Cli, service: object) -> None:
+    """On a PC the board is no problem then."""
+    run = cli("doctor")
+    assert run.returncode == 0, run.stdout
+    assert re.search(r"ok +firmware +fw-0 answers, [\d.]+ ms for a request, 16 lines", run.stdout)
+    assert "dialect rpmsg-gpio, extensions config, " in run.stdout
+    assert run.stdout.endswith("no problem found\n")
+
+
+def test_silent_firmware_and_dead_link(fresh_rig: Rig) -> None:
+    place = Place(socket=fresh_rig.serve.socket)
+    fresh_rig.stub.fault("stall", "on")
+    silent = [f for f in examine(place) if f.failure == "firmware-silent"]
+    assert len(silent) == 2
+    assert "did not answer" in silent[0].what
+    fresh_rig.stub.kill()
+    fresh_rig.serve.wait_for_chips(0)
+    (down,) = [f for f in examine(place) if f.failure == "link-down"]
+    assert fresh_rig.stub.url in down.what
+
+
+def test_link_without_service(cli: Cli) -> None:
+    with Stub("demo") as stub:
+        run = cli("doctor", "--link", stub.url)
+        assert run.returncode == 0, run.stdout
+        assert "answers" in run.stdout
+    run = cli("doctor", "--link", stub.url)
+    assert run.returncode == 1
+    assert "the firmware does not answer: " in run.stdout
+
+
+def test_it_changes_nothing(cli: Cli, rig: Rig) -> None:
+    with rig.chip() as chip:
+        lines = [str(info) for info in chip.get_all_line_info()]
+    state = rig.stub.state("LED_GREEN")
+    assert cli("doctor").returncode == 0
+    assert rig.stub.state("LED_GREEN") == state
+    with rig.chip() as chip:
+        assert [str(info) for info in chip.get_all_line_info()] == lines
+
+
+def test_table_for_terminals(tmp_path: Path) -> None:
+    code = (
+        "import os, pty, sys; status = pty.spawn([sys.executable, '-m', 'bridge.cli', 'doctor', "
+        f"'--socket', '{tmp_path}/none']); sys.exit(os.waitstatus_to_exitcode(status))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"},
+    )
+    assert run.returncode == 1, run.stderr
+    assert "\x1b[1;31mproblem" in run.stdout
+
+
+def test_the_page_has_the_table() -> None:
+    assert table() in (ROOT / "docs/bring-up.md").read_text()
+
+
+def test_every_failure_is_found_by_a_check() -> None:
+    code = "".join(file.read_text() for file in (ROOT / "bridge/doctor").glob("*.py"))
+    for name in FAILURES:
+        assert code.count(f'"{name}"') >= 2, f"no check says {name}"

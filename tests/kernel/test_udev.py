@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Our udev rules, applied by a real udevd, and the service that lives on them."""
+
+from __future__ import annotations
+
+import grp
+import os
+from pathlib import Path
+
+from bridge.client.chip import Chip
+from bridge.client.control import Connection
+from bridge.client.line_settings import LineSettings
+from bridge.line import Direction, Value
+from bridge.link.rpmsg_sysfs import Sysfs
+
+from .guest import Guest
+from .system import Systemd, install, owner, properties, settle, udevd
+from .test_remoteproc import with_firmware
+from .test_rpmsg import RAW
+from .uml import in_kernel
+
+
+def linked(name: str) -> str:
+    return os.path.realpath(f"/dev/rpmsg-gpio/{name}")
+
+
+@in_kernel("demo", processors=("m4_0",))
+def test_rules_on_a_remote_processor(guest: Guest) -> None:
+    install()
+    with udevd():
+        processor = with_firmware()
+        processor.start()
+        guest.until(lambda: len(Sysfs().nodes()) == 2, "udevd to bind both channels")
+        settle()
+        assert sorted(os.listdir("/dev/rpmsg-gpio")) == ["m4_0-0", "m4_0-1"]
+        for index in (0, 1):
+            node = linked(f"m4_0-{index}")
+            assert owner(node) == ("root", "rpmsg", "0660")
+            assert Path(f"/sys/class/rpmsg/{Path(node).name}/name").read_text() == (
+                f"rpmsg-io-{index}\n"
+            )
+            found = properties(node)
+            assert found["SYSTEMD_WANTS"] == "gpio-bridge.service"
+            assert ":systemd:" in found["TAGS"]
+            assert found["DEVLINKS"] == f"/dev/rpmsg-gpio/m4_0-{index}"
+        assert owner("/dev/rpmsg_ctrl0") == ("root", "root", "0600")
+        before = linked("m4_0-0")
+        in_use = os.open(before, os.O_RDWR)
+        processor.stop()
+        settle()
+        assert not os.path.exists("/dev/rpmsg-gpio")
+        processor.start()
+        guest.until(lambda: len(Sysfs().nodes()) == 2, "both channels again")
+        settle()
+        assert linked("m4_0-0") != before, "the old number is in use still"
+        assert owner(linked("m4_0-0")) == ("root", "rpmsg", "0660")
+        os.close(in_use)
+
+
+@in_kernel("demo", RAW)
+def test_rules_without_remoteproc(guest: Guest) -> None:
+    """Devices that were there before udevd, and a channel that binds by itself."""
+    guest.until(lambda: len(Sysfs().nodes()) == 1, "the node of rpmsg-raw")
+    install()
+    with udevd():
+        guest.until(lambda: len(Sysfs().nodes()) == 3, "udevd to bind the channels")
+        settle()
+        assert sorted(os.listdir("/dev/rpmsg-gpio")) == [
+            "virtio-uml.0-0",
+            "virtio-uml.0-1",
+            "virtio-uml.1-raw",
+        ]
+        assert owner(linked("virtio-uml.1-raw")) == ("root", "rpmsg", "0660")
+
+
+# ---- the units, started by a real systemd ----------------------------------------
+
+SOCKET = "/run/rpmsg-gpio-bridge/control.sock"
+CHIPS = "/run/rpmsg-gpio-bridge/control.chips"
+SERVICE = "gpio-bridge.service"
+
+
+def wait_chip(name: str, online: bool = True, socket: str = SOCKET) -> None:
+    connection = Connection.open(socket)
+    try:
+        connection.call("wait", chip=name, online=online, timeout_ms=9_000)
+    finally:
+        connection.close()
+
+
+def drive_as_user_of_gpio(socket: str, name: str) -> None:
+    """In a process that is nobody, but for the group gpio."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.setgroups([grp.getgrnam("gpio").gr_gid])
+            os.setgid(65534)
+            os.setuid(65534)
+            output = LineSettings(direction=Direction.OUTPUT, output_value=Value.ACTIVE)
+            with Chip(f"{socket}#{name}") as chip, chip.request_lines({0: output}) as led:
+                status = 0 if led.get_value(0) == Value.ACTIVE else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@in_kernel("demo", processors=("m4_0",), timeout_s=110)
+def test_service_in_its_sandbox(guest: Guest) -> None:
+    install()
+    with Systemd(guest) as systemd:
+        assert not systemd.active(SERVICE), "there is no device yet"
+        processor = with_firmware()
+        processor.start()
+        guest.until(lambda: systemd.active(SERVICE), "udev to start the service", 30)
+        wait_chip("rpmsg-0")
+        wait_chip("rpmsg-1")
+        assert owner(SOCKET) == ("gpio-bridge", "gpio", "0660")
+        assert systemd.show(SERVICE, "User") == "gpio-bridge"
+        drive_as_user_of_gpio(SOCKET, "rpmsg-0")
+        assert owner(CHIPS) == ("gpio-bridge", "gpio", "0750")
+
+
+@in_kernel("demo", processors=("m4_0",), timeout_s=110)
+def test_watchdog(guest: Guest) -> None:
+    install()
+    with Systemd(guest) as systemd:
+        systemd.drop_in(SERVICE, "WatchdogSec=4")
+        systemd.control("daemon-reload")
+        with_firmware().start()
+        guest.until(lambda: systemd.active(SERVICE), "udev to start the service", 30)
+        wait_chip("rpmsg-0")
+        fed = systemd.show(SERVICE, "WatchdogTimestampMonotonic")
+        for _ in range(3):
+            before = fed
+            fed = guest.until(
+                lambda before=before: (
+                    (now := systemd.show(SERVICE, "WatchdogTimestampMonotonic")) != before and now
+                ),
+                "the watchdog to be fed",
+            )
+        assert "1 of 1 links up, 2 chips" in systemd.show(SERVICE, "StatusText")
+        # Firmware that is silent does not get the service restarted.
+        guest.stub("fault stall on")
+        guest.until(
+            lambda: "no answer from rpmsg" in systemd.show(SERVICE, "StatusText"), "the silence", 30
+        )
+        assert systemd.show(SERVICE, "NRestarts") == "0"
+        guest.stub("fault stall off")
+        systemd.control("kill", "--signal=STOP", SERVICE)
+        guest.until(lambda: systemd.show(SERVICE, "NRestarts") != "0", "systemd to notice", 30)
+        guest.until(lambda: systemd.active(SERVICE), "the service again", 30)
+        wait_chip("rpmsg-0")
+
+
+@in_kernel("demo", processors=("m4_0",), timeout_s=110)
+def test_unit_of_a_device(guest: Guest) -> None:
+    install()
+    unit = "gpio-bridge@m4_0\\x2d1.service"
+    with Systemd(guest) as systemd:
+        systemd.control("mask", "--runtime", SERVICE)
+        systemd.control("enable", "--runtime", unit)
+        processor = with_firmware()
+        processor.start()
+        guest.until(lambda: systemd.active(unit), "the device to start its service", 30)
+        wait_chip("m4_0-1-1", socket="/run/rpmsg-gpio-bridge/m4_0-1.sock")
+        processor.stop()
+        gone = ("inactive", "failed")
+        guest.until(lambda: systemd.show(unit, "ActiveState") in gone, "the service to go", 30)
+        assert systemd.show(unit, "Result") == "success"
+        processor.start()
+        guest.until(lambda: systemd.active(unit), "the service to come with its device", 30)

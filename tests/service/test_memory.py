@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What becomes of held lines when the firmware restarts."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.chips import reservation
+from bridge.service.config import ConfigError, LinkConfig, from_table, link_from_flag
+from bridge.shim.ffi import lib
+from firmware_stub import Stub
+
+from .conftest import RawClient, Running
+from .test_control import INPUT, OUTPUT, RISING, hung_up, line
+
+ACTIVE_LOW = 1 << 1  # GPIO_V2_LINE_FLAG_ACTIVE_LOW
+OPEN_DRAIN = 1 << 6  # GPIO_V2_LINE_FLAG_OPEN_DRAIN
+GREEN, RED, BLUE, BUTTON = 0, 1, 2, 6
+NAMES = {GREEN: "LED_GREEN", RED: "LED_RED", BLUE: "LED_BLUE", BUTTON: "BUTTON_USER"}
+Eventually = Callable[[Callable[[], bool], str], None]
+
+
+@pytest.fixture
+def policies(tmp_path: Path) -> Iterator[Running]:
+    """LED_GREEN is restored, LED_RED kept, LED_BLUE forgotten; all others are restored."""
+    own = {"LED_RED": "hold", "LED_BLUE": "release"}
+    with Stub("demo") as stub:
+        running = Running(
+            stub, tmp_path / "control.sock", on_restart="restore", lines_on_restart=own
+        )
+        try:
+            running.client().wait("fw-0")
+            yield running
+        finally:
+            running.thread.close()
+
+
+def restart(running: Running, client: RawClient) -> None:
+    """The firmware starts anew, and its chip is back."""
+    before = client.ok("chip", chip="fw-0")["epoch"]
+    running.stub.restart()
+    client.wait("fw-0", online=False)
+    client.wait("fw-0")
+    assert client.ok("chip", chip="fw-0")["epoch"] != before
+
+
+def direction(running: Running, offset: int) -> str:
+    return running.stub.state(NAMES[offset]).direction
+
+
+def info(client: RawClient, offset: int) -> tuple[bool, str | None]:
+    found = client.ok("lines", chip="fw-0")["lines"][offset]
+    return found["used"], found["consumer"]
+
+
+def test_each_line_by_its_policy(policies: Running) -> None:
+    client = policies.client()
+    lines = [line(offset, OUTPUT, 1) for offset in (GREEN, RED, BLUE)]
+    held = client.request("fw-0", *lines, consumer="me")
+    restart(policies, client)
+    assert hung_up(held.event)
+    assert (direction(policies, GREEN), policies.stub.read("LED_GREEN")) == ("out", 1)
+    assert direction(policies, RED) == "none"
+    assert direction(policies, BLUE) == "none"
+    assert info(client, GREEN) == (False, None)
+    assert info(client, RED) == (True, "me")
+    assert info(client, BLUE) == (False, None)
+    held.close()
+    number, message = client.fails("request", chip="fw-0", lines=[line(RED)], consumer="you")
+    assert number == errno.EBUSY
+    assert 'is kept for "me"' in message
+    again = client.request("fw-0", *lines, consumer="me")
+    assert policies.stub.read("LED_RED") == 1
+    again.close()
+
+
+@pytest.mark.parametrize("flags", [OUTPUT, OUTPUT | ACTIVE_LOW])
+def test_the_last_value_is_restored(policies: Running, flags: int) -> None:
+    client = policies.client()
+    held = client.request("fw-0", line(GREEN, flags, 0))
+    assert held.operate(lib.GB_OPERATION_SET, 1, 1)[0] == 0
+    before = policies.stub.read("LED_GREEN")
+    restart(policies, client)
+    assert direction(policies, GREEN) == "out"
+    assert policies.stub.read("LED_GREEN") == before == (0 if flags & ACTIVE_LOW else 1)
+    held.close()
+
+
+def test_a_value_that_the_firmware_did_not_take_is_not_restored(policies: Running) -> None:
+    client = policies.client()
+    held = client.request("fw-0", line(GREEN, OUTPUT, 0))
+    policies.stub.fault("stall", "on")
+    assert held.operate(lib.GB_OPERATION_SET, 1, 1)[0] == errno.ETIMEDOUT
+    restart(policies, client)
+    assert (direction(policies, GREEN), policies.stub.read("LED_GREEN")) == ("out", 0)
+    held.close()
+
+
+def test_open_drain_is_restored_as_it_floats(policies: Running) -> None:
+    client = policies.client()
+    held = client.request("fw-0", line(GREEN, OUTPUT | OPEN_DRAIN, 0))
+    assert direction(policies, GREEN) == "out"
+    assert held.operate(lib.GB_OPERATION_SET, 1, 1)[0] == 0
+    assert direction(policies, GREEN) == "in"
+    restart(policies, client)
+    assert direction(policies, GREEN) == "in"
+    held.close()
+
+
+def test_restored_until_somebody_takes_it(policies: Running) -> None:
+    client = policies.client()
+    client.request("fw-0", line(GREEN, OUTPUT, 1), line(BUTTON, INPUT | RISING)).close()
+    restart(policies, client)
+    assert direction(policies, GREEN) == "none", "it was released before"
+    held = client.request("fw-0", line(GREEN, OUTPUT, 1), line(BUTTON, INPUT | RISING))
+    for _ in range(3):  # the client is gone, and nobody else takes it
+        restart(policies, client)
+        held.close()
+        assert policies.stub.read("LED_GREEN") == 1
+        assert direction(policies, BUTTON) == "in"
+    client.request("fw-0", line(GREEN, OUTPUT, 0), consumer="other").close()
+    client.request("fw-0", line(BUTTON)).close()
+    restart(policies, client)
+    assert direction(policies, GREEN) == "none"
+
+
+def test_reservation_ends(
+    policies: Running, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr(reservation, "HOLD_S", 0.2)
+    client = policies.client()
+    held = client.request("fw-0", line(RED, OUTPUT, 1), consumer="me")
+    restart(policies, client)
+    held.close()
+    eventually(lambda: info(client, RED) == (False, None), "the line to be free")
+    client.request("fw-0", line(RED), consumer="you").close()
+    restart(policies, client)
+    assert info(client, RED) == (False, None)
+
+
+def test_reservation_lasts_over_further_restarts(policies: Running) -> None:
+    client = policies.client()
+    held = client.request("fw-0", line(RED, OUTPUT, 1), consumer="me")
+    for _ in range(3):
+        restart(policies, client)
+        assert info(client, RED) == (True, "me")
+    held.close()
+
+
+def test_a_dead_stub_that_comes_back_is_a_restart_too(policies: Running) -> None:
+    client = policies.client()
+    held = client.request("fw-0", line(GREEN, OUTPUT, 1), line(RED, OUTPUT, 1), consumer="me")
+    policies.stub.kill()
+    client.wait("fw-0", online=False)
+    held.close()
+    policies.stub.start()
+    client.wait("fw-0")
+    assert policies.stub.read("LED_GREEN") == 1
+    assert info(client, RED) == (True, "me")
+
+
+def test_configuration() -> None:
+    table = {
+        "on_restart": "hold",
+        "link": [
+            {"url": "vhost-user:/a", "lines_on_restart": {"RESET": "restore"}},
+            {"url": "vhost-user:/b", "on_restart": "release"},
+        ],
+    }
+    first, second = from_table(table, "file").links
+    assert (first.on_restart, dict(first.lines_on_restart)) == ("hold", {"RESET": "restore"})
+    assert (second.on_restart, dict(second.lines_on_restart)) == ("release", {})
+    link = link_from_flag("vhost-user:/a,on_restart=hold,on_restart.A B=release,lines=3", {})
+    assert (link.url, link.on_restart, link.lines) == ("vhost-user:/a", "hold", 3)
+    assert dict(link.lines_on_restart) == {"A B": "release"}
+    assert LinkConfig("vhost-user:/a").on_restart == "release"
+    for wrong in ("on_restart=keep", "on_restart.LED=none"):
+        with pytest.raises(ConfigError, match='expected "release" or "restore" or "hold"'):
+            link_from_flag(f"vhost-user:/a,{wrong}", {})
