@@ -33,6 +33,8 @@ def demo(directory: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A runner in the background of a shell hands on that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -84,8 +86,8 @@ def test_interrupted(tmp_path: Path, number: signal.Signals, eventually: Eventua
     process.send_signal(number)
     process.communicate(timeout=30)
     assert process.returncode == 128 + number
+    eventually(lambda: session_of(process.pid) == [], "no process is left")
     assert list(tmp_path.iterdir()) == []
-    assert session_of(process.pid) == []
 
 
 def test_without_a_stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
