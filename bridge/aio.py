@@ -286,6 +286,14 @@ class LineRequest:
             except BlockingIOError:
                 await self._events.wait()
 
+    async def read_edge_event_array(self, max_events: int | None = None) -> memoryview:
+        """Wait for edge events; as LineRequest.read_edge_event_array()."""
+        while True:
+            try:
+                return self._request.read_edge_event_array(max_events)
+            except BlockingIOError:
+                await self._events.wait()
+
     async def edge_events(self) -> AsyncIterator[EdgeEvent]:
         """Yield edge events without end; raises as read_edge_events()."""
         while True:

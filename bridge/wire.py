@@ -8,6 +8,8 @@ firmware sends is checked here before anybody relies on it.
 from __future__ import annotations
 
 import errno
+import functools
+import operator
 import struct
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -24,6 +26,8 @@ MSG_SET_IRQ_TYPE = lib.VIRTIO_GPIO_MSG_SET_IRQ_TYPE
 MSG_GET_FEATURES = lib.RPMSG_GPIO_MSG_GET_FEATURES
 MSG_SET_FEATURES = lib.RPMSG_GPIO_MSG_SET_FEATURES
 MSG_GET_CONFIG = lib.RPMSG_GPIO_MSG_GET_CONFIG
+MSG_GET_LINE_CAPS = lib.RPMSG_GPIO_MSG_GET_LINE_CAPS
+MSG_SET_LINE_CONFIG = lib.RPMSG_GPIO_MSG_SET_LINE_CONFIG
 
 DIRECTION_NONE = lib.VIRTIO_GPIO_DIRECTION_NONE
 DIRECTION_OUT = lib.VIRTIO_GPIO_DIRECTION_OUT
@@ -37,6 +41,17 @@ F_CONFIG = lib.RPMSG_GPIO_F_CONFIG
 F_NAMES = lib.RPMSG_GPIO_F_NAMES
 F_TAG = lib.RPMSG_GPIO_F_TAG
 F_EPOCH = lib.RPMSG_GPIO_F_EPOCH
+F_CREDITS = lib.RPMSG_GPIO_F_CREDITS
+F_TIMESTAMP = lib.RPMSG_GPIO_F_TIMESTAMP
+F_BULK = lib.RPMSG_GPIO_F_BULK
+F_LINE_CONFIG = lib.RPMSG_GPIO_F_LINE_CONFIG
+
+LINE_PULL_UP = lib.RPMSG_GPIO_LINE_PULL_UP
+LINE_PULL_DOWN = lib.RPMSG_GPIO_LINE_PULL_DOWN
+LINE_BIAS_DISABLE = lib.RPMSG_GPIO_LINE_BIAS_DISABLE
+LINE_OPEN_DRAIN = lib.RPMSG_GPIO_LINE_OPEN_DRAIN
+LINE_OPEN_SOURCE = lib.RPMSG_GPIO_LINE_OPEN_SOURCE
+LINE_DEBOUNCE = lib.RPMSG_GPIO_LINE_DEBOUNCE
 
 NAMES_PIECE = lib.RPMSG_GPIO_NAMES_PIECE
 CHANNEL_PREFIX = ffi.string(lib.RPMSG_GPIO_CHANNEL_PREFIX).decode()
@@ -46,13 +61,24 @@ DIALECT = "rpmsg-gpio"
 DIALECT_OF_HEAD = {3: DIALECT, 4: "rpmsg-gpio-padded"}
 """The dialect that a baseline reply of so many bytes belongs to."""
 
-FEATURES = {"config": F_CONFIG, "names": F_NAMES, "tag": F_TAG, "epoch": F_EPOCH}
+FEATURES = {
+    "config": F_CONFIG,
+    "names": F_NAMES,
+    "tag": F_TAG,
+    "epoch": F_EPOCH,
+    "credits": F_CREDITS,
+    "timestamp": F_TIMESTAMP,
+    "bulk": F_BULK,
+    "line-config": F_LINE_CONFIG,
+}
 """The extensions this service implements, by the names used in configuration."""
-ALL_FEATURES = F_CONFIG | F_NAMES | F_TAG | F_EPOCH
+ALL_FEATURES = functools.reduce(operator.or_, FEATURES.values())
 
 # struct rpmsg_gpio_features; struct rpmsg_gpio_config_body: ngpio, padding,
 # gpio_names_size, label.
 _FEATURES_BODY = struct.Struct("<II")
+_CAPS_BODY = struct.Struct("<II")  # struct rpmsg_gpio_caps_body
+_LINE_CONFIG_BODY = struct.Struct("<II")  # struct rpmsg_gpio_line_config_body
 _CONFIG_BODY = struct.Struct(f"<H2xI{lib.RPMSG_GPIO_LABEL_SIZE}s")
 
 _MESSAGES = {
@@ -65,7 +91,18 @@ _MESSAGES = {
     MSG_GET_FEATURES: "GET_FEATURES",
     MSG_SET_FEATURES: "SET_FEATURES",
     MSG_GET_CONFIG: "GET_CONFIG",
+    MSG_GET_LINE_CAPS: "GET_LINE_CAPS",
+    MSG_SET_LINE_CONFIG: "SET_LINE_CONFIG",
 }
+
+_CAPS_KNOWN = (
+    LINE_PULL_UP
+    | LINE_PULL_DOWN
+    | LINE_BIAS_DISABLE
+    | LINE_OPEN_DRAIN
+    | LINE_OPEN_SOURCE
+    | LINE_DEBOUNCE
+)
 
 
 class Features(NamedTuple):
@@ -81,6 +118,30 @@ class Config(NamedTuple):
     ngpio: int
     names_size: int
     label: str
+
+
+class LineCaps(NamedTuple):
+    """Body of the GET_LINE_CAPS reply.
+
+    Attributes:
+        flags: RPMSG_GPIO_LINE_* bits that the pin can do.
+        max_debounce_us: longest debounce period in microseconds.
+    """
+
+    flags: int = 0
+    max_debounce_us: int = 0
+
+
+class PinConfig(NamedTuple):
+    """Body of the SET_LINE_CONFIG request; the defaults are a pin after a reset.
+
+    Attributes:
+        flags: RPMSG_GPIO_LINE_* bits, at most one bias and one drive.
+        debounce_us: period in microseconds, 0 is none.
+    """
+
+    flags: int = 0
+    debounce_us: int = 0
 
 
 def message_name(kind: int) -> str:
@@ -118,6 +179,28 @@ def parse_config(body: bytes) -> Config:
     if ngpio == 0:
         raise OSError(errno.EPROTO, "the firmware says it has 0 lines; at least 1 is needed")
     return Config(ngpio, names_size, _ascii(label.split(b"\0", 1)[0]) or "")
+
+
+def parse_line_caps(body: bytes, check: int) -> LineCaps:
+    """Read ``struct rpmsg_gpio_caps_body``; flags that are not defined yet are left out.
+
+    Args:
+        body: of the reply.
+        check: the value field of the reply's head (docs/protocol.md 8.5).
+
+    Raises:
+        OSError: EPROTO when the body is too short or damaged.
+    """
+    caps = LineCaps(*_unpack(_CAPS_BODY, body, "GET_LINE_CAPS"))
+    if check and check != lib.rpmsg_gpio_check8(body, _CAPS_BODY.size):
+        raise OSError(errno.EPROTO, "the GET_LINE_CAPS reply does not fit its check")
+    return caps._replace(flags=caps.flags & _CAPS_KNOWN)
+
+
+def pack_pin_config(config: PinConfig) -> tuple[bytes, int]:
+    """The body of a SET_LINE_CONFIG request and its check, for the value field."""
+    body = _LINE_CONFIG_BODY.pack(*config)
+    return body, lib.rpmsg_gpio_check32(body, len(body))
 
 
 def names_limit(ngpio: int) -> int:

@@ -17,7 +17,7 @@ from bridge.chips.request import LineRequest
 from bridge.chips.reservation import Reservation
 from bridge.chips.tasks import Tasks
 from bridge.chips.watcher import Watcher
-from bridge.shim.pump import RequestFds
+from bridge.shim.pump import ClockState, RequestFds
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,25 @@ class Chip:
     def name(self) -> str:
         """Name of the chip."""
         return self.identity.name
+
+    @property
+    def source_clock(self) -> bool:
+        """Whether edges have the coprocessor's own time (TIMESTAMP)."""
+        return bool(self.controller.features & wire.F_TIMESTAMP)
+
+    def clock(self) -> ClockState:
+        """What is known of the coprocessor's clock.
+
+        Raises:
+            OSError: ENODEV, the chip is gone; EOPNOTSUPP, the firmware stamps no edges.
+        """
+        self.check_online()
+        if not self.source_clock:
+            raise OSError(
+                errno.EOPNOTSUPP,
+                f"the firmware of chip {self.name} does not stamp edges (TIMESTAMP)",
+            )
+        return self.controller.handle.clock()
 
     def info(self) -> dict[str, object]:
         """The chip as the control socket shows it."""
@@ -227,7 +246,7 @@ class Chip:
                 f"a request takes 1 to {uapi.GPIO_V2_LINES_MAX} lines, not {len(configs)}",
             )
         for config in configs:
-            config.check()
+            config.check(self.source_clock)
 
     async def _wait_until_free(self, configs: Sequence[LineConfig], consumer: str) -> None:
         """Return without a further await once every line is free.

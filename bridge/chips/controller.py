@@ -83,6 +83,8 @@ class Controller:
         self._restarted = restarted
         self._waiting: set[asyncio.Future[Report]] = set()
         self._dialect = wire.DIALECT
+        self._features = 0
+        self._caps: dict[int, wire.LineCaps] = {}
         self._id = dispatcher.listen(self)
         try:
             self.handle = link.open_controller(self._id, source, address)
@@ -104,6 +106,16 @@ class Controller:
             if not future.done():
                 future.set_exception(gone)
 
+    @property
+    def features(self) -> int:
+        """RPMSG_GPIO_F_* bits that are accepted, 0 is the baseline."""
+        return self._features
+
+    def _accept(self, features: int, epoch: int) -> None:
+        """Frame requests as agreed from here on, tags and all."""
+        self._features = features
+        self.handle.accept(features, epoch)
+
     # ---- calls ------------------------------------------------------------
 
     async def ask(
@@ -113,6 +125,7 @@ class Controller:
         value: int = 0,
         form: int = AUTO,
         timeout_ms: int | None = None,
+        body: bytes = b"",
     ) -> Report:
         """Send one request and wait for its outcome, whatever that is.
 
@@ -122,6 +135,7 @@ class Controller:
             value: the request's value field.
             form: AUTO, BASELINE or EXTENDED framing.
             timeout_ms: deadline in milliseconds, None is the controller's.
+            body: of types that have one; the form is EXTENDED then.
 
         Returns:
             The REPLY report; its `error` is 0 or an errno.
@@ -132,7 +146,11 @@ class Controller:
         cookie, future = self._dispatcher.expect()
         self._waiting.add(future)
         try:
-            self.handle.call(kind, gpio, value, form, timeout_ms or self.timeout_ms, cookie)
+            timeout_ms = timeout_ms or self.timeout_ms
+            if body:
+                self.handle.call_body(kind, gpio, value, body, timeout_ms, cookie)
+            else:
+                self.handle.call(kind, gpio, value, form, timeout_ms, cookie)
             report = await future
             # Replies in extended form say nothing about the dialect.
             self._dialect = wire.DIALECT_OF_HEAD.get(report.number, self._dialect)
@@ -163,6 +181,35 @@ class Controller:
             f"{sentence(report.reason, report.error)}",
         )
 
+    # ---- LINE_CONFIG ------------------------------------------------------
+
+    async def line_caps(self, gpio: int) -> wire.LineCaps:
+        """What a pin can do beside its level; nothing without LINE_CONFIG.
+
+        It is asked for once, when a line is first requested with such settings.
+
+        Raises:
+            OSError: as `call`; a refusal is no error, but a pin that can do nothing.
+        """
+        if not self._features & wire.F_LINE_CONFIG:
+            return wire.LineCaps()
+        caps = self._caps.get(gpio)
+        if caps is None:
+            reply = await self.ask(wire.MSG_GET_LINE_CAPS, gpio, form=EXTENDED)
+            if reply.reason == lib.GB_REASON_STATUS:
+                return wire.LineCaps()
+            if reply.error:
+                raise self.failure(reply, wire.MSG_GET_LINE_CAPS, gpio)
+            caps = self._caps[gpio] = wire.parse_line_caps(reply.body, reply.value)
+        return caps
+
+    async def set_pin_config(self, gpio: int, config: wire.PinConfig) -> None:
+        """Give a pin its bias, drive and debounce; needs LINE_CONFIG. Raises as `call`."""
+        body, check = wire.pack_pin_config(config)
+        reply = await self.ask(wire.MSG_SET_LINE_CONFIG, gpio, check, body=body)
+        if reply.error:
+            raise self.failure(reply, wire.MSG_SET_LINE_CONFIG, gpio)
+
     # ---- negotiation ------------------------------------------------------
 
     async def negotiate(self, allowed: int, lines: int | None) -> Setup:
@@ -175,7 +222,7 @@ class Controller:
         Raises:
             OSError: the firmware does not answer or answers nonsense.
         """
-        self.handle.accept(0, 0)  # an attempt before this one may have got further
+        self._accept(0, 0)  # an attempt before this one may have got further
         features, epoch = await self._agree(allowed)
         config = None
         if features & wire.F_CONFIG:
@@ -224,8 +271,7 @@ class Controller:
             return 0, None
         if reply.error:
             raise self.failure(reply, wire.MSG_SET_FEATURES, 0)
-        # From here on requests are framed as agreed, tags and all.
-        self.handle.accept(features, offered.epoch)
+        self._accept(features, offered.epoch)
         return features, offered.epoch if features & wire.F_EPOCH else None
 
     async def _directions(self, count: int) -> list[int]:

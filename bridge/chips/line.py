@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bridge import uapi, wire
@@ -41,13 +41,16 @@ class LineConfig:
     value: int = 0
     debounce_us: int = 0
 
-    def check(self) -> None:
+    def check(self, source_clock: bool = False) -> None:
         """Validate as the kernel does.
 
+        Args:
+            source_clock: whether edges have the coprocessor's own time (TIMESTAMP).
+
         Raises:
-            OSError: EINVAL, and EOPNOTSUPP for the HTE clock.
+            OSError: EINVAL, and EOPNOTSUPP for the HTE clock without a source clock.
         """
-        problem = _problem(self.flags, self.debounce_us)
+        problem = _problem(self.flags, self.debounce_us, source_clock)
         if problem:
             raise OSError(errno.EINVAL, f"line {self.offset}: {problem}")
 
@@ -111,6 +114,33 @@ class LineConfig:
             kind |= wire.IRQ_TYPE_EDGE_FALLING
         return kind
 
+    @property
+    def asks_pin(self) -> bool:
+        """Whether something is asked for that some pins can do by themselves."""
+        return bool(self.flags & (BIASES | DRIVES) or self.debounce_us)
+
+    def pin_config(self, caps: wire.LineCaps, before: wire.PinConfig) -> wire.PinConfig:
+        """What the pin shall do by itself.
+
+        A bias that it cannot do is left out silently and a line without one keeps what
+        it has, as in the kernel (gpio_set_bias()).
+
+        Args:
+            caps: what it can do.
+            before: what it does now.
+        """
+        bias = _wire_flags(self.flags & BIASES) & caps.flags
+        if not self.flags & BIASES:
+            bias = before.flags & _WIRE_BIASES
+        drive = _wire_flags(self.flags & DRIVES) & caps.flags
+        hard = caps.flags & wire.LINE_DEBOUNCE and self.debounce_us <= caps.max_debounce_us
+        return wire.PinConfig(bias | drive, self.debounce_us if hard else 0)
+
+    def without(self, pin: wire.PinConfig) -> LineConfig:
+        """What is left for the service to do when the pin does `pin`."""
+        flags = self.flags & ~DRIVES if pin.flags & _wire_flags(DRIVES) else self.flags
+        return replace(self, flags=flags, debounce_us=0 if pin.debounce_us else self.debounce_us)
+
     def plan_flags(self, output: bool) -> int:
         """GB_LINE_* bits for the pump.
 
@@ -123,13 +153,29 @@ class LineConfig:
             (self.flags & uapi.GPIO_V2_LINE_FLAG_EDGE_RISING, lib.GB_LINE_EDGE_RISING),
             (self.flags & uapi.GPIO_V2_LINE_FLAG_EDGE_FALLING, lib.GB_LINE_EDGE_FALLING),
             (self.flags & uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_REALTIME, lib.GB_LINE_REALTIME),
+            (self.flags & uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_HTE, lib.GB_LINE_SOURCE_CLOCK),
             (self.flags & uapi.GPIO_V2_LINE_FLAG_OPEN_DRAIN, lib.GB_LINE_OPEN_DRAIN),
             (self.flags & uapi.GPIO_V2_LINE_FLAG_OPEN_SOURCE, lib.GB_LINE_OPEN_SOURCE),
         )
         return sum(bit for wanted, bit in pairs if wanted)
 
 
-def _problem(flags: int, debounce_us: int) -> str | None:
+_WIRE_FLAGS = {
+    uapi.GPIO_V2_LINE_FLAG_BIAS_PULL_UP: wire.LINE_PULL_UP,
+    uapi.GPIO_V2_LINE_FLAG_BIAS_PULL_DOWN: wire.LINE_PULL_DOWN,
+    uapi.GPIO_V2_LINE_FLAG_BIAS_DISABLED: wire.LINE_BIAS_DISABLE,
+    uapi.GPIO_V2_LINE_FLAG_OPEN_DRAIN: wire.LINE_OPEN_DRAIN,
+    uapi.GPIO_V2_LINE_FLAG_OPEN_SOURCE: wire.LINE_OPEN_SOURCE,
+}
+_WIRE_BIASES = wire.LINE_PULL_UP | wire.LINE_PULL_DOWN | wire.LINE_BIAS_DISABLE
+
+
+def _wire_flags(flags: int) -> int:
+    """RPMSG_GPIO_LINE_* of bias and drive."""
+    return sum(bit for flag, bit in _WIRE_FLAGS.items() if flags & flag)
+
+
+def _problem(flags: int, debounce_us: int, source_clock: bool) -> str | None:
     """What gpio_v2_line_config_validate() would refuse with EINVAL, as a sentence.
 
     The kernel's EOPNOTSUPP for the HTE clock is raised from here too, since it
@@ -137,8 +183,13 @@ def _problem(flags: int, debounce_us: int) -> str | None:
     """
     if flags & ~_VALID:
         return f"flags {flags:#x} has unknown bits {flags & ~_VALID:#x}"
-    if flags & uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_HTE:
-        raise OSError(errno.EOPNOTSUPP, "the HTE event clock is not supported")
+    if flags & uapi.GPIO_V2_LINE_FLAG_EVENT_CLOCK_HTE and not source_clock:
+        raise OSError(
+            errno.EOPNOTSUPP,
+            "the HTE event clock needs firmware that stamps edges (TIMESTAMP)",
+        )
+    if flags & CLOCKS == CLOCKS:
+        return "only one event clock is possible"
     if flags & DIRECTIONS == DIRECTIONS:
         return "it cannot be input and output at once (edges need an input)"
     if flags & EDGES and not flags & uapi.GPIO_V2_LINE_FLAG_INPUT:
@@ -156,7 +207,9 @@ def _problem(flags: int, debounce_us: int) -> str | None:
     return None
 
 
-def configs_of(packed: bytes, offsets: Sequence[int]) -> list[LineConfig]:
+def configs_of(
+    packed: bytes, offsets: Sequence[int], source_clock: bool = False
+) -> list[LineConfig]:
     """What a ``struct gpio_v2_line_config`` says about each line of a request.
 
     Of several attributes that cover a line the first one counts, as in the kernel.
@@ -164,6 +217,7 @@ def configs_of(packed: bytes, offsets: Sequence[int]) -> list[LineConfig]:
     Args:
         packed: the struct, unchecked.
         offsets: of the request's lines, in request order.
+        source_clock: as in `LineConfig.check`.
 
     Raises:
         OSError: as `LineConfig.check` and `uapi.unpack_line_config`.
@@ -181,7 +235,7 @@ def configs_of(packed: bytes, offsets: Sequence[int]) -> list[LineConfig]:
             first.get(uapi.GPIO_V2_LINE_ATTR_ID_OUTPUT_VALUES, 0) >> index & 1,
             first.get(uapi.GPIO_V2_LINE_ATTR_ID_DEBOUNCE, 0),
         )
-        config.check()
+        config.check(source_clock)
         if uapi.GPIO_V2_LINE_ATTR_ID_DEBOUNCE in first and not config.input:
             raise OSError(errno.EINVAL, f"line {offset}: debounce needs an input")
         configs.append(config)
@@ -262,6 +316,7 @@ class Line:
         debounce_us: debounce period in microseconds, 0 is none.
         holder: the request or export that has the line, or None.
         live: where a holder that changes the direction by itself tells it.
+        pin: what the pin does by itself (LINE_CONFIG), None when that is not known.
         kept: what it was before the firmware restarted, until somebody takes it.
         irq_unknown: an interrupt may be enabled that this session did not
             enable (an earlier service, a release that was not answered).
@@ -276,6 +331,7 @@ class Line:
         "live",
         "name",
         "offset",
+        "pin",
     )
 
     def __init__(self, offset: int, name: str | None, direction: int) -> None:
@@ -288,6 +344,9 @@ class Line:
         self.live: Callable[[], int] | None = None
         # DIRECTION_NONE discards all state of a line (virtio 1.3, 5.18.6).
         self.irq_unknown = direction == wire.DIRECTION_IN
+        self.pin: wire.PinConfig | None = None
+        if direction == wire.DIRECTION_NONE:
+            self.pin = wire.PinConfig()
         self.set_direction(direction)
 
     @property
@@ -311,6 +370,8 @@ class Line:
     def free(self) -> None:
         """Take the line from its request."""
         self.holder = None
+        if self.live is not None:
+            self.pin = None  # a direction of NONE behind our back makes the pin forget
         self.live = None
         self.flags &= _KEPT
         self.debounce_us = 0

@@ -27,6 +27,28 @@ log = logging.getLogger(__name__)
 _RELEASE_BATCH = 8
 
 
+async def pin_config(controller: Controller, line: Line, config: LineConfig) -> wire.PinConfig:
+    """What a pin will do by itself of what is asked of its line. Raises as `line_caps`."""
+    caps = await controller.line_caps(line.offset) if config.asks_pin else wire.LineCaps()
+    return config.pin_config(caps, line.pin or wire.PinConfig())
+
+
+async def set_pin(controller: Controller, line: Line, config: LineConfig) -> LineConfig:
+    """Let a pin do by itself what it can do (LINE_CONFIG), and return what is left.
+
+    To be called before the direction is set: an open-drain line is never driven high.
+
+    Raises:
+        OSError: as `Controller.call`.
+    """
+    pin = await pin_config(controller, line, config)
+    if controller.features & wire.F_LINE_CONFIG and pin != line.pin:
+        line.pin = None
+        await controller.set_pin_config(line.offset, pin)
+        line.pin = pin
+    return config.without(pin)
+
+
 async def drive(controller: Controller, line: Line, config: LineConfig) -> None:
     """Make a line an output with its value.
 
@@ -59,6 +81,8 @@ class LineRequest:
         self.consumer = consumer
         self.configs = list(configs)
         self._event_buffer_size = event_buffer_size
+        # What is left of the configs for the service to do, beside what pins do.
+        self._rest = list(configs)
         self._plans: list[LinePlan] = []
         self._reconfiguring: asyncio.Task[None] | None = None
         self._lines: list[Line] = [chip.lines[config.offset] for config in configs]
@@ -98,6 +122,8 @@ class LineRequest:
         fds = None
         try:
             await self._refresh()
+            for index, config in enumerate(self.configs):
+                self._rest[index] = await self._left(index, config)
             # Before any interrupt is enabled, so that no edge is lost.
             fds = self._open(capacity)
             for index in range(len(self._lines)):
@@ -124,7 +150,7 @@ class LineRequest:
     def _open(self, capacity: int) -> RequestFds:
         dispatcher = self.chip.dispatcher
         self._plans = [
-            self._plan(line, config) for line, config in zip(self._lines, self.configs, strict=True)
+            self._plan(line, config) for line, config in zip(self._lines, self._rest, strict=True)
         ]
         self._id = dispatcher.listen(self)
         self._handle, fds = dispatcher.pump.open_request(
@@ -143,11 +169,20 @@ class LineRequest:
             config.debounce_us,
         )
 
+    async def _left(self, index: int, config: LineConfig) -> LineConfig:
+        """What the pin of a line will leave to do."""
+        controller = self.chip.controller
+        return config.without(await pin_config(controller, self._lines[index], config))
+
     async def _configure(self, index: int) -> None:
         """Bring a line that was just taken into its first state."""
-        line, config = self._lines[index], self.configs[index]
-        if config.directed and line.irq_unknown:
-            await self._forget_irq(line)
+        line = self._lines[index]
+        if self.configs[index].directed:
+            if line.irq_unknown:
+                await self._forget_irq(line)
+            config = self.configs[index]
+            self._rest[index] = await set_pin(self.chip.controller, line, config)
+        config = self._rest[index]
         if config.output:
             await self._drive(index)
         elif config.input:
@@ -161,17 +196,17 @@ class LineRequest:
 
     async def _drive(self, index: int) -> None:
         """Make a line an output with its value."""
-        line, config = self._lines[index], self.configs[index]
+        line, config = self._lines[index], self._rest[index]
         await drive(self.chip.controller, line, config)
         if self._handle is not None and not self._handle.closed:
             self._handle.note_driven(index, bool(config.physical_value))
 
     async def _detect(self, index: int) -> None:
         """Enable the interrupt of an input if edges or debouncing need it."""
-        if not self.configs[index].irq_type:
+        if not self._rest[index].irq_type:
             return
         await self._arm(index)
-        if self.configs[index].debounce_us:
+        if self._rest[index].debounce_us:
             await self._settle(index)
 
     async def _settle(self, index: int) -> None:
@@ -193,7 +228,7 @@ class LineRequest:
         line.irq_unknown = False
 
     async def _arm(self, index: int) -> None:
-        line, config = self._lines[index], self.configs[index]
+        line, config = self._lines[index], self._rest[index]
         self._armed.add(index)
         reply = await self.chip.controller.ask(wire.MSG_SET_IRQ_TYPE, line.offset, config.irq_type)
         if reply.reason == lib.GB_REASON_STATUS:
@@ -244,7 +279,8 @@ class LineRequest:
         self._answer(report.sequence, error, lib.GB_REASON_NONE, why)
 
     async def _set_config(self, packed: bytes) -> None:
-        configs = configs_of(packed, [line.offset for line in self._lines])
+        offsets = [line.offset for line in self._lines]
+        configs = configs_of(packed, offsets, self.chip.source_clock)
         edges = any(config.edges for config in configs)
         event_capacity(self._event_buffer_size, len(configs), edges)
         for index, config in enumerate(configs):
@@ -255,14 +291,16 @@ class LineRequest:
 
     async def _change(self, index: int, config: LineConfig) -> None:
         """Bring one line from its settings to other ones."""
-        line, before = self._lines[index], self.configs[index]
+        line, before = self._lines[index], self._rest[index]
+        rest = await self._left(index, config)
         if not before.directed and line.irq_unknown:
             await self._forget_irq(line)
-        if index in self._armed and config.irq_type != before.irq_type:
+        if index in self._armed and rest.irq_type != before.irq_type:
             await self._disarm(index)
+        self._rest[index] = await set_pin(self.chip.controller, line, config)
         self.configs[index] = config
         line.hold(self, config)
-        if config.output:
+        if rest.output:
             self._replan(index)
             await self._drive(index)
         else:
@@ -271,12 +309,12 @@ class LineRequest:
             self._replan(index)
             if index not in self._armed:
                 await self._detect(index)
-            elif config.debounce_us and not before.debounce_us:
+            elif rest.debounce_us and not before.debounce_us:
                 await self._settle(index)
         self.chip.changed(line, uapi.GPIO_V2_LINE_CHANGED_CONFIG)
 
     def _replan(self, index: int, irq_type: int | None = None) -> None:
-        self._plans[index] = self._plan(self._lines[index], self.configs[index], irq_type)
+        self._plans[index] = self._plan(self._lines[index], self._rest[index], irq_type)
         if self._handle is not None and not self._handle.closed:
             self._handle.replan(self._plans)
 
@@ -351,9 +389,11 @@ class LineRequest:
                 )
                 line.irq_unknown = False
             if self.chip.on_release == "none" and config.flags & DIRECTIONS:
+                line.pin = None
                 await self.chip.controller.call(
                     wire.MSG_SET_DIRECTION, line.offset, wire.DIRECTION_NONE
                 )
+                line.pin = wire.PinConfig()  # which it forgets (docs/protocol.md 11.5)
         except OSError as failure:
             if self.chip.online:
                 log.warning("chip %s: release: %s", self.chip.name, failure.strerror)

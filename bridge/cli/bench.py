@@ -111,6 +111,66 @@ def scale(as_json: bool, rounds: int) -> None:
         print(f"{what:8} {one:8.1f} us alone  {many:8.1f} us among many  x {many / one:.2f}")
 
 
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option(
+    "--edges", "count", type=click.IntRange(min=1000), default=1_000_000, show_default=True,
+    metavar="N", help="Edges of a burst.",
+)  # fmt: skip
+@click.option("--unpinned", is_flag=True, help="Let processes run on all CPUs.")
+def edges(as_json: bool, count: int, unpinned: bool) -> None:
+    """Measure bursts of edges, their timestamps, and bulk operations.
+
+    \b
+    floor   records through the same ring between two C processes, no firmware
+    one     a burst on one line, to this process, through the service
+    many    the same over 32 lines
+    bound   of the error of a timestamp, after a second; the firmware's clock is hours
+            off and 100 ppm too fast
+    inside  edges whose timestamp is within the bound of the board's true time
+    bulk    32 lines set in one message, against one after the other
+
+    All processes are pinned to one CPU unless --unpinned is given.
+    """
+    from bridge.bench.edges import measure_edges
+    from bridge.bench.rig import ends_on_sigterm
+
+    ends_on_sigterm()
+    result = measure_edges(count, pin=not unpinned)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _print_edges(result)
+
+
+def _print_edges(result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    rate = min(500_000, result["floor"]["per_s"] // 5)
+    rows = [
+        ("floor.per_s", result["floor"]["per_s"], "/s", ""),
+        ("one.per_s", result["one"]["per_s"], "/s", f"at least {rate}"),
+        ("one.lost", result["one"]["lost"], "", "0"),
+        ("many.per_s", result["many"]["per_s"], "/s", f"at least {rate}"),
+        ("many.lost", result["many"]["lost"], "", "0"),
+        ("bound_us", result["bound_us"], "us", "under 50"),
+        ("inside_percent", result["inside_percent"], "%", "at least 99.9"),
+        ("error_us.p50", result["error_us"]["p50"], "us", ""),
+        ("bulk.per_s", result["bulk"]["per_s"], "lines/s", ""),
+        ("bulk.ratio", result["bulk"]["ratio"], "x", "at least 10"),
+        ("bulk.ratio_pipelined", result["bulk"]["ratio_pipelined"], "x", ""),
+        ("bulk.same_step", result["bulk"]["same_step"], "", "True"),
+    ]
+    table = Table("figure", title="gpio-bridge bench edges")
+    table.add_column("measured", justify="right")
+    for head in ("unit", "target"):
+        table.add_column(head)
+    for name, value, unit, target in rows:
+        table.add_row(name, str(value), unit, target)
+    Console().print(table)
+
+
 # What is shown: section, key, unit, and what the pinned figure should be.
 _ROWS = [
     ("floor", "p50_us", "us", ""),

@@ -19,6 +19,7 @@ from bridge.client.line_settings import LineConfig, LineSettings
 from bridge.line import Value
 
 if TYPE_CHECKING:
+    from bridge.client.clock_info import ClockInfo
     from bridge.client.direct import Direct
     from bridge.client.info_event import InfoEvent
     from bridge.client.line_info import LineInfo
@@ -237,6 +238,18 @@ class Chip:
         Raises ChipClosedError, and OSError ENODEV when the chip is gone.
         """
         return [line_info.from_wire(line) for line in _lines(self._open(), self._handle)]
+
+    def clock(self) -> ClockInfo:
+        """Return what is known of the coprocessor's clock (not in libgpiod; docs/timing.md).
+
+        ``clock().bound_ns`` is the error bound of the timestamps of edges.
+
+        Raises ChipClosedError, NotImplementedError when the firmware stamps no edges
+        (TIMESTAMP), OSError ENODEV when the chip is gone.
+        """
+        from bridge.client.clock_info import ClockInfo
+
+        return ClockInfo(**self._open().call("clock", handle=self._handle))
 
     def watch_line_info(self, line: int | str) -> LineInfo:
         """Return a snapshot of a line, and report what becomes of it as info events.

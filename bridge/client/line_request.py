@@ -306,6 +306,28 @@ class LineRequest:
             for timestamp_ns, kind, offset, seqno, line_seqno in records
         ]
 
+    def read_edge_event_array(self, max_events: int | None = None) -> memoryview:
+        """Return the events that wait as one buffer, without an object for each.
+
+        1 to `max_events` (default: all that the buffer holds) records of 48 bytes, laid
+        out as ``struct gpio_v2_line_event`` of linux/gpio.h in the machine's byte order:
+        u64 timestamp_ns, u32 id (1 rising, 2 falling), u32 offset, u32 seqno,
+        u32 line_seqno, 24 bytes of padding. The buffer is read-only and the caller's to
+        keep. Not in libgpiod.
+
+        Blocks and raises as read_edge_events(); empty when `max_events` is 0.
+        """
+        self._held()
+        ring = self._ring
+        assert ring is not None
+        count = ring.capacity if max_events is None else max_events
+        if count < 0:
+            raise OverflowError("max_events is negative: it is a number of events")
+        if count == 0:
+            return memoryview(b"")
+        with self._ring_lock:
+            return memoryview(ring.read_records(count))
+
     # ---- for bridge.aio ----------------------------------------------------
 
     @property

@@ -26,7 +26,7 @@ import logging
 from bridge import wire
 from bridge.chips.chip import Chip
 from bridge.chips.line import Kept, Line
-from bridge.chips.request import LineRequest, drive
+from bridge.chips.request import LineRequest, drive, set_pin
 from bridge.chips.reservation import Reservation
 from bridge.service.config import LinkConfig
 
@@ -99,7 +99,7 @@ class Memory:
             Reservation(chip, line, kept)
             return
         line.kept = kept
-        config = kept.config
+        config = await set_pin(chip.controller, line, kept.config)
         if config.output:
             await drive(chip.controller, line, config)
         elif config.input:

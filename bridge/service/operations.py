@@ -88,6 +88,7 @@ class Operations:
             "close": self._close,
             "lines": self._lines,
             "find": self._find,
+            "clock": self._clock,
             "watch": self._watch,
             "unwatch": self._unwatch,
             "request": self._request,
@@ -166,6 +167,9 @@ class Operations:
             chips = self._service.registry.with_line(name)[: limit or None]
         found = ((chip.name, chip.find(name)) for chip in chips)
         return {"found": [[chip, at] for chip, at in found if at is not None]}, ()
+
+    async def _clock(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        return dict(self._addressed(client, message).clock()._asdict()), ()
 
     async def _watch(self, client: Client, message: Mapping[str, Any]) -> Answer:
         watcher = client.get(message)

@@ -156,12 +156,17 @@ class EventRing:
         Blocks for the first one unless O_NONBLOCK is set on the doorbell. Raises
         OSError: EAGAIN, EINTR, ENODEV (the chip or the service is gone).
         """
+        return list(_EVENT.iter_unpack(self.read_records(count)))
+
+    def read_records(self, count: int) -> bytes:
+        """Return 1 to `count` events as they are in memory, 48 bytes each; as read()."""
         events = self._events
         count = min(count, lib.GB_EVENT_CAPACITY_MAX)
         taken: int = lib.gb_event_ring_read(self._ring, self._doorbell, events, count)
         if taken < 0:
             raise OSError(-taken, _READ_SENTENCES.get(-taken, os.strerror(-taken)))
-        return list(_EVENT.iter_unpack(ffi.buffer(events, taken * _EVENT.size)))
+        records: bytes = ffi.buffer(events, taken * _EVENT.size)[:]
+        return records
 
     def close(self) -> None:
         """Wake readers, close the doorbell and let go of the ring."""

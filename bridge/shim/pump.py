@@ -57,6 +57,30 @@ class LinePlan:
     debounce_us: int = 0
 
 
+class ClockState(NamedTuple):
+    """``struct gb_clock_state``: the coprocessor's clock on ours (docs/timing.md).
+
+    Attributes:
+        known: whether edges are stamped at their source.
+        samples: GET_TIME exchanges that agree.
+        drift_ppb: how much too fast the coprocessor's clock runs, in 1e-9.
+        bound_ns: the time of an edge now is off by no more, in ns; 0 when not known.
+        device_ns: the coprocessor's clock, and
+        host_ns: CLOCK_MONOTONIC, at the exchange that times are mapped from.
+        error_ns: half the round trip of that exchange.
+        by_arrival: edges stamped with their arrival for want of the clock.
+    """
+
+    known: bool
+    samples: int
+    drift_ppb: int
+    bound_ns: int
+    device_ns: int
+    host_ns: int
+    error_ns: int
+    by_arrival: int
+
+
 class RequestFds(NamedTuple):
     """The client's ends of a request; whoever holds them closes them."""
 
@@ -175,6 +199,31 @@ class Controller(_Owned):
         result = lib.gb_controller_call(self._handle, kind, gpio, value, form, timeout_ms, cookie)
         if result < 0:
             raise OSError(-result, f"the request could not be queued: {os.strerror(-result)}")
+
+    def call_body(
+        self, kind: int, gpio: int, value: int, body: bytes, timeout_ms: int, cookie: int
+    ) -> None:
+        """As `call`, for types with a body of at most GB_CALL_BODY_MAX bytes."""
+        result = lib.gb_controller_call_body(
+            self._handle, kind, gpio, value, body, len(body), timeout_ms, cookie
+        )
+        if result < 0:
+            raise OSError(-result, f"the request could not be queued: {os.strerror(-result)}")
+
+    def clock(self) -> ClockState:
+        """What is known of the coprocessor's clock, with TIMESTAMP."""
+        state = ffi.new("struct gb_clock_state *")
+        lib.gb_controller_clock(self._handle, state)
+        return ClockState(
+            state.known,
+            state.samples,
+            state.drift_ppb,
+            state.bound_ns,
+            state.device_ns,
+            state.host_ns,
+            state.error_ns,
+            state.by_arrival,
+        )
 
     def close(self) -> None:
         """Close; requests on the way end."""

@@ -13,6 +13,7 @@
 #ifndef RPMSG_GPIO_H
 #define RPMSG_GPIO_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct { uint8_t b[2]; } rpmsg_gpio_le16;
@@ -56,6 +57,29 @@ static inline rpmsg_gpio_le64 rpmsg_gpio_store64(uint64_t v)
 	le.low = rpmsg_gpio_store32((uint32_t)v);
 	le.high = rpmsg_gpio_store32((uint32_t)(v >> 32));
 	return le;
+}
+
+/* Check of a body: XOR of its bytes in four columns, little-endian; never 0,
+ * which says that there is none. Any damage to one byte shows. */
+static inline uint32_t rpmsg_gpio_check32(const void *body, size_t length)
+{
+	uint32_t check = 0;
+	size_t i;
+
+	for (i = 0; i < length; i++)
+		check ^= (uint32_t)((const uint8_t *)body)[i] << (i % 4 * 8);
+	return check ? check : 0x55;
+}
+
+/* The same in one column: what a reply has room for. */
+static inline uint8_t rpmsg_gpio_check8(const void *body, size_t length)
+{
+	uint8_t check = 0;
+	size_t i;
+
+	for (i = 0; i < length; i++)
+		check = (uint8_t)(check ^ ((const uint8_t *)body)[i]);
+	return check ? check : 0x55;
 }
 
 /* ---- virtio-gpio (virtio 1.3, 5.18.6) ---------------------------------- */

@@ -31,7 +31,12 @@
  * driver. RX_RING: between the UART's interrupt and the main loop, a power of
  * two. RX_WINDOW: messages that the driver may send before the first of them
  * is acknowledged; no memory, but a long window makes the ring overflow.
+ * EVENT_MAX: event_max of a channel behind it, four records: on a noisy line a
+ * frame of 500 bytes hardly ever arrives whole.
  */
+#ifndef RPMSG_GPIO_SERIAL_EVENT_MAX
+#define RPMSG_GPIO_SERIAL_EVENT_MAX 64
+#endif
 #ifndef RPMSG_GPIO_SERIAL_TX_SIZE
 #define RPMSG_GPIO_SERIAL_TX_SIZE 560
 #endif

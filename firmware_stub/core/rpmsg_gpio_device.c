@@ -177,6 +177,14 @@ static void put_body(struct rpmsg_gpio_device *device, const void *body, size_t 
 	result->body_length = (uint16_t)length;
 }
 
+/* For what a damaged byte would make wrong unnoticed. */
+static void put_checked_body(struct rpmsg_gpio_device *device, const void *body,
+			     size_t length, struct result *result)
+{
+	put_body(device, body, length, result);
+	result->value = rpmsg_gpio_check8(body, length);
+}
+
 /* What is kept for lines may be due by other rules now. */
 static void use_features(struct rpmsg_gpio_device *device, uint32_t features)
 {
@@ -283,7 +291,7 @@ static bool get_line_caps(struct rpmsg_gpio_device *device, uint16_t gpio,
 	config->port->get_caps(config->port_context, gpio, &caps, &max_debounce_us);
 	body.caps = rpmsg_gpio_store32(caps);
 	body.max_debounce_us = rpmsg_gpio_store32(max_debounce_us);
-	put_body(device, &body, sizeof(body), result);
+	put_checked_body(device, &body, sizeof(body), result);
 	return true;
 }
 
@@ -381,7 +389,7 @@ static bool get_values(struct rpmsg_gpio_device *device, const struct request *r
 		return false;
 	}
 	body.bits = rpmsg_gpio_store64(bits & mask);
-	put_body(device, &body, sizeof(body), result);
+	put_checked_body(device, &body, sizeof(body), result);
 	return true;
 }
 
@@ -507,6 +515,13 @@ static void decode(const struct rpmsg_gpio_device *device, const void *message,
 		request->tag = rpmsg_gpio_load16(wire.tag);
 }
 
+/* A check of the body is optional: 0 is none. */
+static bool is_whole(const struct request *request, size_t body)
+{
+	return !body || !request->value ||
+	       request->value == rpmsg_gpio_check32(request->body, body);
+}
+
 /* Whether the length fits the type, and the type what was accepted. */
 static bool is_allowed(const struct rpmsg_gpio_device *device,
 		       const struct request *request)
@@ -515,7 +530,8 @@ static bool is_allowed(const struct rpmsg_gpio_device *device,
 
 	if (extension)
 		return request->length == EXTENDED_LENGTH + extension->body &&
-		       device->features & extension->feature;
+		       device->features & extension->feature &&
+		       is_whole(request, extension->body);
 	if (request->length == BASELINE_LENGTH)
 		return true;
 	return request->length == EXTENDED_LENGTH &&
@@ -599,7 +615,8 @@ bool rpmsg_gpio_device_receive(struct rpmsg_gpio_device *device,
 
 	if (!length)
 		return true;
-	if (!rpmsg_gpio_flush(device))
+	device->refused = !rpmsg_gpio_flush(device);
+	if (device->refused)
 		return false;
 	decode(device, message, length, &request);
 	status = execute(device, &request, &result) ? VIRTIO_GPIO_STATUS_OK :

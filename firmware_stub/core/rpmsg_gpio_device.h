@@ -62,10 +62,13 @@ struct rpmsg_gpio_port {
 
 /*
  * The message port. Returns false when no transmit buffer is free; the core
- * keeps the message and tries again in rpmsg_gpio_device_run().
+ * keeps the message and tries again in rpmsg_gpio_device_run(). event_max: the
+ * longest message of event records, 0 for RPMSG_GPIO_MESSAGE_MAX; less where a
+ * long message is likely to be damaged, or lets a reply wait, as on a UART.
  */
 struct rpmsg_gpio_channel {
 	bool (*send)(void *context, const void *message, size_t length);
+	uint16_t event_max;
 };
 
 /* An edge between the interrupt and rpmsg_gpio_device_run(). */
@@ -135,6 +138,7 @@ struct rpmsg_gpio_device {
 	uint16_t scan;            /* where the next event search starts */
 	uint16_t reply_length;    /* 0: nothing waits for a buffer */
 	uint16_t batch_length;    /* event records gathered in `reply` */
+	bool refused;             /* a request waits: no more events before it */
 	uint8_t reply[RPMSG_GPIO_MESSAGE_MAX];
 };
 
@@ -147,8 +151,9 @@ void rpmsg_gpio_device_init(struct rpmsg_gpio_device *device,
 
 /*
  * Handle one message from the driver and send its reply. Returns false when
- * an earlier reply still waits for a transmit buffer: keep the message and
- * offer it again after rpmsg_gpio_device_run().
+ * an earlier reply or event still waits for a transmit buffer: keep the message
+ * and offer it again after rpmsg_gpio_device_run(), which sends no more events
+ * before it: a burst must not starve the requests.
  */
 bool rpmsg_gpio_device_receive(struct rpmsg_gpio_device *device,
 			       const void *message, size_t length);

@@ -318,13 +318,21 @@ static size_t record_size(const struct rpmsg_gpio_device *device)
 	       sizeof(struct rpmsg_gpio_timed_event) : sizeof(struct rpmsg_gpio_event);
 }
 
+static size_t batch_max(const struct rpmsg_gpio_device *device)
+{
+	size_t max = device->config->channel->event_max;
+
+	return max && max < sizeof(device->reply) ? max : sizeof(device->reply);
+}
+
 /* False when there is neither room in the message nor a transmit buffer. */
 static bool put_record(struct rpmsg_gpio_device *device, const struct rpmsg_gpio_edge *edge)
 {
 	struct rpmsg_gpio_timed_event record;
 	size_t size = record_size(device);
 
-	if (device->batch_length + size > sizeof(device->reply) && !flush_batch(device))
+	if (device->batch_length && device->batch_length + size > batch_max(device) &&
+	    !flush_batch(device))
 		return false;
 	record.event.queue = RPMSG_GPIO_QUEUE_EVENT;
 	record.event.flags = edge->flags;
@@ -540,7 +548,7 @@ bool rpmsg_gpio_device_run(struct rpmsg_gpio_device *device)
 
 	if (!rpmsg_gpio_flush(device))
 		return false;
-	if (!device->pending)
+	if (!device->pending || device->refused)
 		return true;
 	/* Cleared before the lines are read: an interrupt behind the scan is
 	 * found by the next call. */

@@ -61,6 +61,7 @@ def test_flags_the_kernel_takes(flags: int) -> None:
         (OUT, 10, errno.EINVAL),
         (0, 10, errno.EINVAL),
         (HTE | IN | OUT, 0, errno.EOPNOTSUPP),
+        (HTE | IN, 0, errno.EOPNOTSUPP),
     ],
 )
 def test_flags_that_are_refused(flags: int, debounce: int, number: int) -> None:
@@ -229,3 +230,50 @@ def test_a_line_change_survives_the_record() -> None:
         packed = uapi.pack_line_change(change)
         assert len(packed) == lib.GB_INFO_RECORD_SIZE
         assert uapi.unpack_line_change(packed) == change
+
+
+# ---- what a pin does by itself --------------------------------------------------------
+
+CAN_ALL = wire.LineCaps(0x3F, 1000)
+
+
+@pytest.mark.parametrize(
+    ("flags", "debounce", "caps", "before", "pin", "left"),
+    [
+        (IN, 0, CAN_ALL, (0, 0), (0, 0), (IN, 0)),
+        (IN | UP, 0, CAN_ALL, (0, 0), (wire.LINE_PULL_UP, 0), (IN | UP, 0)),
+        (IN | UP, 0, wire.LineCaps(), (0, 0), (0, 0), (IN | UP, 0)),
+        # No bias asked for leaves the one there is, as gpio_set_bias() does.
+        (IN, 0, CAN_ALL, (wire.LINE_PULL_DOWN, 9), (wire.LINE_PULL_DOWN, 0), (IN, 0)),
+        (IN | UP, 0, wire.LineCaps(2, 0), (wire.LINE_PULL_DOWN, 0), (0, 0), (IN | UP, 0)),
+        (OUT | DRAIN, 0, CAN_ALL, (0, 0), (wire.LINE_OPEN_DRAIN, 0), (OUT, 0)),
+        (OUT | DRAIN, 0, wire.LineCaps(wire.LINE_OPEN_SOURCE), (0, 0), (0, 0), (OUT | DRAIN, 0)),
+        (IN | RISING, 1000, CAN_ALL, (0, 0), (0, 1000), (IN | RISING, 0)),
+        (IN | RISING, 1001, CAN_ALL, (0, 0), (0, 0), (IN | RISING, 1001)),
+    ],
+)
+def test_pin_config(
+    flags: int,
+    debounce: int,
+    caps: wire.LineCaps,
+    before: tuple[int, int],
+    pin: tuple[int, int],
+    left: tuple[int, int],
+) -> None:
+    config = LineConfig(3, flags, 0, debounce)
+    done = config.pin_config(caps, wire.PinConfig(*before))
+    assert done == pin
+    rest = config.without(done)
+    assert (rest.flags, rest.debounce_us) == left
+
+
+def test_the_source_clock_needs_timestamps() -> None:
+    config = LineConfig(0, HTE | IN | RISING)
+    config.check(source_clock=True)
+    assert config.plan_flags(False) & lib.GB_LINE_SOURCE_CLOCK
+    with pytest.raises(OSError, match="TIMESTAMP") as caught:
+        config.check()
+    assert caught.value.errno == errno.EOPNOTSUPP
+    with pytest.raises(OSError, match="one event clock") as caught:
+        LineConfig(0, HTE | REALTIME | IN).check(source_clock=True)
+    assert caught.value.errno == errno.EINVAL

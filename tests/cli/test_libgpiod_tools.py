@@ -580,7 +580,6 @@ def test_mon_refuses(run: Run) -> None:
     fails(run("mon", "-n", "-1", "bar"), "invalid number: '-1'")
     fails(run("mon", "--idle-timeout", "bad", "bar"), "invalid period: bad")
     fails(run("mon", "-p", "1000000m", "bar"), "maximum debounce period is 4294967295us, got ")
-    fails(run("mon", "-E", "hte", "bar"), "unable to request lines on chip ")
     fails(run("mon", "--strict", "foo"), "line 'foo' is not unique")
     with_foo = ["-c", "fw-0", "1", "foo"]
     fails(run("mon", *with_foo), "lines '1' and 'foo' are the same line")

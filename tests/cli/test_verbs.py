@@ -336,3 +336,19 @@ def test_periods(text: str, microseconds: int) -> None:
 def test_wrong_periods(text: str) -> None:
     with pytest.raises(Exception, match="invalid period"):
         parse_period(text)
+
+
+def test_bench_edges_has_its_keys(cli: Cli) -> None:
+    """A short burst; what the figures are is for the benchmark to say, but for these."""
+    done = cli("bench", "edges", "--json", "--edges", "20000")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["floor"]["per_s"] > 0
+    for burst, lines in (("one", 1), ("many", 32)):
+        assert figures[burst]["count"] + figures[burst]["lost"] == 20000 // lines // 2 * 2 * lines
+        assert figures[burst]["lines"] == lines
+        assert figures[burst]["lost"] == figures[burst]["gaps"] == 0
+    assert figures["bulk"]["same_step"] is True
+    assert figures["bulk"]["ratio"] > 1
+    assert figures["bound_us"] > 0
+    assert 0 <= figures["inside_percent"] <= 100

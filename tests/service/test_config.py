@@ -63,7 +63,7 @@ def test_defaults() -> None:
         ("timeout_ms = 0", ["timeout_ms", "from 1 to 60000"]),
         ("timeout_ms = 1.5", ["timeout_ms", "milliseconds"]),
         ('extensions = "some"', ["extensions", "all", "config, names, tag, epoch"]),
-        ('extensions = ["credits"]', ["extensions", "credits"]),
+        ('extensions = ["debts"]', ["extensions", "debts"]),
         ('on_release = "drop"', ["on_release", '"none" or "keep"']),
         ('link = "x"', ["link", "[[link]]"]),
         ("[[link]]", ["link 1: url", "missing"]),

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from bridge import uapi
+from bridge import uapi, wire
 from bridge.service import Config, ServiceThread
 from bridge.service.control import UNSENT_MAX
 from bridge.shim.ffi import lib
@@ -161,7 +161,7 @@ def test_chips_are_sorted_and_complete(client: RawClient) -> None:
     assert first["label"] == "m4-gpioa"
     assert first["num_lines"] == 16
     assert first["channel"] == "rpmsg-io-0"
-    assert first["features"] == ["config", "names", "tag", "epoch"]
+    assert first["features"] == list(wire.FEATURES)
     assert isinstance(first["epoch"], int)
     assert client.ok("chip", chip="fw-0") == first
 

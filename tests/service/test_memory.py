@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge import wire
 from bridge.chips import reservation
 from bridge.service.config import ConfigError, LinkConfig, from_table, link_from_flag
 from bridge.shim.ffi import lib
@@ -100,14 +101,19 @@ def test_a_value_that_the_firmware_did_not_take_is_not_restored(policies: Runnin
     held.close()
 
 
-def test_open_drain_is_restored_as_it_floats(policies: Running) -> None:
+@pytest.mark.parametrize("caps", [("bias", "drive", "debounce"), ()], ids=["pin", "emulated"])
+def test_open_drain_is_restored_as_it_floats(policies: Running, caps: tuple[str, ...]) -> None:
     client = policies.client()
+    policies.stub.caps("LED_GREEN", *caps)
+    restart(policies, client)  # capabilities are asked for once
+    floating = ("out", wire.LINE_OPEN_DRAIN) if caps else ("in", 0)
     held = client.request("fw-0", line(GREEN, OUTPUT | OPEN_DRAIN, 0))
     assert direction(policies, GREEN) == "out"
     assert held.operate(lib.GB_OPERATION_SET, 1, 1)[0] == 0
-    assert direction(policies, GREEN) == "in"
-    restart(policies, client)
-    assert direction(policies, GREEN) == "in"
+    for _ in range(2):
+        config = policies.stub.config("LED_GREEN")
+        assert (direction(policies, GREEN), config.flags) == floating
+        restart(policies, client)
     held.close()
 
 

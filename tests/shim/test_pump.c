@@ -158,6 +158,47 @@ static void a_restarted_firmware_is_noticed(void)
 	close_session(&s);
 }
 
+/* One reply with another epoch may be damaged; the firmware is asked again. */
+static void another_epoch_is_asked_for(void)
+{
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_TAG | RPMSG_GPIO_F_EPOCH);
+	gb_lock(s.pump);
+	s.core->config.epoch ^= 0xff;
+	gb_unlock(s.pump);
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, EPROTO);
+	CHECK_EQ(next_report(&s).kind, GB_REPORT_RESTARTED);
+	close_session(&s);
+}
+
+/* The epoch of the reply that is held back. */
+static void damage_held(struct session *s)
+{
+	gb_lock(s->pump);
+	CHECK_EQ(s->core->queued, 1);
+	s->core->queue[0].bytes[6] ^= 0xff;
+	s->core->hold = false;
+	notify(s->core);
+	gb_unlock(s->pump);
+}
+
+/* What the firmware answers tells that it did not restart. */
+static void a_damaged_epoch_is_no_restart(void)
+{
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_TAG | RPMSG_GPIO_F_EPOCH);
+	for (int n = 0; n < 3; n++) {
+		s.core->hold = true;
+		call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
+		damage_held(&s);
+		CHECK_EQ(next_report(&s).error, EPROTO);
+		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
+	}
+	close_session(&s);
+}
+
 static void forged_messages_are_strays(void)
 {
 	struct session s;
@@ -441,6 +482,8 @@ int main(void)
 	RUN(many_calls_keep_their_order_and_the_queue_its_bound);
 	RUN(without_transmit_buffers_calls_wait_and_then_go);
 	RUN(a_restarted_firmware_is_noticed);
+	RUN(another_epoch_is_asked_for);
+	RUN(a_damaged_epoch_is_no_restart);
 	RUN(forged_messages_are_strays);
 	RUN(closing_the_link_ends_every_call);
 	RUN(values_go_through_an_operation_descriptor);

@@ -392,6 +392,31 @@ static void a_false_jump_is_taken_back(void)
 	close_session(&s);
 }
 
+/* A number is trusted when another one follows directly, not when it is damaged
+ * less than the one before. */
+static void a_second_false_jump_does_not_stop_a_line(void)
+{
+	struct session s;
+	struct client client;
+	struct gb_line_event event;
+
+	open_session(&s, TAG | CREDITS | TIMESTAMP);
+	open_client(&s, &client, GPIO, EDGES, 64);
+	forge(&s, GPIO, 1, 1, 1000);
+	forge(&s, GPIO, 0, 2 + 0xff0, 2000);
+	forge(&s, GPIO, 1, 3 + 0xf0, 3000);
+	forge(&s, GPIO, 0, 4, 4000);
+	forge(&s, GPIO, 0, 2 + 0xff0, 2000); /* again: late */
+	forge(&s, GPIO, 0, 4, 4000);
+	forge(&s, GPIO, 1, 5, 5000);
+	for (int n = 0; n < 5; n++)
+		CHECK(next_event(&client, &event));
+	CHECK_EQ(event.id, 1);
+	CHECK_EQ(client.count, 5);
+	close_client(&client);
+	close_session(&s);
+}
+
 static void random_records_hurt_nobody(void)
 {
 	struct gb_line_event event;
@@ -622,6 +647,7 @@ int main(void)
 	RUN(a_line_disabled_behind_our_back_is_enabled_again);
 	RUN(duplicates_and_late_records_are_dropped);
 	RUN(a_false_jump_is_taken_back);
+	RUN(a_second_false_jump_does_not_stop_a_line);
 	RUN(random_records_hurt_nobody);
 	RUN(timestamps_are_mapped_to_our_clock);
 	RUN(the_source_clock_can_be_asked_for);

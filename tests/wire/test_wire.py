@@ -71,9 +71,9 @@ def test_bad_names_leave_lines_unnamed(
 
 def test_feature_names_both_ways() -> None:
     assert wire.feature_mask(["tag", "config"]) == wire.F_TAG | wire.F_CONFIG
-    assert wire.feature_names(wire.ALL_FEATURES | 1 << 31) == ["config", "names", "tag", "epoch"]
+    assert wire.feature_names(wire.ALL_FEATURES | 1 << 31) == list(wire.FEATURES)
     with pytest.raises(KeyError):
-        wire.feature_mask(["credits"])
+        wire.feature_mask(["debts"])
 
 
 def test_wire_numbers_are_those_of_the_specification() -> None:
@@ -82,3 +82,22 @@ def test_wire_numbers_are_those_of_the_specification() -> None:
     assert (wire.DIRECTION_NONE, wire.DIRECTION_OUT, wire.DIRECTION_IN) == (0, 1, 2)
     assert wire.message_name(3) == "SET_DIRECTION"
     assert wire.message_name(0x7FFF) == "message type 0x7fff"
+
+
+def test_line_caps() -> None:
+    body = bytes.fromhex("25000000 10270000")
+    assert wire.parse_line_caps(body, 0x12) == (0x25, 10000)
+    assert wire.parse_line_caps(body, 0) == (0x25, 10000)  # there is no check
+    assert wire.parse_line_caps(bytes.fromhex("ff000000 00000000"), 0).flags == 0x3F
+    for wrong in (0x11, 0xFF):
+        with pytest.raises(OSError, match="does not fit its check") as caught:
+            wire.parse_line_caps(body, wrong)
+        assert caught.value.errno == errno.EPROTO
+    with pytest.raises(OSError, match="7 bytes, not 8"):
+        wire.parse_line_caps(body[:7], 0)
+
+
+def test_pin_config_and_its_check() -> None:
+    packed = wire.pack_pin_config(wire.PinConfig(wire.LINE_PULL_UP, 5000))
+    assert packed == (bytes.fromhex("01000000 88130000"), 0x1389)
+    assert wire.pack_pin_config(wire.PinConfig()) == (bytes(8), 0x55)

@@ -378,11 +378,43 @@ static void lose_session(struct gb_controller *c)
 	gb_controller_abandon(c, ENODEV);
 }
 
-static bool from_another_boot(const struct gb_controller *c, const struct reply *reply)
+static bool forgot_session(const struct gb_controller *c, const struct reply *reply)
 {
-	if (!reply->extended)
-		return tagged(c) && c->flying_count && reply->status != VIRTIO_GPIO_STATUS_OK;
-	return (c->features & RPMSG_GPIO_F_EPOCH) && reply->epoch != c->epoch;
+	return !reply->extended && tagged(c) && c->flying_count &&
+	       reply->status != VIRTIO_GPIO_STATUS_OK;
+}
+
+static bool has_other_epoch(const struct gb_controller *c, const struct reply *reply)
+{
+	return reply->extended && c->features & RPMSG_GPIO_F_EPOCH && reply->epoch != c->epoch;
+}
+
+static void epoch_done(struct gb_call *call, const struct gb_outcome *outcome)
+{
+	(void)outcome;
+	call->controller->asking_epoch = false;
+}
+
+/* Another epoch once is a damaged byte, perhaps: the chips of all clients do not
+ * hang on that. The answer to this tells. */
+static void ask_epoch(struct gb_controller *c, uint16_t other_epoch)
+{
+	struct gb_call *call;
+
+	c->other_epoch = other_epoch;
+	if (c->asking_epoch)
+		return;
+	call = gb_call_new(c->link->pump);
+	if (!call)
+		return; /* the next reply asks */
+	call->type = RPMSG_GPIO_MSG_GET_EPOCH;
+	call->form = GB_CALL_EXTENDED;
+	call->done = epoch_done;
+	c->asking_epoch = true;
+	if (gb_call_submit(c, call, gb_now_ns(), c->timeout_ns)) {
+		gb_call_discard(c->link->pump, call);
+		c->asking_epoch = false;
+	}
 }
 
 static struct gb_call *match(struct gb_controller *c, const struct reply *reply)
@@ -432,11 +464,24 @@ static void answer(struct gb_call *call, const struct reply *reply)
 	complete(call, &outcome);
 }
 
+/* A reply with another epoch than ours; what it says is not to be trusted. */
+static void answered_by_another(struct gb_controller *c, struct gb_call *call, uint16_t epoch)
+{
+	if (call->done == epoch_done && epoch == c->other_epoch) {
+		lose_session(c);
+		return;
+	}
+	unmark_flying(c, call);
+	fail(call, EPROTO, GB_REASON_REPLY);
+	ask_epoch(c, epoch);
+	gb_controller_advance(c);
+}
+
 static void received_reply(struct gb_controller *c, const struct reply *reply)
 {
 	struct gb_call *call;
 
-	if (from_another_boot(c, reply)) {
+	if (forgot_session(c, reply)) {
 		lose_session(c);
 		return;
 	}
@@ -452,6 +497,10 @@ static void received_reply(struct gb_controller *c, const struct reply *reply)
 	call = match(c, reply);
 	if (!call) {
 		c->strays++;
+		return;
+	}
+	if (has_other_epoch(c, reply)) {
+		answered_by_another(c, call, reply->epoch);
 		return;
 	}
 	unmark_flying(c, call);

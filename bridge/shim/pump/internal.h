@@ -167,9 +167,10 @@ struct gb_stream {
 	bool used;           /* events since the last grant after a silence */
 	uint32_t generation; /* tells the answer to a grant of an earlier stream */
 	uint32_t granted, received;
+	bool interrupted;    /* it began anew: edges may have been lost before */
 	uint32_t sequence;   /* of the last record taken */
-	uint32_t before_jump, behind_jump; /* the ends of the last gap */
-	uint64_t jump_ns, jump_device_ns; /* when the record behind it came, and was */
+	uint32_t confirmed;  /* the last one that another one followed directly */
+	uint64_t device_ns;  /* the device's time of the last record taken */
 	uint64_t starved_ns;
 	uint64_t event_ns;   /* when the last record came */
 	uint64_t time_ns;    /* of the last edge */
@@ -203,6 +204,8 @@ struct gb_controller {
 	uint32_t source, address;
 	uint32_t features;
 	uint16_t epoch;
+	uint16_t other_epoch; /* of a reply: another boot, or a damaged byte */
+	bool asking_epoch;
 	bool mute;
 	bool lost; /* the firmware forgot the session: only closing is left */
 

@@ -178,6 +178,14 @@ static bool in_window(const struct line *line, const struct gb_controller *contr
 	       line->plan.gpio - first < RPMSG_GPIO_BULK_LINES;
 }
 
+/* What came back has the right length and, where there is a check, is whole. */
+static bool is_whole(const struct gb_outcome *outcome, size_t length)
+{
+	return outcome->length == length &&
+	       (!length || !outcome->value ||
+		outcome->value == rpmsg_gpio_check8(outcome->body, length));
+}
+
 static void take_bits(struct gb_request *request, const struct gb_call *call,
 		      const struct gb_outcome *outcome)
 {
@@ -210,7 +218,7 @@ static void bulk_done(struct gb_call *call, const struct gb_outcome *outcome)
 	if (!request->closed) {
 		if (outcome->error)
 			note_error(op, outcome->error, outcome->reason, first);
-		else if (outcome->length != (get ? sizeof(struct rpmsg_gpio_bits_body) : 0))
+		else if (!is_whole(outcome, get ? sizeof(struct rpmsg_gpio_bits_body) : 0))
 			note_error(op, EPROTO, GB_REASON_REPLY, first);
 		else if (get)
 			take_bits(request, call, outcome);
@@ -243,6 +251,7 @@ static int submit_bulk(struct gb_request *request, struct gb_controller *control
 	call->form = GB_CALL_EXTENDED;
 	call->body_length = get ? sizeof(struct rpmsg_gpio_mask_body) : sizeof(body);
 	memcpy(call->body, &body, call->body_length);
+	call->value = rpmsg_gpio_check32(&body, call->body_length);
 	call->gpio = first;
 	call->argument = lines;
 	call->owner = request;

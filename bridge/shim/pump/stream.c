@@ -248,6 +248,7 @@ static void enable_again(struct gb_controller *c, uint16_t gpio)
 	call->argument = s->generation;
 	call->done = enabled_again;
 	s->irq_type = VIRTIO_GPIO_IRQ_TYPE_NONE; /* so that OK is a new stream */
+	s->interrupted = true;
 	if (!gb_call_submit(c, call, gb_now_ns(), grant_timeout(c)))
 		return;
 	s->irq_type = (uint8_t)call->value;
@@ -448,6 +449,7 @@ static void begin_stream(struct gb_stream *s, uint8_t irq_type)
 		.generation = s->generation + 1,
 		.attempts = s->attempts,
 		.time_ns = s->time_ns,
+		.interrupted = s->interrupted,
 		.event_ns = gb_now_ns(),
 	};
 }
@@ -491,8 +493,10 @@ void gb_stream_answered(struct gb_controller *c, const struct gb_call *call)
 		return;
 	if (ends_interrupt(call)) {
 		s = stream_at(c, call->gpio);
-		if (s)
-			begin_stream(s, VIRTIO_GPIO_IRQ_TYPE_NONE);
+		if (!s)
+			return;
+		s->interrupted = false; /* over, as its owner wants it */
+		begin_stream(s, VIRTIO_GPIO_IRQ_TYPE_NONE);
 		return;
 	}
 	if (call->type != VIRTIO_GPIO_MSG_SET_IRQ_TYPE || !make_stream(c, call->gpio))
@@ -540,19 +544,38 @@ struct record {
 };
 
 /*
- * A record that is not ahead is a duplicate or late, unless the last one was
- * ahead by mistake (a damaged number): then this one lies in the gap that it
- * made, and later in time.
+ * A record that is not ahead is a duplicate or late, unless the last number was
+ * ahead by mistake (damaged): then this one is behind the last number that is
+ * confirmed, and later in time.
  */
-static bool was_false_jump(const struct gb_controller *c, const struct gb_stream *s,
-			   const struct record *record, uint64_t now_ns)
+static bool corrects(const struct gb_controller *c, const struct gb_stream *s,
+		     const struct record *record, uint64_t now_ns)
 {
-	if ((int32_t)(record->sequence - s->before_jump) <= 0 ||
-	    (int32_t)(s->behind_jump - record->sequence) <= 0)
+	if ((int32_t)(record->sequence - s->confirmed) <= 0 ||
+	    (int32_t)(s->sequence - record->sequence) <= 0)
 		return false;
 	if (has_time(c))
-		return (int64_t)(record->timestamp - s->jump_device_ns) > 0;
-	return now_ns - s->jump_ns > LATE_NS;
+		return (int64_t)(record->timestamp - s->device_ns) > 0;
+	return now_ns - s->event_ns > LATE_NS;
+}
+
+/* A time that the device's clock has not reached: damaged. */
+static bool in_future(const struct gb_controller *c, const struct record *record, uint64_t now_ns)
+{
+	uint64_t host_ns, bound_ns;
+
+	return has_time(c) &&
+	       gb_clock_map(&c->clock, record->timestamp, &host_ns, &bound_ns) &&
+	       host_ns > now_ns + bound_ns;
+}
+
+/* A number that is ahead by more than one, at an earlier time: damaged, and
+ * perhaps it was taken already. Without the clock the last time is not trusted. */
+static bool jumps_back(const struct gb_controller *c, const struct gb_stream *s,
+		       const struct record *record)
+{
+	return has_time(c) && c->clock.samples >= GB_CLOCK_SAMPLES_MIN &&
+	       (int64_t)(record->timestamp - s->device_ns) < 0;
 }
 
 /* Whether the record is the next of its line, and how many were lost before. */
@@ -561,22 +584,25 @@ static bool accept_sequence(const struct gb_controller *c, struct gb_stream *s,
 {
 	int32_t ahead = (int32_t)(record->sequence - s->sequence);
 
-	*lost = 0;
 	/* More than can have happened: a damaged number. */
 	if (ahead > 0 && (uint64_t)ahead > PLAUSIBLE_EDGES + (now_ns - s->event_ns) / EDGE_NS_MIN)
 		return false;
 	if (ahead <= 0) {
-		if (!was_false_jump(c, s, record, now_ns))
+		if (!corrects(c, s, record, now_ns) || in_future(c, record, now_ns))
 			return false;
-		s->before_jump = record->sequence;
-	} else if (ahead > 1) {
+		*lost = record->sequence - s->confirmed - 1;
+	} else if (ahead > 1 && jumps_back(c, s, record)) {
+		return false;
+	} else {
 		*lost = (uint32_t)ahead - 1;
-		s->before_jump = s->sequence;
-		s->behind_jump = record->sequence;
-		s->jump_ns = now_ns;
-		s->jump_device_ns = record->timestamp;
+		if (ahead == 1)
+			s->confirmed = record->sequence;
 	}
+	*lost += s->interrupted;
+	s->interrupted = false;
 	s->sequence = record->sequence;
+	if (!in_future(c, record, now_ns))
+		s->device_ns = record->timestamp;
 	s->event_ns = now_ns;
 	return true;
 }

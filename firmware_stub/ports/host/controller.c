@@ -42,6 +42,10 @@ static bool channel_send(void *context, const void *message, size_t length)
 }
 
 static const struct rpmsg_gpio_channel channel = {.send = channel_send};
+static const struct rpmsg_gpio_channel serial_channel = {
+	.send = channel_send,
+	.event_max = RPMSG_GPIO_SERIAL_EVENT_MAX,
+};
 
 static bool deliver_tx(void *context, uint32_t source, uint32_t destination, const void *message,
 		       uint16_t length)
@@ -82,10 +86,12 @@ static bool deliver_rx(void *context, uint32_t source, uint32_t destination, con
 		return true;
 	}
 	/* A reply that still waits for a buffer belongs to the old source. */
-	if (controller->device.reply_length)
+	controller->device.refused = controller->device.reply_length;
+	if (controller->device.refused)
 		return false;
 	controller->driver = source;
 	controller->driver_known = true;
+	controller->config.channel = source & CONTROLLER_SERIAL ? &serial_channel : &channel;
 	return breakage_receive(controller, message, length);
 }
 
@@ -129,7 +135,8 @@ static bool run_controllers(struct firmware *firmware)
 static bool work_left(const struct firmware *firmware)
 {
 	for (unsigned int i = 0; i < firmware->count; i++)
-		if (firmware->controllers[i].device.pending)
+		if (firmware->controllers[i].device.pending &&
+		    !firmware->controllers[i].device.refused)
 			return true;
 	return false;
 }

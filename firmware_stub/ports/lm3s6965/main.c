@@ -60,7 +60,10 @@ static bool channel_send(void *context, const void *message, size_t length)
 				      message, length);
 }
 
-static const struct rpmsg_gpio_channel channel = { .send = channel_send };
+static const struct rpmsg_gpio_channel channel = {
+	.send = channel_send,
+	.event_max = RPMSG_GPIO_SERIAL_EVENT_MAX,
+};
 
 static size_t serial_write(void *context, const uint8_t *bytes, size_t length)
 {
@@ -78,7 +81,8 @@ static bool serial_received(void *context, uint8_t endpoint, uint8_t port,
 		return true;
 	controller = &controllers[endpoint];
 	/* A reply that still waits for room belongs to the port before. */
-	if (controller->device.reply_length)
+	controller->device.refused = controller->device.reply_length;
+	if (controller->device.refused)
 		return false;
 	controller->port = port;
 	controller->port_known = true;

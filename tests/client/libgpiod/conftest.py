@@ -27,7 +27,7 @@ def make_sim() -> Iterator[MakeSim]:
         sim.close()
 
 
-@pytest.fixture
-def sim(make_sim: MakeSim) -> Sim:
-    """Eight lines, two of them with names."""
-    return make_sim(num_lines=8, line_names={5: "foo", 7: "bar"})
+@pytest.fixture(params=["all", "config,names,tag,epoch"], ids=["hardware", "emulation"])
+def sim(make_sim: MakeSim, request: pytest.FixtureRequest) -> Sim:
+    """Eight lines, two with names; pins can do bias, drive and debounce, or cannot."""
+    return make_sim(num_lines=8, line_names={5: "foo", 7: "bar"}, features=request.param)

@@ -108,8 +108,11 @@ def test_settings_that_exclude_each_other(chip: gpiod.Chip, settings: dict[str, 
         request.reconfigure_lines({0: gpiod.LineSettings(**settings)})
 
 
-def test_the_hardware_clock_is_not_there(chip: gpiod.Chip) -> None:
-    with pytest.raises(NotImplementedError):
+def test_the_hardware_clock_is_not_there(make_sim: MakeSim) -> None:
+    with (
+        gpiod.Chip(make_sim(features="none").dev_path) as chip,
+        pytest.raises(NotImplementedError, match="TIMESTAMP"),
+    ):
         chip.request_lines({0: gpiod.LineSettings(event_clock=Clock.HTE)})
 
 

@@ -161,7 +161,7 @@ static const struct rpmsg_gpio_port port = {
 	.get_value = port_get_value,
 	.set_irq_type = port_set_irq_type,
 };
-static const struct rpmsg_gpio_channel channel = { channel_send };
+static const struct rpmsg_gpio_channel channel = {.send = channel_send};
 static const char names[] = "LED0\0LED1\0\0BUTTON\0\0\0\0READY";
 
 static void boot(uint32_t features, enum rpmsg_gpio_dialect dialect, bool strict)

@@ -586,6 +586,42 @@ static void a_line_that_refuses_leaves_all_as_they_were(void)
 	CHECK_EQ(get_bulk(0, 0xf, &bits), ERR);
 }
 
+/* Every bit of every byte: neither the lines nor the values are others. */
+static void a_damaged_body_changes_nothing(void)
+{
+	struct rpmsg_gpio_values_body body = {rpmsg_gpio_store64(0xf), rpmsg_gpio_store64(0x5)};
+	uint32_t check = rpmsg_gpio_check32(&body, sizeof(body));
+
+	boot_outputs(true);
+	for (size_t at = 0; at < sizeof(body); at++) {
+		for (unsigned int damage = 1; damage < 256; damage++) {
+			uint8_t bytes[sizeof(body)];
+
+			memcpy(bytes, &body, sizeof(body));
+			bytes[at] = (uint8_t)(bytes[at] ^ damage);
+			CHECK_EQ(ask(RPMSG_GPIO_MSG_SET_VALUES, 0, check, bytes, sizeof(bytes)), ERR);
+		}
+	}
+	CHECK_EQ(port_calls, 0);
+	CHECK_EQ(ask(RPMSG_GPIO_MSG_SET_VALUES, 0, check, &body, sizeof(body)), OK);
+	CHECK(pins[0] && !pins[1] && pins[2] && !pins[3]);
+	CHECK_EQ(ask(RPMSG_GPIO_MSG_SET_VALUES, 0, check ^ 1, &body, sizeof(body)), ERR);
+}
+
+static void what_is_read_carries_a_check(void)
+{
+	uint64_t bits;
+
+	boot_outputs(true);
+	for (uint64_t value = 0; value < 256; value++) {
+		CHECK_EQ(set_bulk(0, 0xff, value), OK);
+		CHECK_EQ(get_bulk(0, 0xff, &bits), OK);
+		CHECK(bits == value);
+		CHECK_EQ(reply[3], value ? value : 0x55);
+		CHECK_EQ(reply[3], rpmsg_gpio_check8(reply + 8, 8));
+	}
+}
+
 /* ---- line configuration -------------------------------------------------------- */
 
 static int configure(uint16_t gpio, uint32_t flags, uint32_t debounce_us)
@@ -722,6 +758,8 @@ int main(void)
 	RUN(many_lines_are_set_and_read);
 	RUN(a_line_that_is_no_output_keeps_its_value);
 	RUN(a_line_that_refuses_leaves_all_as_they_were);
+	RUN(a_damaged_body_changes_nothing);
+	RUN(what_is_read_carries_a_check);
 	RUN(only_what_the_line_can_do_is_configured);
 	RUN(capabilities_are_told);
 	RUN(direction_none_forgets_the_configuration);
