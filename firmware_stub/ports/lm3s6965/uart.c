@@ -20,12 +20,26 @@ static uint8_t tx_ring[UART_TX_RING];
 static volatile uint32_t tx_head, tx_tail;
 static void (*on_byte)(uint8_t byte);
 
+/*
+ * A reset of the processor alone leaves the UART as it was. Bytes that wait in
+ * its FIFO without their interrupt, which a handler had cleared when the reset
+ * came, would keep the next one from ever coming: they have to go.
+ */
+static void forget_received(void)
+{
+	UART0_LCRH = 0; /* without FEN: the FIFOs are flushed */
+	while (!(UART0_FR & FR_RXFE))
+		(void)UART0_DR;
+	UART0_ICR = UART_INT_RX | UART_INT_RT | UART_INT_TX;
+}
+
 void uart_init(void (*received)(uint8_t byte))
 {
 	on_byte = received;
 	GPIO_AFSEL(GPIO_A_BASE) |= GPIO_A_UART0;
 	GPIO_DEN(GPIO_A_BASE) |= GPIO_A_UART0;
 	UART0_CTL = 0;
+	forget_received();
 	UART0_IBRD = DIVISOR >> 6;
 	UART0_FBRD = DIVISOR & 0x3f;
 	UART0_LCRH = LCRH_8_BITS | LCRH_FEN;
