@@ -39,7 +39,8 @@ static bool take_oldest(struct gpio_endpoint *gpio)
 {
 	void *data = gpio->held[gpio->first].data;
 
-	if (gpio->device.reply_length)
+	gpio->device.refused = gpio->device.reply_length; /* no more events before it */
+	if (gpio->device.refused)
 		return false;
 	gpio->driver = gpio->held[gpio->first].source;
 	gpio->driver_known = true;

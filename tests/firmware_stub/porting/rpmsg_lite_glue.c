@@ -41,7 +41,8 @@ static bool take_oldest(struct gpio_endpoint *gpio)
 {
 	uint32_t at = gpio->tail % RX_BUFFERS;
 
-	if (gpio->device.reply_length)
+	gpio->device.refused = gpio->device.reply_length; /* no more events before it */
+	if (gpio->device.refused)
 		return false;
 	gpio->driver = gpio->held[at].source;
 	gpio->driver_known = true;
