@@ -92,7 +92,7 @@ MIXES = {
         ("drop-rx", "drop-tx", "duplicate-rx", "duplicate-tx", "delay-rx", "delay-tx",
          "corrupt-rx", "corrupt-tx"),
     ),
-    "untagged": (UNTAGGED, ("drop-tx", "duplicate-tx", "corrupt-tx", "corrupt-rx")),
+    "untagged": (UNTAGGED, ("drop-tx", "corrupt-tx", "corrupt-rx")),
 }  # fmt: skip
 
 

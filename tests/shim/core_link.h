@@ -47,6 +47,7 @@ struct core_link {
 	unsigned int queued;
 	int event_fd;
 	unsigned int drop_replies; /* swallow the next n messages to the driver */
+	unsigned int damage_epochs; /* invert a byte of the epoch in the next n replies */
 	bool hold;                 /* keep them instead */
 	bool full;                 /* no transmit buffer */
 	bool mute_unknown;         /* silent on types it does not know */
@@ -116,6 +117,10 @@ static inline bool channel_send(void *context, const void *message, size_t lengt
 	}
 	core->queue[core->queued].length = (uint16_t)length;
 	memcpy(core->queue[core->queued].bytes, message, length);
+	if (core->damage_epochs) {
+		core->damage_epochs--;
+		core->queue[core->queued].bytes[6] ^= 0xff;
+	}
 	core->queued++;
 	if (!core->hold)
 		notify(core);

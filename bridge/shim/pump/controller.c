@@ -397,11 +397,10 @@ static void epoch_done(struct gb_call *call, const struct gb_outcome *outcome)
 
 /* Another epoch once is a damaged byte, perhaps: the chips of all clients do not
  * hang on that. The answer to this tells. */
-static void ask_epoch(struct gb_controller *c, uint16_t other_epoch)
+static void ask_epoch(struct gb_controller *c)
 {
 	struct gb_call *call;
 
-	c->other_epoch = other_epoch;
 	if (c->asking_epoch)
 		return;
 	call = gb_call_new(c->link->pump);
@@ -464,16 +463,34 @@ static void answer(struct gb_call *call, const struct reply *reply)
 	complete(call, &outcome);
 }
 
-/* A reply with another epoch than ours; what it says is not to be trusted. */
-static void answered_by_another(struct gb_controller *c, struct gb_call *call, uint16_t epoch)
+/* It says the epoch twice, in its head and as its body: no one damaged byte
+ * makes another epoch of it. */
+static bool tells_epoch(const struct gb_call *call, const struct reply *reply)
 {
-	if (call->done == epoch_done && epoch == c->other_epoch) {
+	rpmsg_gpio_le32 epoch;
+
+	if (call->type != RPMSG_GPIO_MSG_GET_EPOCH || reply->length != sizeof(epoch))
+		return false;
+	memcpy(&epoch, reply->body, sizeof(epoch));
+	return (uint16_t)rpmsg_gpio_load32(epoch) == reply->epoch;
+}
+
+/* A reply with another epoch than ours; what it says is not to be trusted. */
+static void answered_by_another(struct gb_controller *c, struct gb_call *call,
+				const struct reply *reply)
+{
+	bool asked = call->done == epoch_done;
+
+	if (asked && tells_epoch(call, reply)) {
 		lose_session(c);
 		return;
 	}
 	unmark_flying(c, call);
 	fail(call, EPROTO, GB_REASON_REPLY);
-	ask_epoch(c, epoch);
+	/* An answer that is damaged itself: the next reply of another epoch
+	 * asks again, so that no firmware makes us ask without end. */
+	if (!asked)
+		ask_epoch(c);
 	gb_controller_advance(c);
 }
 
@@ -500,7 +517,7 @@ static void received_reply(struct gb_controller *c, const struct reply *reply)
 		return;
 	}
 	if (has_other_epoch(c, reply)) {
-		answered_by_another(c, call, reply->epoch);
+		answered_by_another(c, call, reply);
 		return;
 	}
 	unmark_flying(c, call);

@@ -204,7 +204,6 @@ struct gb_controller {
 	uint32_t source, address;
 	uint32_t features;
 	uint16_t epoch;
-	uint16_t other_epoch; /* of a reply: another boot, or a damaged byte */
 	bool asking_epoch;
 	bool mute;
 	bool lost; /* the firmware forgot the session: only closing is left */
