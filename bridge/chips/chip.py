@@ -17,7 +17,8 @@ from bridge.chips.request import LineRequest
 from bridge.chips.reservation import Reservation
 from bridge.chips.tasks import Tasks
 from bridge.chips.watcher import Watcher
-from bridge.shim.pump import ClockState, RequestFds
+from bridge.clock_info import ClockInfo
+from bridge.shim.pump import RequestFds
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Chip:
         """Whether edges have the coprocessor's own time (TIMESTAMP)."""
         return bool(self.controller.features & wire.F_TIMESTAMP)
 
-    def clock(self) -> ClockState:
+    def clock(self) -> ClockInfo:
         """What is known of the coprocessor's clock.
 
         Raises:

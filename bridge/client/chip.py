@@ -19,7 +19,7 @@ from bridge.client.line_settings import LineConfig, LineSettings
 from bridge.line import Value
 
 if TYPE_CHECKING:
-    from bridge.client.clock_info import ClockInfo
+    from bridge.clock_info import ClockInfo
     from bridge.client.direct import Direct
     from bridge.client.info_event import InfoEvent
     from bridge.client.line_info import LineInfo
@@ -247,7 +247,7 @@ class Chip:
         Raises ChipClosedError, NotImplementedError when the firmware stamps no edges
         (TIMESTAMP), OSError ENODEV when the chip is gone.
         """
-        from bridge.client.clock_info import ClockInfo
+        from bridge.clock_info import ClockInfo
 
         return ClockInfo(**self._open().call("clock", handle=self._handle))
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -169,7 +170,7 @@ class Operations:
         return {"found": [[chip, at] for chip, at in found if at is not None]}, ()
 
     async def _clock(self, client: Client, message: Mapping[str, Any]) -> Answer:
-        return dict(self._addressed(client, message).clock()._asdict()), ()
+        return dataclasses.asdict(self._addressed(client, message).clock()), ()
 
     async def _watch(self, client: Client, message: Mapping[str, Any]) -> Answer:
         watcher = client.get(message)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from bridge.clock_info import ClockInfo
 from bridge.shim.ffi import ffi, lib
 
 
@@ -55,30 +56,6 @@ class LinePlan:
     irq_type: int
     flags: int
     debounce_us: int = 0
-
-
-class ClockState(NamedTuple):
-    """``struct gb_clock_state``: the coprocessor's clock on ours (docs/timing.md).
-
-    Attributes:
-        known: whether edges are stamped at their source.
-        samples: GET_TIME exchanges that agree.
-        drift_ppb: how much too fast the coprocessor's clock runs, in 1e-9.
-        bound_ns: the time of an edge now is off by no more, in ns; 0 when not known.
-        device_ns: the coprocessor's clock, and
-        host_ns: CLOCK_MONOTONIC, at the exchange that times are mapped from.
-        error_ns: half the round trip of that exchange.
-        by_arrival: edges stamped with their arrival for want of the clock.
-    """
-
-    known: bool
-    samples: int
-    drift_ppb: int
-    bound_ns: int
-    device_ns: int
-    host_ns: int
-    error_ns: int
-    by_arrival: int
 
 
 class RequestFds(NamedTuple):
@@ -210,12 +187,12 @@ class Controller(_Owned):
         if result < 0:
             raise OSError(-result, f"the request could not be queued: {os.strerror(-result)}")
 
-    def clock(self) -> ClockState:
+    def clock(self) -> ClockInfo:
         """What is known of the coprocessor's clock, with TIMESTAMP."""
         state = ffi.new("struct gb_clock_state *")
         lib.gb_controller_clock(self._handle, state)
-        return ClockState(
-            state.known,
+        return ClockInfo(
+            bool(state.known),
             state.samples,
             state.drift_ppb,
             state.bound_ns,
