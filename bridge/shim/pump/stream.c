@@ -503,8 +503,10 @@ void gb_stream_answered(struct gb_controller *c, const struct gb_call *call)
 		return;
 	s = &c->streams[call->gpio];
 	/* The same type again is a re-arm, and nothing to the device with CREDITS. */
-	if (s->irq_type != call->value)
+	if (s->irq_type != call->value) {
 		begin_stream(s, (uint8_t)call->value);
+		freshen_clock(c, gb_now_ns()); /* for the first edge, too */
+	}
 	s->closing = false;
 	gb_stream_owned(c, call->gpio);
 }
