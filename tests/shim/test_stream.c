@@ -417,6 +417,30 @@ static void a_second_false_jump_does_not_stop_a_line(void)
 	close_session(&s);
 }
 
+/* Nor when the next one is damaged in the same way and so follows directly. */
+static void two_alike_false_jumps_do_not_stop_a_line(void)
+{
+	struct session s;
+	struct client client;
+	struct gb_line_event event;
+
+	open_session(&s, TAG | CREDITS | TIMESTAMP);
+	open_client(&s, &client, GPIO, EDGES, 64);
+	for (uint32_t n = 1; n <= 4; n++)
+		forge(&s, GPIO, n & 1, n, 1000 * n);
+	forge(&s, GPIO, 1, 5 + 0xff0, 5000);
+	forge(&s, GPIO, 0, 6 + 0xff0, 6000);
+	forge(&s, GPIO, 1, 7, 7000);
+	forge(&s, GPIO, 1, 7, 7000); /* twice */
+	forge(&s, GPIO, 0, 8, 8000);
+	for (int n = 0; n < 8; n++)
+		CHECK(next_event(&client, &event));
+	CHECK_EQ(event.id, 2);
+	CHECK_EQ(client.count, 8);
+	close_client(&client);
+	close_session(&s);
+}
+
 static void random_records_hurt_nobody(void)
 {
 	struct gb_line_event event;
@@ -649,6 +673,7 @@ int main(void)
 	RUN(duplicates_and_late_records_are_dropped);
 	RUN(a_false_jump_is_taken_back);
 	RUN(a_second_false_jump_does_not_stop_a_line);
+	RUN(two_alike_false_jumps_do_not_stop_a_line);
 	RUN(random_records_hurt_nobody);
 	RUN(timestamps_are_mapped_to_our_clock);
 	RUN(the_source_clock_can_be_asked_for);

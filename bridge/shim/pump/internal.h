@@ -169,7 +169,8 @@ struct gb_stream {
 	uint32_t granted, received;
 	bool interrupted;    /* it began anew: edges may have been lost before */
 	uint32_t sequence;   /* of the last record taken */
-	uint32_t confirmed;  /* the last one that another one followed directly */
+	uint32_t confirmed;  /* the last one at the end of a run of records without gap */
+	uint8_t run;         /* how many of that run there were */
 	uint64_t device_ns;  /* the device's time of the last record taken */
 	uint64_t starved_ns;
 	uint64_t event_ns;   /* when the last record came */

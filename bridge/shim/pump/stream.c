@@ -40,6 +40,8 @@
 /* No source counts edges faster than this, but for what it had in store. */
 #define EDGE_NS_MIN 50u
 #define PLAUSIBLE_EDGES 10000u
+/* Records in a row that make sure that the numbers are right. */
+#define RUN_CONFIRMS 4
 
 static bool has_credits(const struct gb_controller *c)
 {
@@ -580,6 +582,18 @@ static bool jumps_back(const struct gb_controller *c, const struct gb_stream *s,
 	       (int64_t)(record->timestamp - s->device_ns) < 0;
 }
 
+/* A number is trusted when others led to it one by one: two that are damaged in
+ * the same way follow each other, too. */
+static void confirm(struct gb_stream *s, const struct record *record, int32_t ahead)
+{
+	if (ahead != 1)
+		s->run = 0;
+	else if (s->run + 1 < RUN_CONFIRMS)
+		s->run++;
+	else
+		s->confirmed = record->sequence;
+}
+
 /* Whether the record is the next of its line, and how many were lost before. */
 static bool accept_sequence(const struct gb_controller *c, struct gb_stream *s,
 			    const struct record *record, uint64_t now_ns, uint32_t *lost)
@@ -597,9 +611,8 @@ static bool accept_sequence(const struct gb_controller *c, struct gb_stream *s,
 		return false;
 	} else {
 		*lost = (uint32_t)ahead - 1;
-		if (ahead == 1)
-			s->confirmed = record->sequence;
 	}
+	confirm(s, record, ahead);
 	*lost += s->interrupted;
 	s->interrupted = false;
 	s->sequence = record->sequence;
