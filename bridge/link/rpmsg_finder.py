@@ -39,8 +39,11 @@ log = logging.getLogger(__name__)
 # More stale messages than the kernel has buffers, and an end if they never stop.
 _DRAIN_MAX = 4096
 _MESSAGE_SIZE = 512
-# A node that is there but not ours yet: udev changes its owner, its user closes it.
-_NODE_CHANGES = lib.IN_ATTRIB | lib.IN_CLOSE_WRITE | lib.IN_CLOSE_NOWRITE | lib.IN_DELETE_SELF
+# In the folder of nodes: one comes, or udev gives one to our group. A node that we may
+# not open cannot be watched either, only its folder can.
+_FOLDER_CHANGES = lib.IN_CREATE | lib.IN_MOVED_TO | lib.IN_ATTRIB
+# A node that another program has: it lets go.
+_NODE_CHANGES = lib.IN_CLOSE_WRITE | lib.IN_CLOSE_NOWRITE | lib.IN_DELETE_SELF
 
 
 class Endpoint(NamedTuple):
@@ -95,9 +98,7 @@ class Finder:
         except BaseException:
             os.close(self._inotify)
             raise
-        lib.inotify_add_watch(
-            self._inotify, os.fsencode(sysfs.dev), lib.IN_CREATE | lib.IN_MOVED_TO
-        )
+        lib.inotify_add_watch(self._inotify, os.fsencode(sysfs.dev), _FOLDER_CHANGES)
 
     def start(self, timeout_s: float) -> None:
         """Start to look, and wait at most `timeout_s` for the first look to end."""
@@ -148,6 +149,8 @@ class Finder:
         endpoint = self._attached.pop(packet.address, None)
         if packet.code == lib.GB_RPMSG_GONE and endpoint is not None:
             self._broken.add(endpoint)
+            what = f"channel {endpoint.name} at {endpoint.address:#x}"
+            log.debug("%s: %s broke: %s", self._processor.title, what, os.strerror(packet.error))
 
     # ---- looking ----------------------------------------------------------------
 
@@ -276,8 +279,8 @@ class Finder:
                 number = error.errno
             if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
                 return None  # gone, or not there yet
-            # Tried once more: it may have changed before it was watched.
-            if last or not self._watch(path, endpoint):
+            # Tried once more: it may have been closed before it was watched.
+            if last or number != errno.EBUSY or not self._watch(path, endpoint):
                 self._tell(endpoint.node, _refused(path, number or 0))
                 return None
         # What is queued was for the one who had the channel before. A read of no

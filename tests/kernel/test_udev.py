@@ -78,6 +78,7 @@ def test_rules_without_remoteproc(guest: Guest) -> None:
 SOCKET = "/run/rpmsg-gpio-bridge/control.sock"
 CHIPS = "/run/rpmsg-gpio-bridge/control.chips"
 SERVICE = "gpio-bridge.service"
+CRASHES = 5
 
 
 def wait_chip(name: str, online: bool = True, socket: str = SOCKET) -> None:
@@ -119,6 +120,15 @@ def test_service_in_its_sandbox(guest: Guest) -> None:
         assert systemd.show(SERVICE, "User") == "gpio-bridge"
         drive_as_user_of_gpio(SOCKET, "rpmsg-0")
         assert owner(CHIPS) == ("gpio-bridge", "gpio", "0750")
+        service = systemd.show(SERVICE, "MainPID")
+        for _ in range(CRASHES):
+            # It dies, its devices go, and recovery has udevd make everything anew.
+            guest.stub("restart")
+            wait_chip("rpmsg-0", online=False)
+            for name in ("rpmsg-0", "rpmsg-1"):
+                wait_chip(name)
+            drive_as_user_of_gpio(SOCKET, "rpmsg-0")
+        assert systemd.show(SERVICE, "MainPID") == service, "the service was started again"
 
 
 @in_kernel("demo", processors=("m4_0",), timeout_s=110)
