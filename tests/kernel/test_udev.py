@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import grp
 import os
+from functools import partial
 from pathlib import Path
 
 from bridge.client.chip import Chip
@@ -14,6 +15,7 @@ from bridge.line import Direction, Value
 from bridge.link.rpmsg_sysfs import Sysfs
 
 from .guest import Guest
+from .load import PATIENCE_S, another_boot, epochs
 from .system import Systemd, install, owner, properties, settle, udevd
 from .test_remoteproc import with_firmware
 from .test_rpmsg import RAW
@@ -81,10 +83,10 @@ SERVICE = "gpio-bridge.service"
 CRASHES = 5
 
 
-def wait_chip(name: str, online: bool = True, socket: str = SOCKET) -> None:
+def wait_chip(name: str, socket: str = SOCKET) -> None:
     connection = Connection.open(socket)
     try:
-        connection.call("wait", chip=name, online=online, timeout_ms=9_000)
+        connection.wait(PATIENCE_S, chip=name, online=True)
     finally:
         connection.close()
 
@@ -121,12 +123,16 @@ def test_service_in_its_sandbox(guest: Guest) -> None:
         drive_as_user_of_gpio(SOCKET, "rpmsg-0")
         assert owner(CHIPS) == ("gpio-bridge", "gpio", "0750")
         service = systemd.show(SERVICE, "MainPID")
-        for _ in range(CRASHES):
-            # It dies, its devices go, and recovery has udevd make everything anew.
+        connection = Connection.open(SOCKET)
+        for number in range(CRASHES):
+            # It dies, its devices go, and after recovery udevd makes everything anew.
+            boots = epochs(connection)
             guest.stub("restart")
-            wait_chip("rpmsg-0", online=False)
-            for name in ("rpmsg-0", "rpmsg-1"):
-                wait_chip(name)
+            guest.until(
+                partial(another_boot, connection, boots),
+                f"the chips after crash {number}",
+                PATIENCE_S,
+            )
             drive_as_user_of_gpio(SOCKET, "rpmsg-0")
         assert systemd.show(SERVICE, "MainPID") == service, "the service was started again"
 
