@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import select
 import struct
 import subprocess
@@ -231,6 +232,27 @@ def test_static_endpoint_and_node_by_path(guest: Guest) -> None:
         scenario(guest, serve, "m4-0-0")
 
 
+def watched(pid: int) -> set[str]:
+    """What the epoll descriptors of a process watch (proc_pid_fdinfo(5))."""
+    found = set()
+    for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
+        for number in re.findall(r"^tfd:\s*(\d+)", entry.read_text(), re.MULTILINE):
+            found.add(os.readlink(f"/proc/{pid}/fd/{number}"))
+    return found
+
+
+@in_kernel("demo")
+def test_no_node_is_polled(guest: Guest) -> None:
+    """Who polls one when its processor goes writes into freed memory of the kernel."""
+    with serving("rpmsg:") as serve:
+        serve.wait_for_chips(2)
+        scenario(guest, serve, "rpmsg-0")
+        folder = Path(f"/proc/{serve.pid}/fd")
+        nodes = {os.readlink(fd) for fd in folder.iterdir()} & {"/dev/rpmsg0", "/dev/rpmsg1"}
+        assert len(nodes) == 2
+        assert not nodes & watched(serve.pid)
+
+
 # ---- what goes wrong ----------------------------------------------------------
 
 
@@ -295,6 +317,31 @@ def test_firmware_comes_later_and_comes_back(guest: Guest) -> None:
         serve.wait_for_chips(0)
         guest.host("start", 0)
         serve.wait_for_chips(2)
+        scenario(guest, serve, "rpmsg-0")
+
+
+@in_kernel("demo")
+def test_announced_late_twice_and_taken_back(guest: Guest) -> None:
+    """The races of the name service, which the kernel sees first."""
+    guest.stub("fault announce-late 300ms")
+    guest.host("restart", 0)
+    with serving("rpmsg:") as serve:
+        serve.wait_for_chips(2, PATIENCE_S)
+        with (
+            Chip(f"{serve.socket}#rpmsg-0") as chip,
+            chip.request_lines({LED_GREEN: LineSettings(direction=Direction.OUTPUT)}) as led,
+        ):
+            # Behind the announcement in the same ring, so later than that.
+            guest.stub("fault announce 0 created")
+            led.set_value(LED_GREEN, Value.ACTIVE)
+            assert guest.stub("read LED_GREEN") == "1"
+            guest.stub("fault announce 0 destroyed")
+            assert serve.wait_for_chips(1, PATIENCE_S) == ["rpmsg-1"]
+            with pytest.raises(OSError) as error:
+                led.set_value(LED_GREEN, Value.INACTIVE)
+            assert error.value.errno == errno.ENODEV
+        guest.stub("fault announce 0 created")
+        serve.wait_for_chips(2, PATIENCE_S)
         scenario(guest, serve, "rpmsg-0")
 
 
