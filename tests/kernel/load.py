@@ -148,7 +148,12 @@ class Load:
         guest: to wait with.
         socket: the service's.
         chip: name of a chip with that many lines.
+
+    Attributes:
+        summary: of what was done and measured, when it has ended.
     """
+
+    summary = ""
 
     def __init__(self, guest: Guest, socket: str, chip: str) -> None:
         self._guest = guest
@@ -187,10 +192,11 @@ class Load:
             assert client.failure is None, client.failure
             errors.update(client.errors)
         longest = max(client.longest for client in self.clients)
-        self._guest.say(
+        self.summary = (
             f"{sum(c.operations for c in self.clients)} operations, errors {dict(errors)}, "
             f"longest call {longest:.3f} s, a nap too long by {self._sleeper.latest:.3f} s"
         )
+        self._guest.say(self.summary)
         assert longest < DEADLINE_S + GRACE_S + self._sleeper.latest, "a call outlived its deadline"
         assert errors["ENODEV"] > 0, "no client noticed a restart"
         assert errors.keys() <= {"ENODEV", "ETIMEDOUT"}, errors

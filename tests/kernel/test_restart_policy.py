@@ -47,7 +47,7 @@ def check_policies(guest: Guest, serve: Serve, value: Value) -> None:
             chip.request_lines({RED: None}, consumer="somebody else")
 
 
-def crashes(guest: Guest) -> None:
+def crashes(guest: Guest) -> str:
     """remoteproc's recovery: the devices go, the firmware starts anew, all comes back."""
     with_firmware().start()
     with serving(LINK) as serve:
@@ -77,17 +77,18 @@ def crashes(guest: Guest) -> None:
             f"the service's {before} descriptors, it has {descriptors(serve.pid)}",
             PATIENCE_S,
         )
+    return load.summary
 
 
 @pytest.mark.timeout(180)
 @in_kernel("demo", processors=("m4_0",), timeout_s=150)
-def test_crashes_of_a_remote_processor(guest: Guest) -> None:
-    crashes(guest)
+def test_crashes_of_a_remote_processor(guest: Guest) -> str:
+    return crashes(guest)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @in_kernel("demo", processors=("m4_0",), timeout_s=800, parameters=("KERNEL_TEST_RESTARTS=200",))
-def test_200_crashes_of_a_remote_processor(guest: Guest) -> None:
+def test_200_crashes_of_a_remote_processor(guest: Guest) -> str:
     assert RESTARTS == 200
-    crashes(guest)
+    return crashes(guest)

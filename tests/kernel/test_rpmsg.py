@@ -459,7 +459,7 @@ def cpu_seconds(pid: int) -> float:
 RESTARTS = int(os.environ.get("KERNEL_TEST_RESTARTS", "20"))
 
 
-def restarts_under_load(guest: Guest) -> None:
+def restarts_under_load(guest: Guest) -> str:
     """No hung call, no leaked descriptor, no lost service."""
     with serving("rpmsg:") as serve:
         serve.wait_for_chips(2)
@@ -483,17 +483,18 @@ def restarts_under_load(guest: Guest) -> None:
             PATIENCE_S,
         )
         connection.close()
+    return load.summary
 
 
 @pytest.mark.timeout(180)
 @in_kernel("demo", timeout_s=150)
-def test_restarts_under_load(guest: Guest) -> None:
-    restarts_under_load(guest)
+def test_restarts_under_load(guest: Guest) -> str:
+    return restarts_under_load(guest)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @in_kernel("demo", timeout_s=800, parameters=("KERNEL_TEST_RESTARTS=200",))
-def test_200_restarts_under_load(guest: Guest) -> None:
+def test_200_restarts_under_load(guest: Guest) -> str:
     assert RESTARTS == 200
-    restarts_under_load(guest)
+    return restarts_under_load(guest)
