@@ -17,6 +17,7 @@ import os
 import select
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridge import wire
@@ -39,8 +40,17 @@ log = logging.getLogger(__name__)
 # More stale messages than the kernel has buffers, and an end if they never stop.
 _DRAIN_MAX = 4096
 _MESSAGE_SIZE = 512
-# A node that is there but not ours yet: udev changes its owner, its user closes it.
-_NODE_CHANGES = lib.IN_ATTRIB | lib.IN_CLOSE_WRITE | lib.IN_CLOSE_NOWRITE | lib.IN_DELETE_SELF
+# What stands in the way for less is udev at work, as after every start of the firmware.
+_PATIENCE_S = 1.0
+# In the folder of nodes: one comes, or udev gives one to our group. A node that we may
+# not open cannot be watched either, only its folder can.
+_FOLDER_CHANGES = lib.IN_CREATE | lib.IN_MOVED_TO | lib.IN_ATTRIB
+# A node that another program has: it lets go.
+_NODE_CHANGES = lib.IN_CLOSE_WRITE | lib.IN_CLOSE_NOWRITE | lib.IN_DELETE_SELF
+
+
+Trouble = tuple[object, str]
+"""What has it, and the sentence about it."""
 
 
 class Endpoint(NamedTuple):
@@ -82,7 +92,9 @@ class Finder:
         self._control = control
         self._attached: dict[int, Endpoint] = {}
         self._broken: set[Endpoint] = set()
-        self._told: set[tuple[object, str]] = set()
+        self._told: set[Trouble] = set()
+        self._troubles: dict[Trouble, float] = {}  # since when
+        self._met: set[Trouble] = set()  # in this look
         self._watched: dict[int, int] = {}  # node's identity: watch
         self._looked = threading.Event()
         # Before the first look, so that nothing falls in between.
@@ -95,9 +107,7 @@ class Finder:
         except BaseException:
             os.close(self._inotify)
             raise
-        lib.inotify_add_watch(
-            self._inotify, os.fsencode(sysfs.dev), lib.IN_CREATE | lib.IN_MOVED_TO
-        )
+        lib.inotify_add_watch(self._inotify, os.fsencode(sysfs.dev), _FOLDER_CHANGES)
 
     def start(self, timeout_s: float) -> None:
         """Start to look, and wait at most `timeout_s` for the first look to end."""
@@ -130,7 +140,7 @@ class Finder:
         poll = select.poll()
         for fd in (self._monitor.fileno(), self._inotify, self._control.fileno()):
             poll.register(fd, select.POLLIN)
-        ready = {fd for fd, _ in poll.poll()}
+        ready = {fd for fd, _ in poll.poll(self._patience_ms())}
         if self._control.fileno() in ready:
             self._hear()
         with contextlib.suppress(BlockingIOError):
@@ -138,6 +148,11 @@ class Finder:
         with contextlib.suppress(OSError):  # ENOBUFS: events were lost, and we look anyway
             while self._monitor.poll(timeout=0) is not None:
                 pass
+
+    def _patience_ms(self) -> float | None:
+        """Until a trouble has lasted long enough to be told; None without one."""
+        untold = [since for what, since in self._troubles.items() if what not in self._told]
+        return max(0.0, min(untold) + _PATIENCE_S - time.monotonic()) * 1000 if untold else None
 
     def _hear(self) -> None:
         """An endpoint broke: it is not used again, but its successor will be."""
@@ -148,11 +163,14 @@ class Finder:
         endpoint = self._attached.pop(packet.address, None)
         if packet.code == lib.GB_RPMSG_GONE and endpoint is not None:
             self._broken.add(endpoint)
+            what = f"channel {endpoint.name} at {endpoint.address:#x}"
+            log.debug("%s: %s broke: %s", self._processor.title, what, os.strerror(packet.error))
 
     # ---- looking ----------------------------------------------------------------
 
     def _look(self) -> bool:
         """Bring the link in line with sysfs; False when the processor is gone."""
+        self._met.clear()
         if not self._sysfs.there(self._processor):
             self._send(lib.GB_RPMSG_DOWN, text=f"{self._processor.title} went away")
             return False
@@ -169,6 +187,8 @@ class Finder:
         for endpoint in wanted:
             if self._attached.get(endpoint.address) is None:
                 self._attach(endpoint)
+        for what in self._troubles.keys() - self._met:
+            del self._troubles[what]
         return True
 
     def _wanted_node(self, node: Node) -> list[Endpoint]:
@@ -276,8 +296,8 @@ class Finder:
                 number = error.errno
             if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
                 return None  # gone, or not there yet
-            # Tried once more: it may have changed before it was watched.
-            if last or not self._watch(path, endpoint):
+            # Tried once more: it may have been closed before it was watched.
+            if last or number != errno.EBUSY or not self._watch(path, endpoint):
                 self._tell(endpoint.node, _refused(path, number or 0))
                 return None
         # What is queued was for the one who had the channel before. A read of no
@@ -307,9 +327,12 @@ class Finder:
         )
 
     def _tell(self, what: object, sentence: str) -> None:
-        """Say it once, however often we look."""
-        if (what, sentence) not in self._told:
-            self._told.add((what, sentence))
+        """Say what stands in the way, once, and only if it does so for a while."""
+        trouble = (what, sentence)
+        self._met.add(trouble)
+        lasted_s = time.monotonic() - self._troubles.setdefault(trouble, time.monotonic())
+        if lasted_s >= _PATIENCE_S and trouble not in self._told:
+            self._told.add(trouble)
             log.warning("%s: %s", self._processor.title, sentence)
 
 

@@ -247,6 +247,9 @@ class Session:
         if name != wire.CHANNEL_RAW and not _CHANNEL.fullmatch(name):
             log.info("link %s: channel %r is no GPIO controller, ignored", link, name[:32])
             return
+        known = self._channels.get((name, address))
+        if known is not None and known.announced_again():
+            return
         self._destroyed(name, address)
         if len(self._channels) >= CHANNELS_MAX:
             log.warning("link %s: more than %d channels, %s ignored", link, CHANNELS_MAX, name)
@@ -304,6 +307,7 @@ class Channel:
         self._chip: Chip | None = None
         self._title = f"{session.supervisor.name}-{index}"
         self._remembered = False
+        self._question: asyncio.Task[None] | None = None
         self._restart = asyncio.Event()
         self._task = session.tasks.spawn(self._run(), f"chip {self._title}")
 
@@ -313,6 +317,27 @@ class Channel:
             self._session.supervisor.registry.discard(self._chip)
         self._task.cancel()
         return asyncio.ensure_future(self._stopped())
+
+    def announced_again(self) -> bool:
+        """Whether nothing needs to be begun anew: firmware with EPOCH says if it is another.
+
+        A name service may say things twice. Firmware that can tell its boots is asked, and
+        the pump notices another one by the answer; for all other firmware an announcement
+        is the only sign of a start.
+        """
+        chip = self._chip
+        if chip is None or not chip.controller.features & wire.F_EPOCH:
+            return False
+        if self._question is None or self._question.done():
+            log.info("chip %s: its channel is announced again", self._title)
+            question = self._ask(chip.controller)
+            self._question = self._session.tasks.spawn(question, f"question to {self._title}")
+        return True
+
+    @staticmethod
+    async def _ask(controller: Controller) -> None:
+        with contextlib.suppress(OSError):  # it went away meanwhile
+            await controller.ask(wire.MSG_GET_DIRECTION)
 
     def remember(self) -> None:
         """The firmware is gone: once for a chip, before clients react to it."""

@@ -166,7 +166,7 @@ class Systemd:
                 "SYSTEMD_UNIT_PATH": f"/run/systemd/system:{UNITS}:/lib/systemd/system",
             },
         )
-        self._guest.until(lambda: self.active("test.target"), "systemd to be up", 30)
+        self._guest.until(lambda: self.active("test.target"), "systemd to be up", 60)
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import grp
 import os
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
@@ -14,8 +17,9 @@ from bridge.line import Direction, Value
 from bridge.link.rpmsg_sysfs import Sysfs
 
 from .guest import Guest
+from .load import PATIENCE_S, another_boot, epochs
 from .system import Systemd, install, owner, properties, settle, udevd
-from .test_remoteproc import with_firmware
+from .test_remoteproc import CRASH, with_firmware
 from .test_rpmsg import RAW
 from .uml import in_kernel
 
@@ -78,12 +82,13 @@ def test_rules_without_remoteproc(guest: Guest) -> None:
 SOCKET = "/run/rpmsg-gpio-bridge/control.sock"
 CHIPS = "/run/rpmsg-gpio-bridge/control.chips"
 SERVICE = "gpio-bridge.service"
+CRASHES = 5
 
 
-def wait_chip(name: str, online: bool = True, socket: str = SOCKET) -> None:
+def wait_chip(name: str, socket: str = SOCKET) -> None:
     connection = Connection.open(socket)
     try:
-        connection.call("wait", chip=name, online=online, timeout_ms=9_000)
+        connection.wait(PATIENCE_S, chip=name, online=True)
     finally:
         connection.close()
 
@@ -105,55 +110,83 @@ def drive_as_user_of_gpio(socket: str, name: str) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-@in_kernel("demo", processors=("m4_0",), timeout_s=110)
+@pytest.mark.timeout(200)
+@in_kernel("demo", processors=("m4_0",), timeout_s=170)
 def test_service_in_its_sandbox(guest: Guest) -> None:
     install()
     with Systemd(guest) as systemd:
         assert not systemd.active(SERVICE), "there is no device yet"
         processor = with_firmware()
         processor.start()
-        guest.until(lambda: systemd.active(SERVICE), "udev to start the service", 30)
+        guest.until(lambda: systemd.active(SERVICE), "udev to start the service", PATIENCE_S)
         wait_chip("rpmsg-0")
         wait_chip("rpmsg-1")
         assert owner(SOCKET) == ("gpio-bridge", "gpio", "0660")
         assert systemd.show(SERVICE, "User") == "gpio-bridge"
         drive_as_user_of_gpio(SOCKET, "rpmsg-0")
         assert owner(CHIPS) == ("gpio-bridge", "gpio", "0750")
+        service = systemd.show(SERVICE, "MainPID")
+        connection = Connection.open(SOCKET)
+        for number in range(CRASHES):
+            # It dies, its devices go, and after recovery udevd makes everything anew.
+            boots = epochs(connection)
+            guest.stub("restart")
+            guest.until(
+                partial(another_boot, connection, boots),
+                f"the chips after crash {number}",
+                PATIENCE_S,
+            )
+            drive_as_user_of_gpio(SOCKET, "rpmsg-0")
+        assert systemd.show(SERVICE, "MainPID") == service, "the service was started again"
 
 
-@in_kernel("demo", processors=("m4_0",), timeout_s=110)
+@pytest.mark.timeout(200)
+@in_kernel("demo", processors=("m4_0",), timeout_s=170)
 def test_watchdog(guest: Guest) -> None:
     install()
     with Systemd(guest) as systemd:
-        systemd.drop_in(SERVICE, "WatchdogSec=4")
+        systemd.drop_in(SERVICE, "WatchdogSec=8")
         systemd.control("daemon-reload")
-        with_firmware().start()
-        guest.until(lambda: systemd.active(SERVICE), "udev to start the service", 30)
+        processor = with_firmware()
+        (processor.path / "recovery").write_text("disabled")
+        processor.start()
+        guest.until(lambda: systemd.active(SERVICE), "udev to start the service", PATIENCE_S)
         wait_chip("rpmsg-0")
         fed = systemd.show(SERVICE, "WatchdogTimestampMonotonic")
-        for _ in range(3):
+        for _ in range(2):
             before = fed
             fed = guest.until(
                 lambda before=before: (
                     (now := systemd.show(SERVICE, "WatchdogTimestampMonotonic")) != before and now
                 ),
                 "the watchdog to be fed",
+                PATIENCE_S,
             )
         assert "1 of 1 links up, 2 chips" in systemd.show(SERVICE, "StatusText")
-        # Firmware that is silent does not get the service restarted.
+        # Firmware that is silent does not get the service restarted. Of a crash that nobody
+        # recovers from, that is the only sign.
         guest.stub("fault stall on")
+        CRASH.write_text("0")
         guest.until(
-            lambda: "no answer from rpmsg" in systemd.show(SERVICE, "StatusText"), "the silence", 30
+            lambda: "no answer from rpmsg" in systemd.show(SERVICE, "StatusText"),
+            "the silence",
+            PATIENCE_S,
+        )
+        guest.until(
+            lambda: "m4_0: running -> crashed" in systemd.log, "a word about it", PATIENCE_S
         )
         assert systemd.show(SERVICE, "NRestarts") == "0"
         guest.stub("fault stall off")
         systemd.control("kill", "--signal=STOP", SERVICE)
-        guest.until(lambda: systemd.show(SERVICE, "NRestarts") != "0", "systemd to notice", 30)
-        guest.until(lambda: systemd.active(SERVICE), "the service again", 30)
+        guest.until(
+            lambda: systemd.show(SERVICE, "NRestarts") != "0", "systemd to notice", PATIENCE_S
+        )
+        guest.until(lambda: systemd.active(SERVICE), "the service again", PATIENCE_S)
         wait_chip("rpmsg-0")
 
 
-@in_kernel("demo", processors=("m4_0",), timeout_s=110)
+@pytest.mark.timeout(200)
+@in_kernel("demo", processors=("m4_0",), timeout_s=170)
 def test_unit_of_a_device(guest: Guest) -> None:
     install()
     unit = "gpio-bridge@m4_0\\x2d1.service"
@@ -162,11 +195,13 @@ def test_unit_of_a_device(guest: Guest) -> None:
         systemd.control("enable", "--runtime", unit)
         processor = with_firmware()
         processor.start()
-        guest.until(lambda: systemd.active(unit), "the device to start its service", 30)
+        guest.until(lambda: systemd.active(unit), "the device to start its service", PATIENCE_S)
         wait_chip("m4_0-1-1", socket="/run/rpmsg-gpio-bridge/m4_0-1.sock")
         processor.stop()
         gone = ("inactive", "failed")
-        guest.until(lambda: systemd.show(unit, "ActiveState") in gone, "the service to go", 30)
+        guest.until(
+            lambda: systemd.show(unit, "ActiveState") in gone, "the service to go", PATIENCE_S
+        )
         assert systemd.show(unit, "Result") == "success"
         processor.start()
-        guest.until(lambda: systemd.active(unit), "the service to come with its device", 30)
+        guest.until(lambda: systemd.active(unit), "the service to come with its device", PATIENCE_S)

@@ -255,4 +255,5 @@ def check(outcome: Outcome, stubs: Sequence[Stub] = ()) -> Any:
         complained = _COMPLAINT.search(line) and not _EXPECTED.search(line)
         assert not complained, f"the kernel complained: {line}{told}"
     assert outcome.status == 0, f"the kernel ended with status {outcome.status}{told}"
+    print(told, result["value"] or "", sep="\n")  # pytest -rP shows it
     return result["value"]

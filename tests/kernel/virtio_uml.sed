@@ -37,6 +37,16 @@ static void vu_rpmsg_work(struct work_struct *work) /* rpmsg-gpio-bridge 2 */\
 	info->vq = vq;\
 	INIT_WORK(\&info->rpmsg_work, vu_rpmsg_work); \/* rpmsg-gpio-bridge 5 *\//
 
+# A virtio device that a program has open outlives its platform device, whose name
+# and data it goes on using: it must keep it.
+
+/^static int virtio_uml_probe(/,/^}/ s/.*platform_set_drvdata(pdev, vu_dev);/&\
+	get_device(\&pdev->dev); \/* rpmsg-gpio-bridge 6 *\//
+
+/^static void virtio_uml_release_dev(/,/^}/ s/.*kfree(vu_dev);/\
+	put_device(\&vu_dev->pdev->dev); \/* rpmsg-gpio-bridge 7 *\/\
+&/
+
 # And remote processors without hardware, see that file.
 $a\
-#include "rproc_uml.c" /* rpmsg-gpio-bridge 6 */
+#include "rproc_uml.c" /* rpmsg-gpio-bridge 8 */

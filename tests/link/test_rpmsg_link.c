@@ -181,20 +181,70 @@ static void stale_messages_are_dropped(void)
 	tear_down();
 }
 
-static void broken_endpoint_leaves_alone(void)
+#define ROUNDS 2000
+
+/* Reads that sleep and writes that must not have one descriptor. */
+static void reads_between_writes(void)
 {
-	struct gb_rpmsg_packet packet;
-	int other;
+	const uint8_t other[] = {0xff};
+	struct gb_controller *controller;
+	unsigned int i;
 
 	set_up();
-	other = attach(ADDRESS + 1, "rpmsg-io-1");
+	controller = open_controller();
+	for (i = 0; i < ROUNDS; i++) {
+		struct gb_report report;
+
+		CHECK_EQ(send(firmware, other, sizeof(other), MSG_NOSIGNAL), sizeof(other));
+		ask(controller, i);
+		expect_request();
+		answer(i & 1);
+		report = next_report();
+		CHECK_EQ(report.id, i);
+		CHECK_EQ(report.error, 0);
+		CHECK_EQ(report.value, i & 1);
+	}
+	tear_down();
+}
+
+/* Another session on the same endpoint: the reader starts anew. */
+static void sessions_follow_each_other(void)
+{
+	struct gb_controller *controller;
+	unsigned int i;
+
+	set_up();
+	for (i = 0; i < 20; i++) {
+		controller = gb_controller_open(gb_link, CONTROLLER, SOURCE + i, ADDRESS);
+		answer(1); /* stale for the reader of the session before */
+		ask(controller, i);
+		expect_request();
+		answer(0);
+		CHECK_EQ(next_report().value, 0);
+		gb_controller_close(controller);
+	}
+	tear_down();
+}
+
+static void broken_endpoint_leaves_alone(void)
+{
+	struct gb_controller *controller;
+	struct gb_rpmsg_packet packet;
+	struct pollfd asked = {.events = POLLIN};
+
+	set_up();
+	asked.fd = attach(ADDRESS + 1, "rpmsg-io-1");
 	check_announced(ADDRESS + 1, true);
-	close(other);
+	controller = gb_controller_open(gb_link, CONTROLLER + 1, SOURCE + 1, ADDRESS + 1);
+	ask(controller, 2);
+	CHECK_EQ(poll(&asked, 1, 5000), 1);
+	close(asked.fd); /* with a message unread: the next read fails */
 	check_announced(ADDRESS + 1, false);
 	CHECK_EQ(recv(finder, &packet, sizeof(packet), 0), sizeof(packet));
 	CHECK_EQ(packet.code, GB_RPMSG_GONE);
 	CHECK_EQ(packet.address, ADDRESS + 1);
-	CHECK_EQ(packet.error, EPIPE);
+	CHECK_EQ(packet.error, ECONNRESET);
+	CHECK_EQ(next_report().error, ETIMEDOUT);
 	ask(open_controller(), 1);
 	expect_request();
 	answer(1);
@@ -302,6 +352,8 @@ int main(void)
 {
 	RUN(request_and_reply);
 	RUN(stale_messages_are_dropped);
+	RUN(reads_between_writes);
+	RUN(sessions_follow_each_other);
 	RUN(broken_endpoint_leaves_alone);
 	RUN(attached_again_replaces);
 	RUN(detached);

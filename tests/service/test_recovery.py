@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,50 @@ def test_stub_killed_and_started_again(running: Running, client: RawClient) -> N
     assert running.stub.read("LED_GREEN") == 1
     again.close()
     held.close()
+
+
+def test_channel_announced_twice(
+    running: Running,
+    client: RawClient,
+    eventually: Callable[[Callable[[], bool], str], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Firmware that can say that it is the same one as before costs nobody his lines."""
+    caplog.set_level(logging.INFO)
+    held = client.request("fw-0", line(0, OUTPUT, 1))
+    running.stub.fault("announce", 0, "created")
+    eventually(lambda: "fw-0: its channel is announced again" in caplog.text, "the announcement")
+    assert held.operate(lib.GB_OPERATION_GET) == (0, 1)
+    held.close()
+
+
+def test_baseline_firmware_announced_twice_starts_anew(tmp_path: Path) -> None:
+    """It has no other way to say that it has started again."""
+    with Stub("demo", features="none") as stub:
+        running = Running(stub, tmp_path / "control.sock")
+        try:
+            client = running.client()
+            client.wait("fw-0")
+            held = client.request("fw-0", line(0, OUTPUT, 1))
+            stub.fault("announce", 0, "created")
+            assert hung_up(held.event)
+            client.wait("fw-0")
+            held.close()
+        finally:
+            running.thread.close()
+
+
+def test_channel_taken_back(running: Running, client: RawClient) -> None:
+    held = client.request("fw-0", line(0))
+    other = client.request("fw-1", line(0))
+    running.stub.fault("announce", 0, "destroyed")
+    assert hung_up(held.event)
+    client.wait("fw-0", online=False)
+    assert other.operate(lib.GB_OPERATION_GET)[0] == 0
+    running.stub.fault("announce", 0, "created")
+    client.wait("fw-0")
+    held.close()
+    other.close()
 
 
 def test_firmware_restart_gives_a_fresh_chip(running: Running, client: RawClient) -> None:

@@ -252,6 +252,54 @@ static void values_go_through_an_operation_descriptor(void)
 	close_session(&s);
 }
 
+/* What is replayed after a restart: levels that the firmware said it has. */
+static void what_lines_were_driven_to_is_known(void)
+{
+	struct gb_line_plan plans[3] = {{0}};
+	struct gb_request_fds fds;
+	struct gb_request *request;
+	struct session s;
+	uint64_t levels = 0, bits;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	for (uint16_t i = 0; i < 3; i++)
+		plans[i] = (struct gb_line_plan){
+			.controller = s.controller, .gpio = (uint16_t)(10 + i), .offset = i,
+			.flags = GB_LINE_OUTPUT | (i == 1 ? GB_LINE_ACTIVE_LOW : 0),
+		};
+	request = gb_request_open(s.pump, 9, plans, 3, 16, TIMEOUT_MS, &fds);
+	CHECK(request != NULL);
+	CHECK_EQ(gb_request_driven(request, &levels), 0);
+	/* The owner's own calls, in levels. */
+	gb_request_note_driven(request, 0, true);
+	gb_request_note_driven(request, 1, false);
+	gb_request_note_driven(request, 3, true); /* no such line */
+	CHECK_EQ(gb_request_driven(request, &levels), 3);
+	CHECK_EQ(levels & 3, 1);
+	/* A client's operation, in values: the second line is active-low. */
+	for (uint16_t gpio = 10; gpio < 13; gpio++)
+		call_and_wait(&s, VIRTIO_GPIO_MSG_SET_DIRECTION, gpio, VIRTIO_GPIO_DIRECTION_OUT);
+	bits = 4;
+	CHECK_EQ(operate(&fds, GB_OPERATION_SET, 6, &bits), 0);
+	CHECK_EQ(gb_request_driven(request, &levels), 7);
+	CHECK_EQ(levels & 7, 7);
+	bits = 0;
+	CHECK_EQ(operate(&fds, GB_OPERATION_SET, 1, &bits), 0);
+	CHECK_EQ(gb_request_driven(request, &levels), 7);
+	CHECK_EQ(levels & 7, 6);
+	/* Reading drives nothing, and neither does what the firmware did not confirm. */
+	CHECK_EQ(operate(&fds, GB_OPERATION_GET, 7, &bits), 0);
+	gb_lock(s.pump);
+	s.core->drop_replies = 1;
+	gb_unlock(s.pump);
+	bits = 1;
+	CHECK_EQ(operate(&fds, GB_OPERATION_SET, 1, &bits), ETIMEDOUT);
+	CHECK_EQ(gb_request_driven(request, &levels), 7);
+	CHECK_EQ(levels & 7, 6);
+	close_fds(&fds);
+	close_session(&s);
+}
+
 static void a_value_to_an_input_is_refused(void)
 {
 	struct gb_request_fds fds;
@@ -477,6 +525,7 @@ int main(void)
 	RUN(forged_messages_are_strays);
 	RUN(closing_the_link_ends_every_call);
 	RUN(values_go_through_an_operation_descriptor);
+	RUN(what_lines_were_driven_to_is_known);
 	RUN(a_value_to_an_input_is_refused);
 	RUN(malformed_operations_get_an_answer);
 	RUN(a_client_that_lets_go_is_reported_once);

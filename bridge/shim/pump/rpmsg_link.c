@@ -2,16 +2,29 @@
 /*
  * rpmsg_link.c - one descriptor an endpoint, one message a read or write.
  *
- * What the kernel's rpmsg_char does and this file relies on: a blocking write
- * may sleep 15 s and then spin, so descriptors are O_NONBLOCK, always; a read
- * of 0 bytes is an empty message and no end of file; an endpoint that is gone
- * says EPIPE at once and shows EPOLLERR alone.
+ * What the kernel's rpmsg_char does and this file goes by:
+ *
+ * - Nobody may poll a node. poll and epoll queue their caller on the processor's
+ *   own list of waiters for transmit buffers (virtio_rpmsg_poll), which is freed
+ *   with the processor: whoever is on it then writes into freed memory of the
+ *   kernel when he leaves it. So a thread an endpoint sleeps in read(), which
+ *   ends well when the endpoint does, and hands on what came through a socket
+ *   pair. For a free transmit buffer there is no other word: a timer looks.
+ * - A blocking write may sleep 15 s and then spin: it is O_NONBLOCK, always. That
+ *   belongs to the open file, of which there can be one only, and the reader must
+ *   sleep: the flag is there just as long as a write lasts.
+ * - A read of 0 bytes is an empty message and no end of file. An endpoint that
+ *   is gone says EPIPE at once.
  */
 #define _GNU_SOURCE
 #include "rpmsg_link.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +32,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "internal.h"
 
 #include "virtio/rpmsg.h"
 
@@ -32,14 +47,31 @@ enum { FD_CONTROL, FD_ENDPOINTS };
 /* Messages of one endpoint before the others have their turn. */
 #define READS_MAX 64
 #define BATCH 32
+/* Pauses before a write without transmit buffers is tried again: doubled each time. */
+#define RETRY_FIRST_NS 1000000u
+#define RETRY_LAST_NS 16000000u
+#define READER_STACK (64u * 1024)
+
+/* What a reader hands on. */
+struct delivery {
+	int32_t error; /* the endpoint is gone: errno of the read */
+	uint8_t message[RPMSG_BUFFER_SIZE];
+};
+
+#define DELIVERY_HEAD offsetof(struct delivery, message)
 
 struct endpoint {
 	struct endpoint *next;
 	uint32_t address; /* the firmware's */
 	uint32_t source;  /* what the pump calls our side; the kernel has its own */
 	int fd;
+	int inbox;        /* deliveries of the reader; -1: it does not run */
+	int outlet;       /* the reader's end */
+	pthread_t reader;
+	struct delivery delivery; /* the reader's: a cancelled thread keeps no stack */
+	pthread_mutex_t writing; /* held as long as `fd` is O_NONBLOCK */
 	bool destroy;     /* made by RPMSG_CREATE_EPT_IOCTL */
-	bool blocked;     /* waits for EPOLLOUT */
+	bool blocked;     /* found no transmit buffer */
 	char name[RPMSG_NAME_SIZE];
 };
 
@@ -49,6 +81,8 @@ struct rpmsg_link {
 	/* Gone, but events of the batch in hand may still point to them. */
 	struct endpoint *dead;
 	unsigned int count;
+	struct gb_timer retry;
+	uint64_t pause_ns;
 };
 
 static struct rpmsg_link *to_link(struct gb_link *base)
@@ -59,6 +93,7 @@ static struct rpmsg_link *to_link(struct gb_link *base)
 static int down(struct rpmsg_link *link, int error, const char *why)
 {
 	snprintf(link->base.why, sizeof(link->base.why), "%s", why);
+	gb_timer_cancel(link->base.pump, &link->retry);
 	return error;
 }
 
@@ -73,18 +108,88 @@ static struct endpoint *find(struct rpmsg_link *link, uint32_t address)
 	return ep;
 }
 
-static int watch(struct rpmsg_link *link, struct endpoint *ep, int op)
-{
-	struct epoll_event event = {
-		.events = EPOLLIN | (ep->blocked ? EPOLLOUT : 0),
-		.data.ptr = ep,
-	};
+/* ---- readers ---------------------------------------------------------------- */
 
-	return epoll_ctl(link->base.fds[FD_ENDPOINTS], op, ep->fd, &event);
+/*
+ * Sleeps in read() and in sendmsg(), and is cancelled there, nowhere else. It
+ * touches nothing that changes while it runs, and never the pump.
+ */
+static void *reader_main(void *argument)
+{
+	struct endpoint *ep = argument;
+	struct delivery *delivery = &ep->delivery;
+	ssize_t length;
+
+	while (!delivery->error) {
+		length = read(ep->fd, delivery->message, sizeof(delivery->message));
+		if (length < 0 && errno == EAGAIN) {
+			/* A write is under way: the next read may sleep again. */
+			pthread_mutex_lock(&ep->writing);
+			pthread_mutex_unlock(&ep->writing);
+			continue;
+		}
+		if (length < 0 && errno == EINTR)
+			continue;
+		if (length < 0)
+			delivery->error = errno;
+		if (send(ep->outlet, delivery, DELIVERY_HEAD + (length > 0 ? (size_t)length : 0),
+			 MSG_NOSIGNAL) < 0)
+			break;
+	}
+	return NULL;
+}
+
+/* Signals belong to Python's threads. */
+static int start_thread(struct endpoint *ep)
+{
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	int error;
+
+	sigfillset(&all);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, READER_STACK + PTHREAD_STACK_MIN);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&ep->reader, &attributes, reader_main, ep);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	return error;
+}
+
+/* 0 or an errno. */
+static int start_reader(struct rpmsg_link *link, struct endpoint *ep)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = ep};
+	int fds[2], error;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return errno;
+	ep->inbox = fds[0];
+	ep->outlet = fds[1];
+	error = epoll_ctl(link->base.fds[FD_ENDPOINTS], EPOLL_CTL_ADD, ep->inbox, &event) < 0
+		? errno : start_thread(ep);
+	if (!error)
+		return 0;
+	close(ep->inbox);
+	close(ep->outlet);
+	ep->inbox = -1;
+	return error;
+}
+
+static void stop_reader(struct endpoint *ep)
+{
+	if (ep->inbox < 0)
+		return;
+	pthread_cancel(ep->reader);
+	pthread_join(ep->reader, NULL);
+	close(ep->inbox);
+	close(ep->outlet);
+	ep->inbox = -1;
 }
 
 static void close_endpoint(struct endpoint *ep)
 {
+	stop_reader(ep);
 	/* Fails when the endpoint is gone already: as good. */
 	if (ep->destroy)
 		ioctl(ep->fd, RPMSG_DESTROY_EPT_IOCTL);
@@ -115,6 +220,7 @@ static void bury(struct rpmsg_link *link)
 		struct endpoint *ep = link->dead;
 
 		link->dead = ep->next;
+		pthread_mutex_destroy(&ep->writing);
 		free(ep);
 	}
 }
@@ -134,51 +240,44 @@ static void broke(struct rpmsg_link *link, struct endpoint *ep, int error)
 
 /* ---- firmware -> us -------------------------------------------------------- */
 
-/* Messages of the session before this one. */
-static void drain(const struct endpoint *ep)
+static void try_again(struct rpmsg_link *link)
 {
-	uint8_t message[RPMSG_BUFFER_SIZE];
-	int left = READS_MAX;
+	struct endpoint *ep;
 
-	while (left-- && read(ep->fd, message, sizeof(message)) >= 0)
-		continue;
+	gb_timer_cancel(link->base.pump, &link->retry);
+	for (ep = link->endpoints; ep; ep = ep->next)
+		ep->blocked = false;
+	gb_link_writable(&link->base);
+}
+
+static void retry_expired(struct gb_timer *timer)
+{
+	try_again((struct rpmsg_link *)((char *)timer - offsetof(struct rpmsg_link, retry)));
+}
+
+static void deliver(struct rpmsg_link *link, struct endpoint *ep,
+		    const struct delivery *delivery, size_t size)
+{
+	if (size < DELIVERY_HEAD || delivery->error) {
+		broke(link, ep, size < DELIVERY_HEAD ? EIO : delivery->error);
+		return;
+	}
+	gb_link_received(&link->base, ep->address, ep->source, delivery->message,
+			 (uint16_t)(size - DELIVERY_HEAD));
 }
 
 static void receive(struct rpmsg_link *link, struct endpoint *ep)
 {
-	uint8_t message[RPMSG_BUFFER_SIZE];
+	struct delivery delivery;
 	int left;
 
 	/* What a message causes may close the endpoint. */
 	for (left = READS_MAX; left && ep->fd >= 0; left--) {
-		ssize_t length = read(ep->fd, message, sizeof(message));
+		ssize_t size = recv(ep->inbox, &delivery, sizeof(delivery), MSG_DONTWAIT);
 
-		if (length >= 0) {
-			gb_link_received(&link->base, ep->address, ep->source, message,
-					 (uint16_t)length);
-		} else if (errno == EAGAIN) {
+		if (size < 0)
 			return;
-		} else if (errno != EINTR) {
-			broke(link, ep, errno);
-			return;
-		}
-	}
-}
-
-static void endpoint_ready(struct rpmsg_link *link, struct endpoint *ep, uint32_t events)
-{
-	if (ep->fd < 0)
-		return;
-	if (events & (EPOLLERR | EPOLLHUP)) {
-		broke(link, ep, EPIPE);
-		return;
-	}
-	if (events & EPOLLIN)
-		receive(link, ep);
-	if (ep->fd >= 0 && ep->blocked && (events & EPOLLOUT)) {
-		ep->blocked = false;
-		watch(link, ep, EPOLL_CTL_MOD);
-		gb_link_writable(&link->base);
+		deliver(link, ep, &delivery, (size_t)size);
 	}
 }
 
@@ -188,19 +287,29 @@ static int endpoints_ready(struct rpmsg_link *link)
 	int count = epoll_wait(link->base.fds[FD_ENDPOINTS], events, BATCH, 0);
 
 	for (int i = 0; i < count; i++)
-		endpoint_ready(link, events[i].data.ptr, events[i].events);
+		receive(link, events[i].data.ptr);
+	/* Firmware that sends has most often given buffers back. */
+	if (link->retry.armed)
+		try_again(link);
 	return 0;
 }
 
 /* ---- us -> firmware -------------------------------------------------------- */
+
+static void wait_for_buffers(struct rpmsg_link *link, struct endpoint *ep)
+{
+	ep->blocked = true;
+	gb_timer_arm(link->base.pump, &link->retry, gb_now_ns() + link->pause_ns);
+	if (link->pause_ns < RETRY_LAST_NS)
+		link->pause_ns *= 2;
+}
 
 static int failed_write(struct rpmsg_link *link, struct endpoint *ep, int error)
 {
 	if (error == EMSGSIZE)
 		return -EMSGSIZE;
 	if (error == EAGAIN) {
-		ep->blocked = true;
-		watch(link, ep, EPOLL_CTL_MOD);
+		wait_for_buffers(link, ep);
 		return -EAGAIN;
 	}
 	/* The message is lost with its endpoint; the others go on. */
@@ -208,24 +317,65 @@ static int failed_write(struct rpmsg_link *link, struct endpoint *ep, int error)
 	return 0;
 }
 
+/* Messages of the session before this one; no reader runs. */
+static void drain(const struct endpoint *ep)
+{
+	uint8_t message[RPMSG_BUFFER_SIZE];
+	int left = READS_MAX;
+
+	fcntl(ep->fd, F_SETFL, O_NONBLOCK);
+	while (left-- && read(ep->fd, message, sizeof(message)) >= 0)
+		continue;
+	fcntl(ep->fd, F_SETFL, 0);
+}
+
+/* A session begins: what came before is not for it. 0 or an errno. */
+static int begin(struct rpmsg_link *link, struct endpoint *ep, uint32_t source)
+{
+	int error;
+
+	stop_reader(ep);
+	drain(ep);
+	error = start_reader(link, ep);
+	ep->source = error ? RPMSG_ADDR_ANY : source;
+	return error;
+}
+
+/* 0 or an errno. */
+static int write_message(struct endpoint *ep, const void *message, uint16_t length)
+{
+	ssize_t written;
+	int error;
+
+	pthread_mutex_lock(&ep->writing);
+	fcntl(ep->fd, F_SETFL, O_NONBLOCK);
+	do
+		written = write(ep->fd, message, length);
+	while (written < 0 && errno == EINTR);
+	error = written < 0 ? errno : 0;
+	fcntl(ep->fd, F_SETFL, 0);
+	pthread_mutex_unlock(&ep->writing);
+	return error;
+}
+
 static int rpmsg_link_send(struct gb_link *base, uint32_t source, uint32_t destination,
 			   const void *message, uint16_t length)
 {
 	struct rpmsg_link *link = to_link(base);
 	struct endpoint *ep = find(link, destination);
-	ssize_t written;
+	int error = 0;
 
 	/* Gone while the pump's owner has not yet heard of it. */
 	if (!ep)
 		return 0;
-	if (ep->source != source) {
-		drain(ep);
-		ep->source = source;
-	}
-	do
-		written = write(ep->fd, message, length);
-	while (written < 0 && errno == EINTR);
-	return written < 0 ? failed_write(link, ep, errno) : 0;
+	if (ep->source != source)
+		error = begin(link, ep, source);
+	if (!error)
+		error = write_message(ep, message, length);
+	if (error)
+		return failed_write(link, ep, error);
+	link->pause_ns = RETRY_FIRST_NS;
+	return 0;
 }
 
 /* A write is on its way at once. */
@@ -249,17 +399,16 @@ static void attach(struct rpmsg_link *link, const struct gb_rpmsg_packet *packet
 		return;
 	}
 	ep->fd = fd;
+	ep->inbox = -1;
+	pthread_mutex_init(&ep->writing, NULL);
 	ep->address = packet->address;
 	ep->source = RPMSG_ADDR_ANY; /* no session yet */
 	ep->destroy = packet->flags & GB_RPMSG_DESTROY;
 	memcpy(ep->name, packet->text, sizeof(ep->name) - 1);
-	fcntl(fd, F_SETFL, O_NONBLOCK);
 	ep->next = link->endpoints;
 	link->endpoints = ep;
 	link->count++;
 	gb_link_announced(&link->base, ep->name, ep->address, true);
-	if (watch(link, ep, EPOLL_CTL_ADD) < 0)
-		broke(link, ep, errno);
 }
 
 static int received_fd(struct msghdr *header)
@@ -352,6 +501,8 @@ static void rpmsg_link_destroy(struct gb_link *base)
 {
 	struct rpmsg_link *link = to_link(base);
 
+	if (base->pump)
+		gb_timer_cancel(base->pump, &link->retry);
 	/* First, so that the finder ends and does not take the endpoints that
 	 * are destroyed here for lost ones, to be made again. */
 	close(base->fds[FD_CONTROL]);
@@ -360,7 +511,8 @@ static void rpmsg_link_destroy(struct gb_link *base)
 
 		link->endpoints = ep->next;
 		close_endpoint(ep);
-		free(ep);
+		ep->next = link->dead;
+		link->dead = ep;
 	}
 	bury(link);
 	close(base->fds[FD_ENDPOINTS]);
@@ -395,5 +547,7 @@ struct gb_link *gb_rpmsg_open(int control)
 	link->base.events[FD_CONTROL] = EPOLLIN;
 	link->base.events[FD_ENDPOINTS] = EPOLLIN;
 	link->base.fd_count = 2;
+	link->retry.expired = retry_expired;
+	link->pause_ns = RETRY_FIRST_NS;
 	return &link->base;
 }

@@ -1009,6 +1009,23 @@ static int fault_announce_late(struct request *request)
 			&request->commands->firmware->faults.announce_late_ns);
 }
 
+/* announce CONTROLLER created|destroyed: whatever was announced before */
+static int fault_announce(struct request *request)
+{
+	struct firmware *firmware = request->commands->firmware;
+	uint64_t index;
+	int error;
+
+	if (request->count != 4 || !(is(request, 3, "created") || is(request, 3, "destroyed")))
+		return usage(request);
+	if (!firmware->count)
+		return fail(request, ENXIO, "the board has no controller");
+	error = number(request, 2, "the controller", 0, firmware->count - 1, &index);
+	if (!error && !firmware_announce(firmware, (unsigned int)index, is(request, 3, "created")))
+		return fail(request, ENOTCONN, "no guest is attached, or it has no buffer free");
+	return error;
+}
+
 static int fault_clear(struct request *request)
 {
 	struct firmware *firmware = request->commands->firmware;
@@ -1037,6 +1054,7 @@ static int do_fault(struct request *request)
 		{"noise", fault_noise},
 		{"cable", fault_cable},
 		{"announce-late", fault_announce_late},
+		{"announce", fault_announce},
 		{"clear", fault_clear},
 	};
 
@@ -1083,7 +1101,8 @@ static const struct verb verbs[] = {
 	{"crash", do_crash, 1, 1, AT_RUN_TIME, "crash"},
 	{"fault", do_fault, 2, 5, AT_RUN_TIME,
 	 "fault drop|duplicate|corrupt rx|tx N, fault delay rx|tx N TIME, fault stall on|off, "
-	 "fault mute N, fault lie N HEADER|- USED|-, fault announce-late TIME, or fault clear"},
+	 "fault mute N, fault lie N HEADER|- USED|-, fault announce-late TIME, "
+	 "fault announce CONTROLLER created|destroyed, or fault clear"},
 	{"quit", do_quit, 1, 1, AT_RUN_TIME, "quit"},
 };
 

@@ -202,6 +202,20 @@ static void announce(void *context)
 	rpmsg_backend_flush(firmware->backend);
 }
 
+bool firmware_announce(struct firmware *firmware, unsigned int index, bool created)
+{
+	struct controller *controller = &firmware->controllers[index];
+	char name[32];
+	bool sent;
+
+	firmware_channel_name(controller, name, sizeof(name));
+	sent = backend_attached(firmware) &&
+	       rpmsg_backend_announce(firmware->backend, name, controller->address, created);
+	if (sent)
+		rpmsg_backend_flush(firmware->backend);
+	return sent;
+}
+
 static void attached(void *context)
 {
 	struct firmware *firmware = context;

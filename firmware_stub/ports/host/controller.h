@@ -87,6 +87,9 @@ void firmware_stall(struct firmware *firmware, bool stalled);
 /* Whether the interrupt of this pin waits to fire. */
 bool firmware_armed(const struct board_pin *pin);
 /* The channel's name; `size` at least 32. */
+/* Announce the channel of a controller, or take it back, whatever was said before;
+ * false when no guest is there to hear it. */
+bool firmware_announce(struct firmware *firmware, unsigned int index, bool created);
 void firmware_channel_name(const struct controller *controller, char *name, size_t size);
 
 #endif
