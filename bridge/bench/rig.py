@@ -132,11 +132,14 @@ class Rig:
         board: str = "demo",
         arguments: tuple[str, ...] = (),
         strict: bool = False,
+        aggregates: int = 0,
     ) -> None:
         """Say which firmware and board, in the words of firmware_stub.Stub.
 
-        `arguments` go to `gpio-bridge serve`.
+        `arguments` go to `gpio-bridge serve`, which makes so many `aggregates` of
+        the board's chips.
         """
+        self._aggregates = aggregates
         self._features = features
         self._dialect = dialect
         self._board = board
@@ -166,7 +169,8 @@ class Rig:
             self.serve = stack.enter_context(
                 Serve(directory, "--link", self.stub.url, *self._arguments)
             )
-            self.chips = self.serve.wait_for_chips(len(self.stub.channels()))
+            count = len(self.stub.channels()) + self._aggregates
+            self.chips = self.serve.wait_for_chips(count)
             self._stack = stack.pop_all()
         return self
 

@@ -16,6 +16,7 @@ from bridge import wire
 from bridge.chips.dispatcher import Dispatcher
 from bridge.errors import sentence
 from bridge.shim.ffi import lib
+from bridge.shim.pump import Controller as PumpController
 from bridge.shim.pump import Link, Report, ReportKind
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,10 @@ class Controller:
         """Handle a report with this controller's id."""
         if report.kind == ReportKind.RESTARTED:
             self._restarted()
+
+    def place(self, offset: int) -> tuple[PumpController, int]:
+        """Where the pump finds a line of the chip: its controller, its number there."""
+        return self.handle, offset
 
     def close(self) -> None:
         """Close the endpoint; calls on the way end with ENODEV."""

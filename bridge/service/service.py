@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.tasks import Tasks
+from bridge.export.aggregate import Aggregate
 from bridge.export.vhost_user_gpio import VhostUserGpio
 from bridge.link import resolve
 from bridge.service.config import LINK_NAME_MAX, Config
@@ -54,6 +55,7 @@ class Service:
         self.version = version()
         self.supervisors: list[Supervisor] = []
         self.exports: list[VhostUserGpio] = []
+        self.aggregates: list[Aggregate] = []
         self._started = time.monotonic()
         self._tasks = Tasks()
         self._dispatcher: Dispatcher | None = None
@@ -75,6 +77,11 @@ class Service:
         except OSError:
             await self._control.stop()
             raise
+        for chip in self.config.chips:
+            self.aggregates.append(
+                Aggregate(self._dispatcher, self.registry, chip, self.config.timeout_ms)
+            )
+            self.registry.takers.append(self.aggregates[-1].appeared)
         for export in self.config.exports:
             self.exports.append(VhostUserGpio(self._dispatcher, export, self.config.timeout_ms))
             self.registry.takers.append(self.exports[-1].appeared)
@@ -108,6 +115,8 @@ class Service:
         # While the links are up: the guests' requests are to be answered.
         for export in self.exports:
             export.close()
+        for aggregate in self.aggregates:
+            await aggregate.close()
         await self._tasks.stop()
         if self._processors is not None:
             await self._processors.close()

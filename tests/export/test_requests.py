@@ -22,7 +22,8 @@ LED, OUT, LOOPED = 0, 4, 5
 
 def test_offers(guest: Guest) -> None:
     _, driver = guest
-    assert driver.offered == vu.VERSION_1 | vu.PROTOCOL_FEATURES | vu.F_IRQ
+    features = vu.VERSION_1 | vu.PROTOCOL_FEATURES | vu.INDIRECT | vu.F_IRQ
+    assert driver.offered == features
     assert driver.protocol == vu.PROTOCOL
     assert struct.unpack("=Q", driver.ask(vu.GET_QUEUE_NUM)) == (2,)
 

@@ -87,6 +87,11 @@ class Machine:
             "log": lambda index: self.stubs[index].log,
         }
 
+    @property
+    def pid(self) -> int:
+        """The process that is the running kernel."""
+        return int((self._uml / "pid").read_text())
+
     def run(
         self, inside: Callable[..., Any], arguments: Sequence[Any] = (), timeout_s: int = 60
     ) -> Outcome:
@@ -116,6 +121,7 @@ class Machine:
                 theirs.close()
                 threading.Thread(target=self._serve, args=(ours,), daemon=True).start()
                 try:
+                    self._started(process)
                     status = process.wait(timeout_s + 10)
                     status = 128 - status if status < 0 else status  # as a shell says it
                 finally:
@@ -148,6 +154,9 @@ class Machine:
             ),
             *self._parameters,
         ]
+
+    def _started(self, process: subprocess.Popen[bytes]) -> None:
+        """The kernel's process runs."""
 
     # ---- what the inside asks of us ---------------------------------------------
 
