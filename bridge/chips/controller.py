@@ -16,8 +16,8 @@ from bridge import wire
 from bridge.chips.dispatcher import Dispatcher
 from bridge.errors import sentence
 from bridge.shim.ffi import lib
+from bridge.shim.pump import ClockState, Link, Report, ReportKind
 from bridge.shim.pump import Controller as PumpController
-from bridge.shim.pump import Link, Report, ReportKind
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +116,10 @@ class Controller:
         """RPMSG_GPIO_F_* bits that are accepted, 0 is the baseline."""
         return self._features
 
+    def clock(self) -> ClockState:
+        """What is known of the coprocessor's clock (TIMESTAMP)."""
+        return self.handle.clock()
+
     def _accept(self, features: int, epoch: int) -> None:
         """Frame requests as agreed from here on, tags and all."""
         self._features = features
@@ -209,7 +213,13 @@ class Controller:
         return caps
 
     async def set_pin_config(self, gpio: int, config: wire.PinConfig) -> None:
-        """Give a pin its bias, drive and debounce; needs LINE_CONFIG. Raises as `call`."""
+        """Give a pin its bias, drive and debounce; nothing without LINE_CONFIG.
+
+        Raises:
+            OSError: as `call`.
+        """
+        if not self._features & wire.F_LINE_CONFIG:
+            return
         body, check = wire.pack_pin_config(config)
         reply = await self.ask(wire.MSG_SET_LINE_CONFIG, gpio, check, body=body)
         if reply.error:

@@ -42,7 +42,7 @@ async def set_pin(controller: Controller, line: Line, config: LineConfig) -> Lin
         OSError: as `Controller.call`.
     """
     pin = await pin_config(controller, line, config)
-    if controller.features & wire.F_LINE_CONFIG and pin != line.pin:
+    if pin != line.pin:
         line.pin = None
         await controller.set_pin_config(line.offset, pin)
         line.pin = pin

@@ -8,6 +8,7 @@ the pump sends to that.
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,8 @@ from bridge.chips.line import clip_consumer
 from bridge.chips.tasks import Tasks
 from bridge.export.hold import Hold
 from bridge.export.selection import AggregateConfig, Pick, Place, make_unique, places_of
+from bridge.shim.pump import ClockState, Report
 from bridge.shim.pump import Controller as PumpController
-from bridge.shim.pump import Report
 
 if TYPE_CHECKING:
     from bridge.service.registry import Registry
@@ -32,14 +33,35 @@ class Router(Controller):
     """Calls of the chip as a whole: each goes to the controller that has the line.
 
     Args:
+        title: how errors call this chip.
         targets: controller and its line, by offset.
         timeout_ms: deadline of a call in milliseconds.
     """
 
-    def __init__(self, targets: list[tuple[Controller, int]], timeout_ms: int) -> None:
+    def __init__(self, title: str, targets: list[tuple[Controller, int]], timeout_ms: int) -> None:
         # Not that of Controller: there is no endpoint of its own.
+        self.title = title
         self.targets = targets
         self.timeout_ms = timeout_ms
+
+    @property
+    def features(self) -> int:
+        """RPMSG_GPIO_F_* bits that all of the controllers have."""
+        common = wire.ALL_FEATURES
+        for controller, _ in self.targets:
+            common &= controller.features
+        return common
+
+    def clock(self) -> ClockState:
+        """As `Controller.clock`; raises OSError EOPNOTSUPP when there are several clocks."""
+        first = self.targets[0][0]
+        if any(controller is not first for controller, _ in self.targets):
+            raise OSError(
+                errno.EOPNOTSUPP,
+                f"{self.title} has lines of several controllers, each with a clock; "
+                "ask the chips that the lines are from",
+            )
+        return first.clock()
 
     async def ask(
         self,
@@ -48,10 +70,11 @@ class Router(Controller):
         value: int = 0,
         form: int = AUTO,
         timeout_ms: int | None = None,
+        body: bytes = b"",
     ) -> Report:
         """As `Controller.ask`."""
         controller, line = self.targets[gpio]
-        return await controller.ask(kind, line, value, form, timeout_ms)
+        return await controller.ask(kind, line, value, form, timeout_ms, body)
 
     async def call(self, kind: int, gpio: int = 0, value: int = 0, form: int = AUTO) -> Report:
         """As `Controller.call`."""
@@ -63,10 +86,20 @@ class Router(Controller):
         controller, line = self.targets[gpio]
         return controller.failure(report, kind, line)
 
+    async def line_caps(self, gpio: int) -> wire.LineCaps:
+        """As `Controller.line_caps`."""
+        controller, line = self.targets[gpio]
+        return await controller.line_caps(line)
+
+    async def set_pin_config(self, gpio: int, config: wire.PinConfig) -> None:
+        """As `Controller.set_pin_config`."""
+        controller, line = self.targets[gpio]
+        await controller.set_pin_config(line, config)
+
     def place(self, offset: int) -> tuple[PumpController, int]:
         """As `Controller.place`."""
         controller, line = self.targets[offset]
-        return controller.handle, line
+        return controller.place(line)
 
     def close(self) -> None:
         """The controllers belong to the chips that the lines are from."""
@@ -102,12 +135,13 @@ class Aggregate:
         """A chip is online: hold the lines that are ours, before anybody else can."""
         if chip.name not in self.config.chips:
             return
+        hold = Hold(self, chip)
         try:
             places = places_of(chip, self.config.picks)
-            hold = Hold(self, chip)
             for place in places.values():
                 hold.take(place.offset)
         except (ValueError, OSError) as error:
+            hold.hang_up()
             why = str(error.strerror or error) if isinstance(error, OSError) else str(error)
             log.error("chip %s: %s", self.config.name, why)
             return
@@ -125,6 +159,9 @@ class Aggregate:
 
     def _put_together(self) -> None:
         """All lines are there."""
+        if self._registry.has(self.config.name):
+            log.error("chip %s: another chip has this name already", self.config.name)
+            return
         places = [self._sources[pick.chip][1][pick] for pick in self.config.picks]
         make_unique(places, {pick.name for pick in self.config.picks if pick.name})
         sources = [self._sources[place.chip][0] for place in places]
@@ -142,12 +179,12 @@ class Aggregate:
         self._chip = Chip(
             self._dispatcher,
             Identity(self.config.name, self.config.label, "", ""),
-            Router(targets, self._timeout_ms),
+            Router(f"chip {self.config.name}", targets, self._timeout_ms),
             setup,
             self.config.on_release,
         )
         for mine, line in zip(self._chip.lines, lines, strict=True):
-            mine.irq_unknown = line.irq_unknown
+            mine.irq_unknown, mine.pin = line.irq_unknown, line.pin
         self._registry.add(self._chip)
         log.info("chip %s: %d lines of %d chips", self.config.name, len(lines), len(self._sources))
 

@@ -101,16 +101,15 @@ def test_it_goes_and_comes_with_its_chips(rig: Rig, eventually: Callable[..., No
 def test_it_is_exported(tmp_path: Path) -> None:
     path = tmp_path / "guest.sock"
     arguments = ("--export", f"vhost-user-gpio:{path},chip=car,lines=enable,ready,LOOP_OUT")
-    with serve(tmp_path / "config.toml", *arguments) as rig:
-        with Frontend(str(path)).up() as driver:
-            assert driver.names(22)[1][1:] == b"enable\0ready\0LOOP_OUT\0"
-            driver.ok(SET_DIRECTION, 1, IN)
-            driver.ok(SET_IRQ_TYPE, 1, BOTH)
-            driver.buffer(1)
-            driver.ok(SET_VALUE, 0, 1)
-            driver.ok(SET_DIRECTION, 0, OUT)
-            assert driver.event()[1] == VALID
-            assert rig.stub.read("SENSOR_READY") == 1
+    with serve(tmp_path / "config.toml", *arguments) as rig, Frontend(str(path)).up() as driver:
+        assert driver.names(22)[1][1:] == b"enable\0ready\0LOOP_OUT\0"
+        driver.ok(SET_DIRECTION, 1, IN)
+        driver.ok(SET_IRQ_TYPE, 1, BOTH)
+        driver.buffer(1)
+        driver.ok(SET_VALUE, 0, 1)
+        driver.ok(SET_DIRECTION, 0, OUT)
+        assert driver.event()[1] == VALID
+        assert rig.stub.read("SENSOR_READY") == 1
 
 
 @pytest.mark.parametrize(
