@@ -9,14 +9,16 @@ the pump sends to that.
 from __future__ import annotations
 
 import errno
+import functools
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bridge import wire
+from bridge import uapi, wire
 from bridge.chips.chip import Chip, Identity
 from bridge.chips.controller import AUTO, Controller, Setup
 from bridge.chips.dispatcher import Dispatcher
-from bridge.chips.line import clip_consumer
+from bridge.chips.line import Line, clip_consumer
 from bridge.chips.tasks import Tasks
 from bridge.export.hold import Hold
 from bridge.export.selection import AggregateConfig, Pick, Place, make_unique, places_of
@@ -105,6 +107,22 @@ class Router(Controller):
         """The controllers belong to the chips that the lines are from."""
 
 
+class Whole(Chip):
+    """The chip. What happens to a line is seen on the chip that it is from, too.
+
+    Attributes:
+        sources: chip and line, by offset.
+    """
+
+    sources: Sequence[tuple[Chip, Line]] = ()
+
+    def changed(self, line: Line, event: int) -> None:
+        """As `Chip.changed`."""
+        super().changed(line, event)
+        chip, source = self.sources[line.offset]
+        chip.changed(source, uapi.GPIO_V2_LINE_CHANGED_CONFIG)
+
+
 class Aggregate:
     """Online while all of its chips are; its lines are held from the first on.
 
@@ -128,7 +146,7 @@ class Aggregate:
         self._registry = registry
         self._timeout_ms = timeout_ms
         self._sources: dict[str, tuple[Chip, dict[Pick, Place]]] = {}
-        self._chip: Chip | None = None
+        self._chip: Whole | None = None
         self._tasks = Tasks()
 
     def appeared(self, chip: Chip) -> None:
@@ -176,7 +194,7 @@ class Aggregate:
                 wire.DIRECTION_OUT if line.output else wire.DIRECTION_NONE for line in lines
             ],
         )
-        self._chip = Chip(
+        self._chip = Whole(
             self._dispatcher,
             Identity(self.config.name, self.config.label, "", ""),
             Router(f"chip {self.config.name}", targets, self._timeout_ms),
@@ -185,6 +203,8 @@ class Aggregate:
         )
         for mine, line in zip(self._chip.lines, lines, strict=True):
             mine.irq_unknown, mine.pin = line.irq_unknown, line.pin
+            line.live = functools.partial(_direction, mine)
+        self._chip.sources = list(zip(sources, lines, strict=True))
         self._registry.add(self._chip)
         log.info("chip %s: %d lines of %d chips", self.config.name, len(lines), len(self._sources))
 
@@ -195,3 +215,7 @@ class Aggregate:
             self._registry.discard(whole)
             await whole.remove()
         await self._tasks.stop()
+
+
+def _direction(line: Line) -> int:
+    return line.direction

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Sequence
 
+from bridge import uapi
 from bridge.chips.chip import Chip
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.line import clip_consumer
@@ -172,6 +173,7 @@ class VhostUserGpio:
             return
         status, before = self._export.status(), self._last
         self._last = status
+        self._tell(self._export.changed())
         name = self.config.name
         if status.guests != before.guests:
             log.info("export %s: a guest connected", name)
@@ -190,6 +192,15 @@ class VhostUserGpio:
                 "export %s: %d times a line could not be set up as the guest wants it",
                 *(name, status.faults - before.faults),
             )
+
+    def _tell(self, changed: Sequence[int]) -> None:
+        """Watchers see a line that the guest takes, turns round or lets go."""
+        for index in changed:
+            place = self._places[index]
+            chip, hold = self._holds.get(place.chip, (None, None))
+            if chip is None or chip.lines[place.offset].holder is not hold:
+                continue  # the chip is away
+            chip.changed(chip.lines[place.offset], uapi.GPIO_V2_LINE_CHANGED_CONFIG)
 
     def status(self) -> dict[str, object]:
         """The export as the control socket shows it."""

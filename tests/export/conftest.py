@@ -48,7 +48,7 @@ def export(tmp_path: Path) -> Iterator[Start]:
             lines: str = "chip=fw-0", features: str = "all", *more: str, strict: bool = False
         ) -> Exported:
             path = tmp_path / "guest.sock"
-            arguments = ("-v", "--timeout-ms", "300")
+            arguments = ("-v", "--timeout-ms", "1000")
             arguments += ("--export", f"vhost-user-gpio:{path},{lines}", *more)
             rig = stack.enter_context(Rig(features, arguments=arguments, strict=strict))
             return Exported(rig, path)

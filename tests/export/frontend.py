@@ -38,7 +38,7 @@ INVALID, VALID = 0, 1
 GUEST, USER = 0x4000_0000, 0x7000_0000_0000
 SIZE = 1 << 20
 NUM = 64
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 
 _RING = 0x4000  # bytes for each queue's ring
 _BUFFERS = 0x10000

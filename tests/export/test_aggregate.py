@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import bridge
-from bridge import Chip, LineSettings
+from bridge import Chip, InfoEvent, LineSettings, wire
 from bridge.bench.rig import Rig
-from bridge.line import Direction, Edge, Value
+from bridge.line import Direction, Drive, Edge, Value
 
 from .frontend import BOTH, IN, OUT, SET_DIRECTION, SET_IRQ_TYPE, SET_VALUE, VALID, Frontend
 
@@ -77,6 +77,36 @@ def test_its_lines_are_held_on_their_own_chips(rig: Rig) -> None:
             chip.request_lines({"LOOP_OUT": LineSettings(direction=Direction.OUTPUT)})
         assert refused.value.errno == errno.EBUSY
         chip.request_lines({"RELAY": LineSettings(direction=Direction.OUTPUT)}).release()
+
+
+def test_watchers_of_their_own_chips_see_them_used(rig: Rig) -> None:
+    with Chip(f"{rig.serve.socket}#fw-0") as source, car(rig) as chip:
+        source.watch_line_info("LOOP_OUT")
+
+        def told() -> Direction:
+            assert source.wait_info_event(30)
+            event = source.read_info_event()
+            assert event.event_type is InfoEvent.Type.LINE_CONFIG_CHANGED
+            return event.line_info.direction
+
+        output = LineSettings(direction=Direction.OUTPUT)
+        with chip.request_lines({"LOOP_OUT": output}) as request:
+            assert told() is Direction.OUTPUT
+            assert source.get_line_info("LOOP_OUT").direction is Direction.OUTPUT
+            request.reconfigure_lines({"LOOP_OUT": LineSettings(direction=Direction.INPUT)})
+            assert told() is Direction.INPUT
+
+
+def test_settings_and_clocks_are_those_of_each_controller(rig: Rig) -> None:
+    drain = LineSettings(direction=Direction.OUTPUT, drive=Drive.OPEN_DRAIN)
+    with car(rig) as chip:
+        with chip.request_lines({"enable": drain}) as request:
+            # LINE_CONFIG: by the pin, not by turning the line round.
+            request.set_value("enable", Value.ACTIVE)
+            assert rig.stub.config("EN_SENSOR").flags == wire.LINE_OPEN_DRAIN
+            assert rig.stub.state("EN_SENSOR").direction == "out"
+        with pytest.raises(NotImplementedError, match="several controllers"):
+            chip.clock()
 
 
 def test_it_goes_and_comes_with_its_chips(rig: Rig, eventually: Callable[..., None]) -> None:

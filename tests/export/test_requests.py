@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from bridge import InfoEvent
 from bridge.line import Direction
 
 from . import frontend as vu
@@ -148,6 +149,29 @@ def test_lines_are_held(export: Start) -> None:
             driver.ok(vu.SET_DIRECTION, 1, vu.OUT)
             assert exported.stub.read("RELAY") == 1
             assert chip.get_line_info("RELAY").direction is Direction.OUTPUT
+
+
+def test_watchers_see_what_the_guest_does(export: Start) -> None:
+    exported = export()
+    with exported.rig.chip() as chip:
+        chip.watch_line_info(LED)
+
+        def told() -> Direction:
+            assert chip.wait_info_event(vu.TIMEOUT_S)
+            event = chip.read_info_event()
+            assert event.event_type is InfoEvent.Type.LINE_CONFIG_CHANGED
+            assert event.line_info.consumer == "vhost-user:guest"
+            return event.line_info.direction
+
+        with exported.guest() as driver:
+            driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
+            assert told() is Direction.OUTPUT
+            driver.ok(vu.SET_VALUE, LED, 1)  # no news for watchers
+            driver.ok(vu.SET_DIRECTION, LED, vu.IN)
+            assert told() is Direction.INPUT
+            driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
+            assert told() is Direction.OUTPUT
+        assert told() is Direction.INPUT  # the guest is gone
 
 
 def test_lines_of_several_chips(export: Start) -> None:

@@ -67,6 +67,7 @@ struct line {
 	bool latched; /* an edge came while there was no buffer */
 	uint32_t attempts; /* to arm it, without an answer */
 	uint32_t life;     /* of the attachment: calls of an earlier one do not count */
+	bool changed;      /* its direction, see gb_export_changed() */
 	bool buffered;
 	uint16_t buffer;   /* head of the event's chain */
 	uint8_t *buffer_status;
@@ -243,11 +244,23 @@ static void forget_irq(struct line *line)
 	line->attempts = 0;
 }
 
-static void forget_state(struct gb_export_line *state)
+static void set_direction(struct gb_export *e, struct line *line, uint8_t direction)
 {
-	uint8_t touched = state->flags & GB_EXPORT_LINE_TOUCHED;
+	struct gb_export_line *state = state_of(e, line);
 
-	*state = (struct gb_export_line){.flags = touched};
+	if (state->direction == direction)
+		return;
+	state->direction = direction;
+	line->changed = true;
+	report(e);
+}
+
+static void forget_state(struct gb_export *e, struct line *line)
+{
+	struct gb_export_line *state = state_of(e, line);
+
+	set_direction(e, line, VIRTIO_GPIO_DIRECTION_NONE);
+	*state = (struct gb_export_line){.flags = state->flags & GB_EXPORT_LINE_TOUCHED};
 }
 
 /* ---- interrupts -------------------------------------------------------------------- */
@@ -381,7 +394,7 @@ static void remember(struct gb_export *e, struct line *line, const struct gb_cal
 		state->value = (uint8_t)call->value;
 		state->flags |= GB_EXPORT_LINE_VALUE;
 	} else if (call->type == VIRTIO_GPIO_MSG_SET_DIRECTION) {
-		state->direction = (uint8_t)call->value;
+		set_direction(e, line, (uint8_t)call->value);
 	}
 }
 
@@ -401,7 +414,7 @@ static void line_let_go(struct gb_export *e, struct line *line, uint16_t type, i
 	if (type == VIRTIO_GPIO_MSG_SET_DIRECTION) {
 		if (!error)
 			state->flags &= (uint8_t)~GB_EXPORT_LINE_TOUCHED;
-		forget_state(state);
+		forget_state(e, line);
 		forget_irq(line);
 	}
 	if (!state->irq_type)
@@ -703,7 +716,7 @@ static void on_reset(void *guest)
 	e->stale = false;
 	for (uint32_t i = 0; i < e->count; i++) {
 		let_go(e, &e->lines[i]);
-		forget_state(&e->states[i]);
+		forget_state(e, &e->lines[i]);
 		forget_irq(&e->lines[i]);
 	}
 }
@@ -846,6 +859,21 @@ void gb_export_status(struct gb_export *e, struct gb_export_status *status)
 	*status = e->status;
 	e->reported = false;
 	gb_unlock(e->pump);
+}
+
+int64_t gb_export_changed(struct gb_export *e, uint32_t index)
+{
+	int64_t found = -1;
+
+	gb_lock(e->pump);
+	while (index < e->count && !e->lines[index].changed)
+		index++;
+	if (index < e->count) {
+		e->lines[index].changed = false;
+		found = index;
+	}
+	gb_unlock(e->pump);
+	return found;
 }
 
 int gb_export_line(struct gb_export *e, uint32_t index, struct gb_export_line *state)
