@@ -129,6 +129,22 @@ def test_many_requests_at_once(guest: Guest) -> None:
     assert answered == heads
 
 
+def test_requests_of_a_line_are_answered_in_their_order(guest: Guest) -> None:
+    """Also where one needs the firmware and the next is refused without asking it."""
+    _, driver = guest
+    queue = driver.queues[vu.REQUESTQ]
+    wanted = [
+        (driver.begin(vu.SET_DIRECTION, OUT, vu.OUT), vu.OK),
+        (driver.begin(vu.SET_DIRECTION, OUT, 7), vu.ERR),
+        (driver.begin(vu.SET_VALUE, OUT, 1), vu.OK),
+        (driver.begin(0x8000, OUT), vu.ERR),
+        (driver.begin(vu.GET_VALUE, OUT), vu.OK),
+    ]
+    queue.notify()
+    heads = [queue.wait()[0] for _ in wanted]
+    assert [(head, queue.answer(head, 1)[0]) for head in heads] == wanted
+
+
 def test_silent_firmware_is_err_in_time(export: Start) -> None:
     exported = export()
     with exported.guest() as driver:

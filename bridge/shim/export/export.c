@@ -52,8 +52,11 @@ _Static_assert(sizeof(struct gb_export_line) == 4, "as in the state file");
 /* A request of the guest, from its chain to the answer in it. */
 struct request {
 	bool used;
-	bool dead; /* its chain is gone */
+	bool dead;     /* its chain is gone */
+	bool answered; /* but an earlier one of its line is not */
 	uint8_t irq_type_before;
+	uint8_t answer[2]; /* status, value */
+	uint32_t ticket;   /* its place among those of its line */
 	uint16_t head;
 	uint16_t line;
 	uint8_t *status, *value; /* where the answer goes */
@@ -67,6 +70,8 @@ struct line {
 	bool latched; /* an edge came while there was no buffer */
 	uint32_t attempts; /* to arm it, without an answer */
 	uint32_t life;     /* of the attachment: calls of an earlier one do not count */
+	uint32_t tickets;  /* given to requests of this guest */
+	uint32_t answers;  /* given in their order */
 	bool changed;      /* its direction, see gb_export_changed() */
 	bool buffered;
 	uint16_t buffer;   /* head of the event's chain */
@@ -374,15 +379,45 @@ static bool fired(void *owner, uint32_t index, uint64_t now_ns)
 
 /* ---- requests: the answer ------------------------------------------------------------- */
 
-static void answer(struct gb_export *e, struct request *request, uint8_t status, uint8_t value)
+static void push_answer(struct gb_export *e, struct request *request)
 {
 	request->used = false;
-	if (request->dead)
-		return;
 	e->status.requests++;
-	*request->status = status;
-	*request->value = value;
+	*request->status = request->answer[0];
+	*request->value = request->answer[1];
 	guest_push(&e->guest, REQUESTQ, request->head, 2);
+}
+
+/* The request of a line whose turn it is, if its answer is known. */
+static struct request *next_answered(struct gb_export *e, uint16_t line)
+{
+	for (unsigned int i = 0; i < UNDERWAY_MAX; i++) {
+		struct request *request = &e->requests[i];
+
+		if (request->used && !request->dead && request->answered &&
+		    request->line == line && request->ticket == e->lines[line].answers)
+			return request;
+	}
+	return NULL;
+}
+
+/* Requests of a line are answered in their order (5.18.6.8); what is refused here
+ * does not overtake what the firmware was asked before. */
+static void answer(struct gb_export *e, struct request *request, uint8_t status, uint8_t value)
+{
+	uint16_t line = request->line;
+
+	if (request->dead) {
+		request->used = false;
+		return;
+	}
+	request->answered = true;
+	request->answer[0] = status;
+	request->answer[1] = value;
+	while ((request = next_answered(e, line))) {
+		e->lines[line].answers++;
+		push_answer(e, request);
+	}
 }
 
 /* What the guest has asked for has happened: remember it. */
@@ -574,8 +609,13 @@ static void start_request(struct gb_export *e, struct request *request,
 		.status = writable_byte(chain, 0),
 		.value = writable_byte(chain, 1),
 	};
-	if (gpio >= e->count || !sensible(type, value) ||
-	    (type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE && !has_irq(e)))
+	if (gpio >= e->count) {
+		request->answer[0] = VIRTIO_GPIO_STATUS_ERR;
+		push_answer(e, request);
+		return;
+	}
+	request->ticket = e->lines[gpio].tickets++;
+	if (!sensible(type, value) || (type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE && !has_irq(e)))
 		answer(e, request, VIRTIO_GPIO_STATUS_ERR, 0);
 	else
 		relay(e, request, type, value);
@@ -736,10 +776,14 @@ static void on_gone(struct guest *guest)
 {
 	struct gb_export *e = of_guest(guest);
 
-	for (unsigned int i = 0; i < UNDERWAY_MAX; i++)
+	for (unsigned int i = 0; i < UNDERWAY_MAX; i++) {
+		e->requests[i].used &= !e->requests[i].answered; /* no call will return */
 		e->requests[i].dead = true;
-	for (uint32_t i = 0; i < e->count; i++)
+	}
+	for (uint32_t i = 0; i < e->count; i++) {
 		e->lines[i].buffered = false;
+		e->lines[i].tickets = e->lines[i].answers = 0;
+	}
 	e->status.connected = false;
 	memcpy(e->status.why, guest->why, sizeof(e->status.why));
 	report(e);
@@ -987,10 +1031,10 @@ static void answer_all(struct gb_export *e)
 	for (uint32_t i = 0; i < e->count; i++)
 		give_back(e, &e->lines[i], VIRTIO_GPIO_EVENT_INVALID);
 	for (unsigned int i = 0; i < UNDERWAY_MAX; i++)
-		if (e->requests[i].used && !e->requests[i].dead) {
+		if (e->requests[i].used && !e->requests[i].dead && !e->requests[i].answered)
 			answer(e, &e->requests[i], VIRTIO_GPIO_STATUS_ERR, 0);
-			e->requests[i].used = e->requests[i].dead = true; /* until its call returns */
-		}
+	for (unsigned int i = 0; i < UNDERWAY_MAX; i++)
+		e->requests[i].dead = true; /* calls that return find nothing to do */
 }
 
 void gb_export_free(struct gb_export *e)
