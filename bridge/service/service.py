@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import importlib.metadata
 import logging
 import os
@@ -66,10 +67,11 @@ class Service:
         """Listen on the control socket and start to connect the links.
 
         Raises:
-            OSError: the socket cannot be had (EADDRINUSE, EACCES, ENOENT...), or
-                the pump cannot be started.
+            OSError: the socket cannot be had (EADDRINUSE, EACCES, ENOENT...), the
+                pump cannot be started, or two chips would have one name (EINVAL).
         """
         self._started = time.monotonic()
+        self._check_chip_names()
         if self.config.socket is not None:
             self._control.listen(self.config.socket, self.config.mode, self.config.group)
         try:
@@ -92,6 +94,17 @@ class Service:
             self.supervisors.append(supervisor)
             self._tasks.spawn(supervisor.run(), f"link {name}")
         self._watch_processors()
+
+    def _check_chip_names(self) -> None:
+        """Those of links' chips begin with the link's."""
+        for chip in self.config.chips:
+            for link in link_names(self.config):
+                if chip.name.startswith(f"{link}-"):
+                    raise OSError(
+                        errno.EINVAL,
+                        f'chip "{chip.name}": names that begin with "{link}-" belong to chips '
+                        f"of link {link}; choose another one",
+                    )
 
     def _watch_processors(self) -> None:
         """Where rpmsg links live, states of remote processors matter."""

@@ -142,6 +142,16 @@ def test_it_is_exported(tmp_path: Path) -> None:
         assert rig.stub.read("SENSOR_READY") == 1
 
 
+def test_names_of_a_links_chips_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[[chip]]\nname = "fw-2"\nlines = ["fw-0:1"]\n')
+    with (
+        pytest.raises(OSError, match='names that begin with "fw-" belong to chips of link fw'),
+        Rig(arguments=("--config", str(path))),
+    ):
+        pass
+
+
 @pytest.mark.parametrize(
     ("table", "wrong"),
     [
