@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from bridge.bench.rig import Rig
 
 from .guest import Guest
-from .uml import Machine, check
+from .uml import Machine, check, check_killed
 
 GPIO = 41  # VIRTIO_ID_GPIO
 
@@ -30,6 +31,7 @@ class Bed:
     def __init__(self, machine: Machine, rig: Rig) -> None:
         self.rig = rig
         self.machine = machine
+        self._killed = False
         self.machine.calls.update(
             board=lambda command: rig.stub.command(command, 70),
             board_restart=rig.stub.restart,
@@ -38,6 +40,7 @@ class Bed:
         )
 
     def _kill(self) -> None:
+        self._killed = True
         os.kill(self.machine.pid, signal.SIGKILL)
 
     @property
@@ -50,17 +53,28 @@ class Bed:
         finally:
             connection.close()
 
-    def run(self, inside: Callable[..., Any], *arguments: Any, timeout_s: int = 60) -> Any:
+    def run(self, inside: Callable[..., Any], *arguments: Any, timeout_s: int = 100) -> Any:
+        """Boot and run a function inside, as `Machine.run`; its value."""
         outcome = self.machine.run(inside, arguments, timeout_s)
-        try:
+        with self._service_log():
             return check(outcome, [self.rig.stub])
+
+    def run_to_death(
+        self, inside: Callable[..., Any], *arguments: Any, timeout_s: int = 100
+    ) -> None:
+        """As `run`, for a function that has the host kill the guest ("kill_guest")."""
+        self._killed = False
+        outcome = self.machine.run(inside, arguments, timeout_s)
+        with self._service_log():
+            check_killed(outcome, [self.rig.stub])
+            assert self._killed, f"it hung until it was killed\n{outcome.console}"
+
+    @contextlib.contextmanager
+    def _service_log(self) -> Iterator[None]:
+        try:
+            yield
         except AssertionError as error:
             raise AssertionError(f"{error}\n---- service ----\n{self.rig.serve.log}") from None
-
-    def run_to_death(self, inside: Callable[..., Any], *arguments: Any) -> None:
-        """For a guest that does not come to its end; what it leaves in its result counts."""
-        outcome = self.machine.run(inside, arguments)
-        assert outcome.result is None, outcome.result
 
 
 # ---- inside -----------------------------------------------------------------------
@@ -68,7 +82,7 @@ class Bed:
 
 def out(*command: str) -> str:
     """Output of a tool that must succeed."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, (command, done)
     return done.stdout
 
@@ -79,7 +93,7 @@ def start(*command: str) -> subprocess.Popen[str]:
     )
 
 
-def read_line(process: subprocess.Popen[str], timeout_s: float = 10.0) -> str:
+def read_line(process: subprocess.Popen[str], timeout_s: float = 30.0) -> str:
     assert process.stdout is not None
     assert select.select([process.stdout], [], [], timeout_s)[0], f"{process.args}: silent"
     return process.stdout.readline()

@@ -17,7 +17,7 @@ from typing import Any
 from .uml import MEMORY, ROOT, Machine
 
 PROGRAM = "qemu-system-x86_64"
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 60.0
 _PORT = "slot0"
 
 
@@ -77,13 +77,23 @@ class QemuMachine(Machine):
 
     def _started(self, process: subprocess.Popen[bytes]) -> None:
         """Add the device, then let the machine run."""
+        try:
+            self._plug_and_go(process)
+        except (AssertionError, OSError, RuntimeError) as error:
+            console = (self._work / "console").read_text(errors="replace")
+            raise AssertionError(f"{error}\n---- console ----\n{console}") from error
+
+    def _plug_and_go(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _TIMEOUT_S
-        while not (self._work / "pid").exists():  # written when QMP listens
-            if process.poll() is not None:
-                return  # the console says why
-            assert time.monotonic() < deadline, "QEMU did not start"
-            time.sleep(0.01)
-        self.plug()
+        while process.poll() is None:  # else the console says why
+            try:
+                self.plug()
+                break
+            except (FileNotFoundError, ConnectionRefusedError):  # QMP does not listen yet
+                assert time.monotonic() < deadline, "QEMU did not start"
+                time.sleep(0.01)
+        else:
+            return
         self.qmp("cont")
 
     def plug(self) -> None:

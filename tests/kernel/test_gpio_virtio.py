@@ -59,7 +59,7 @@ def tools(guest: Guest) -> None:
         guest.until(lambda level=level: board(guest, "read LOOP_IN") == level, "the level")
         guest.until(lambda: board(guest, "read RELAY") == "1", "the relay")
         assert '"gpioset"' in out("gpioinfo", chip())
-        holding.communicate("\n", timeout=10)
+        holding.communicate("\n", timeout=30)
         guest.until(
             lambda: "direction none" in board(guest, "state LOOP_OUT"), "the line's release"
         )
@@ -74,7 +74,7 @@ def edges(guest: Guest) -> None:
         assert read_line(watching).split() == [str(level), str(LOOP_IN)]
         board(guest, "wait-armed LOOP_IN")
     watching.send_signal(signal.SIGTERM)
-    watching.wait(10)
+    watching.wait(30)
     guest.until(lambda: "irq none" in board(guest, "state LOOP_IN"), "the interrupt's end")
     for option, level, other in (("--rising-edge", 1, 0), ("--falling-edge", 0, 1)):
         board(guest, f"drive LOOP_IN {other}")
@@ -86,7 +86,7 @@ def edges(guest: Guest) -> None:
             board(guest, "wait-armed LOOP_IN")
             board(guest, f"drive LOOP_IN {other}")
         watching.send_signal(signal.SIGTERM)
-        watching.wait(10)
+        watching.wait(30)
 
 
 def binds(guest: Guest, rounds: int, tells: bool) -> None:
@@ -100,7 +100,7 @@ def binds(guest: Guest, rounds: int, tells: bool) -> None:
         if tells:
             guest.until(lambda: "direction none" in board(guest, "state LED_GREEN"), "the release")
         holding.kill()
-        holding.wait(10)
+        holding.wait(30)
         (DRIVER / "bind").write_text(device.name)
         guest.until(lambda: Path("/dev", chip()).exists(), "the chip")
         assert "direction none" in board(guest, "state LED_GREEN")
@@ -122,7 +122,7 @@ def firmware_restarts(guest: Guest, rounds: int) -> None:
         assert read_line(watching).strip() == "1"
     for process in (holding, watching):
         process.kill()
-        process.wait(10)
+        process.wait(30)
 
 
 def is_killed(guest: Guest) -> None:
@@ -154,7 +154,11 @@ def test_firmware_restarts_under_a_live_guest(bed: Bed) -> None:
 
 
 @pytest.mark.parametrize(
-    "rounds", [pytest.param(5, id="5"), pytest.param(50, id="50", marks=pytest.mark.slow)]
+    "rounds",
+    [
+        pytest.param(5, id="5"),
+        pytest.param(50, id="50", marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
+    ],
 )
 @pytest.mark.parametrize("bed", ["all"], indirect=True)
 def test_guest_is_killed_and_started_again(

@@ -99,7 +99,7 @@ def test_local_lines_are_a_chip(guest: Guest) -> None:
             assert sim.read(0) == "0"
             for level in (1, 0, 1):
                 sim.drive(1, level)
-                assert request.wait_edge_events(10)
+                assert request.wait_edge_events(30)
                 (event,) = request.read_edge_events()
                 rising = event.event_type is bridge.EdgeEvent.Type.RISING_EDGE
                 assert (event.line_offset, rising) == (1, bool(level))

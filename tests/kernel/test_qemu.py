@@ -34,8 +34,18 @@ def bed(pc_kernel: Path, tmp_path: Path) -> Iterator[Bed]:
     path = tmp_path / "guest.sock"
     lines = f"vhost-user-gpio:{path},chip=fw-0,lines={','.join(NAMES)}"
     with Rig(arguments=("-v", "--export", lines)) as rig:
-        bed = Bed(qemu.QemuMachine(pc_kernel, path), rig)
-        bed.machine.calls.update(
+        machine = qemu.QemuMachine(pc_kernel, path)
+
+        def pause_edge_resume() -> None:
+            rig.stub.command("drive LOOP_IN 0", 10)
+            machine.qmp("stop")
+            assert rig.stub.command("read LED_GREEN", 10) == "1"
+            rig.stub.command("drive LOOP_IN 1", 10)
+            machine.qmp("cont")
+
+        bed = Bed(machine, rig)
+        machine.calls.update(
+            pause_edge_resume=pause_edge_resume,
             stop_service=rig.serve.stop,
             start_service=lambda: rig.serve.__enter__().wait_for_chips(2),
         )
@@ -45,78 +55,65 @@ def bed(pc_kernel: Path, tmp_path: Path) -> Iterator[Bed]:
 # ---- inside -----------------------------------------------------------------------
 
 
-def probe_and_use(guest: Guest) -> None:
-    tools(guest)
-    edges(guest)
+def whole_life(guest: Guest) -> None:
+    """One boot for all: without KVM that is what takes the time."""
+    for step in (tools, edges, binds_twice, is_paused, firmware_restarts_twice, service_restarts):
+        guest.say(f"== {step.__name__}")
+        step(guest)
+    guest.say("== is_killed")
+    is_killed(guest)
+
+
+def binds_twice(guest: Guest) -> None:
     binds(guest, 2, False)
 
 
-def is_paused(guest: Guest, rounds: int) -> None:
+def firmware_restarts_twice(guest: Guest) -> None:
+    firmware_restarts(guest, 2)
+
+
+def is_paused(guest: Guest) -> None:
     """Lines stay as they are meanwhile, and an edge of that time is not lost."""
     holding = start("gpioset", "--mode=wait", chip(), f"{LED}=1")
     watching = start("gpiomon", "--rising-edge", "--format=%e", chip(), str(LOOP_IN))
     guest.until(lambda: board(guest, "read LED_GREEN") == "1", "the LED")
     board(guest, "wait-armed LOOP_IN")
-    for _ in range(rounds):
+    for _ in range(3):
         guest.host("pause_edge_resume")
         assert read_line(watching).strip() == "1"
         board(guest, "wait-armed LOOP_IN")
     for process in (holding, watching):
         process.kill()
-        process.wait(10)
+        process.wait(30)
     guest.until(lambda: "direction none" in board(guest, "state LED_GREEN"), "the release")
 
 
-def service_restarts(guest: Guest, rounds: int) -> None:
+def service_restarts(guest: Guest) -> None:
     """The device is unplugged and plugged in: QEMU 10 cannot go on with another back-end."""
-    for _ in range(rounds):
-        holding = start("gpioset", "--mode=wait", chip(), f"{LED}=1")
-        guest.until(lambda: board(guest, "read LED_GREEN") == "1", "the LED")
-        guest.host("stop_service")
-        assert board(guest, "read LED_GREEN") == "1", "pins stay as they are"
-        holding.kill()
-        holding.wait(10)
-        guest.host("start_service")
-        guest.host("replug")
-        guest.until(lambda: list(Path("/sys/bus/gpio/devices").glob("gpiochip*")), "the chip")
-        guest.until(lambda: Path("/dev", chip()).exists(), "the chip's node")
-        tools(guest)
-        edges(guest)
+    holding = start("gpioset", "--mode=wait", chip(), f"{LED}=1")
+    guest.until(lambda: board(guest, "read LED_GREEN") == "1", "the LED")
+    guest.host("stop_service")
+    assert board(guest, "read LED_GREEN") == "1", "pins stay as they are"
+    guest.host("start_service")
+    # The holder stays until its chip is gone: the driver waits for an answer for ever.
+    guest.host("replug")
+    holding.kill()
+    holding.wait(30)
+    guest.until(lambda: list(Path("/sys/bus/gpio/devices").glob("gpiochip*")), "the chip")
+    guest.until(lambda: Path("/dev", chip()).exists(), "the chip's node")
+    tools(guest)
+    edges(guest)
 
 
-# ---- the tests ----------------------------------------------------------------------
+# ---- the test -----------------------------------------------------------------------
 
 
-def test_probe_toggle_interrupt(bed: Bed) -> None:
-    bed.run(probe_and_use)
-    assert bed.status["interrupts"]
-
-
-def test_pause_and_resume(bed: Bed) -> None:
-    machine, stub = bed.machine, bed.rig.stub
-    assert isinstance(machine, qemu.QemuMachine)
-
-    def pause_edge_resume() -> None:
-        stub.command("drive LOOP_IN 0", 10)
-        machine.qmp("stop")
-        assert stub.command("read LED_GREEN", 10) == "1"
-        stub.command("drive LOOP_IN 1", 10)
-        machine.qmp("cont")
-
-    machine.calls["pause_edge_resume"] = pause_edge_resume
-    bed.run(is_paused, 3)
-
-
-def test_service_restarts_under_a_live_guest(bed: Bed) -> None:
-    bed.run(service_restarts, 3)
-
-
-def test_firmware_restarts_under_a_live_guest(bed: Bed) -> None:
-    bed.run(firmware_restarts, 2)
-
-
-def test_machine_is_killed(bed: Bed, eventually: Callable[..., None]) -> None:
-    bed.run_to_death(is_killed)
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_machine(bed: Bed, eventually: Callable[..., None]) -> None:
+    """Probe, toggle, interrupts, pause and resume, restarts of both sides, and the end."""
+    bed.run_to_death(whole_life, timeout_s=300)
     eventually(lambda: bed.rig.stub.state("LED_GREEN").direction == "none", "the LED's release")
     eventually(lambda: bed.rig.stub.state("LOOP_IN").irq == "none", "the interrupt's end")
+    assert bed.status["interrupts"]
     assert bed.status["faults"] == 0

@@ -254,14 +254,30 @@ def check(outcome: Outcome, stubs: Sequence[Stub] = ()) -> Any:
     A kernel that complains fails too, whatever the test inside says.
     """
     result = outcome.result
-    told = f"\n---- console ----\n{outcome.console[-12000:]}"
-    told += "".join(f"\n---- firmware ----\n{stub.log[-4000:]}" for stub in stubs)
+    told = _told(outcome, stubs)
     if result is None:
         raise AssertionError(f"the kernel ended with status {outcome.status}, no result{told}")
     if "failed" in result:
         raise AssertionError(f"{result['failed']}{told}")
+    _check_console(outcome, told)
+    assert outcome.status == 0, f"the kernel ended with status {outcome.status}{told}"
+    return result["value"]
+
+
+def check_killed(outcome: Outcome, stubs: Sequence[Stub] = ()) -> None:
+    """As `check`, for a kernel that was killed before the inside came to its end."""
+    told = _told(outcome, stubs)
+    if outcome.result is not None:
+        raise AssertionError(f"{outcome.result.get('failed', 'it was not killed')}{told}")
+    _check_console(outcome, told)
+
+
+def _told(outcome: Outcome, stubs: Sequence[Stub]) -> str:
+    told = f"\n---- console ----\n{outcome.console[-12000:]}"
+    return told + "".join(f"\n---- firmware ----\n{stub.log[-4000:]}" for stub in stubs)
+
+
+def _check_console(outcome: Outcome, told: str) -> None:
     for line in outcome.console.splitlines():
         complained = _COMPLAINT.search(line) and not _EXPECTED.search(line)
         assert not complained, f"the kernel complained: {line}{told}"
-    assert outcome.status == 0, f"the kernel ended with status {outcome.status}{told}"
-    return result["value"]
