@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 
 from bridge import wire
 from bridge.chips.dispatcher import Dispatcher
+from bridge.clock_info import ClockInfo
 from bridge.errors import sentence
 from bridge.shim.ffi import lib
-from bridge.shim.pump import ClockState, Link, Report, ReportKind
 from bridge.shim.pump import Controller as PumpController
+from bridge.shim.pump import Link, Report, ReportKind
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class Controller:
         """RPMSG_GPIO_F_* bits that are accepted, 0 is the baseline."""
         return self._features
 
-    def clock(self) -> ClockState:
+    def clock(self) -> ClockInfo:
         """What is known of the coprocessor's clock (TIMESTAMP)."""
         return self.handle.clock()
 

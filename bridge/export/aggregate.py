@@ -20,10 +20,11 @@ from bridge.chips.controller import AUTO, Controller, Setup
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.line import Line, clip_consumer
 from bridge.chips.tasks import Tasks
+from bridge.clock_info import ClockInfo
 from bridge.export.hold import Hold
 from bridge.export.selection import AggregateConfig, Pick, Place, make_unique, places_of
-from bridge.shim.pump import ClockState, Report
 from bridge.shim.pump import Controller as PumpController
+from bridge.shim.pump import Report
 
 if TYPE_CHECKING:
     from bridge.service.registry import Registry
@@ -54,7 +55,7 @@ class Router(Controller):
             common &= controller.features
         return common
 
-    def clock(self) -> ClockState:
+    def clock(self) -> ClockInfo:
         """As `Controller.clock`; raises OSError EOPNOTSUPP when there are several clocks."""
         first = self.targets[0][0]
         if any(controller is not first for controller, _ in self.targets):
