@@ -4,6 +4,7 @@
 # make test    everything that is tested (C under ASan and UBSan, then pytest)
 # make deps    install the Debian packages that the tests need
 # make kernel  build the kernel that tests/kernel boots (make test does it too)
+# make qemu    exported lines in a PC of QEMU's, with a kernel that this builds
 # make lint    ruff, mypy --strict, C warnings as errors
 # make mcu     the firmware for the Cortex-M that QEMU runs, and its footprint
 # make bench   the benchmark's table
@@ -37,7 +38,7 @@ ASAN_LIBRARY := $(filter-out %/main.o,$(ASAN_OBJECTS))
 ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
-.PHONY: all setup demo deps kernel test ctest pytest lint bench footprint mcu install-system clean
+.PHONY: all setup demo deps kernel qemu test ctest pytest lint bench footprint mcu install-system clean
 
 all: setup
 
@@ -85,6 +86,11 @@ ctest: $(ASAN_TESTS)
 # The stub that the Python tests talk to is the sanitized one.
 pytest: setup $(ASAN_STUB)
 	FIRMWARE_STUB=$(CURDIR)/$(ASAN_STUB) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Beside make test, since a kernel for it is minutes more the first time.
+qemu: setup $(ASAN_STUB)
+	@tools/build-uml-kernel --x86-64
+	FIRMWARE_STUB=$(CURDIR)/$(ASAN_STUB) $(BIN)/python -m pytest -m slow tests/kernel/test_qemu.py
 
 # What an MCU's compiler sees: C99, freestanding, all warnings.
 $(BUILD)/core/%.o: firmware_stub/core/%.c $(HEADERS)

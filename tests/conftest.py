@@ -95,7 +95,7 @@ def fresh_rig() -> Iterator[Rig]:
 def eventually() -> Callable[[Callable[[], bool], str], None]:
     """Wait for a state that has no event to wait on, with a deadline."""
 
-    def wait(state: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
+    def wait(state: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
         deadline = time.monotonic() + timeout_s
         while not state():
             assert time.monotonic() < deadline, f"not in {timeout_s:g} s: {what}"

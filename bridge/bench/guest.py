@@ -26,7 +26,7 @@ LINES = 8
 _EXPORTED, _COMPARED = "fw-0", "fw-1"
 _EDGE_LINE, _EDGE_NAME = 8, "SENSOR_IRQ"
 _BATCH = 50
-_READY_S = 10.0
+_READY_S = 30.0
 
 
 class Guest:
@@ -87,8 +87,11 @@ def measure(seconds: float, pin: bool = True) -> dict[str, Any]:
                     guest.request(wire.MSG_SET_DIRECTION, line, wire.DIRECTION_OUT)
                 ours = _throughput(guest, seconds)
                 edges = _edges(rig, guest, seconds)
-            with _python_backend(folder, rig) as path, Guest(path) as guest:
+            chip = f"{rig.serve.socket}#{_COMPARED}"
+            with _python_backend(f"{folder}/python.sock", chip) as path, Guest(path) as guest:
                 plain = _throughput(guest, seconds)
+            with _python_backend(f"{folder}/local.sock") as path, Guest(path) as guest:
+                local = _throughput(guest, seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return {
@@ -98,6 +101,10 @@ def measure(seconds: float, pin: bool = True) -> dict[str, Any]:
         "python_backend": {
             "ops_per_s": plain["at_once"],
             "one_by_one_per_s": plain["one_by_one"],
+            "local": {
+                "ops_per_s": local["at_once"],
+                "one_by_one_per_s": local["one_by_one"],
+            },
         },
         "ratio": round(ours["at_once"] / plain["at_once"], 2),
         "ratio_one_by_one": round(ours["one_by_one"] / plain["one_by_one"], 2),
@@ -136,13 +143,9 @@ def _edges(rig: Rig, guest: Guest, seconds: float) -> list[float]:
 
 
 @contextmanager
-def _python_backend(folder: Path, rig: Rig) -> Iterator[str]:
-    path = f"{folder}/python.sock"
+def _python_backend(path: str, *chip: str) -> Iterator[str]:
     process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "bridge.bench.python_backend"),
-            *(path, f"{rig.serve.socket}#{_COMPARED}", str(LINES)),
-        ],
+        [sys.executable, "-m", "bridge.bench.python_backend", path, str(LINES), *chip],
         stdout=subprocess.PIPE,
     )
     try:

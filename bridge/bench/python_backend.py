@@ -2,9 +2,10 @@
 """What bench guest compares with: a vhost-user-gpio back-end in plain Python.
 
 It does the export's job for SET_VALUE in the way one writes it first: rings by
-struct, one eventfd read a kick, and each request through the client library.
-Only for a well-behaved front-end. Run as ``python -m bridge.bench.python_backend
-SOCKET CHIP LINES``.
+struct, one eventfd read a kick, and each request through the client library, so
+that it goes to the same firmware. Without a chip it answers out of its own memory:
+then nothing but the queue is left. Only for a well-behaved front-end. Run as
+``python -m bridge.bench.python_backend SOCKET LINES [CHIP]``.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import select
 import socket
 import struct
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 
 from bridge.client.chip import Chip
-from bridge.client.line_request import LineRequest
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Value
 
@@ -36,8 +38,8 @@ _SET_VALUE = 5
 class Backend:
     """One guest's request queue."""
 
-    def __init__(self, connection: socket.socket, request: LineRequest) -> None:
-        self.connection, self.request = connection, request
+    def __init__(self, connection: socket.socket, set_value: Callable[[int, Value], None]) -> None:
+        self.connection, self.set_value = connection, set_value
         self.num = self.desc = self.avail = self.used = 0
         self.taken = 0
         self.kick = self.call = -1
@@ -86,7 +88,7 @@ class Backend:
             answer = _DESC.unpack_from(memory, self.desc + 16 * following)[0] - self.guest
             status = 0
             if kind == _SET_VALUE:
-                self.request.set_value(gpio, Value(value))
+                self.set_value(gpio, Value(value))
             memory[answer : answer + 2] = bytes((status, 0))
             _USED.pack_into(memory, self.used + 4 + 8 * slot, head, 2)
             self.taken = (self.taken + 1) & 0xFFFF
@@ -95,23 +97,24 @@ class Backend:
             os.write(self.call, b"\1\0\0\0\0\0\0\0")
 
 
-def main(path: str, chip_path: str, lines: int) -> None:
-    """Serve one guest at `path` with the first `lines` of a chip."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with (
-        Chip(chip_path) as chip,
-        chip.request_lines(
-            {tuple(range(lines)): LineSettings(direction=Direction.OUTPUT)}, "python-backend"
-        ) as request,
-        listener,
-    ):
+def main(path: str, lines: int, chip_path: str | None = None) -> None:
+    """Serve one guest at `path` with the first `lines` of a chip, or with none's."""
+    with ExitStack() as stack:
+        memory: dict[int, Value] = {}
+        set_value: Callable[[int, Value], None] = memory.__setitem__
+        if chip_path is not None:
+            config = {tuple(range(lines)): LineSettings(direction=Direction.OUTPUT)}
+            chip = stack.enter_context(Chip(chip_path))
+            request = stack.enter_context(chip.request_lines(config, "python-backend"))
+            set_value = request.set_value
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         listener.bind(path)
         listener.listen(1)
         print("ready", flush=True)
         connection, _ = listener.accept()
         with connection:
-            Backend(connection, request).serve()
+            Backend(connection, set_value).serve()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

@@ -21,7 +21,7 @@ from firmware_stub import Stub
 
 __all__ = ["Rig", "Serve", "ends_on_sigterm"]
 
-_DEADLINE_S = 10.0
+_DEADLINE_S = 30.0
 
 
 class Serve:
@@ -92,7 +92,7 @@ class Serve:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def stop(self) -> int:
-        """End it as SIGTERM does, or kill it after 10 s; return its exit status."""
+        """End it as SIGTERM does, or kill it after 30 s; return its exit status."""
         if self.process is None:
             return 0
         self.process.terminate()
@@ -132,11 +132,14 @@ class Rig:
         board: str = "demo",
         arguments: tuple[str, ...] = (),
         strict: bool = False,
+        aggregates: int = 0,
     ) -> None:
         """Say which firmware and board, in the words of firmware_stub.Stub.
 
-        `arguments` go to `gpio-bridge serve`.
+        `arguments` go to `gpio-bridge serve`, which makes so many `aggregates` of
+        the board's chips.
         """
+        self._aggregates = aggregates
         self._features = features
         self._dialect = dialect
         self._board = board
@@ -149,7 +152,7 @@ class Rig:
     def __enter__(self) -> Rig:
         """Start both and wait until the board's two chips are there.
 
-        Raises OSError when one of them does not start in 10 s.
+        Raises OSError when one of them does not start in 30 s.
         """
         with self._stack as stack:
             directory = Path(tempfile.mkdtemp(prefix="gpio-bridge-"))
@@ -166,7 +169,8 @@ class Rig:
             self.serve = stack.enter_context(
                 Serve(directory, "--link", self.stub.url, *self._arguments)
             )
-            self.chips = self.serve.wait_for_chips(len(self.stub.channels()))
+            count = len(self.stub.channels()) + self._aggregates
+            self.chips = self.serve.wait_for_chips(count)
             self._stack = stack.pop_all()
         return self
 

@@ -98,7 +98,8 @@ class Chip:
         """What is known of the coprocessor's clock.
 
         Raises:
-            OSError: ENODEV, the chip is gone; EOPNOTSUPP, the firmware stamps no edges.
+            OSError: ENODEV, the chip is gone; EOPNOTSUPP, the firmware stamps no edges,
+                or the lines are of several coprocessors.
         """
         self.check_online()
         if not self.source_clock:
@@ -106,7 +107,7 @@ class Chip:
                 errno.EOPNOTSUPP,
                 f"the firmware of chip {self.name} does not stamp edges (TIMESTAMP)",
             )
-        return self.controller.handle.clock()
+        return self.controller.clock()
 
     def info(self) -> dict[str, object]:
         """The chip as the control socket shows it."""

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 
 from bridge import wire
 from bridge.chips.dispatcher import Dispatcher
+from bridge.clock_info import ClockInfo
 from bridge.errors import sentence
 from bridge.shim.ffi import lib
+from bridge.shim.pump import Controller as PumpController
 from bridge.shim.pump import Link, Report, ReportKind
 
 log = logging.getLogger(__name__)
@@ -97,6 +99,10 @@ class Controller:
         if report.kind == ReportKind.RESTARTED:
             self._restarted()
 
+    def place(self, offset: int) -> tuple[PumpController, int]:
+        """Where the pump finds a line of the chip: its controller, its number there."""
+        return self.handle, offset
+
     def close(self) -> None:
         """Close the endpoint; calls on the way end with ENODEV."""
         self._dispatcher.forget(self._id)
@@ -110,6 +116,10 @@ class Controller:
     def features(self) -> int:
         """RPMSG_GPIO_F_* bits that are accepted, 0 is the baseline."""
         return self._features
+
+    def clock(self) -> ClockInfo:
+        """What is known of the coprocessor's clock (TIMESTAMP)."""
+        return self.handle.clock()
 
     def _accept(self, features: int, epoch: int) -> None:
         """Frame requests as agreed from here on, tags and all."""
@@ -204,7 +214,13 @@ class Controller:
         return caps
 
     async def set_pin_config(self, gpio: int, config: wire.PinConfig) -> None:
-        """Give a pin its bias, drive and debounce; needs LINE_CONFIG. Raises as `call`."""
+        """Give a pin its bias, drive and debounce; nothing without LINE_CONFIG.
+
+        Raises:
+            OSError: as `call`.
+        """
+        if not self._features & wire.F_LINE_CONFIG:
+            return
         body, check = wire.pack_pin_config(config)
         reply = await self.ask(wire.MSG_SET_LINE_CONFIG, gpio, check, body=body)
         if reply.error:

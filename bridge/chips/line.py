@@ -409,7 +409,13 @@ class Line:
         )
 
     @property
-    def _info_flags(self) -> int:
+    def direction(self) -> int:
+        """VIRTIO_GPIO_DIRECTION_OUT or IN, asking who changes it by himself."""
         if self.live is not None:
             self.set_direction(self.live())
+        return wire.DIRECTION_OUT if self.output else wire.DIRECTION_IN
+
+    @property
+    def _info_flags(self) -> int:
+        self.set_direction(self.direction)
         return self.flags | (uapi.GPIO_V2_LINE_FLAG_USED if self.holder else 0)

@@ -42,7 +42,7 @@ async def set_pin(controller: Controller, line: Line, config: LineConfig) -> Lin
         OSError: as `Controller.call`.
     """
     pin = await pin_config(controller, line, config)
-    if controller.features & wire.F_LINE_CONFIG and pin != line.pin:
+    if pin != line.pin:
         line.pin = None
         await controller.set_pin_config(line.offset, pin)
         line.pin = pin
@@ -160,10 +160,11 @@ class LineRequest:
 
     def _plan(self, line: Line, config: LineConfig, irq_type: int | None = None) -> LinePlan:
         output = config.output if config.directed else line.output
+        handle, gpio = self.chip.controller.place(config.offset)
         return LinePlan(
-            self.chip.controller.handle,
+            handle,
             config.offset,
-            config.offset,
+            gpio,
             config.irq_type if irq_type is None else irq_type,
             config.plan_flags(output),
             config.debounce_us,

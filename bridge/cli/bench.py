@@ -59,8 +59,9 @@ def guest(as_json: bool, seconds: float) -> None:
     """Measure an export as a guest sees it: SET_VALUE a second, and edges.
 
     A lean driver in C takes the guest's part, so that only the back-end counts. The same
-    is measured with a plain back-end in Python that relays through the client library.
-    All processes are pinned to one CPU; "unpinned" has the figures without that.
+    is measured with a plain back-end in Python that relays to the same firmware through
+    the client library, and for scale with one that has no firmware behind it. All
+    processes are pinned to one CPU; "unpinned" has the figures without that.
     """
     from bridge.bench.guest import LINES, measure
     from bridge.bench.rig import ends_on_sigterm
@@ -78,6 +79,11 @@ def guest(as_json: bool, seconds: float) -> None:
     print(
         f"  plain Python back-end     {plain['one_by_one_per_s']}/s, "
         f"ratio {result['ratio_one_by_one']}"
+    )
+    local = plain["local"]
+    print(
+        f"Python without firmware     {local['ops_per_s']}/s at once, "
+        f"{local['one_by_one_per_s']}/s one by one"
     )
     print(f"edge at the pin to guest    p50 {result['edge_p50_us']} us")
 

@@ -22,6 +22,8 @@ Examples:
   # two coprocessors; the second gets a name, and has no CONFIG extension
   gpio-bridge serve --link vhost-user:/run/m4.sock \\
       --link vhost-user:/run/dsp.sock,name=dsp,lines=16
+  # lines of this Linux as another chip, with the gpiod package
+  gpio-bridge serve --link vhost-user:/run/m4.sock --link gpiochip:/dev/gpiochip0
   # everything from a file, only the deadline is another one
   gpio-bridge serve --config /etc/rpmsg-gpio-bridge.toml --timeout-ms 200
 
@@ -31,6 +33,7 @@ A --link may carry the options of a [[link]] table of the file:
      [,on_restart=release|restore|hold][,on_restart.LINE=POLICY]
      [,label.INDEX=TEXT][,names.INDEX=NAME+NAME]
 
+\b
 An --export is a vhost-user socket for one guest (QEMU, User-Mode Linux):
   vhost-user-gpio:PATH,chip=CHIP              all lines of a chip
   vhost-user-gpio:PATH,chip=CHIP,lines=0,LED  some, by offset or name

@@ -101,6 +101,32 @@ class ExportConfig:
         return {self.chip} if self.chip else set()
 
 
+AGGREGATE_LABEL = "aggregate"
+"""Label of a chip where the configuration gives none."""
+
+
+@dataclass(frozen=True)
+class AggregateConfig:
+    """One ``[[chip]]``.
+
+    Attributes:
+        name: of the chip, unique in the service.
+        picks: its lines, in order.
+        label: free text.
+        on_release: as of a link.
+    """
+
+    name: str
+    picks: tuple[Pick, ...]
+    label: str = AGGREGATE_LABEL
+    on_release: str = "none"
+
+    @property
+    def chips(self) -> set[str]:
+        """Names of the chips that it needs."""
+        return {pick.chip for pick in self.picks}
+
+
 @dataclass
 class Place:
     """A line of a selection once its chip was seen.

@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import errno
 import logging
 import os
 from collections.abc import Sequence
 
+from bridge import uapi
 from bridge.chips.chip import Chip
 from bridge.chips.dispatcher import Dispatcher
-from bridge.chips.line import LineConfig, clip_consumer
+from bridge.chips.line import clip_consumer
+from bridge.export.hold import Hold
 from bridge.export.selection import ExportConfig, Pick, Place, make_unique, places_of
 from bridge.shim.export import LINES_MAX, Export, Status, listen
 from bridge.shim.pump import Report
@@ -21,46 +21,6 @@ log = logging.getLogger(__name__)
 
 STATE_SUFFIX = ".lines"
 """Behind the socket's path: the file that outlives the service."""
-
-
-class Hold:
-    """The lines of one chip that an export has; a `bridge.chips.line.Holder`."""
-
-    def __init__(self, export: VhostUserGpio, chip: Chip) -> None:
-        self.consumer = export.consumer
-        self.going = False
-        self._export = export
-        self._chip = chip
-        self._offsets: list[int] = []
-        chip.requests.add(self)
-
-    def take(self, offset: int) -> None:
-        """Hold a line. Raises OSError EBUSY when somebody has it."""
-        line = self._chip.lines[offset]
-        if line.holder is not None:
-            raise OSError(
-                errno.EBUSY,
-                f"line {line.describe()} of chip {self._chip.name} is held by "
-                f'"{line.holder.consumer}"',
-            )
-        line.hold(self, LineConfig(offset, 0))
-        self._offsets.append(offset)
-
-    def release(self) -> asyncio.Future[None]:
-        """Let the lines go at once."""
-        self.hang_up()
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
-
-    def hang_up(self) -> None:
-        """The chip is gone: the guest's requests end with errors."""
-        self._export.lost(self._chip)
-        for offset in self._offsets:
-            if self._chip.lines[offset].holder is self:
-                self._chip.lines[offset].free()
-        self._offsets.clear()
-        self._chip.requests.discard(self)
 
 
 class VhostUserGpio:
@@ -182,7 +142,7 @@ class VhostUserGpio:
         for index, place in enumerate(self._places):
             if place.chip != chip.name or chip.lines[place.offset].holder is not hold:
                 continue
-            export.attach(index, chip.controller.handle, place.offset)
+            export.attach(index, *chip.controller.place(place.offset))
 
             def live(index: int = index) -> int:
                 return export.direction(index)
@@ -213,6 +173,7 @@ class VhostUserGpio:
             return
         status, before = self._export.status(), self._last
         self._last = status
+        self._tell(self._export.changed())
         name = self.config.name
         if status.guests != before.guests:
             log.info("export %s: a guest connected", name)
@@ -231,6 +192,15 @@ class VhostUserGpio:
                 "export %s: %d times a line could not be set up as the guest wants it",
                 *(name, status.faults - before.faults),
             )
+
+    def _tell(self, changed: Sequence[int]) -> None:
+        """Watchers see a line that the guest takes, turns round or lets go."""
+        for index in changed:
+            place = self._places[index]
+            chip, hold = self._holds.get(place.chip, (None, None))
+            if chip is None or chip.lines[place.offset].holder is not hold:
+                continue  # the chip is away
+            chip.changed(chip.lines[place.offset], uapi.GPIO_V2_LINE_CHANGED_CONFIG)
 
     def status(self) -> dict[str, object]:
         """The export as the control socket shows it."""

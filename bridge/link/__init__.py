@@ -27,6 +27,7 @@ _MODULES = {
     "vhost-user": "bridge.link.vhost_user",
     "rpmsg": "bridge.link.rpmsg",
     "serial": "bridge.link.serial",
+    "gpiochip": "bridge.link.gpiochip",
 }
 # Schemes that mean something without a target: `rpmsg:` discovers.
 _BARE = {"rpmsg"}

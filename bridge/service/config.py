@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bridge import wire
-from bridge.export.selection import ExportConfig, check_picks, parse_pick
+from bridge.export.selection import AggregateConfig, ExportConfig, check_picks, parse_pick
 from bridge.link import resolve
 
 if sys.version_info >= (3, 11):
@@ -95,6 +95,7 @@ class Config:
         timeout_ms: deadline of one request to the firmware in milliseconds.
         exports: what guest kernels get.
         remoteproc: remote processors to start.
+        chips: chips that are put together out of lines of others.
     """
 
     links: tuple[LinkConfig, ...] = ()
@@ -104,6 +105,7 @@ class Config:
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     exports: tuple[ExportConfig, ...] = ()
     remoteproc: tuple[RemoteprocConfig, ...] = ()
+    chips: tuple[AggregateConfig, ...] = ()
 
 
 def default_socket() -> str:
@@ -135,7 +137,7 @@ def load(path: str, base: Config | None = None) -> Config:
 
 def from_table(table: Mapping[str, Any], where: str, base: Config | None = None) -> Config:
     """Check a parsed configuration; arguments and errors as `load`."""
-    _known_keys(table, {*_GLOBAL, *_SHARED, "link", "export"}, where, "")
+    _known_keys(table, {*_GLOBAL, *_SHARED, "link", "export", "chip"}, where, "")
     config = replace(base or Config(), **_values(table, _GLOBAL, where, ""))
     shared = _values(table, _SHARED, where, "")
     links = table.get("link", [])
@@ -147,15 +149,23 @@ def from_table(table: Mapping[str, Any], where: str, base: Config | None = None)
     exports = table.get("export", [])
     if not isinstance(exports, list) or not all(isinstance(one, dict) for one in exports):
         raise ConfigError(f"{where}: export: expected [[export]] tables, each with a url")
+    chips = table.get("chip", [])
+    if not isinstance(chips, list) or not all(isinstance(one, dict) for one in chips):
+        raise ConfigError(f"{where}: chip: expected [[chip]] tables, each with a name and lines")
     config = replace(
         config,
         links=parsed,
+        chips=tuple(
+            _chip(one, shared, where, f"chip {number}: ")
+            for number, one in enumerate(chips, start=1)
+        ),
         exports=tuple(
             _export(one, where, f"export {number}: ") for number, one in enumerate(exports, start=1)
         ),
     )
     check_names(config.links, where)
     check_exports(config.exports, where)
+    _check_chips(config.chips, where)
     return config
 
 
@@ -185,6 +195,17 @@ def check_exports(exports: tuple[ExportConfig, ...], where: str) -> None:
             if value in seen:
                 raise ConfigError(f'{where}: two exports have the {what} "{value}"')
             seen.add(value)
+
+
+def _check_chips(chips: tuple[AggregateConfig, ...], where: str) -> None:
+    """Raise ConfigError when two chips have the same name, or one is made of itself."""
+    seen: set[str] = set()
+    for chip in chips:
+        if chip.name in seen:
+            raise ConfigError(f'{where}: two chips have the name "{chip.name}"')
+        if chip.name in chip.chips:
+            raise ConfigError(f'{where}: chip "{chip.name}" takes lines from itself')
+        seen.add(chip.name)
 
 
 def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
@@ -490,6 +511,38 @@ def _export(table: Mapping[str, Any], where: str, place: str) -> ExportConfig:
         )
     mode = values.get("mode", DEFAULT_MODE)
     return ExportConfig(path, name, chip, picks, mode)
+
+
+def _label(value: object) -> str:
+    if not isinstance(value, str) or not 1 <= len(value.encode()) <= 31:
+        raise _Expected("a label of 1 to 31 bytes")
+    return value
+
+
+_CHIP: dict[str, Callable[[object], Any]] = {
+    "name": _link_name,
+    "label": _label,
+    "lines": _lines,
+    "on_release": _policy,
+}
+
+
+def _chip(
+    table: Mapping[str, Any], shared: Mapping[str, Any], where: str, place: str
+) -> AggregateConfig:
+    _known_keys(table, set(_CHIP), where, place)
+    values = _values(table, _CHIP, where, place)
+    for key in ("name", "lines"):
+        if key not in values:
+            raise ConfigError(f"{where}: {place}{key}: missing")
+    try:
+        picks = tuple(parse_pick(text, None) for text in values.pop("lines"))
+        check_picks(picks)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {place}lines: {error}") from None
+    if "on_release" in shared:
+        values.setdefault("on_release", shared["on_release"])
+    return AggregateConfig(picks=picks, **values)
 
 
 def _values(

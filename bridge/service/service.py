@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import importlib.metadata
 import logging
 import os
@@ -17,6 +18,7 @@ from collections.abc import Callable
 
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.tasks import Tasks
+from bridge.export.aggregate import Aggregate
 from bridge.export.vhost_user_gpio import VhostUserGpio
 from bridge.link import resolve
 from bridge.service.config import LINK_NAME_MAX, Config
@@ -54,6 +56,7 @@ class Service:
         self.version = version()
         self.supervisors: list[Supervisor] = []
         self.exports: list[VhostUserGpio] = []
+        self.aggregates: list[Aggregate] = []
         self._started = time.monotonic()
         self._tasks = Tasks()
         self._dispatcher: Dispatcher | None = None
@@ -64,10 +67,11 @@ class Service:
         """Listen on the control socket and start to connect the links.
 
         Raises:
-            OSError: the socket cannot be had (EADDRINUSE, EACCES, ENOENT...), or
-                the pump cannot be started.
+            OSError: the socket cannot be had (EADDRINUSE, EACCES, ENOENT...), the
+                pump cannot be started, or two chips would have one name (EINVAL).
         """
         self._started = time.monotonic()
+        self._check_chip_names()
         if self.config.socket is not None:
             self._control.listen(self.config.socket, self.config.mode, self.config.group)
         try:
@@ -75,6 +79,11 @@ class Service:
         except OSError:
             await self._control.stop()
             raise
+        for chip in self.config.chips:
+            self.aggregates.append(
+                Aggregate(self._dispatcher, self.registry, chip, self.config.timeout_ms)
+            )
+            self.registry.takers.append(self.aggregates[-1].appeared)
         for export in self.config.exports:
             self.exports.append(VhostUserGpio(self._dispatcher, export, self.config.timeout_ms))
             self.registry.takers.append(self.exports[-1].appeared)
@@ -85,6 +94,17 @@ class Service:
             self.supervisors.append(supervisor)
             self._tasks.spawn(supervisor.run(), f"link {name}")
         self._watch_processors()
+
+    def _check_chip_names(self) -> None:
+        """Those of links' chips begin with the link's."""
+        for chip in self.config.chips:
+            for link in link_names(self.config):
+                if chip.name.startswith(f"{link}-"):
+                    raise OSError(
+                        errno.EINVAL,
+                        f'chip "{chip.name}": names that begin with "{link}-" belong to chips '
+                        f"of link {link}; choose another one",
+                    )
 
     def _watch_processors(self) -> None:
         """Where rpmsg links live, states of remote processors matter."""
@@ -108,6 +128,8 @@ class Service:
         # While the links are up: the guests' requests are to be answered.
         for export in self.exports:
             export.close()
+        for aggregate in self.aggregates:
+            await aggregate.close()
         await self._tasks.stop()
         if self._processors is not None:
             await self._processors.close()

@@ -126,6 +126,17 @@ class Export(_Owned):
             ffi.string(status.why).decode(errors="replace"),
         )
 
+    def changed(self) -> list[int]:
+        """Lines whose direction the guest has changed since this was asked last."""
+        found: list[int] = []
+        line = -1
+        while self._owned is not None:
+            line = lib.gb_export_changed(self._owned, line + 1)
+            if line < 0:
+                break
+            found.append(line)
+        return found
+
     def direction(self, line: int) -> int:
         """VIRTIO_GPIO_DIRECTION_* that the guest has set."""
         state = ffi.new("struct gb_export_line *")

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.bench.rig import Rig
 
-from .frontend import Frontend
+from .frontend import F_IRQ, INDIRECT, PROTOCOL_FEATURES, VERSION_1, Frontend
 
 FIRMWARES = ["all", "none"]
 
@@ -48,7 +48,7 @@ def export(tmp_path: Path) -> Iterator[Start]:
             lines: str = "chip=fw-0", features: str = "all", *more: str, strict: bool = False
         ) -> Exported:
             path = tmp_path / "guest.sock"
-            arguments = ("-v", "--timeout-ms", "300")
+            arguments = ("-v", "--timeout-ms", "1000")
             arguments += ("--export", f"vhost-user-gpio:{path},{lines}", *more)
             rig = stack.enter_context(Rig(features, arguments=arguments, strict=strict))
             return Exported(rig, path)
@@ -56,10 +56,13 @@ def export(tmp_path: Path) -> Iterator[Start]:
         yield start
 
 
-@pytest.fixture(params=FIRMWARES)
+@pytest.fixture(params=[*FIRMWARES, "indirect"])
 def guest(export: Start, request: pytest.FixtureRequest) -> Iterator[tuple[Exported, Frontend]]:
-    """All lines of fw-0 with a guest, on full and baseline firmware."""
+    """All lines of fw-0 with a guest, on full and baseline firmware; with indirect
+    descriptors on full firmware."""
     lines = "chip=fw-0,lines=" + ",".join(str(n) for n in range(16))
-    exported = export(lines, request.param)
-    with exported.guest() as frontend:
+    indirect = request.param == "indirect"
+    exported = export(lines, "all" if indirect else request.param)
+    features = VERSION_1 | PROTOCOL_FEATURES | F_IRQ | (INDIRECT if indirect else 0)
+    with exported.guest(features=features) as frontend:
         yield exported, frontend

@@ -22,10 +22,11 @@ GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES, GET_QUEUE_NUM = 15, 16, 17
 SET_VRING_ENABLE, GET_CONFIG, SET_CONFIG, RESET_DEVICE = 18, 24, 25, 34
 
 VERSION_1, PROTOCOL_FEATURES, F_IRQ = 1 << 32, 1 << 30, 1 << 0
+INDIRECT = 1 << 28
 REPLY_ACK = 1 << 3
-PROTOCOL = 0x229  # MQ, REPLY_ACK, BACKEND_REQ, CONFIG
+PROTOCOL = 0x2229  # MQ, REPLY_ACK, BACKEND_REQ, CONFIG, RESET_DEVICE
 
-NEXT, WRITE = 1, 2
+NEXT, WRITE, IN_TABLE = 1, 2, 4
 REQUESTQ, EVENTQ = 0, 1
 
 GET_LINE_NAMES, GET_DIRECTION, SET_DIRECTION, GET_VALUE, SET_VALUE, SET_IRQ_TYPE = range(1, 7)
@@ -37,7 +38,7 @@ INVALID, VALID = 0, 1
 GUEST, USER = 0x4000_0000, 0x7000_0000_0000
 SIZE = 1 << 20
 NUM = 64
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 
 _RING = 0x4000  # bytes for each queue's ring
 _BUFFERS = 0x10000
@@ -54,7 +55,11 @@ class Queue:
         self.used = self.base + 0x2000
         self.avail_idx = self.used_idx = 0
         self.kick, self.call = os.eventfd(0), os.eventfd(0, os.EFD_NONBLOCK)
-        self.free = list(range(0, NUM, 2))
+        self.free = self.heads()
+
+    def heads(self) -> list[int]:
+        """Free heads of an empty ring: a chain takes two descriptors, or one with a table."""
+        return list(range(0, NUM, 1 if self.frontend.features & INDIRECT else 2))
 
     def buffer(self, head: int) -> int:
         """Offset of the buffer of a head in the memory."""
@@ -69,8 +74,14 @@ class Queue:
         at = self.buffer(head)
         self.frontend.memory[at : at + len(readable)] = readable
         self.frontend.put("<2s", at + 64, b"\xee\xee")
-        self.descriptor(head, GUEST + at, len(readable), NEXT, head + 1)
-        self.descriptor(head + 1, GUEST + at + 64, writable, WRITE, 0)
+        if self.frontend.features & INDIRECT:
+            table = at + 1024
+            self.frontend.put("<QIHH", table, GUEST + at, len(readable), NEXT, 1)
+            self.frontend.put("<QIHH", table + 16, GUEST + at + 64, writable, WRITE, 0)
+            self.descriptor(head, GUEST + table, 32, IN_TABLE, 0)
+        else:
+            self.descriptor(head, GUEST + at, len(readable), NEXT, head + 1)
+            self.descriptor(head + 1, GUEST + at + 64, writable, WRITE, 0)
         self.offer(head)
         return head
 
@@ -119,8 +130,8 @@ class Frontend:
         self.memfd = os.memfd_create("guest")
         os.ftruncate(self.memfd, SIZE)
         self.memory = mmap.mmap(self.memfd, SIZE)
-        self.queues = [Queue(self, REQUESTQ), Queue(self, EVENTQ)]
         self.features = features
+        self.queues = [Queue(self, REQUESTQ), Queue(self, EVENTQ)]
 
     def __enter__(self) -> Frontend:
         return self
@@ -204,7 +215,7 @@ class Frontend:
             index = queue.index
             if base is not None:
                 queue.avail_idx = queue.used_idx = base
-                queue.free = list(range(0, NUM, 2))
+                queue.free = queue.heads()
                 self.put("<HH", queue.avail, 0, base)
                 self.put("<HH", queue.used, 0, base)
             self.tell(SET_VRING_NUM, struct.pack("=II", index, NUM))

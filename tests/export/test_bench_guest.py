@@ -13,6 +13,9 @@ def test_figures(cli: Callable[..., object]) -> None:
     result = json.loads(done.stdout)  # type: ignore[attr-defined]
     for figures in (result, result["unpinned"]):
         assert figures["ops_per_s"] > 0
-        assert figures["python_backend"]["ops_per_s"] > 0
+        assert figures["one_by_one_per_s"] > 0
+        for backend in (figures["python_backend"], figures["python_backend"]["local"]):
+            assert backend["ops_per_s"] > 0
+            assert backend["one_by_one_per_s"] > 0
         assert figures["ratio"] > 0
         assert figures["edge_p50_us"] > 0

@@ -30,6 +30,8 @@
 #define RING           0x1000u
 #define USED           0x800u
 #define BUFFERS        0x4000u
+#define TABLES         0x6000u /* a table of 8 descriptors for each head of both queues */
+#define TABLE_DESCS    8u
 #define STATE_MAX      48u
 #define CORPUS         "tests/export/corpus"
 #define DEADLINE_MS    5000
@@ -140,6 +142,7 @@ static void start_queue(struct guest_side *g, uint32_t index)
 static void up(struct guest_side *g)
 {
 	const uint64_t features = VHOST_USER_BIT(VIRTIO_F_VERSION_1) |
+				  VHOST_USER_BIT(VIRTIO_F_INDIRECT_DESC) |
 				  VHOST_USER_BIT(VHOST_USER_F_PROTOCOL_FEATURES) | 1;
 
 	connect_socket(g);
@@ -222,6 +225,25 @@ static void put_request(struct guest_side *g, uint16_t head, uint8_t type, uint1
 	put_chain(g, 0, head, &request, sizeof(request), type == 1 ? 32 : 2);
 }
 
+static struct split_ring_desc *table_of(struct guest_side *g, unsigned int index, unsigned int head)
+{
+	return (struct split_ring_desc *)(void *)(g->memory + TABLES) +
+	       (index * NUM + head) * TABLE_DESCS;
+}
+
+/* Move the chain that was just made to its head's table. */
+static void make_indirect(struct guest_side *g, unsigned int index, uint16_t head)
+{
+	struct split_ring ring = ring_of(g, index);
+	struct split_ring_desc *table = table_of(g, index, head);
+	uint64_t addr = GUEST_ADDR + (uint64_t)((uint8_t *)table - g->memory);
+
+	memcpy(table, &ring.desc[head], 2 * sizeof(*table));
+	table[0].next = 1;
+	ring.desc[head] = (struct split_ring_desc){addr, 2 * sizeof(*table),
+						   VRING_DESC_F_INDIRECT, 0};
+}
+
 /* ---- states ------------------------------------------------------------------------- */
 
 struct program {
@@ -243,9 +265,8 @@ static const uint32_t lengths[] = {
 	0xffffffffu,
 };
 
-static void change_desc(struct split_ring *ring, struct program *p)
+static void change(struct split_ring_desc *desc, struct program *p)
 {
-	struct split_ring_desc *desc = &ring->desc[next8(p) % NUM];
 	uint8_t what = next8(p), value = next8(p);
 
 	switch (what % 4) {
@@ -261,6 +282,11 @@ static void change_desc(struct split_ring *ring, struct program *p)
 	default:
 		desc->next = value & 0x80 ? (uint16_t)(value * 257u) : value % (NUM + 2);
 	}
+}
+
+static void change_desc(struct split_ring *ring, struct program *p)
+{
+	change(&ring->desc[next8(p) % NUM], p);
 }
 
 static void change_indices(struct split_ring *ring, struct program *p)
@@ -347,8 +373,18 @@ static void run_program(struct guest_side *g, struct program *p)
 			rpmsg_gpio_le16 gpio = rpmsg_gpio_store16(b % (LINES_EXPORTED + 1));
 
 			put_chain(g, 1, (uint16_t)(a % (NUM - 1)), &gpio, sizeof(gpio), 1);
-		} else if (op < 160) {
+		} else if (op < 130) {
 			change_desc(&ring, p);
+		} else if (op < 140) {
+			put_request(g, (uint16_t)(a % (NUM - 1)), b % 8, next8(p) % 10, next8(p) % 10);
+			make_indirect(g, 0, (uint16_t)(a % (NUM - 1)));
+		} else if (op < 150) {
+			rpmsg_gpio_le16 gpio = rpmsg_gpio_store16(b % (LINES_EXPORTED + 1));
+
+			put_chain(g, 1, (uint16_t)(a % (NUM - 1)), &gpio, sizeof(gpio), 1);
+			make_indirect(g, 1, (uint16_t)(a % (NUM - 1)));
+		} else if (op < 160) {
+			change(table_of(g, a % 2, b % NUM) + b / NUM % TABLE_DESCS, p);
 		} else if (op < 220) {
 			change_indices(&ring, p);
 		} else if (op < 250) {

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from bridge import InfoEvent
 from bridge.line import Direction
 
 from . import frontend as vu
@@ -22,7 +23,8 @@ LED, OUT, LOOPED = 0, 4, 5
 
 def test_offers(guest: Guest) -> None:
     _, driver = guest
-    assert driver.offered == vu.VERSION_1 | vu.PROTOCOL_FEATURES | vu.F_IRQ
+    features = vu.VERSION_1 | vu.PROTOCOL_FEATURES | vu.INDIRECT | vu.F_IRQ
+    assert driver.offered == features
     assert driver.protocol == vu.PROTOCOL
     assert struct.unpack("=Q", driver.ask(vu.GET_QUEUE_NUM)) == (2,)
 
@@ -102,13 +104,14 @@ def test_nonsense_is_err(export: Start, request_: tuple[int, int, int]) -> None:
         assert driver.request(vu.GET_DIRECTION, 0)[0] == vu.OK
 
 
-def test_without_f_irq_there_are_no_interrupts(export: Start) -> None:
+def test_without_f_irq_there_are_no_interrupts(export: Start, eventually: Eventually) -> None:
     features = vu.VERSION_1 | vu.PROTOCOL_FEATURES
     exported = export()
     with exported.guest(features=features) as driver:
         driver.ok(vu.SET_DIRECTION, LOOPED, vu.IN)
         assert driver.request(vu.SET_IRQ_TYPE, LOOPED, vu.BOTH)[0] == vu.ERR
         assert exported.status["interrupts"] is False
+        eventually(lambda: "QEMU before 9.0" in exported.rig.serve.log, "a word about it")
     with exported.guest():
         assert exported.status["interrupts"] is True
 
@@ -125,6 +128,22 @@ def test_many_requests_at_once(guest: Guest) -> None:
         assert queue.answer(head, 1)[0] == vu.OK
         answered.add(head)
     assert answered == heads
+
+
+def test_requests_of_a_line_are_answered_in_their_order(guest: Guest) -> None:
+    """Also where one needs the firmware and the next is refused without asking it."""
+    _, driver = guest
+    queue = driver.queues[vu.REQUESTQ]
+    wanted = [
+        (driver.begin(vu.SET_DIRECTION, OUT, vu.OUT), vu.OK),
+        (driver.begin(vu.SET_DIRECTION, OUT, 7), vu.ERR),
+        (driver.begin(vu.SET_VALUE, OUT, 1), vu.OK),
+        (driver.begin(0x8000, OUT), vu.ERR),
+        (driver.begin(vu.GET_VALUE, OUT), vu.OK),
+    ]
+    queue.notify()
+    heads = [queue.wait()[0] for _ in wanted]
+    assert [(head, queue.answer(head, 1)[0]) for head in heads] == wanted
 
 
 def test_silent_firmware_is_err_in_time(export: Start) -> None:
@@ -147,6 +166,29 @@ def test_lines_are_held(export: Start) -> None:
             driver.ok(vu.SET_DIRECTION, 1, vu.OUT)
             assert exported.stub.read("RELAY") == 1
             assert chip.get_line_info("RELAY").direction is Direction.OUTPUT
+
+
+def test_watchers_see_what_the_guest_does(export: Start) -> None:
+    exported = export()
+    with exported.rig.chip() as chip:
+        chip.watch_line_info(LED)
+
+        def told() -> Direction:
+            assert chip.wait_info_event(vu.TIMEOUT_S)
+            event = chip.read_info_event()
+            assert event.event_type is InfoEvent.Type.LINE_CONFIG_CHANGED
+            assert event.line_info.consumer == "vhost-user:guest"
+            return event.line_info.direction
+
+        with exported.guest() as driver:
+            driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
+            assert told() is Direction.OUTPUT
+            driver.ok(vu.SET_VALUE, LED, 1)  # no news for watchers
+            driver.ok(vu.SET_DIRECTION, LED, vu.IN)
+            assert told() is Direction.INPUT
+            driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
+            assert told() is Direction.OUTPUT
+        assert told() is Direction.INPUT  # the guest is gone
 
 
 def test_lines_of_several_chips(export: Start) -> None:

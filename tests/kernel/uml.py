@@ -87,6 +87,11 @@ class Machine:
             "log": lambda index: self.stubs[index].log,
         }
 
+    @property
+    def pid(self) -> int:
+        """The process that is the running kernel."""
+        return int((self._uml / "pid").read_text())
+
     def run(
         self, inside: Callable[..., Any], arguments: Sequence[Any] = (), timeout_s: int = 60
     ) -> Outcome:
@@ -116,6 +121,7 @@ class Machine:
                 theirs.close()
                 threading.Thread(target=self._serve, args=(ours,), daemon=True).start()
                 try:
+                    self._started(process)
                     status = process.wait(timeout_s + 10)
                     status = 128 - status if status < 0 else status  # as a shell says it
                 finally:
@@ -148,6 +154,9 @@ class Machine:
             ),
             *self._parameters,
         ]
+
+    def _started(self, process: subprocess.Popen[bytes]) -> None:
+        """The kernel's process runs."""
 
     # ---- what the inside asks of us ---------------------------------------------
 
@@ -245,15 +254,31 @@ def check(outcome: Outcome, stubs: Sequence[Stub] = ()) -> Any:
     A kernel that complains fails too, whatever the test inside says.
     """
     result = outcome.result
-    told = f"\n---- console ----\n{outcome.console[-12000:]}"
-    told += "".join(f"\n---- firmware ----\n{stub.log[-4000:]}" for stub in stubs)
+    told = _told(outcome, stubs)
     if result is None:
         raise AssertionError(f"the kernel ended with status {outcome.status}, no result{told}")
     if "failed" in result:
         raise AssertionError(f"{result['failed']}{told}")
-    for line in outcome.console.splitlines():
-        complained = _COMPLAINT.search(line) and not _EXPECTED.search(line)
-        assert not complained, f"the kernel complained: {line}{told}"
+    _check_console(outcome, told)
     assert outcome.status == 0, f"the kernel ended with status {outcome.status}{told}"
     print(told, result["value"] or "", sep="\n")  # pytest -rP shows it
     return result["value"]
+
+
+def check_killed(outcome: Outcome, stubs: Sequence[Stub] = ()) -> None:
+    """As `check`, for a kernel that was killed before the inside came to its end."""
+    told = _told(outcome, stubs)
+    if outcome.result is not None:
+        raise AssertionError(f"{outcome.result.get('failed', 'it was not killed')}{told}")
+    _check_console(outcome, told)
+
+
+def _told(outcome: Outcome, stubs: Sequence[Stub]) -> str:
+    told = f"\n---- console ----\n{outcome.console[-12000:]}"
+    return told + "".join(f"\n---- firmware ----\n{stub.log[-4000:]}" for stub in stubs)
+
+
+def _check_console(outcome: Outcome, told: str) -> None:
+    for line in outcome.console.splitlines():
+        complained = _COMPLAINT.search(line) and not _EXPECTED.search(line)
+        assert not complained, f"the kernel complained: {line}{told}"

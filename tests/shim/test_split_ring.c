@@ -276,6 +276,135 @@ static void hostile_drivers_are_refused(void)
 	refused("more than 2 parts");
 }
 
+/* ---- indirect descriptors --------------------------------------------------- */
+
+#define TABLE 1024u /* where it is in the arena */
+
+static struct split_ring_desc *table(unsigned int index)
+{
+	return (struct split_ring_desc *)(void *)(bench.arena + TABLE) + index;
+}
+
+static void entry(unsigned int index, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next)
+{
+	*table(index) = (struct split_ring_desc){
+		.addr = htole64(addr), .len = htole32(len),
+		.flags = htole16(flags), .next = htole16(next),
+	};
+}
+
+/* A request of 8 bytes and an answer of 2 in the table, which descriptor 0 refers to. */
+static void set_up_indirect(void)
+{
+	set_up(NUM);
+	bench.device.indirect = true;
+	entry(0, GUEST_BASE, 8, VRING_DESC_F_NEXT, 1);
+	entry(1, GUEST_BASE + 8, 2, VRING_DESC_F_WRITE, 0);
+	desc(0, GUEST_BASE + TABLE, 32, VRING_DESC_F_INDIRECT, 0);
+}
+
+static void request_is_there(uint16_t head)
+{
+	CHECK_EQ(split_device_pop(&bench.device, &bench.chain), 1);
+	CHECK_EQ(bench.chain.head, head);
+	CHECK_EQ(bench.chain.readable_bytes, 8);
+	CHECK_EQ(bench.chain.writable_bytes, 2);
+	CHECK(bench.chain.iov[0].iov_base == bench.arena);
+}
+
+static void indirect_tables_are_followed(void)
+{
+	set_up_indirect();
+	offer(0);
+	request_is_there(0);
+
+	/* The WRITE flag of the descriptor that refers to the table says nothing. */
+	set_up_indirect();
+	desc(5, GUEST_BASE + TABLE, 32, VRING_DESC_F_INDIRECT | VRING_DESC_F_WRITE, 3);
+	offer(5);
+	request_is_there(5);
+
+	/* Behind descriptors in the ring, 2.7.5.3.2. */
+	set_up_indirect();
+	entry(0, GUEST_BASE + 4, 4, VRING_DESC_F_NEXT, 1);
+	desc(3, GUEST_BASE, 4, VRING_DESC_F_NEXT, 0);
+	offer(3);
+	request_is_there(3);
+
+	/* As long as the queue, in a table that is longer. */
+	set_up_indirect();
+	entry(0, GUEST_BASE, 1, VRING_DESC_F_NEXT, 40);
+	for (unsigned int i = 1; i < NUM; i++)
+		entry(41 - i, GUEST_BASE, 1, i < NUM - 1 ? VRING_DESC_F_NEXT : 0,
+		      (uint16_t)(40 - i));
+	desc(0, GUEST_BASE + TABLE, 41 * 16, VRING_DESC_F_INDIRECT, 0);
+	offer(0);
+	CHECK_EQ(split_device_pop(&bench.device, &bench.chain), 1);
+	CHECK_EQ(bench.chain.readable_bytes, NUM);
+}
+
+static void table_is(uint64_t addr, uint32_t len, uint16_t flags, const char *sentence)
+{
+	set_up_indirect();
+	desc(0, addr, len, flags | VRING_DESC_F_INDIRECT, 1);
+	offer(0);
+	refused(sentence);
+}
+
+static void hostile_tables_are_refused(void)
+{
+	const uint64_t at = GUEST_BASE + TABLE;
+
+	table_is(at, 0, 0, "an indirect table of 0 bytes");
+	table_is(at, 31, 0, "an indirect table of 31 bytes");
+	table_is(at, UINT32_MAX, 0, "bytes, not of whole descriptors");
+	table_is(at, UINT32_MAX - 15, 0, "is outside the memory table");
+	table_is(at, 32, VRING_DESC_F_NEXT, "indirect and has a next one");
+	table_is(0, 32, 0, "is outside the memory table");
+	table_is(UINT64_MAX - 15, 32, 0, "is outside the memory table");
+	table_is(GUEST_BASE + ARENA_SIZE - 16, 32, 0, "is outside the memory table");
+	table_is(at + 1, 32, 0, "is not aligned");
+
+	set_up_indirect();
+	bench.device.indirect = false;
+	offer(0);
+	refused("was not negotiated");
+
+	set_up_indirect();
+	entry(1, GUEST_BASE + TABLE, 32, VRING_DESC_F_INDIRECT, 0);
+	offer(0);
+	refused("descriptor 1 of an indirect table is indirect itself");
+
+	set_up_indirect();
+	entry(0, GUEST_BASE, 8, VRING_DESC_F_NEXT, 2);
+	offer(0);
+	refused("descriptor 2 is out of range of its indirect table (2 descriptors)");
+
+	set_up_indirect();
+	entry(0, GUEST_BASE, 0, VRING_DESC_F_NEXT, 0);
+	offer(0);
+	refused("loop");
+
+	/* One longer than the queue, without a loop: small parts of none at all. */
+	set_up_indirect();
+	for (unsigned int i = 0; i <= NUM; i++)
+		entry(i, GUEST_BASE, 0, i < NUM ? VRING_DESC_F_NEXT : 0, (uint16_t)(i + 1));
+	desc(0, GUEST_BASE + TABLE, (NUM + 1) * 16, VRING_DESC_F_INDIRECT, 0);
+	offer(0);
+	refused("longer than the queue");
+
+	set_up_indirect();
+	entry(0, GUEST_BASE, 8, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 1);
+	entry(1, GUEST_BASE, 8, 0, 0);
+	offer(0);
+	refused("follows a writable one");
+
+	set_up_indirect();
+	entry(1, GUEST_BASE + ARENA_SIZE - 1, 2, VRING_DESC_F_WRITE, 0);
+	offer(0);
+	refused("outside the memory table");
+}
+
 static void bad_rings_are_not_started(void)
 {
 	struct split_ring parts;
@@ -471,6 +600,8 @@ int main(void)
 	RUN(a_chain_can_be_put_back);
 	RUN(scattered_parts_and_empty_descriptors_are_joined);
 	RUN(hostile_drivers_are_refused);
+	RUN(indirect_tables_are_followed);
+	RUN(hostile_tables_are_refused);
 	RUN(bad_rings_are_not_started);
 	RUN(hostile_devices_are_refused);
 	RUN(the_length_of_a_read_buffer_says_nothing);

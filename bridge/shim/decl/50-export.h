@@ -36,6 +36,7 @@ int gb_export_attach(struct gb_export *exported, uint32_t line,
 		     struct gb_controller *controller, uint16_t gpio);
 void gb_export_detach(struct gb_export *exported, uint32_t line);
 void gb_export_status(struct gb_export *exported, struct gb_export_status *status);
+int64_t gb_export_changed(struct gb_export *exported, uint32_t line);
 int gb_export_line(struct gb_export *exported, uint32_t line, struct gb_export_line *state);
 void gb_export_close(struct gb_export *exported);
 

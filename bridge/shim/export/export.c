@@ -24,13 +24,15 @@
 #define VIRTIO_GPIO_EVENT_VALID   1
 
 #define FEATURES (VHOST_USER_BIT(VIRTIO_F_VERSION_1) | \
+		  VHOST_USER_BIT(VIRTIO_F_INDIRECT_DESC) | \
 		  VHOST_USER_BIT(VHOST_USER_F_PROTOCOL_FEATURES) | \
 		  VHOST_USER_BIT(VIRTIO_GPIO_F_IRQ))
 
 #define PROTOCOL_FEATURES (VHOST_USER_BIT(VHOST_USER_PROTOCOL_F_MQ) | \
 			   VHOST_USER_BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) | \
 			   VHOST_USER_BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) | \
-			   VHOST_USER_BIT(VHOST_USER_PROTOCOL_F_CONFIG))
+			   VHOST_USER_BIT(VHOST_USER_PROTOCOL_F_CONFIG) | \
+			   VHOST_USER_BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE))
 
 /* Requests of one guest that are under way; the rest waits in its ring, so that
  * it does not fill the queue of a controller that others use too. */
@@ -50,8 +52,11 @@ _Static_assert(sizeof(struct gb_export_line) == 4, "as in the state file");
 /* A request of the guest, from its chain to the answer in it. */
 struct request {
 	bool used;
-	bool dead; /* its chain is gone */
+	bool dead;     /* its chain is gone */
+	bool answered; /* but an earlier one of its line is not */
 	uint8_t irq_type_before;
+	uint8_t answer[2]; /* status, value */
+	uint32_t ticket;   /* its place among those of its line */
 	uint16_t head;
 	uint16_t line;
 	uint8_t *status, *value; /* where the answer goes */
@@ -65,6 +70,9 @@ struct line {
 	bool latched; /* an edge came while there was no buffer */
 	uint32_t attempts; /* to arm it, without an answer */
 	uint32_t life;     /* of the attachment: calls of an earlier one do not count */
+	uint32_t tickets;  /* given to requests of this guest */
+	uint32_t answers;  /* given in their order */
+	bool changed;      /* its direction, see gb_export_changed() */
 	bool buffered;
 	uint16_t buffer;   /* head of the event's chain */
 	uint8_t *buffer_status;
@@ -241,11 +249,23 @@ static void forget_irq(struct line *line)
 	line->attempts = 0;
 }
 
-static void forget_state(struct gb_export_line *state)
+static void set_direction(struct gb_export *e, struct line *line, uint8_t direction)
 {
-	uint8_t touched = state->flags & GB_EXPORT_LINE_TOUCHED;
+	struct gb_export_line *state = state_of(e, line);
 
-	*state = (struct gb_export_line){.flags = touched};
+	if (state->direction == direction)
+		return;
+	state->direction = direction;
+	line->changed = true;
+	report(e);
+}
+
+static void forget_state(struct gb_export *e, struct line *line)
+{
+	struct gb_export_line *state = state_of(e, line);
+
+	set_direction(e, line, VIRTIO_GPIO_DIRECTION_NONE);
+	*state = (struct gb_export_line){.flags = state->flags & GB_EXPORT_LINE_TOUCHED};
 }
 
 /* ---- interrupts -------------------------------------------------------------------- */
@@ -359,15 +379,45 @@ static bool fired(void *owner, uint32_t index, uint64_t now_ns)
 
 /* ---- requests: the answer ------------------------------------------------------------- */
 
-static void answer(struct gb_export *e, struct request *request, uint8_t status, uint8_t value)
+static void push_answer(struct gb_export *e, struct request *request)
 {
 	request->used = false;
-	if (request->dead)
-		return;
 	e->status.requests++;
-	*request->status = status;
-	*request->value = value;
+	*request->status = request->answer[0];
+	*request->value = request->answer[1];
 	guest_push(&e->guest, REQUESTQ, request->head, 2);
+}
+
+/* The request of a line whose turn it is, if its answer is known. */
+static struct request *next_answered(struct gb_export *e, uint16_t line)
+{
+	for (unsigned int i = 0; i < UNDERWAY_MAX; i++) {
+		struct request *request = &e->requests[i];
+
+		if (request->used && !request->dead && request->answered &&
+		    request->line == line && request->ticket == e->lines[line].answers)
+			return request;
+	}
+	return NULL;
+}
+
+/* Requests of a line are answered in their order (5.18.6.8); what is refused here
+ * does not overtake what the firmware was asked before. */
+static void answer(struct gb_export *e, struct request *request, uint8_t status, uint8_t value)
+{
+	uint16_t line = request->line;
+
+	if (request->dead) {
+		request->used = false;
+		return;
+	}
+	request->answered = true;
+	request->answer[0] = status;
+	request->answer[1] = value;
+	while ((request = next_answered(e, line))) {
+		e->lines[line].answers++;
+		push_answer(e, request);
+	}
 }
 
 /* What the guest has asked for has happened: remember it. */
@@ -379,7 +429,7 @@ static void remember(struct gb_export *e, struct line *line, const struct gb_cal
 		state->value = (uint8_t)call->value;
 		state->flags |= GB_EXPORT_LINE_VALUE;
 	} else if (call->type == VIRTIO_GPIO_MSG_SET_DIRECTION) {
-		state->direction = (uint8_t)call->value;
+		set_direction(e, line, (uint8_t)call->value);
 	}
 }
 
@@ -399,7 +449,7 @@ static void line_let_go(struct gb_export *e, struct line *line, uint16_t type, i
 	if (type == VIRTIO_GPIO_MSG_SET_DIRECTION) {
 		if (!error)
 			state->flags &= (uint8_t)~GB_EXPORT_LINE_TOUCHED;
-		forget_state(state);
+		forget_state(e, line);
 		forget_irq(line);
 	}
 	if (!state->irq_type)
@@ -559,8 +609,13 @@ static void start_request(struct gb_export *e, struct request *request,
 		.status = writable_byte(chain, 0),
 		.value = writable_byte(chain, 1),
 	};
-	if (gpio >= e->count || !sensible(type, value) ||
-	    (type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE && !has_irq(e)))
+	if (gpio >= e->count) {
+		request->answer[0] = VIRTIO_GPIO_STATUS_ERR;
+		push_answer(e, request);
+		return;
+	}
+	request->ticket = e->lines[gpio].tickets++;
+	if (!sensible(type, value) || (type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE && !has_irq(e)))
 		answer(e, request, VIRTIO_GPIO_STATUS_ERR, 0);
 	else
 		relay(e, request, type, value);
@@ -701,7 +756,7 @@ static void on_reset(void *guest)
 	e->stale = false;
 	for (uint32_t i = 0; i < e->count; i++) {
 		let_go(e, &e->lines[i]);
-		forget_state(&e->states[i]);
+		forget_state(e, &e->lines[i]);
 		forget_irq(&e->lines[i]);
 	}
 }
@@ -721,10 +776,14 @@ static void on_gone(struct guest *guest)
 {
 	struct gb_export *e = of_guest(guest);
 
-	for (unsigned int i = 0; i < UNDERWAY_MAX; i++)
+	for (unsigned int i = 0; i < UNDERWAY_MAX; i++) {
+		e->requests[i].used &= !e->requests[i].answered; /* no call will return */
 		e->requests[i].dead = true;
-	for (uint32_t i = 0; i < e->count; i++)
+	}
+	for (uint32_t i = 0; i < e->count; i++) {
 		e->lines[i].buffered = false;
+		e->lines[i].tickets = e->lines[i].answers = 0;
+	}
 	e->status.connected = false;
 	memcpy(e->status.why, guest->why, sizeof(e->status.why));
 	report(e);
@@ -846,6 +905,21 @@ void gb_export_status(struct gb_export *e, struct gb_export_status *status)
 	gb_unlock(e->pump);
 }
 
+int64_t gb_export_changed(struct gb_export *e, uint32_t index)
+{
+	int64_t found = -1;
+
+	gb_lock(e->pump);
+	while (index < e->count && !e->lines[index].changed)
+		index++;
+	if (index < e->count) {
+		e->lines[index].changed = false;
+		found = index;
+	}
+	gb_unlock(e->pump);
+	return found;
+}
+
 int gb_export_line(struct gb_export *e, uint32_t index, struct gb_export_line *state)
 {
 	if (index >= e->count)
@@ -957,10 +1031,10 @@ static void answer_all(struct gb_export *e)
 	for (uint32_t i = 0; i < e->count; i++)
 		give_back(e, &e->lines[i], VIRTIO_GPIO_EVENT_INVALID);
 	for (unsigned int i = 0; i < UNDERWAY_MAX; i++)
-		if (e->requests[i].used && !e->requests[i].dead) {
+		if (e->requests[i].used && !e->requests[i].dead && !e->requests[i].answered)
 			answer(e, &e->requests[i], VIRTIO_GPIO_STATUS_ERR, 0);
-			e->requests[i].used = e->requests[i].dead = true; /* until its call returns */
-		}
+	for (unsigned int i = 0; i < UNDERWAY_MAX; i++)
+		e->requests[i].dead = true; /* calls that return find nothing to do */
 }
 
 void gb_export_free(struct gb_export *e)

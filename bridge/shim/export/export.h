@@ -54,8 +54,8 @@ struct gb_export_config {
 };
 
 /*
- * Serve guests, one at a time. Reports GB_REPORT_EXPORT with `id` when the status
- * changed. With a state file a guest that stays while the service is started anew
+ * Serve guests, one at a time. Reports GB_REPORT_EXPORT with `id` when the status or
+ * the direction of a line changed. With a state file a guest that stays while the service is started anew
  * finds its lines as they were. NULL with errno; the descriptors are closed then.
  */
 struct gb_export *gb_export_open(struct gb_pump *pump, uint64_t id,
@@ -65,6 +65,9 @@ int gb_export_attach(struct gb_export *exported, uint32_t line,
 		     struct gb_controller *controller, uint16_t gpio);
 void gb_export_detach(struct gb_export *exported, uint32_t line);
 void gb_export_status(struct gb_export *exported, struct gb_export_status *status);
+/* The first line from `line` on whose direction the guest has changed since it was
+ * named here the last time; -1: none. The report comes after the change. */
+int64_t gb_export_changed(struct gb_export *exported, uint32_t line);
 /* What the guest has set up of a line. 0 or -EINVAL. */
 int gb_export_line(struct gb_export *exported, uint32_t line, struct gb_export_line *state);
 /* Requests under way are answered ERR, the guest is let go, lines stay as they

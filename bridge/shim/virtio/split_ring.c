@@ -272,9 +272,8 @@ bool split_device_pending(const struct split_device *device)
 	return load_idx(&device->ring.avail->idx) != device->last_avail;
 }
 
-static struct split_ring_desc copy_desc(const struct split_ring *ring, uint16_t index)
+static struct split_ring_desc copy_desc(const struct split_ring_desc *from)
 {
-	const struct split_ring_desc *from = &ring->desc[index];
 	struct split_ring_desc desc = {
 		.addr = le64toh(READ_ONCE(from->addr)),
 		.len = le32toh(READ_ONCE(from->len)),
@@ -317,29 +316,88 @@ static int add_part(struct split_device *device, struct split_chain *chain,
 	return 0;
 }
 
+/* Where a chain is followed: in the ring, then perhaps in one table behind it. */
+struct walk {
+	const struct split_ring_desc *descs;
+	unsigned int count;
+	unsigned int left; /* descriptors that may still come */
+	bool in_table;
+};
+
+/* Virtio 1.3, 2.7.5.3: the last descriptor of the ring's part of a chain, none of
+ * a table, and its WRITE flag says nothing. */
+static int enter_table(struct split_device *device, struct walk *walk,
+		       const struct split_ring_desc *desc, uint16_t index)
+{
+	struct split_ring *ring = &device->ring;
+
+	if (!device->indirect)
+		return fail(ring, "descriptor %u is indirect, which was not negotiated", index);
+	if (walk->in_table)
+		return fail(ring, "descriptor %u of an indirect table is indirect itself", index);
+	if (desc->flags & VRING_DESC_F_NEXT)
+		return fail(ring, "descriptor %u is indirect and has a next one", index);
+	if (!desc->len || desc->len % sizeof(*desc))
+		return fail(ring, "descriptor %u: an indirect table of %u bytes, not of whole descriptors",
+			    index, desc->len);
+	walk->descs = device->translate(device->memory, desc->addr, desc->len);
+	if (!walk->descs)
+		return fail(ring, "descriptor %u: its indirect table, %u bytes at 0x%llx, is outside the memory table",
+			    index, desc->len, (unsigned long long)desc->addr);
+	if (!aligned(walk->descs, _Alignof(struct split_ring_desc)))
+		return fail(ring, "descriptor %u: its indirect table at 0x%llx is not aligned to %zu bytes",
+			    index, (unsigned long long)desc->addr,
+			    _Alignof(struct split_ring_desc));
+	walk->count = desc->len / (uint32_t)sizeof(*desc);
+	walk->in_table = true;
+	return 0;
+}
+
+static int out_of_range(struct split_ring *ring, const struct walk *walk, uint16_t index)
+{
+	if (walk->in_table)
+		return fail(ring, "descriptor %u is out of range of its indirect table (%u descriptors)",
+			    index, walk->count);
+	return fail(ring, "descriptor %u is out of range (%u descriptors)", index, walk->count);
+}
+
+/* One descriptor: 1 when there is another, whose index is in *index, else 0. */
+static int walk_one(struct split_device *device, struct split_chain *chain,
+		    struct walk *walk, uint16_t *index)
+{
+	struct split_ring_desc desc;
+
+	if (*index >= walk->count)
+		return out_of_range(&device->ring, walk, *index);
+	desc = copy_desc(&walk->descs[*index]);
+	if (desc.flags & VRING_DESC_F_INDIRECT) {
+		if (enter_table(device, walk, &desc, *index) < 0)
+			return -EPROTO;
+		*index = 0;
+		return 1;
+	}
+	if (add_part(device, chain, &desc, *index) < 0)
+		return -EPROTO;
+	*index = desc.next;
+	return desc.flags & VRING_DESC_F_NEXT ? 1 : 0;
+}
+
 static int walk(struct split_device *device, struct split_chain *chain)
 {
 	struct split_ring *ring = &device->ring;
+	/* No chain is longer than the queue, tables included (2.7.5.3.1); the
+	 * descriptor of the table itself does not count. */
+	struct walk walk = {.descs = ring->desc, .count = ring->num, .left = ring->num + 1u};
 	uint16_t index = chain->head;
-	unsigned int step;
 
-	for (step = 0; step < ring->num; step++) {
-		struct split_ring_desc desc;
+	while (walk.left--) {
+		int more = walk_one(device, chain, &walk, &index);
 
-		if (index >= ring->num)
-			return fail(ring, "descriptor %u is out of range (%u descriptors)",
-				    index, ring->num);
-		desc = copy_desc(ring, index);
-		if (desc.flags & VRING_DESC_F_INDIRECT)
-			return fail(ring, "descriptor %u is indirect, which was not offered",
-				    index);
-		if (add_part(device, chain, &desc, index) < 0)
-			return -EPROTO;
-		if (!(desc.flags & VRING_DESC_F_NEXT))
-			return 0;
-		index = desc.next;
+		if (more <= 0)
+			return more;
 	}
-	return fail(ring, "the chain at descriptor %u is a loop", chain->head);
+	return fail(ring, "the chain at descriptor %u is a loop, or longer than the queue",
+		    chain->head);
 }
 
 int split_device_pop(struct split_device *device, struct split_chain *chain)

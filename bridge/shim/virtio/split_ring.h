@@ -3,8 +3,9 @@
  * split_ring.h - the split virtqueue (virtio 1.3, 2.7), driver and device side.
  *
  * Little-endian always: every user negotiates VIRTIO_F_VERSION_1. Suppression
- * of notifications is by flags; VIRTIO_F_EVENT_IDX and indirect descriptors
- * are neither offered nor accepted. The other side of the ring is not trusted.
+ * of notifications is by flags; VIRTIO_F_EVENT_IDX is neither offered nor
+ * accepted. Indirect descriptors are for the device side, where they were
+ * negotiated. The other side of the ring is not trusted.
  *
  * Where a function can fail with -EPROTO, ring.error holds a sentence without
  * full stop; the ring must not be used any more.
@@ -140,6 +141,7 @@ typedef void *(*split_translate_fn)(const void *memory, uint64_t addr,
 
 struct split_device {
 	struct split_ring ring;
+	bool indirect; /* VIRTIO_F_INDIRECT_DESC was negotiated; set after init */
 	split_translate_fn translate;
 	const void *memory;
 	uint16_t last_avail; /* next entry to take */

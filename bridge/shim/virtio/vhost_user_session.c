@@ -87,6 +87,7 @@ static int start_ring(struct vhost_user_session *session, int index)
 	if (split_device_init(&ring->device, &parts, ring->base,
 			      vhost_user_memory_guest, &session->memory) < 0)
 		return refuse(session, "virtqueue %d: %s", index, ring->device.ring.error);
+	ring->device.indirect = session->features & VHOST_USER_BIT(VIRTIO_F_INDIRECT_DESC);
 	split_device_enable_kicks(&ring->device);
 	ring->started = true;
 	ring->running = true;
