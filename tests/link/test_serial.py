@@ -152,6 +152,40 @@ def test_another_version_is_told(driver: Driver) -> None:
     assert driver.receive()[0] == 6
 
 
+def test_an_rpmsg_tty_carries_it() -> None:
+    """Pieces of at most 496 bytes, cut at any place; tests/kernel has Linux's own driver."""
+    with Stub(LOOP, transport="rpmsg-tty") as stub:
+        pump = Pump()
+        try:
+            backend, rest = resolve(stub.url)
+            link = pump.add_link(backend.connect(rest, 2000), 1)
+            (report,) = _reports(pump)
+            assert (report.kind, report.body) == (ReportKind.ANNOUNCED, b"rpmsg-tty")
+            endpoint = link.open_endpoint(1024, report.number)
+            stream = encode(hello())
+            endpoint.send(stream[:7])
+            endpoint.send(stream[7:])
+            got = b""
+            while got.count(b"\0") < 2:
+                assert select.select([endpoint.fileno()], [], [], DEADLINE_S)[0]
+                message = endpoint.receive()
+                got += message.data if message else b""
+            welcome, announcement = (decode(wire) for wire in got.split(b"\0") if wire)
+            assert welcome[:6] == struct.pack("<BBI", 2, 1, SESSION)
+            assert announcement[6:] == b"rpmsg-io-0"
+            stub.fault("cable", "out")
+            (report,) = _reports(pump)
+            assert (report.kind, report.value) == (ReportKind.ANNOUNCED, 0)
+        finally:
+            pump.close()
+
+
+def _reports(pump: Pump) -> list[Report]:
+    while not (found := list(pump.reports())):
+        assert select.select([pump.report_fd], [], [], DEADLINE_S)[0]
+    return found
+
+
 # ---- URLs ------------------------------------------------------------------------
 
 
@@ -164,10 +198,17 @@ def test_urls() -> None:
     assert watch_path("/dev/ttyACM3?baud=9600") == "/dev/ttyACM3"
     assert watch_path("socket://localhost:5000") is None
     assert short_name("/dev/ttyACM3?baud=9600") == "ttyACM3"
+    assert parse("rpmsg-tty?remoteproc=m4_0&ack=0").processor == {"remoteproc": "m4_0"}
+    assert watch_path("rpmsg-tty") == "/dev/ttyRPMSG0"
+    assert short_name("rpmsg-tty?remoteproc=m4_0") == "m4_0"
 
 
 @pytest.mark.parametrize(
-    "rest", ["/dev/x?baud=fast", "/dev/x?baud=1", "/dev/x?speed=9600", "?baud=9600"]
+    "rest",
+    [
+        *("/dev/x?baud=fast", "/dev/x?baud=1", "/dev/x?speed=9600", "?baud=9600"),
+        *("/dev/x?remoteproc=m4_0", "rpmsg-tty?device=a&device=b"),
+    ],
 )
 def test_bad_urls_are_refused(rest: str) -> None:
     with pytest.raises(OSError, match=r"give|there is no|no port") as caught:
@@ -180,6 +221,7 @@ def test_ports_that_cannot_be_opened() -> None:
         ("/nonexistent/tty", errno.ENOENT, "No such file"),
         ("loop://", errno.EOPNOTSUPP, "no file descriptor"),
         ("nonsense://x", errno.EINVAL, "nonsense"),
+        ("rpmsg-tty?device=nonexistent", errno.ENOENT, "called nonexistent has rpmsg"),
         ("socket://localhost", errno.EINVAL, "HOST:PORT"),
     ):
         with pytest.raises(OSError, match=sentence) as caught:
@@ -195,7 +237,7 @@ def test_silence_and_garbage_have_their_own_sentences() -> None:
         assert caught.value.errno == errno.ETIMEDOUT
         noise = threading.Timer(0.05, lambda: os.write(master, b"login: \xff\x00\xfe\x00" * 8))
         noise.start()
-        with pytest.raises(OSError, match="baud rate right"):
+        with pytest.raises(OSError, match="serial framing, at the baud rate of this side, 115200"):
             connect(os.ttyname(slave), 300)
         noise.join()
     finally:

@@ -22,6 +22,7 @@
 #define FAULTS_MAX 10000
 #define BOUNCES_MAX 1000
 #define EXIT_CRASHED 134
+#define NO_SERIAL "there is no serial line; start the stub with --serial or --rpmsg-tty"
 
 enum where {
 	IN_BOARD = 1,   /* before power-up */
@@ -981,7 +982,7 @@ static int fault_noise(struct request *request)
 	if (!error && request->count == 4)
 		error = number(request, 3, "the seed", 0, UINT32_MAX, &seed);
 	if (!error && !serial)
-		return fail(request, EOPNOTSUPP, "there is no serial line; start the stub with --serial");
+		return fail(request, EOPNOTSUPP, NO_SERIAL);
 	if (!error)
 		serial_port_noise(serial, (uint32_t)rate, seed);
 	return error;
@@ -989,15 +990,16 @@ static int fault_noise(struct request *request)
 
 static int fault_cable(struct request *request)
 {
-	struct serial_port *serial = request->commands->firmware->serial;
+	struct firmware *firmware = request->commands->firmware;
+	bool in = is(request, 2, "in");
 
-	if (request->count != 3 || !(is(request, 2, "in") || is(request, 2, "out")))
+	if (request->count != 3 || !(in || is(request, 2, "out")))
 		return usage(request);
-	if (!serial)
-		return fail(request, EOPNOTSUPP, "there is no serial line; start the stub with --serial");
-	if (!serial_port_plug(serial, is(request, 2, "in")))
-		return fail(request, errno, "the serial port cannot be opened again: %s",
-			    strerror(errno));
+	if (!firmware->serial)
+		return fail(request, EOPNOTSUPP, NO_SERIAL);
+	if (!firmware_plug(firmware, in))
+		return fail(request, errno, "the cable cannot be %s: %s",
+			    in ? "plugged in" : "pulled", strerror(errno));
 	return 0;
 }
 

@@ -21,6 +21,9 @@
 #define CONTROLLER_ADDRESS 0x400
 /* Added to a driver's address: it is a port on the serial line. */
 #define CONTROLLER_SERIAL 0x80000000u
+/* The endpoint of the channel rpmsg-tty. */
+#define TTY_ADDRESS 0x600
+#define TTY_CHANNEL "rpmsg-tty"
 
 struct firmware_options {
 	uint32_t features; /* RPMSG_GPIO_F_* to offer */
@@ -47,11 +50,20 @@ struct controller {
 	struct breakage breakage;
 };
 
+/* The channel that carries the serial framing, in the place of those of the controllers. */
+struct tty_channel {
+	bool offered;
+	bool announced;
+	bool cable_out;
+	uint32_t driver; /* where its bytes go; once serial is plugged in */
+};
+
 struct firmware {
 	struct loop *loop;
 	struct board *board;
 	struct rpmsg_backend *backend; /* NULL without --socket */
-	struct serial_port *serial;    /* NULL without --serial */
+	struct serial_port *serial;    /* NULL without --serial and --rpmsg-tty */
+	struct tty_channel tty;
 	struct faults faults;
 	struct controller *controllers;
 	unsigned int count;
@@ -73,6 +85,11 @@ void firmware_free(struct firmware *firmware);
 /* Open the serial port (serial_port_open()). */
 bool firmware_open_serial(struct firmware *firmware, const char *path, uint32_t baud, char *why,
 			  size_t why_size);
+/* Offer the channel rpmsg-tty (serial_port_open_channel()). */
+bool firmware_open_tty(struct firmware *firmware, char *why, size_t why_size);
+/* Pull the serial line's cable, or plug it in: serial_port_plug(), or the channel goes
+ * and comes. False: errno. */
+bool firmware_plug(struct firmware *firmware, bool plugged);
 /* Whether somebody is attached, by whichever way. */
 bool firmware_attached(const struct firmware *firmware);
 
