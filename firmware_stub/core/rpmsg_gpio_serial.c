@@ -28,6 +28,8 @@
 typedef char ring_is_a_power_of_two[
 	(RPMSG_GPIO_SERIAL_RX_RING & (RPMSG_GPIO_SERIAL_RX_RING - 1)) == 0 ? 1 : -1];
 typedef char tx_offsets_fit[RPMSG_GPIO_SERIAL_TX_SIZE <= 0x7fff ? 1 : -1];
+typedef char tx_takes_the_longest[
+	RPMSG_GPIO_SERIAL_TX_SIZE >= RPMSG_GPIO_REPLY_MAX + RECORD_HEAD ? 1 : -1];
 typedef char window_fits[RPMSG_GPIO_SERIAL_RX_WINDOW >= 1 &&
 			 RPMSG_GPIO_SERIAL_RX_WINDOW <= RPMSG_GPIO_SERIAL_WINDOW_MAX ? 1 : -1];
 
