@@ -222,6 +222,21 @@ def _exclude_others(fd: int) -> None:
             fcntl.ioctl(fd, termios.TIOCEXCL)
 
 
+def open_port(rest: str, timeout_ms: int) -> int:
+    """Open the port for ourselves alone, and return its descriptor.
+
+    Args:
+        rest: ``PORT?OPTIONS``, as in the module's docstring.
+        timeout_ms: deadline for the connection of a stream in milliseconds.
+
+    Raises:
+        OSError: as `connect`.
+    """
+    fd = _descriptor(parse(rest), timeout_ms)
+    _exclude_others(fd)
+    return fd
+
+
 def _bit_rate(fd: int, baud: int) -> int:
     """Bits per second that the bytes are paced with, 0 when they take no time.
 
@@ -251,8 +266,7 @@ def connect(rest: str, timeout_ms: int) -> Any:
             errno and sentence of gb_serial_attach.
     """
     target = parse(rest)
-    fd = _descriptor(target, timeout_ms)
-    _exclude_others(fd)
+    fd = open_port(rest, timeout_ms)
     options = ffi.new("struct gb_serial_options *")
     options.bit_rate = _bit_rate(fd, target.options["baud"])
     options.ack_ms = target.options["ack"]

@@ -22,6 +22,8 @@ from cobs import cobs
 
 import bridge as gpiod
 from bridge.bench.rig import Serve
+from bridge.conformance import framing
+from bridge.conformance.check import Failed
 from bridge.line import Direction, Edge, Value
 from bridge.link import resolve
 from bridge.link.serial import connect, parse, short_name, watch_path
@@ -127,6 +129,15 @@ def test_the_document_and_a_foreign_codec_agree() -> None:
     assert len(examples) >= 12
     for frame, wire in examples:
         assert encode(bytes.fromhex(frame)).hex(" ") == wire
+
+
+def test_the_codec_of_the_conformance_checks_and_a_foreign_one_agree() -> None:
+    for length in (1, 5, 253, 254, 255, 504):
+        for frame in (bytes(length), bytes([7]) * length, bytes(range(1, 252)) * 2 + bytes(length)):
+            assert cobs.decode(framing.encode(frame)[:-1]) == cobs.decode(encode(frame)[:-1])
+            assert framing.decode(encode(frame)[:-1]) == frame
+            with pytest.raises(Failed):
+                framing.decode(cobs.encode(frame + b"12345"))
 
 
 def test_handshake_and_requests_by_hand(driver: Driver) -> None:

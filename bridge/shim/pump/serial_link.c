@@ -85,6 +85,7 @@ struct serial_link {
 	uint8_t expected;
 	unsigned int unacked;
 	bool ack_due, nak_due, poll_due;
+	bool polled;           /* an ACK is due, whatever else carries its number */
 	uint64_t ack_at;       /* with unacked */
 	uint64_t nak_again_at; /* 0: at once */
 	uint64_t heard_at, polled_at;
@@ -183,6 +184,8 @@ static void put_ack(struct serial_link *link, uint8_t kind)
 	put_frame(link, &ack, sizeof(ack), NULL, 0);
 	link->unacked = 0;
 	link->ack_due = link->nak_due = false;
+	if (kind == RPMSG_GPIO_SERIAL_ACK)
+		link->polled = false;
 }
 
 static void put_reset(struct serial_link *link)
@@ -252,7 +255,7 @@ static bool put_next(struct serial_link *link)
 	} else if (link->sent < link->count) {
 		put_data(link);
 		arm_retry(link, gb_now_ns());
-	} else if (link->ack_due) {
+	} else if (link->ack_due || link->polled) {
 		put_ack(link, RPMSG_GPIO_SERIAL_ACK);
 	} else {
 		return false;
@@ -489,7 +492,7 @@ static void ack_received(struct serial_link *link, const uint8_t *frame, uint64_
 	if (frame[0] == RPMSG_GPIO_SERIAL_NAK && link->sent)
 		send_again(link);
 	if (frame[0] == RPMSG_GPIO_SERIAL_POLL)
-		link->ack_due = true;
+		link->polled = true;
 }
 
 static int reset_received(struct serial_link *link, const uint8_t *frame)

@@ -328,6 +328,8 @@ bool firmware_open_serial(struct firmware *firmware, const char *path, uint32_t 
 	struct rpmsg_gpio_serial_config config = serial_config(firmware);
 
 	firmware->serial = serial_port_open(firmware->loop, path, baud, &config, why, why_size);
+	if (firmware->serial)
+		serial_port_break(firmware->serial, firmware->serial_breakage);
 	return firmware->serial;
 }
 
@@ -337,6 +339,8 @@ bool firmware_open_tty(struct firmware *firmware, char *why, size_t why_size)
 
 	firmware->serial = serial_port_open_channel(firmware->loop, tty_send, &config, why,
 						    why_size);
+	if (firmware->serial)
+		serial_port_break(firmware->serial, firmware->serial_breakage);
 	firmware->tty.offered = firmware->serial;
 	return firmware->serial;
 }
@@ -474,6 +478,7 @@ struct firmware *firmware_new(struct loop *loop, struct board *board,
 	firmware->loop = loop;
 	firmware->board = board;
 	firmware->epoch = next_epoch(0);
+	firmware->serial_breakage = options->serial_breakage;
 	firmware->announce_timer = (struct loop_timer){.fn = announce, .context = firmware};
 	faults_init(&firmware->faults, loop, deliver_rx, deliver_tx, firmware);
 	firmware->controllers = calloc(BOARD_CONTROLLERS_MAX, sizeof(*firmware->controllers));

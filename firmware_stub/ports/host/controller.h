@@ -30,6 +30,7 @@ struct firmware_options {
 	enum rpmsg_gpio_dialect dialect;
 	bool strict;
 	const struct breakage_rule *breakage; /* NULL: none */
+	const struct serial_breakage_rule *serial_breakage;
 };
 
 struct firmware;
@@ -68,6 +69,7 @@ struct firmware {
 	struct controller *controllers;
 	unsigned int count;
 	uint32_t epoch;
+	const struct serial_breakage_rule *serial_breakage;
 	struct loop_timer announce_timer;
 	bool serial_quiet; /* its announcements are late */
 	struct rpmsg_gpio_serial_channel channels[BOARD_CONTROLLERS_MAX];

@@ -171,10 +171,12 @@ static bool parse_breakage(const char *name, struct options *options)
 {
 	if (!strcmp(name, "help")) {
 		breakage_list(stdout);
+		serial_breakage_list(stdout);
 		exit(EXIT_SUCCESS);
 	}
 	options->firmware.breakage = breakage_find(name);
-	if (options->firmware.breakage)
+	options->firmware.serial_breakage = serial_breakage_find(name);
+	if (options->firmware.breakage || options->firmware.serial_breakage)
 		return true;
 	fprintf(stderr, "firmware-stub: nothing to break is called `%s`; --break help lists them\n",
 		name);

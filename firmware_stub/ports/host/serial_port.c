@@ -51,6 +51,7 @@ struct serial_port {
 	uint32_t noise;
 	bool stalled;
 	struct wire in, out;
+	struct serial_breakage breakage;
 	serial_port_send_fn channel_send;
 	uint8_t message[SERIAL_PORT_MESSAGE_MAX]; /* waits for a buffer of the channel */
 	size_t message_length;
@@ -131,6 +132,19 @@ static uint64_t wire_due(const struct wire *wire, uint64_t byte_ns)
 
 /* ---- the firmware's side ------------------------------------------------------ */
 
+/* Byte by byte, as long as there is room for a frame that one of them ends. */
+static size_t write_broken(struct serial_port *port, const uint8_t *bytes, size_t length)
+{
+	uint8_t wire[SERIAL_BREAKAGE_WIRE_MAX];
+	size_t taken = 0;
+
+	while (taken < length && wire_room(&port->out) >= sizeof(wire))
+		wire_put(&port->out, wire,
+			 serial_breakage_out(&port->breakage, bytes[taken++], wire),
+			 port->byte_ns);
+	return taken;
+}
+
 static size_t uart_write(void *context, const uint8_t *bytes, size_t length)
 {
 	struct serial_port *port = context;
@@ -138,6 +152,8 @@ static size_t uart_write(void *context, const uint8_t *bytes, size_t length)
 
 	if (!port->plugged)
 		return length; /* no cable */
+	if (port->breakage.rule)
+		return write_broken(port, bytes, length);
 	if (length > room)
 		length = room;
 	wire_put(&port->out, bytes, length, port->byte_ns);
@@ -198,7 +214,30 @@ void serial_port_noise(struct serial_port *port, uint32_t per_million, uint64_t 
 
 static uint32_t run_core(struct serial_port *port)
 {
-	return rpmsg_gpio_serial_run(&port->serial, (uint32_t)(now_ns() / 1000));
+	uint32_t wait;
+
+	do
+		wait = rpmsg_gpio_serial_run(&port->serial, (uint32_t)(now_ns() / 1000));
+	while (port->breakage.rule && serial_breakage_run(&port->breakage));
+	return wait;
+}
+
+/* The core has its ring, which a frame that comes at once overruns: it runs between. */
+static void receive_broken(struct serial_port *port, uint8_t byte)
+{
+	uint8_t wire[SERIAL_BREAKAGE_WIRE_MAX];
+	size_t length = serial_breakage_in(&port->breakage, byte, wire);
+
+	for (size_t i = 0; i < length; i++) {
+		rpmsg_gpio_serial_rx(&port->serial, wire[i]);
+		if (!wire[i] || i % 64 == 63)
+			run_core(port);
+	}
+}
+
+void serial_port_break(struct serial_port *port, const struct serial_breakage_rule *rule)
+{
+	port->breakage = (struct serial_breakage){.rule = rule, .core = &port->serial};
 }
 
 static void deliver_in(struct serial_port *port, uint64_t now)
@@ -210,8 +249,12 @@ static void deliver_in(struct serial_port *port, uint64_t now)
 	while ((count = wire_take(&port->in, bytes, sizeof(bytes) / 2, now, port->byte_ns,
 				  port->noise)) ||
 	       (port->in.count && port->in.due_ns <= now)) {
-		for (size_t i = 0; i < count && !port->stalled; i++)
-			rpmsg_gpio_serial_rx(&port->serial, bytes[i]);
+		for (size_t i = 0; i < count && !port->stalled; i++) {
+			if (port->breakage.rule)
+				receive_broken(port, bytes[i]);
+			else
+				rpmsg_gpio_serial_rx(&port->serial, bytes[i]);
+		}
 		if (!port->stalled)
 			run_core(port);
 	}
