@@ -168,7 +168,10 @@ def _open_port(target: Target) -> serial.SerialBase:
         if error.errno in (errno.EAGAIN, errno.EBUSY):
             raise OSError(errno.EBUSY, f"{port}: is in use by another program") from error
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(error.errno or errno.EIO, f"{port}: {reason}") from error
+        number = error.errno or errno.EIO
+        if target.port == _RPMSG_TTY and number == errno.ENOENT:
+            number = errno.ENODEV  # it went just now: look again soon, not at the next one
+        raise OSError(number, f"{port}: {reason}") from error
     except ValueError as error:
         raise OSError(errno.EINVAL, f"{port}: {error}") from error
     return opened
