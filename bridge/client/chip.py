@@ -19,11 +19,11 @@ from bridge.client.line_settings import LineConfig, LineSettings
 from bridge.line import Value
 
 if TYPE_CHECKING:
-    from bridge.clock_info import ClockInfo
     from bridge.client.direct import Direct
     from bridge.client.info_event import InfoEvent
     from bridge.client.line_info import LineInfo
     from bridge.client.line_request import LineRequest
+    from bridge.clock_info import ClockInfo
     from bridge.shim.info_queue import InfoReader
 
 __all__ = ["Chip", "find_line", "is_gpiochip_device", "list_chips", "request_lines"]
