@@ -130,7 +130,8 @@ class Stub:
     paths of at most 107 bytes, by default in a temporary directory. ``dialect``
     is rpmsg-gpio or rpmsg-gpio-padded; ``transport`` is vhost-user, serial (a pty in
     the temporary directory whose bytes take the time they have at ``baud`` bits/s,
-    none with 0) or both; ``features`` is all, none or a list such
+    none with 0), both, or rpmsg-tty (vhost-user, with the channel rpmsg-tty in the place
+    of the controllers'); ``features`` is all, none or a list such
     as "config,names"; ``strict`` refuses what virtio forbids a driver; with
     ``step`` the board's time moves only by ``advance``; ``breakage`` names a rule of
     the protocol that the firmware breaks. ``executable`` overrides the program.
@@ -554,7 +555,12 @@ def _transport_options(transport: str, socket: Path, tty: Path, baud: int) -> li
     """The stub's options for a transport. Raises OSError EINVAL for an unknown one."""
     vhost_user = ["--socket", str(socket)]
     serial = ["--serial", str(tty), *(["--serial-baud", str(baud)] if baud else [])]
-    known = {"vhost-user": vhost_user, "serial": serial, "both": vhost_user + serial}
+    known = {
+        "vhost-user": vhost_user,
+        "serial": serial,
+        "both": vhost_user + serial,
+        "rpmsg-tty": [*vhost_user, "--rpmsg-tty"],
+    }
     if transport not in known:
         raise OSError(errno.EINVAL, f"no transport {transport!r}; give one of {', '.join(known)}")
     return known[transport]

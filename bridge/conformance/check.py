@@ -6,17 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from bridge.conformance.driver import Driver
+from typing import Any
 
 MUST = "MUST"
 SHOULD = "SHOULD"
 
-_MODULES = ("messages", "lines", "interrupts", "negotiation", "extensions")
+_MODULES = ("serial", "messages", "lines", "interrupts", "negotiation", "extensions")
 
-Function = Callable[["Driver"], None]
+Function = Callable[[Any], None]
+"""Takes a `bridge.conformance.driver.Driver`; one that needs "serial" a `framing.Framing`."""
 
 
 class Failed(Exception):
@@ -37,7 +35,8 @@ class Check:
         section: where it stands: "P 3.4" is docs/protocol.md, "V 5.18.6" virtio 1.3.
         grade: MUST, or SHOULD, which only the strict level asks for.
         needs: "drive" lines that may be driven, "loop" a wire between two of
-            them, and names of extensions ("TAG"); "CREDITS|TIMESTAMP" is either.
+            them, "serial" a serial link, and names of extensions ("TAG");
+            "CREDITS|TIMESTAMP" is either.
         run: returns, or raises Failed or Skipped.
     """
 

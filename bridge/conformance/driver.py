@@ -377,6 +377,8 @@ class Driver:
         deadline = time.monotonic() + self._settle_s
         while not self.events and self._read(deadline):
             pass
+        # However late it is: what was sent before comes before the reply to this.
+        self.ask(request(GET_DIRECTION))
         if self.events:
             raise Failed(f"an event of line {self.events[0].gpio} {when}")
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 import errno
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from bridge.conformance.check import MUST, Check, Failed, Skipped, all_checks
 from bridge.conformance.driver import (
@@ -103,6 +104,21 @@ def run(options: Options) -> Run:
             controller or line, the firmware does not answer at all.
     """
     checks = _selected(options.only)
+    # First, and with the port to itself: the other checks need what these look at.
+    framing = _run_framing(options, [check for check in checks if "serial" in check.needs])
+    others = [check for check in checks if "serial" not in check.needs]
+    try:
+        done = _run_messages(options, others)
+    except OSError as error:
+        if not any(result.outcome == FAILED for result in framing):
+            raise
+        why = f"not run: {error.strerror or error}"
+        done = Run(options, results=[Result(check, SKIPPED, why, 0) for check in others])
+    done.results[:0] = framing
+    return done
+
+
+def _run_messages(options: Options, checks: list[Check]) -> Run:
     wire = Wire(options.url, options.controller)
     try:
         driver = Driver(wire, options.timeout_ms, options.settle_ms)
@@ -203,6 +219,30 @@ def _line(driver: Driver, word: str) -> int:
     )
 
 
+# ---- the serial framing ---------------------------------------------------------------
+
+
+def _run_framing(options: Options, checks: list[Check]) -> list[Result]:
+    scheme, _, rest = options.url.partition(":")
+    if scheme != "serial":
+        return [Result(check, SKIPPED, "the link is no serial line", 0) for check in checks]
+    if not checks:
+        return []
+    from bridge.conformance.framing import Framing
+    from bridge.link.serial import open_port
+
+    framing = Framing(open_port(rest, options.timeout_ms), options.timeout_ms)
+    results = []
+    try:
+        for check in checks:
+            began = time.monotonic()
+            outcome, message = _judge(partial(check.run, framing), check, options.level)
+            results.append(Result(check, outcome, message, time.monotonic() - began))
+    finally:
+        framing.close()
+    return results
+
+
 # ---- the checks ---------------------------------------------------------------------
 
 
@@ -240,9 +280,16 @@ def _missing(driver: Driver, check: Check) -> str:
 
 
 def _one(driver: Driver, check: Check, level: str) -> tuple[str, str]:
-    try:
+    def run() -> None:
         check.run(driver)
         driver.reset()
+
+    return _judge(run, check, level)
+
+
+def _judge(run: Callable[[], None], check: Check, level: str) -> tuple[str, str]:
+    try:
+        run()
     except Skipped as why:
         return SKIPPED, str(why)
     except (Failed, LinkDown) as why:

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``serial:PORT[?OPTIONS]``: a UART, rpmsg-tty, or any byte stream that pyserial opens.
 
-PORT is a device (``/dev/ttyUSB0``, ``/dev/ttyRPMSG0``) or a URL of pyserial
-(``socket://host:port``, ``hwgrep://0403:6001``). pyserial finds, opens, locks and
-configures the port; its descriptor then goes to the pump, and no byte passes Python.
+PORT is a device (``/dev/ttyUSB0``, ``/dev/ttyRPMSG0``), a URL of pyserial
+(``socket://host:port``, ``hwgrep://0403:6001``), or ``rpmsg-tty``: the tty of that
+channel, whatever number it has now. pyserial finds, opens, locks and configures the
+port; its descriptor then goes to the pump, and no byte passes Python.
 
 OPTIONS are separated by ``&``:
 
 ========== ======= ==========================================================
-baud       115200  rate in bits per second; ignored by streams without one
+baud       115200  rate in bits per second; rpmsg ttys and streams have none
 rtscts     0       1: hardware flow control
 ack        5       ms after which a message is acknowledged by a frame of its own
 retry      50      ms, and the time of the bytes, before a frame is sent again
 keepalive  0       ms of silence after which the firmware is asked whether it
                    lives; 0: never, an idle line carries no traffic
 dead       3000    ms without any answer after which the link is down
+remoteproc         rpmsg-tty only, where several processors have rpmsg: the one
+device             of this remoteproc, or below the device of this name
 ========== ======= ==========================================================
 """
 
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     import serial
 
 _WHY_SIZE = 256
+_RPMSG_TTY = "rpmsg-tty"  # name of the channel, drivers/tty/rpmsg_tty.c
+_PROCESSOR = ("remoteproc", "device")
 # Major numbers of pseudo terminals (Documentation/admin-guide/devices.txt).
 _PTY_MAJORS = range(136, 144)
 
@@ -58,10 +63,17 @@ _OPTIONS = {
 
 
 class Target(NamedTuple):
-    """What follows ``serial:``, taken apart: the port for pyserial, and all options."""
+    """What follows ``serial:``, taken apart.
+
+    Attributes:
+        port: for pyserial, or ``rpmsg-tty``.
+        options: all that are numbers.
+        processor: those that say which one has the channel.
+    """
 
     port: str
     options: dict[str, int]
+    processor: dict[str, str]
 
 
 def parse(rest: str) -> Target:
@@ -77,8 +89,12 @@ def parse(rest: str) -> Target:
     port, _, query = rest.partition("?")
     options = {name: option.default for name, option in _OPTIONS.items()}
     foreign = []
+    processor: dict[str, str] = {}
     for word in filter(None, query.split("&")):
         name, _, text = word.partition("=")
+        if port == _RPMSG_TTY and name in _PROCESSOR and text and not processor:
+            processor[name] = text
+            continue
         if name not in _OPTIONS:
             if "://" not in port:
                 raise OSError(
@@ -99,14 +115,47 @@ def parse(rest: str) -> Target:
         raise OSError(
             errno.EINVAL, f"serial:{rest}: no port; write serial:/dev/ttyUSB0?baud=115200"
         )
-    return Target(port + ("?" + "&".join(foreign) if foreign else ""), options)
+    return Target(port + ("?" + "&".join(foreign) if foreign else ""), options, processor)
+
+
+def _rpmsg_tty(processor: dict[str, str]) -> str:
+    """Path of the channel's tty, for now: a number still open is not given again.
+
+    Raises:
+        OSError: ENOENT there is none (yet), ENOTUNIQ there are several.
+    """
+    from bridge.link import rpmsg
+    from bridge.link.rpmsg_sysfs import Sysfs
+
+    sysfs = Sysfs()
+    wanted = rpmsg.Target(processor.get("remoteproc"), processor.get("device"))
+    chosen, _ = wanted.select(sysfs)
+    found: list[str] = []
+    for channel in sysfs.channels(chosen):
+        if channel.name == _RPMSG_TTY:
+            with contextlib.suppress(FileNotFoundError):
+                found += os.listdir(f"{channel.path}/tty")
+    if len(found) == 1:
+        return f"/dev/{found[0]}"
+    if found:
+        raise OSError(
+            errno.ENOTUNIQ,
+            f"{chosen.title} has {', '.join(sorted(found))}; name one: serial:/dev/{found[0]}",
+        )
+    raise OSError(
+        errno.ENOENT,
+        f"{chosen.title} has no tty; the firmware must announce the channel {_RPMSG_TTY}, "
+        "and the kernel have CONFIG_RPMSG_TTY",
+    )
 
 
 def _open_port(target: Target) -> serial.SerialBase:
     """Let pyserial find, open, lock and configure the port. Raises OSError."""
     import serial
 
-    port, options = target
+    port, options, processor = target
+    if port == _RPMSG_TTY:
+        port = _rpmsg_tty(processor)
     try:
         opened = serial.serial_for_url(port, do_not_open=True, timeout=0, write_timeout=0)
         opened.baudrate = options["baud"]
@@ -119,7 +168,10 @@ def _open_port(target: Target) -> serial.SerialBase:
         if error.errno in (errno.EAGAIN, errno.EBUSY):
             raise OSError(errno.EBUSY, f"{port}: is in use by another program") from error
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(error.errno or errno.EIO, f"{port}: {reason}") from error
+        number = error.errno or errno.EIO
+        if target.port == _RPMSG_TTY and number == errno.ENOENT:
+            number = errno.ENODEV  # it went just now: look again soon, not at the next one
+        raise OSError(number, f"{port}: {reason}") from error
     except ValueError as error:
         raise OSError(errno.EINVAL, f"{port}: {error}") from error
     return opened
@@ -173,6 +225,34 @@ def _exclude_others(fd: int) -> None:
             fcntl.ioctl(fd, termios.TIOCEXCL)
 
 
+def open_port(rest: str, timeout_ms: int) -> int:
+    """Open the port for ourselves alone, and return its descriptor.
+
+    Args:
+        rest: ``PORT?OPTIONS``, as in the module's docstring.
+        timeout_ms: deadline for the connection of a stream in milliseconds.
+
+    Raises:
+        OSError: as `connect`.
+    """
+    fd = _descriptor(parse(rest), timeout_ms)
+    _exclude_others(fd)
+    return fd
+
+
+def _bit_rate(fd: int, baud: int) -> int:
+    """Bits per second that the bytes are paced with, 0 when they take no time.
+
+    An rpmsg tty (the kernel's drivers/tty/rpmsg_tty.c) has a baud rate as every tty has,
+    and does not look at it; only its name in sysfs tells it apart.
+    """
+    if not os.isatty(fd):
+        return 0
+    number = os.fstat(fd).st_rdev
+    device = os.path.realpath(f"/sys/dev/char/{os.major(number)}:{os.minor(number)}")
+    return 0 if os.path.basename(device).startswith("ttyRPMSG") else baud
+
+
 def connect(rest: str, timeout_ms: int) -> Any:
     """Open the port and begin a session with the firmware behind it.
 
@@ -189,10 +269,9 @@ def connect(rest: str, timeout_ms: int) -> Any:
             errno and sentence of gb_serial_attach.
     """
     target = parse(rest)
-    fd = _descriptor(target, timeout_ms)
-    _exclude_others(fd)
+    fd = open_port(rest, timeout_ms)
     options = ffi.new("struct gb_serial_options *")
-    options.bit_rate = target.options["baud"] if os.isatty(fd) else 0
+    options.bit_rate = _bit_rate(fd, target.options["baud"])
     options.ack_ms = target.options["ack"]
     options.retry_ms = target.options["retry"]
     options.keepalive_ms = target.options["keepalive"]
@@ -208,12 +287,18 @@ def connect(rest: str, timeout_ms: int) -> Any:
 
 
 def watch_path(rest: str) -> str | None:
-    """The device, which appears when the adapter is plugged in; None for a URL."""
+    """The device, which appears when the adapter is plugged in; None for a URL.
+
+    Only the folder counts, so a number does not matter.
+    """
     port = parse(rest).port
+    if port == _RPMSG_TTY:
+        return "/dev/ttyRPMSG0"
     return port if port.startswith("/") else None
 
 
 def short_name(rest: str) -> str:
     """The device's name: ``/dev/ttyUSB0?baud=921600`` gives ``ttyUSB0``."""
-    port = parse(rest).port.partition("?")[0]
+    port, _, processor = parse(rest)
+    port = next(iter(processor.values()), port).partition("?")[0]
     return re.sub(r"[^0-9A-Za-z_.-]", "_", os.path.basename(port) or "serial")

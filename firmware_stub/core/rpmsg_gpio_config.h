@@ -9,8 +9,35 @@
 #ifndef RPMSG_GPIO_CONFIG_H
 #define RPMSG_GPIO_CONFIG_H
 
+#include "rpmsg_gpio.h"
+
 #ifdef RPMSG_GPIO_USER_CONFIG
 #include RPMSG_GPIO_USER_CONFIG
+#endif
+
+/*
+ * The extensions that are compiled in (RPMSG_GPIO_F_*), 0 for the baseline alone.
+ * What is left out costs no flash; what is in may still not be offered, by the
+ * configuration of each device.
+ */
+#ifndef RPMSG_GPIO_FEATURES
+#define RPMSG_GPIO_FEATURES \
+	(RPMSG_GPIO_F_CONFIG | RPMSG_GPIO_F_NAMES | RPMSG_GPIO_F_TAG | \
+	 RPMSG_GPIO_F_EPOCH | RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP | \
+	 RPMSG_GPIO_F_BULK | RPMSG_GPIO_F_LINE_CONFIG)
+#endif
+
+/*
+ * Bytes of RAM for the longest message to the driver, in each device: a piece of
+ * the names needs RPMSG_GPIO_MESSAGE_MAX. Without NAMES 48 are enough, for
+ * GET_CONFIG, and more carry more event records at a time.
+ */
+#ifndef RPMSG_GPIO_REPLY_MAX
+#if RPMSG_GPIO_FEATURES & RPMSG_GPIO_F_NAMES
+#define RPMSG_GPIO_REPLY_MAX RPMSG_GPIO_MESSAGE_MAX
+#else
+#define RPMSG_GPIO_REPLY_MAX 64
+#endif
 #endif
 
 /*
@@ -26,8 +53,8 @@
 
 /*
  * Serial framing (rpmsg_gpio_serial.h), bytes of RAM each.
- * TX_SIZE: messages on their way to the driver; the longest is
- * RPMSG_GPIO_MESSAGE_MAX and needs 4 more. RX_MAX: longest message from the
+ * TX_SIZE: messages on their way to the driver; the longest has
+ * RPMSG_GPIO_REPLY_MAX and needs 4 more. RX_MAX: longest message from the
  * driver. RX_RING: between the UART's interrupt and the main loop, a power of
  * two. RX_WINDOW: messages that the driver may send before the first of them
  * is acknowledged; no memory, but a long window makes the ring overflow.
@@ -38,7 +65,7 @@
 #define RPMSG_GPIO_SERIAL_EVENT_MAX 64
 #endif
 #ifndef RPMSG_GPIO_SERIAL_TX_SIZE
-#define RPMSG_GPIO_SERIAL_TX_SIZE 560
+#define RPMSG_GPIO_SERIAL_TX_SIZE (RPMSG_GPIO_REPLY_MAX + 64)
 #endif
 #ifndef RPMSG_GPIO_SERIAL_RX_MAX
 #define RPMSG_GPIO_SERIAL_RX_MAX 64

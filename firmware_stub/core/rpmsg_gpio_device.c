@@ -10,13 +10,15 @@
 
 #include "rpmsg_gpio_internal.h"
 
-#define FEATURES_IMPLEMENTED \
-	(RPMSG_GPIO_F_CONFIG | RPMSG_GPIO_F_NAMES | RPMSG_GPIO_F_TAG | \
-	 RPMSG_GPIO_F_EPOCH | RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP | \
-	 RPMSG_GPIO_F_BULK | RPMSG_GPIO_F_LINE_CONFIG)
-
 #define BASELINE_LENGTH sizeof(struct virtio_gpio_request)
 #define EXTENDED_LENGTH sizeof(struct rpmsg_gpio_ext_request)
+
+typedef char replies_fit[
+	RPMSG_GPIO_REPLY_MAX >= sizeof(struct rpmsg_gpio_ext_reply) +
+				sizeof(struct rpmsg_gpio_config_body) &&
+	RPMSG_GPIO_REPLY_MAX <= RPMSG_GPIO_MESSAGE_MAX ? 1 : -1];
+typedef char names_fit[!HAS(RPMSG_GPIO_F_NAMES) ||
+		       RPMSG_GPIO_REPLY_MAX == RPMSG_GPIO_MESSAGE_MAX ? 1 : -1];
 
 /* A message from the driver, decoded; and how it will be answered. */
 struct request {
@@ -55,7 +57,7 @@ static bool release_line(struct rpmsg_gpio_device *device, uint16_t gpio)
 	if (!port_direction(device, gpio, VIRTIO_GPIO_DIRECTION_NONE, 0))
 		return false;
 	rpmsg_gpio_irq_disable(device, gpio);
-	if (line->flags & LINE_CONFIG)
+	if (HAS(RPMSG_GPIO_F_LINE_CONFIG) && line->flags & LINE_CONFIG)
 		(void)config->port->set_config(config->port_context, gpio, 0, 0);
 	line->direction = VIRTIO_GPIO_DIRECTION_NONE;
 	line->value = 0;
@@ -121,7 +123,7 @@ static bool set_value(struct rpmsg_gpio_device *device, uint16_t gpio,
 /* Never announce what this core, or this board, does not have. */
 static uint32_t offered(const struct rpmsg_gpio_device_config *config)
 {
-	uint32_t features = config->features & FEATURES_IMPLEMENTED;
+	uint32_t features = HAS(config->features);
 
 	if (!config->names || !config->names_size)
 		features &= ~(uint32_t)RPMSG_GPIO_F_NAMES;
@@ -476,15 +478,15 @@ static bool line_request(struct rpmsg_gpio_device *device,
 	case VIRTIO_GPIO_MSG_SET_IRQ_TYPE:
 		return rpmsg_gpio_irq_set_type(device, gpio, request->value);
 	case RPMSG_GPIO_MSG_GRANT_CREDITS:
-		return grant_credits(device, request, result);
+		return HAS(RPMSG_GPIO_F_CREDITS) && grant_credits(device, request, result);
 	case RPMSG_GPIO_MSG_GET_VALUES:
-		return get_values(device, request, result);
+		return HAS(RPMSG_GPIO_F_BULK) && get_values(device, request, result);
 	case RPMSG_GPIO_MSG_SET_VALUES:
-		return set_values(device, request);
+		return HAS(RPMSG_GPIO_F_BULK) && set_values(device, request);
 	case RPMSG_GPIO_MSG_GET_LINE_CAPS:
-		return get_line_caps(device, gpio, result);
+		return HAS(RPMSG_GPIO_F_LINE_CONFIG) && get_line_caps(device, gpio, result);
 	case RPMSG_GPIO_MSG_SET_LINE_CONFIG:
-		return set_line_config(device, request);
+		return HAS(RPMSG_GPIO_F_LINE_CONFIG) && set_line_config(device, request);
 	default:
 		return false;
 	}
@@ -559,13 +561,14 @@ static bool execute(struct rpmsg_gpio_device *device, struct request *request,
 	case RPMSG_GPIO_MSG_SET_FEATURES:
 		return negotiate(device, request, result);
 	case RPMSG_GPIO_MSG_GET_CONFIG:
-		return get_config(device, result);
+		return HAS(RPMSG_GPIO_F_CONFIG) && get_config(device, result);
 	case RPMSG_GPIO_MSG_GET_EPOCH:
-		return get_epoch(device, result);
+		return HAS(RPMSG_GPIO_F_EPOCH) && get_epoch(device, result);
 	case VIRTIO_GPIO_MSG_GET_LINE_NAMES:
-		return get_line_names(device, request->value, result);
+		return HAS(RPMSG_GPIO_F_NAMES) &&
+		       get_line_names(device, request->value, result);
 	case RPMSG_GPIO_MSG_GET_TIME:
-		return get_time(device, result);
+		return HAS(RPMSG_GPIO_F_TIMESTAMP) && get_time(device, result);
 	default:
 		return line_request(device, request, result);
 	}
@@ -643,7 +646,7 @@ void rpmsg_gpio_device_init(struct rpmsg_gpio_device *device,
 		memset(line, 0, sizeof(*line));
 		line->direction = VIRTIO_GPIO_DIRECTION_NONE;
 		line->irq_type = VIRTIO_GPIO_IRQ_TYPE_NONE;
-		if (config->streams)
+		if (EXTENDED_EVENTS && config->streams)
 			memset(&config->streams[gpio], 0, sizeof(config->streams[gpio]));
 	}
 }

@@ -90,6 +90,7 @@ struct rpmsg_gpio_line {
 
 /* The same, for CREDITS and TIMESTAMP. */
 struct rpmsg_gpio_stream {
+	uint64_t held_at;        /* time of the latest edge that could not be sent */
 	/* Stored by the interrupt side alone; never reset. */
 	volatile uint32_t edges; /* so far */
 	volatile uint32_t missed; /* found no room: edges * 2 + level */
@@ -97,7 +98,6 @@ struct rpmsg_gpio_stream {
 	uint32_t base;           /* `edges` at that time */
 	uint32_t last;           /* edges dealt with since */
 	uint32_t granted, sent;
-	struct rpmsg_gpio_edge held; /* the latest that could not be sent */
 };
 
 enum rpmsg_gpio_dialect {
@@ -119,7 +119,7 @@ struct rpmsg_gpio_device_config {
 	volatile struct rpmsg_gpio_edge *edges;
 	uint16_t edge_count;
 	uint16_t ngpio;
-	uint32_t features;       /* RPMSG_GPIO_F_* to offer, 0 = baseline only */
+	uint32_t features;       /* of RPMSG_GPIO_FEATURES those to offer; 0: baseline */
 	uint32_t epoch;          /* differs at every boot; used with EPOCH */
 	const char *label;       /* at most RPMSG_GPIO_LABEL_SIZE, may be NULL */
 	const char *names;       /* ngpio NUL-terminated strings in a row, or NULL */
@@ -139,7 +139,7 @@ struct rpmsg_gpio_device {
 	uint16_t reply_length;    /* 0: nothing waits for a buffer */
 	uint16_t batch_length;    /* event records gathered in `reply` */
 	bool refused;             /* a request waits: no more events before it */
-	uint8_t reply[RPMSG_GPIO_MESSAGE_MAX];
+	uint8_t reply[RPMSG_GPIO_REPLY_MAX];
 };
 
 /*

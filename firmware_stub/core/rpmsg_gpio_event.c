@@ -32,7 +32,7 @@ static bool has_records(const struct rpmsg_gpio_device *device)
 static bool uses_credits(const struct rpmsg_gpio_device *device,
 			 const struct rpmsg_gpio_line *line)
 {
-	return device->features & RPMSG_GPIO_F_CREDITS && !is_level(line->irq_type);
+	return device->features & HAS(RPMSG_GPIO_F_CREDITS) && !is_level(line->irq_type);
 }
 
 static bool has_credit(const struct rpmsg_gpio_stream *stream)
@@ -55,7 +55,7 @@ void rpmsg_gpio_device_irq(struct rpmsg_gpio_device *device, uint16_t gpio)
 
 	if (gpio >= config->ngpio)
 		return;
-	if (config->streams)
+	if (EXTENDED_EVENTS && config->streams)
 		config->streams[gpio].edges = config->streams[gpio].edges + 1;
 	config->lines[gpio].fired = 1;
 	wake(device);
@@ -140,7 +140,7 @@ void rpmsg_gpio_irq_disable(struct rpmsg_gpio_device *device, uint16_t gpio)
 	if (line->irq_type != VIRTIO_GPIO_IRQ_TYPE_NONE)
 		(void)port_irq_type(device, gpio, VIRTIO_GPIO_IRQ_TYPE_NONE);
 	line->irq_type = VIRTIO_GPIO_IRQ_TYPE_NONE;
-	rpmsg_gpio_line_clear(line, LINE_IRQ);
+	rpmsg_gpio_line_clear(line, LINE_IRQ | LINE_RECORD);
 }
 
 /* Edges that are under way still are not ahead of `base`. */
@@ -150,7 +150,6 @@ static void begin_stream(struct rpmsg_gpio_stream *stream)
 	stream->last = 0;
 	stream->granted = 0;
 	stream->sent = 0;
-	stream->held.sequence = 0;
 }
 
 /* All but what belongs to the interrupt side. */
@@ -161,7 +160,7 @@ static void restore_stream(struct rpmsg_gpio_stream *stream,
 	stream->last = old->last;
 	stream->granted = old->granted;
 	stream->sent = old->sent;
-	stream->held = old->held;
+	stream->held_at = old->held_at;
 }
 
 static bool enable_irq(struct rpmsg_gpio_device *device, uint16_t gpio,
@@ -171,7 +170,7 @@ static bool enable_irq(struct rpmsg_gpio_device *device, uint16_t gpio,
 
 	/* What was on its way when the line was disabled is no event now. */
 	line->fired = 0;
-	if (device->config->streams)
+	if (EXTENDED_EVENTS && device->config->streams)
 		begin_stream(&device->config->streams[gpio]);
 	if (!port_irq_type(device, gpio, type))
 		return false;
@@ -209,7 +208,7 @@ static bool change_irq(struct rpmsg_gpio_device *device, uint16_t gpio,
 		       uint8_t type)
 {
 	struct rpmsg_gpio_line *line = &device->config->lines[gpio];
-	struct rpmsg_gpio_stream *stream = device->config->streams;
+	struct rpmsg_gpio_stream *stream = EXTENDED_EVENTS ? device->config->streams : NULL;
 	struct rpmsg_gpio_stream old_stream;
 	uint8_t old_type = line->irq_type;
 	unsigned int old_flags;
@@ -217,7 +216,7 @@ static bool change_irq(struct rpmsg_gpio_device *device, uint16_t gpio,
 	if (device->config->strict)
 		return false;
 	take_fired(line);
-	old_flags = line->flags & LINE_IRQ;
+	old_flags = line->flags & (LINE_IRQ | LINE_RECORD);
 	if (stream)
 		old_stream = *(stream += gpio);
 	rpmsg_gpio_irq_disable(device, gpio);
@@ -314,7 +313,7 @@ static bool flush_batch(struct rpmsg_gpio_device *device)
 
 static size_t record_size(const struct rpmsg_gpio_device *device)
 {
-	return device->features & RPMSG_GPIO_F_TIMESTAMP ?
+	return device->features & HAS(RPMSG_GPIO_F_TIMESTAMP) ?
 	       sizeof(struct rpmsg_gpio_timed_event) : sizeof(struct rpmsg_gpio_event);
 }
 
@@ -365,6 +364,17 @@ static void look(struct rpmsg_gpio_device *device, uint16_t gpio, struct rpmsg_g
 	edge->flags = (uint8_t)(RPMSG_GPIO_EVENT_LATE | (level ? RPMSG_GPIO_EVENT_HIGH : 0));
 }
 
+/* The latest of a line that may not send one now; `last` has its number. */
+static void hold(struct rpmsg_gpio_line *line, struct rpmsg_gpio_stream *stream,
+		 const struct rpmsg_gpio_edge *edge)
+{
+	stream->held_at = edge->timestamp;
+	rpmsg_gpio_line_clear(line, LINE_RECORD);
+	rpmsg_gpio_line_set(line, LINE_LATCHED | LINE_HELD |
+		(edge->flags & RPMSG_GPIO_EVENT_HIGH ? LINE_HIGH : 0) |
+		(edge->flags & RPMSG_GPIO_EVENT_LATE ? LINE_LATE : 0));
+}
+
 /* Send an edge, or keep it until it may be sent. False: no transmit buffer. */
 static bool route(struct rpmsg_gpio_device *device, const struct rpmsg_gpio_edge *edge)
 {
@@ -375,8 +385,7 @@ static bool route(struct rpmsg_gpio_device *device, const struct rpmsg_gpio_edge
 			      !(line->flags & (LINE_DUE | LINE_MASKED));
 
 	if (!open) {
-		stream->held = *edge;
-		rpmsg_gpio_line_set(line, LINE_LATCHED);
+		hold(line, stream, edge);
 	} else if (!put_record(device, edge)) {
 		return false;
 	} else if (credits) {
@@ -466,14 +475,20 @@ static bool take_all_missed(struct rpmsg_gpio_device *device)
 static bool send_held(struct rpmsg_gpio_device *device, uint16_t gpio)
 {
 	struct rpmsg_gpio_stream *stream = &device->config->streams[gpio];
-	struct rpmsg_gpio_edge edge = stream->held;
+	struct rpmsg_gpio_line *line = &device->config->lines[gpio];
+	struct rpmsg_gpio_edge edge;
 
+	edge.timestamp = stream->held_at;
+	edge.sequence = stream->last;
+	edge.gpio = gpio;
+	edge.flags = (uint8_t)((line->flags & LINE_HIGH ? RPMSG_GPIO_EVENT_HIGH : 0) |
+			       (line->flags & LINE_LATE ? RPMSG_GPIO_EVENT_LATE : 0));
 	/* Without a record of its own, or latched before there were records. */
-	if (!edge.sequence)
+	if (!(line->flags & LINE_HELD))
 		look(device, gpio, &edge);
 	if (!put_record(device, &edge))
 		return false;
-	stream->held.sequence = 0;
+	rpmsg_gpio_line_clear(line, LINE_RECORD);
 	stream->last = edge.sequence;
 	return true;
 }
@@ -511,7 +526,7 @@ static bool run_armed(struct rpmsg_gpio_device *device, uint16_t gpio)
 	} else if (!send_plain(device, gpio)) {
 		return false;
 	}
-	rpmsg_gpio_line_clear(line, LINE_DUE);
+	rpmsg_gpio_line_clear(line, LINE_DUE | LINE_RECORD);
 	rpmsg_gpio_line_set(line, LINE_MASKED);
 	return true;
 }
@@ -556,8 +571,10 @@ bool rpmsg_gpio_device_run(struct rpmsg_gpio_device *device)
 	RPMSG_GPIO_BARRIER();
 	/* The kept edges are older than those in the FIFO, and these older than
 	 * those that found it full. */
-	done = run_lines(device) && drain(device) && take_all_missed(device);
-	if (device->batch_length && !flush_batch(device))
+	done = run_lines(device);
+	if (EXTENDED_EVENTS && done)
+		done = drain(device) && take_all_missed(device);
+	if (EXTENDED_EVENTS && device->batch_length && !flush_batch(device))
 		done = false;
 	if (!done)
 		device->pending = 1;

@@ -17,8 +17,14 @@
 #define LINE_LATCHED 0x08u /* an edge waits for the re-arm or for credits */
 #define LINE_CONFIG  0x10u /* SET_LINE_CONFIG was used */
 #define LINE_IRQ     (LINE_DUE | LINE_MASKED | LINE_LATCHED)
+#define LINE_HELD    0x20u /* that edge has a record: its stream's held_at and last, */
+#define LINE_HIGH    0x40u /* and its flags */
+#define LINE_LATE    0x80u
+#define LINE_RECORD  (LINE_HELD | LINE_HIGH | LINE_LATE)
 
-#define EXTENDED_EVENTS (RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP)
+/* What is compiled in of these extensions; 0 lets the compiler drop the code. */
+#define HAS(features) (RPMSG_GPIO_FEATURES & (features))
+#define EXTENDED_EVENTS HAS(RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP)
 
 static inline void rpmsg_gpio_line_set(struct rpmsg_gpio_line *line, unsigned int flags)
 {

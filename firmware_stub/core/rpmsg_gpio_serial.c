@@ -13,7 +13,8 @@
 #define OWE_RESET   0x01u
 #define OWE_WELCOME 0x02u
 #define OWE_NAK     0x04u
-#define OWE_ACK     0x08u
+#define OWE_ACK     0x08u /* settled by any frame that carries the number */
+#define OWE_POLLED  0x10u /* by an ACK alone */
 
 #define RETRIES_MAX    8u /* then the driver is taken to be gone */
 #define BACKOFF_MAX    5u /* doublings of the time between them */
@@ -28,6 +29,8 @@
 typedef char ring_is_a_power_of_two[
 	(RPMSG_GPIO_SERIAL_RX_RING & (RPMSG_GPIO_SERIAL_RX_RING - 1)) == 0 ? 1 : -1];
 typedef char tx_offsets_fit[RPMSG_GPIO_SERIAL_TX_SIZE <= 0x7fff ? 1 : -1];
+typedef char tx_takes_the_longest[
+	RPMSG_GPIO_SERIAL_TX_SIZE >= RPMSG_GPIO_REPLY_MAX + RECORD_HEAD ? 1 : -1];
 typedef char window_fits[RPMSG_GPIO_SERIAL_RX_WINDOW >= 1 &&
 			 RPMSG_GPIO_SERIAL_RX_WINDOW <= RPMSG_GPIO_SERIAL_WINDOW_MAX ? 1 : -1];
 
@@ -291,7 +294,7 @@ static void ack_received(struct rpmsg_gpio_serial *serial, const uint8_t *frame,
 	if (frame[0] == RPMSG_GPIO_SERIAL_NAK && serial->tx_sent)
 		send_again(serial);
 	if (frame[0] == RPMSG_GPIO_SERIAL_POLL)
-		owe(serial, OWE_ACK);
+		owe(serial, OWE_POLLED);
 }
 
 static void frame_received(struct rpmsg_gpio_serial *serial, const uint8_t *frame,
@@ -435,7 +438,7 @@ static void start_ack(struct rpmsg_gpio_serial *serial, uint8_t kind)
 	ack.kind = kind;
 	ack.ack = serial->expected;
 	start_frame(serial, &ack, sizeof(ack), 0);
-	settle(serial, OWE_ACK | OWE_NAK);
+	settle(serial, kind == RPMSG_GPIO_SERIAL_ACK ? OWE_ACK | OWE_POLLED : OWE_ACK | OWE_NAK);
 	serial->unacked = 0;
 }
 
@@ -494,7 +497,7 @@ static bool start_next(struct rpmsg_gpio_serial *serial)
 		start_ack(serial, RPMSG_GPIO_SERIAL_NAK);
 	else if (serial->tx_sent < serial->tx_count && serial->tx_sent < serial->peer_window)
 		start_data(serial);
-	else if (serial->owed & OWE_ACK)
+	else if (serial->owed & (OWE_ACK | OWE_POLLED))
 		start_ack(serial, RPMSG_GPIO_SERIAL_ACK);
 	else
 		return false;

@@ -69,6 +69,30 @@ BREAKAGES = {
     "both-pulls": "line-config",
 }
 
+#: The same for the serial framing.
+SERIAL = {
+    "welcome-window": "serial-welcome",
+    "any-version": "serial-version",
+    "hello-restarts": "serial-hello-again",
+    "nak-unanswered": "serial-no-session",
+    "reset-answered": "serial-reset-silent",
+    "reset-epoch": "serial-epoch",
+    "crc-ignored": "serial-crc",
+    "garbage-deafens": "serial-garbage",
+    "oversized-cut": "serial-oversized",
+    "unknown-resets": "serial-unknown",
+    "repeated-taken": "serial-repeated",
+    "ahead-taken": "serial-order",
+    "nak-never": "serial-nak",
+    "ack-never": "serial-ack",
+    "poll-thrice": "serial-poll",
+    "ack-answered": "serial-quiet",
+    "window-ignored": "serial-window",
+    "again-never": "serial-again",
+    "nak-ignored": "serial-nak-heard",
+    "list-ignored": "serial-announced",
+}
+
 LOOP = ("LOOP_OUT", "LOOP_IN")
 DRIVE = ("0", "LED_RED")
 
@@ -82,11 +106,21 @@ def test_one_fault_fails_one_check(breakage: str) -> None:
     assert not done.passed
 
 
+@pytest.mark.parametrize("breakage", SERIAL)
+def test_one_fault_of_the_framing_fails_one_check(breakage: str) -> None:
+    with Stub("demo", transport="serial", breakage=breakage) as stub:
+        # Nothing is sent again for want of time: on a busy machine that would be a fault more.
+        done = run(Options(f"{stub.url}&retry=10000&dead=60000", timeout_ms=3000))
+    failed = {r.check.id: r.message for r in done.results if r.outcome == FAILED}
+    assert list(failed) == [SERIAL[breakage]], failed
+
+
 def test_every_breakage_has_its_test() -> None:
     told = subprocess.run(
         [executable(), "--break", "help"], capture_output=True, text=True, check=True, timeout=10
     ).stdout
-    assert {line.split()[0] for line in told.splitlines()} == set(BREAKAGES)
+    assert {line.split()[0] for line in told.splitlines()} == {*BREAKAGES, *SERIAL}
+    assert {c.id for c in all_checks() if "serial" in c.needs} == set(SERIAL.values())
     assert set(BREAKAGES.values()) <= {check.id for check in all_checks()}
 
 

@@ -31,6 +31,15 @@
 #define WIRE_MAX (RPMSG_GPIO_SERIAL_WIRE_SIZE(FRAME_MAX) + 1)
 #define OUT_SIZE 2048 /* several frames in one write */
 #define READ_SIZE 4096
+#define READS_A_TURN 16
+/*
+ * Edge-triggered: a level-triggered descriptor is polled once more after each event,
+ * and a poll of an rpmsg tty whose channel is just being removed reaches into memory
+ * that the kernel has freed (rpmsg_tty_remove() of Linux 7.3 does not wait for its
+ * hangup). Without that poll nothing looks at the tty between its last byte and its
+ * hangup.
+ */
+#define EVENTS ((uint32_t)EPOLLIN | (uint32_t)EPOLLET)
 #define BACKOFF_MAX 5 /* doublings of the time before a repetition */
 #define ENDPOINT_MAX 0xfeu
 /* We take whatever comes: this only bounds what must come again after a loss. */
@@ -76,6 +85,7 @@ struct serial_link {
 	uint8_t expected;
 	unsigned int unacked;
 	bool ack_due, nak_due, poll_due;
+	bool polled;           /* an ACK is due, whatever else carries its number */
 	uint64_t ack_at;       /* with unacked */
 	uint64_t nak_again_at; /* 0: at once */
 	uint64_t heard_at, polled_at;
@@ -174,6 +184,8 @@ static void put_ack(struct serial_link *link, uint8_t kind)
 	put_frame(link, &ack, sizeof(ack), NULL, 0);
 	link->unacked = 0;
 	link->ack_due = link->nak_due = false;
+	if (kind == RPMSG_GPIO_SERIAL_ACK)
+		link->polled = false;
 }
 
 static void put_reset(struct serial_link *link)
@@ -243,7 +255,7 @@ static bool put_next(struct serial_link *link)
 	} else if (link->sent < link->count) {
 		put_data(link);
 		arm_retry(link, gb_now_ns());
-	} else if (link->ack_due) {
+	} else if (link->ack_due || link->polled) {
 		put_ack(link, RPMSG_GPIO_SERIAL_ACK);
 	} else {
 		return false;
@@ -257,7 +269,7 @@ static void watch_room(struct serial_link *link, bool watch)
 		return;
 	link->watching_room = watch;
 	gb_source_modify(link->base.pump, link->base.sources[0],
-			 EPOLLIN | (watch ? EPOLLOUT : 0u));
+			 EVENTS | (watch ? EPOLLOUT : 0u));
 }
 
 /* Write what `out` holds. 1: all of it; 0: no room; or the death of the link. */
@@ -480,7 +492,7 @@ static void ack_received(struct serial_link *link, const uint8_t *frame, uint64_
 	if (frame[0] == RPMSG_GPIO_SERIAL_NAK && link->sent)
 		send_again(link);
 	if (frame[0] == RPMSG_GPIO_SERIAL_POLL)
-		link->ack_due = true;
+		link->polled = true;
 }
 
 static int reset_received(struct serial_link *link, const uint8_t *frame)
@@ -620,21 +632,36 @@ static int gone(struct serial_link *link)
 		    "the serial port is gone: unplugged, or closed at its other end");
 }
 
-/* One read; epoll tells when there is more. */
-static int receive(struct serial_link *link)
+/* 1: more may be there; 0: not; or the death of the link. */
+static int receive_some(struct serial_link *link)
 {
 	uint8_t bytes[READ_SIZE];
 	ssize_t count = read(link->base.fds[0], bytes, sizeof(bytes));
 	int ret = 0;
 
-	if (count < 0 && (errno == EAGAIN || errno == EINTR))
+	if (count < 0 && errno == EINTR)
+		return 1;
+	if (count < 0 && errno == EAGAIN)
 		return 0;
 	if (count <= 0)
 		return gone(link);
 	link->counters.bytes_received += (uint64_t)count;
 	for (ssize_t i = 0; i < count && ret == 0; i++)
 		ret = decode(link, bytes[i]);
-	return ret;
+	return ret < 0 ? ret : 1;
+}
+
+/* All that is there, but a peer that never stops must not keep the pump. */
+static int receive(struct serial_link *link)
+{
+	int ret = 1;
+
+	for (int i = 0; i < READS_A_TURN && ret > 0; i++)
+		ret = receive_some(link);
+	if (ret > 0) /* looks at the descriptor again */
+		gb_source_modify(link->base.pump, link->base.sources[0],
+				 EVENTS | (link->watching_room ? EPOLLOUT : 0u));
+	return ret < 0 ? ret : 0;
 }
 
 static int serial_link_ready(struct gb_link *base, int index, uint32_t events)
@@ -774,21 +801,21 @@ static int make_raw(const struct handshake *hs, int fd)
 static int no_answer(const struct handshake *hs)
 {
 	const struct serial_link *link = hs->link;
-	char rate[32] = "";
+	char rate[64] = "";
 
 	if (link->welcome_refused)
 		return give_up(hs, -EPROTONOSUPPORT,
 			       "%s: the firmware speaks version %u of the serial framing, not %u",
 			       hs->name, link->peer_version, RPMSG_GPIO_SERIAL_VERSION);
 	if (link->options.bit_rate)
-		snprintf(rate, sizeof(rate), " (%u here)", (unsigned int)link->options.bit_rate);
+		snprintf(rate, sizeof(rate), ", at the baud rate of this side, %u",
+			 (unsigned int)link->options.bit_rate);
 	if (link->counters.damaged && !link->counters.received)
 		return give_up(hs, -ETIMEDOUT,
-			       "%s: bytes come in but make no frames; is the baud rate right%s?",
-			       hs->name, rate);
-	return give_up(hs, -ETIMEDOUT,
-		       "%s: no firmware answers; does it run, and is the baud rate right%s?",
-		       hs->name, rate);
+			       "%s: bytes come in but make no frames; does the firmware speak the "
+			       "serial framing%s?", hs->name, rate);
+	return give_up(hs, -ETIMEDOUT, "%s: no firmware answers; does it run, and speak the "
+		       "serial framing%s?", hs->name, rate);
 }
 
 /* Byte by byte: what follows the WELCOME is for the pump. */
@@ -865,7 +892,7 @@ static struct serial_link *new_link(int fd, const struct gb_serial_options *opti
 		return NULL;
 	link->base.ops = &serial_link_ops;
 	link->base.fds[0] = fd;
-	link->base.events[0] = EPOLLIN;
+	link->base.events[0] = EVENTS;
 	link->base.fd_count = 1;
 	link->options = *options;
 	link->timer.expired = timer_expired;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "controller.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,25 @@ static bool deliver_rx(void *context, uint32_t source, uint32_t destination, con
 	return breakage_receive(controller, message, length);
 }
 
+/* Linux does not answer an announcement: its first message tells its address. */
+static bool tty_received(struct firmware *firmware, uint32_t source, const void *message,
+			 uint16_t length)
+{
+	if (firmware->tty.cable_out)
+		return true;
+	firmware->tty.driver = source;
+	serial_port_plug(firmware->serial, true);
+	return serial_port_take(firmware->serial, message, length);
+}
+
+static bool tty_send(void *context, const uint8_t *bytes, size_t length)
+{
+	struct firmware *firmware = context;
+
+	return rpmsg_backend_send(firmware->backend, TTY_ADDRESS, firmware->tty.driver, bytes,
+				  (uint16_t)length);
+}
+
 static bool received(void *context, uint32_t source, uint32_t destination, const void *message,
 		     uint16_t length)
 {
@@ -104,7 +124,10 @@ static bool received(void *context, uint32_t source, uint32_t destination, const
 		report_stray(firmware, source, destination);
 		return true;
 	}
-	if (faults_pass(&firmware->faults, FAULT_RX, source, destination, message, length))
+	if (firmware->tty.offered && destination == TTY_ADDRESS) {
+		if (tty_received(firmware, source, message, length))
+			return true;
+	} else if (faults_pass(&firmware->faults, FAULT_RX, source, destination, message, length))
 		return true;
 	firmware->held = true;
 	return false;
@@ -175,19 +198,10 @@ void firmware_channel_name(const struct controller *controller, char *name, size
 		snprintf(name, size, "%s%u", breakage_prefix(controller), controller->board->index);
 }
 
-/* What finds no buffer is announced when there is one. */
-static void announce(void *context)
+static void announce_controllers(struct firmware *firmware)
 {
-	struct firmware *firmware = context;
 	char name[32];
 
-	if (firmware->faults.stalled)
-		return;
-	if (firmware->serial_quiet)
-		serial_port_quiet(firmware->serial, false);
-	firmware->serial_quiet = false;
-	if (!backend_attached(firmware))
-		return;
 	for (unsigned int i = 0; i < firmware->count; i++) {
 		struct controller *controller = &firmware->controllers[i];
 
@@ -199,6 +213,33 @@ static void announce(void *context)
 		if (controller->announced)
 			breakage_announced(controller);
 	}
+}
+
+static void announce_tty(struct firmware *firmware)
+{
+	struct tty_channel *tty = &firmware->tty;
+
+	if (!tty->announced && !tty->cable_out)
+		tty->announced = rpmsg_backend_announce(firmware->backend, TTY_CHANNEL,
+							TTY_ADDRESS, true);
+}
+
+/* What finds no buffer is announced when there is one. */
+static void announce(void *context)
+{
+	struct firmware *firmware = context;
+
+	if (firmware->faults.stalled)
+		return;
+	if (firmware->serial_quiet)
+		serial_port_quiet(firmware->serial, false);
+	firmware->serial_quiet = false;
+	if (!backend_attached(firmware))
+		return;
+	if (firmware->tty.offered)
+		announce_tty(firmware);
+	else
+		announce_controllers(firmware);
 	rpmsg_backend_flush(firmware->backend);
 }
 
@@ -246,6 +287,9 @@ static void detached(void *context)
 	forget_drivers(firmware, 0);
 	for (unsigned int i = 0; i < firmware->count; i++)
 		firmware->controllers[i].announced = false;
+	firmware->tty.announced = false;
+	if (firmware->tty.offered)
+		serial_port_plug(firmware->serial, false);
 }
 
 static void serial_session(void *context, bool open)
@@ -269,8 +313,7 @@ static const struct rpmsg_gpio_serial_ops serial_ops = {
 	.session = serial_session,
 };
 
-bool firmware_open_serial(struct firmware *firmware, const char *path, uint32_t baud, char *why,
-			  size_t why_size)
+static struct rpmsg_gpio_serial_config serial_config(struct firmware *firmware)
 {
 	struct rpmsg_gpio_serial_config config = {
 		.ops = &serial_ops,
@@ -290,8 +333,50 @@ bool firmware_open_serial(struct firmware *firmware, const char *path, uint32_t 
 			.name = firmware->channel_names[i], .endpoint = (uint8_t)endpoint};
 		config.channel_count = (uint8_t)(i + 1);
 	}
+	return config;
+}
+
+bool firmware_open_serial(struct firmware *firmware, const char *path, uint32_t baud, char *why,
+			  size_t why_size)
+{
+	struct rpmsg_gpio_serial_config config = serial_config(firmware);
+
 	firmware->serial = serial_port_open(firmware->loop, path, baud, &config, why, why_size);
+	if (firmware->serial)
+		serial_port_break(firmware->serial, firmware->serial_breakage);
 	return firmware->serial;
+}
+
+bool firmware_open_tty(struct firmware *firmware, char *why, size_t why_size)
+{
+	struct rpmsg_gpio_serial_config config = serial_config(firmware);
+
+	firmware->serial = serial_port_open_channel(firmware->loop, tty_send, &config, why,
+						    why_size);
+	if (firmware->serial)
+		serial_port_break(firmware->serial, firmware->serial_breakage);
+	firmware->tty.offered = firmware->serial;
+	return firmware->serial;
+}
+
+bool firmware_plug(struct firmware *firmware, bool plugged)
+{
+	struct tty_channel *tty = &firmware->tty;
+
+	if (!tty->offered)
+		return serial_port_plug(firmware->serial, plugged);
+	errno = EAGAIN;
+	if (!plugged && tty->announced &&
+	    !rpmsg_backend_announce(firmware->backend, TTY_CHANNEL, TTY_ADDRESS, false))
+		return false; /* no buffer to say it with */
+	tty->cable_out = !plugged;
+	if (plugged) {
+		announce(firmware);
+	} else {
+		tty->announced = false;
+		serial_port_plug(firmware->serial, false);
+	}
+	return true;
 }
 
 static void writable(void *context)
@@ -407,6 +492,7 @@ struct firmware *firmware_new(struct loop *loop, struct board *board,
 	firmware->loop = loop;
 	firmware->board = board;
 	firmware->epoch = next_epoch(0);
+	firmware->serial_breakage = options->serial_breakage;
 	firmware->announce_timer = (struct loop_timer){.fn = announce, .context = firmware};
 	faults_init(&firmware->faults, loop, deliver_rx, deliver_tx, firmware);
 	firmware->controllers = calloc(BOARD_CONTROLLERS_MAX, sizeof(*firmware->controllers));

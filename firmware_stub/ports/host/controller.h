@@ -21,12 +21,16 @@
 #define CONTROLLER_ADDRESS 0x400
 /* Added to a driver's address: it is a port on the serial line. */
 #define CONTROLLER_SERIAL 0x80000000u
+/* The endpoint of the channel rpmsg-tty. */
+#define TTY_ADDRESS 0x600
+#define TTY_CHANNEL "rpmsg-tty"
 
 struct firmware_options {
 	uint32_t features; /* RPMSG_GPIO_F_* to offer */
 	enum rpmsg_gpio_dialect dialect;
 	bool strict;
 	const struct breakage_rule *breakage; /* NULL: none */
+	const struct serial_breakage_rule *serial_breakage;
 };
 
 struct firmware;
@@ -47,15 +51,25 @@ struct controller {
 	struct breakage breakage;
 };
 
+/* The channel that carries the serial framing, in the place of those of the controllers. */
+struct tty_channel {
+	bool offered;
+	bool announced;
+	bool cable_out;
+	uint32_t driver; /* where its bytes go; once serial is plugged in */
+};
+
 struct firmware {
 	struct loop *loop;
 	struct board *board;
 	struct rpmsg_backend *backend; /* NULL without --socket */
-	struct serial_port *serial;    /* NULL without --serial */
+	struct serial_port *serial;    /* NULL without --serial and --rpmsg-tty */
+	struct tty_channel tty;
 	struct faults faults;
 	struct controller *controllers;
 	unsigned int count;
 	uint32_t epoch;
+	const struct serial_breakage_rule *serial_breakage;
 	struct loop_timer announce_timer;
 	bool serial_quiet; /* its announcements are late */
 	struct rpmsg_gpio_serial_channel channels[BOARD_CONTROLLERS_MAX];
@@ -73,6 +87,11 @@ void firmware_free(struct firmware *firmware);
 /* Open the serial port (serial_port_open()). */
 bool firmware_open_serial(struct firmware *firmware, const char *path, uint32_t baud, char *why,
 			  size_t why_size);
+/* Offer the channel rpmsg-tty (serial_port_open_channel()). */
+bool firmware_open_tty(struct firmware *firmware, char *why, size_t why_size);
+/* Pull the serial line's cable, or plug it in: serial_port_plug(), or the channel goes
+ * and comes. False: errno. */
+bool firmware_plug(struct firmware *firmware, bool plugged);
 /* Whether somebody is attached, by whichever way. */
 bool firmware_attached(const struct firmware *firmware);
 

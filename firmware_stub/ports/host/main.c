@@ -33,6 +33,8 @@ static const char help[] =
 	"  --serial PATH     speak on this tty; or make PATH a link to a new pty\n"
 	"  --serial-baud N   rate of that tty; bytes on the pty take as long as at N bits/s\n"
 	"                    (default: no time)\n"
+	"  --rpmsg-tty       the socket's guest gets a channel rpmsg-tty with the serial\n"
+	"                    framing, in the place of a channel for each controller\n"
 	"  --control PATH    unix socket for commands (default: the socket's path, else\n"
 	"                    that of --serial, and .ctl)\n"
 	"  --dialect NAME    rpmsg-gpio (3-byte messages, default) or rpmsg-gpio-padded\n"
@@ -53,6 +55,7 @@ struct options {
 	const char *socket; /* NULL: no vhost-user */
 	const char *serial; /* NULL: no serial line */
 	uint32_t baud;
+	bool rpmsg_tty;
 	const char *control;
 	const char *board;
 	struct firmware_options firmware;
@@ -168,10 +171,12 @@ static bool parse_breakage(const char *name, struct options *options)
 {
 	if (!strcmp(name, "help")) {
 		breakage_list(stdout);
+		serial_breakage_list(stdout);
 		exit(EXIT_SUCCESS);
 	}
 	options->firmware.breakage = breakage_find(name);
-	if (options->firmware.breakage)
+	options->firmware.serial_breakage = serial_breakage_find(name);
+	if (options->firmware.breakage || options->firmware.serial_breakage)
 		return true;
 	fprintf(stderr, "firmware-stub: nothing to break is called `%s`; --break help lists them\n",
 		name);
@@ -184,6 +189,7 @@ static bool parse_option(int option, struct options *options)
 	case 's': options->socket = optarg; return true;
 	case 'l': options->serial = optarg; return true;
 	case 'b': return parse_baud(optarg, options);
+	case 'T': options->rpmsg_tty = true; return true;
 	case 'c': options->control = optarg; return true;
 	case 'd': return parse_dialect(optarg, options);
 	case 'f': return parse_features(optarg, options);
@@ -195,12 +201,24 @@ static bool parse_option(int option, struct options *options)
 	}
 }
 
+static const char *what_is_wrong(const struct options *options, int files)
+{
+	if (!options->socket && !options->serial)
+		return "no --socket PATH and no --serial PATH";
+	if (options->rpmsg_tty && !options->socket)
+		return "--rpmsg-tty is a channel on the --socket PATH";
+	if (options->rpmsg_tty && options->serial)
+		return "--rpmsg-tty and --serial PATH are the same line; give one";
+	return files == 1 ? NULL : "give exactly one board file";
+}
+
 static void parse(int argc, char **argv, struct options *options)
 {
 	static const struct option options_known[] = {
 		{"socket", required_argument, NULL, 's'},
 		{"serial", required_argument, NULL, 'l'},
 		{"serial-baud", required_argument, NULL, 'b'},
+		{"rpmsg-tty", no_argument, NULL, 'T'},
 		{"control", required_argument, NULL, 'c'},
 		{"dialect", required_argument, NULL, 'd'},
 		{"features", required_argument, NULL, 'f'},
@@ -222,12 +240,10 @@ static void parse(int argc, char **argv, struct options *options)
 		if (!parse_option(option, options))
 			exit(EXIT_USAGE);
 	}
-	bool nowhere = !options->socket && !options->serial;
+	const char *wrong = what_is_wrong(options, argc - optind);
 
-	if (nowhere || optind + 1 != argc) {
-		fprintf(stderr, "firmware-stub: %s; --help shows how\n",
-			nowhere ? "no --socket PATH and no --serial PATH"
-				: "give exactly one board file");
+	if (wrong) {
+		fprintf(stderr, "firmware-stub: %s; --help shows how\n", wrong);
 		exit(EXIT_USAGE);
 	}
 	options->board = argv[optind];
@@ -292,6 +308,8 @@ static bool listen_on(struct stub *stub, const struct options *options, char *wh
 	if (options->serial &&
 	    !firmware_open_serial(stub->firmware, options->serial, options->baud, why, size))
 		return false;
+	if (options->rpmsg_tty && !firmware_open_tty(stub->firmware, why, size))
+		return false;
 	snprintf(path, sizeof(path), "%s.ctl", options->socket ? options->socket : options->serial);
 	stub->control = control_open(stub->loop, &stub->commands,
 				     options->control ? options->control : path, why, size);
@@ -324,6 +342,8 @@ static void tear_down(struct stub *stub)
 	control_close(stub->control);
 	if (stub->firmware && stub->firmware->backend)
 		rpmsg_backend_close(stub->firmware->backend);
+	if (stub->firmware)
+		stub->firmware->backend = NULL;
 	if (stub->firmware)
 		serial_port_close(stub->firmware->serial);
 	firmware_free(stub->firmware);

@@ -31,6 +31,8 @@ struct wire {
 	uint64_t random;
 };
 
+enum kind { PTY, TTY, CHANNEL };
+
 struct serial_port {
 	struct loop *loop;
 	struct rpmsg_gpio_serial serial;
@@ -39,8 +41,9 @@ struct serial_port {
 	const struct rpmsg_gpio_serial_ops *user;
 	void *user_context;
 	char path[PATH_MAX];
-	bool is_pty;
-	int fd;       /* the pty's master, or the tty; -1 unplugged */
+	enum kind kind;
+	bool plugged; /* with CHANNEL: a driver listens */
+	int fd;       /* the pty's master, or the tty; -1 otherwise */
 	int slave_fd; /* held open, so that a client that leaves is no hangup */
 	int timer_fd;
 	uint64_t timer_ns; /* what timer_fd is set to, 0: nothing */
@@ -48,6 +51,10 @@ struct serial_port {
 	uint32_t noise;
 	bool stalled;
 	struct wire in, out;
+	struct serial_breakage breakage;
+	serial_port_send_fn channel_send;
+	uint8_t message[SERIAL_PORT_MESSAGE_MAX]; /* waits for a buffer of the channel */
+	size_t message_length;
 };
 
 static uint64_t now_ns(void)
@@ -125,13 +132,28 @@ static uint64_t wire_due(const struct wire *wire, uint64_t byte_ns)
 
 /* ---- the firmware's side ------------------------------------------------------ */
 
+/* Byte by byte, as long as there is room for a frame that one of them ends. */
+static size_t write_broken(struct serial_port *port, const uint8_t *bytes, size_t length)
+{
+	uint8_t wire[SERIAL_BREAKAGE_WIRE_MAX];
+	size_t taken = 0;
+
+	while (taken < length && wire_room(&port->out) >= sizeof(wire))
+		wire_put(&port->out, wire,
+			 serial_breakage_out(&port->breakage, bytes[taken++], wire),
+			 port->byte_ns);
+	return taken;
+}
+
 static size_t uart_write(void *context, const uint8_t *bytes, size_t length)
 {
 	struct serial_port *port = context;
 	size_t room = wire_room(&port->out);
 
-	if (port->fd < 0)
+	if (!port->plugged)
 		return length; /* no cable */
+	if (port->breakage.rule)
+		return write_broken(port, bytes, length);
 	if (length > room)
 		length = room;
 	wire_put(&port->out, bytes, length, port->byte_ns);
@@ -192,7 +214,30 @@ void serial_port_noise(struct serial_port *port, uint32_t per_million, uint64_t 
 
 static uint32_t run_core(struct serial_port *port)
 {
-	return rpmsg_gpio_serial_run(&port->serial, (uint32_t)(now_ns() / 1000));
+	uint32_t wait;
+
+	do
+		wait = rpmsg_gpio_serial_run(&port->serial, (uint32_t)(now_ns() / 1000));
+	while (port->breakage.rule && serial_breakage_run(&port->breakage));
+	return wait;
+}
+
+/* The core has its ring, which a frame that comes at once overruns: it runs between. */
+static void receive_broken(struct serial_port *port, uint8_t byte)
+{
+	uint8_t wire[SERIAL_BREAKAGE_WIRE_MAX];
+	size_t length = serial_breakage_in(&port->breakage, byte, wire);
+
+	for (size_t i = 0; i < length; i++) {
+		rpmsg_gpio_serial_rx(&port->serial, wire[i]);
+		if (!wire[i] || i % 64 == 63)
+			run_core(port);
+	}
+}
+
+void serial_port_break(struct serial_port *port, const struct serial_breakage_rule *rule)
+{
+	port->breakage = (struct serial_breakage){.rule = rule, .core = &port->serial};
 }
 
 static void deliver_in(struct serial_port *port, uint64_t now)
@@ -204,21 +249,49 @@ static void deliver_in(struct serial_port *port, uint64_t now)
 	while ((count = wire_take(&port->in, bytes, sizeof(bytes) / 2, now, port->byte_ns,
 				  port->noise)) ||
 	       (port->in.count && port->in.due_ns <= now)) {
-		for (size_t i = 0; i < count && !port->stalled; i++)
-			rpmsg_gpio_serial_rx(&port->serial, bytes[i]);
+		for (size_t i = 0; i < count && !port->stalled; i++) {
+			if (port->breakage.rule)
+				receive_broken(port, bytes[i]);
+			else
+				rpmsg_gpio_serial_rx(&port->serial, bytes[i]);
+		}
 		if (!port->stalled)
 			run_core(port);
 	}
 }
 
+/* A message that finds no buffer waits: serial_port_run() comes when there is one. */
+static void deliver_messages(struct serial_port *port, uint64_t now)
+{
+	do {
+		if (!port->message_length)
+			port->message_length =
+				wire_take(&port->out, port->message, sizeof(port->message) / 2,
+					  now, 0, port->noise);
+		if (port->message_length &&
+		    !port->channel_send(port->user_context, port->message,
+					port->message_length))
+			return;
+		port->message_length = 0;
+	} while (port->out.count && port->out.due_ns <= now);
+}
+
 /* What a pty that nobody reads cannot take is lost, as on a wire. */
-static void deliver_out(struct serial_port *port, uint64_t now)
+static void deliver_bytes(struct serial_port *port, uint64_t now)
 {
 	uint8_t bytes[2 * WIRE_SIZE];
 	size_t count = wire_take(&port->out, bytes, WIRE_SIZE, now, port->byte_ns, port->noise);
 
 	if (count && port->fd >= 0 && write(port->fd, bytes, count) < 0 && errno != EAGAIN)
 		fprintf(stderr, "firmware-stub: %s: %s\n", port->path, strerror(errno));
+}
+
+static void deliver_out(struct serial_port *port, uint64_t now)
+{
+	if (port->kind == CHANNEL)
+		deliver_messages(port, now);
+	else
+		deliver_bytes(port, now);
 }
 
 static void set_timer(struct serial_port *port, uint64_t due)
@@ -249,12 +322,13 @@ void serial_port_run(struct serial_port *port)
 		deliver_out(port, now_ns());
 		/* The core stopped because the UART was full, and now it is not. */
 	} while (!port->byte_ns && port->serial.chunk_at < port->serial.chunk_end &&
-		 !port->stalled);
+		 !port->stalled && !port->message_length);
 	if (wait != UINT32_MAX)
 		due = now_ns() + (uint64_t)wait * 1000;
 	wire = wire_due(&port->in, port->byte_ns);
 	due = wire < due ? wire : due;
-	wire = wire_due(&port->out, port->byte_ns);
+	/* What waits for a buffer is not waiting for the time. */
+	wire = port->message_length ? UINT64_MAX : wire_due(&port->out, port->byte_ns);
 	set_timer(port, wire < due ? wire : due);
 }
 
@@ -362,26 +436,28 @@ static void close_fd(int *fd)
 
 static void unplug(struct serial_port *port)
 {
-	if (port->fd < 0)
-		return;
-	loop_remove(port->loop, port->fd);
-	if (port->is_pty)
+	if (port->fd >= 0)
+		loop_remove(port->loop, port->fd);
+	if (port->fd >= 0 && port->kind == PTY)
 		unlink(port->path);
 	close_fd(&port->slave_fd);
 	close_fd(&port->fd);
+	port->plugged = false;
 	port->in.count = port->out.count = 0;
+	port->message_length = 0;
 }
 
 static bool plug(struct serial_port *port, uint32_t baud)
 {
 	int error;
 
-	if (!(port->is_pty ? open_pty(port) : open_tty(port, baud))) {
+	if (!(port->kind == PTY ? open_pty(port) : open_tty(port, baud))) {
 		close_fd(&port->slave_fd);
 		close_fd(&port->fd);
 		return false;
 	}
 	error = loop_add(port->loop, port->fd, EPOLLIN, port_ready, port);
+	port->plugged = !error;
 	errno = -error;
 	return !error;
 }
@@ -390,7 +466,17 @@ bool serial_port_plug(struct serial_port *port, bool plugged)
 {
 	if (!plugged)
 		unplug(port);
-	return !plugged || port->fd >= 0 || plug(port, 0);
+	else if (port->kind == CHANNEL)
+		port->plugged = true;
+	return !plugged || port->plugged || plug(port, 0);
+}
+
+bool serial_port_take(struct serial_port *port, const void *bytes, size_t length)
+{
+	if (length > wire_room(&port->in))
+		return false;
+	wire_put(&port->in, bytes, length, 0);
+	return true;
 }
 
 static bool is_tty(const char *path)
@@ -402,7 +488,7 @@ static bool is_tty(const char *path)
 	       S_ISCHR(target.st_mode);
 }
 
-static struct serial_port *new_port(struct loop *loop, const char *path,
+static struct serial_port *new_port(struct loop *loop, enum kind kind,
 				    const struct rpmsg_gpio_serial_config *config)
 {
 	struct serial_port *port = calloc(1, sizeof(*port));
@@ -410,6 +496,7 @@ static struct serial_port *new_port(struct loop *loop, const char *path,
 	if (!port)
 		return NULL;
 	port->loop = loop;
+	port->kind = kind;
 	port->fd = port->slave_fd = port->timer_fd = -1;
 	port->user = config->ops;
 	port->user_context = config->context;
@@ -419,51 +506,69 @@ static struct serial_port *new_port(struct loop *loop, const char *path,
 	port->config.ops = &port->ops;
 	port->config.context = port;
 	port->in.limit = port->out.limit = WIRE_SIZE;
-	port->is_pty = !is_tty(path);
-	snprintf(port->path, sizeof(port->path), "%s", path);
 	rpmsg_gpio_serial_init(&port->serial, &port->config);
 	return port;
 }
 
-static bool start_port(struct serial_port *port, uint32_t baud)
+static bool start_timer(struct serial_port *port)
 {
 	int error;
 
-	if (port->is_pty && baud) {
-		port->byte_ns = 10 * NS_PER_S / baud;
-		port->out.limit = UART_SIZE;
-	}
 	port->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (port->timer_fd < 0 || !plug(port, baud))
+	if (port->timer_fd < 0)
 		return false;
 	error = loop_add(port->loop, port->timer_fd, EPOLLIN, timer_ready, port);
 	errno = -error;
 	return !error;
 }
 
+static struct serial_port *cannot_open(struct serial_port *port, const char *name, char *why,
+				       size_t why_size)
+{
+	snprintf(why, why_size, "cannot open the serial port %s: %s", name,
+		 port ? strerror(errno) : "no memory");
+	serial_port_close(port);
+	return NULL;
+}
+
 struct serial_port *serial_port_open(struct loop *loop, const char *path, uint32_t baud,
 				     const struct rpmsg_gpio_serial_config *config, char *why,
 				     size_t why_size)
 {
-	struct serial_port *port = new_port(loop, path, config);
+	struct serial_port *port = new_port(loop, is_tty(path) ? TTY : PTY, config);
+	char name[PATH_MAX + 32];
 
-	if (!port) {
-		snprintf(why, why_size, "no memory");
-		return NULL;
+	snprintf(name, sizeof(name), "%s%s", path, baud ? " at this rate" : "");
+	if (!port)
+		return cannot_open(port, name, why, why_size);
+	snprintf(port->path, sizeof(port->path), "%s", path);
+	if (port->kind == PTY && baud) {
+		port->byte_ns = 10 * NS_PER_S / baud;
+		port->out.limit = UART_SIZE;
 	}
-	if (start_port(port, baud))
-		return port;
-	snprintf(why, why_size, "cannot open the serial port %s%s: %s", path,
-		 baud ? " at this rate" : "", strerror(errno));
-	serial_port_close(port);
-	return NULL;
+	if (!start_timer(port) || !plug(port, baud))
+		return cannot_open(port, name, why, why_size);
+	return port;
+}
+
+struct serial_port *serial_port_open_channel(struct loop *loop, serial_port_send_fn send,
+					     const struct rpmsg_gpio_serial_config *config,
+					     char *why, size_t why_size)
+{
+	struct serial_port *port = new_port(loop, CHANNEL, config);
+
+	if (port)
+		port->channel_send = send;
+	if (!port || !start_timer(port))
+		return cannot_open(port, "in a channel", why, why_size);
+	return port;
 }
 
 void serial_port_close(struct serial_port *port)
 {
 	if (!port)
 		return;
-	if (port->fd >= 0 && port->timer_fd >= 0) {
+	if (port->plugged && port->timer_fd >= 0) {
 		rpmsg_gpio_serial_close(&port->serial);
 		port->byte_ns = 0; /* no time to wait for the wire */
 		port->out.due_ns = 0;

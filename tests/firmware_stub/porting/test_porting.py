@@ -49,6 +49,40 @@ def test_the_glue_works(glue: str, tmp_path: Path) -> None:
     assert re.search(r"^[1-9]\d* passed, 0 failed$", done.stdout, re.MULTILINE)
 
 
+BITS = ("CONFIG", "NAMES", "TAG", "EPOCH", "CREDITS", "TIMESTAMP", "BULK", "LINE_CONFIG")
+ALL = (1 << len(BITS)) - 1
+COMBINATIONS = {
+    "none": 0,
+    "all": ALL,
+    **{f"only {name}": 1 << bit for bit, name in enumerate(BITS)},
+    **{f"all but {name}": ALL & ~(1 << bit) for bit, name in enumerate(BITS)},
+    "no events": ALL & ~0x30,
+}
+
+
+@pytest.mark.parametrize("features", COMBINATIONS.values(), ids=COMBINATIONS)
+def test_extensions_can_be_left_out(features: int, tmp_path: Path) -> None:
+    """All files, as an MCU's compiler sees them; and what comes of it runs."""
+    program = tmp_path / "features"
+    compile_c(
+        *("-std=c99", "-pedantic", "-Os", f"-DRPMSG_GPIO_FEATURES={features}"),
+        *(HERE / "features.c", *sorted(CORE.glob("*.c")), "-o", program),
+    )
+    done = subprocess.run([program, str(features)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_names_need_room() -> None:
+    """A configuration that cannot work does not compile."""
+    small = "-DRPMSG_GPIO_REPLY_MAX=64"
+    for define in ("-DRPMSG_GPIO_FEATURES=0", "-DRPMSG_GPIO_FEATURES=2"):
+        command = [*CC, *INCLUDES, "-fsyntax-only", small, define]
+        done = subprocess.run(
+            [*command, CORE / "rpmsg_gpio_device.c"], capture_output=True, text=True, timeout=60
+        )
+        assert ("names_fit" in done.stderr) == (done.returncode != 0) == define.endswith("2")
+
+
 @pytest.mark.parametrize("glue", ["openamp", "rpmsg_lite"])
 def test_the_guide_shows_the_file(glue: str) -> None:
     guide = (ROOT / "docs" / "porting.md").read_text()
