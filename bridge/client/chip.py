@@ -59,7 +59,7 @@ class Chip:
         """
         where = address.parse(path)
         self._path = path
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of _events: who reads, who asks for fd, who closes
         try:
             self._info = self._connect(where)
         except BaseException:
@@ -117,7 +117,8 @@ class Chip:
     def close(self) -> None:
         """Close the chip; its line requests stay. May be called again."""
         connection, self._connection = self._connection, None
-        self._close_events()
+        with self._lock:
+            self._close_events()
         if connection is not None:
             connection.close()
         direct, self._direct = self._direct, None
@@ -132,12 +133,16 @@ class Chip:
         elif events is not None:
             events.close()
 
+    def _open_events(self) -> tuple[int, int] | InfoReader:
+        """Return the event side; the caller locks. Another thread may have closed the chip."""
+        if self._events is None:
+            raise ChipClosedError
+        return self._events
+
     def _reader(self) -> InfoReader:
         """Return the queue of info events, mapped at its first use."""
         with self._lock:
-            self._open()
-            events = self._events
-            assert events is not None
+            events = self._open_events()
             if isinstance(events, tuple):
                 from bridge.shim.info_queue import InfoReader
 
@@ -158,10 +163,9 @@ class Chip:
         O_NONBLOCK, set by fcntl(2), is honoured by read_info_event(). Raises
         ChipClosedError.
         """
-        self._open()
-        events = self._events
-        assert events is not None
-        return events[1] if isinstance(events, tuple) else events.fd
+        with self._lock:
+            events = self._open_events()
+            return events[1] if isinstance(events, tuple) else events.fd
 
     def fileno(self) -> int:
         """Return the chip's descriptor, for select and its kin. Raises ChipClosedError."""

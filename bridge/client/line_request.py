@@ -122,6 +122,12 @@ class LineRequest:
             raise RequestReleasedError
         return self._operations
 
+    def _events(self) -> EventRing:
+        ring = self._ring  # once: another thread may release the lines meanwhile
+        if ring is None:
+            raise RequestReleasedError
+        return ring
+
     def _close(self) -> None:
         operations, self._operations = self._operations, None
         if operations is not None:
@@ -178,9 +184,7 @@ class LineRequest:
         HUP and ERR say that the chip or the service is gone. O_NONBLOCK, set by
         fcntl(2), is honoured by read_edge_events().
         """
-        self._held()
-        assert self._ring is not None
-        return self._ring.fd
+        return self._events().fd
 
     def fileno(self) -> int:
         """Return fd, for select and its kin."""
@@ -290,15 +294,13 @@ class LineRequest:
         Raises OverflowError when `max_events` is negative, OSError ENODEV when the
         chip is gone, RequestReleasedError.
         """
-        self._held()
+        ring = self._events()
         count = 64 if max_events is None else max_events
         if count < 0:
             raise OverflowError("max_events is negative: it is a number of events")
         count = min(count, self._buffer_size)
         if count == 0:
             return []
-        ring = self._ring
-        assert ring is not None
         with self._ring_lock:
             records = ring.read(count)
         return [
@@ -317,9 +319,7 @@ class LineRequest:
 
         Blocks and raises as read_edge_events(); empty when `max_events` is 0.
         """
-        self._held()
-        ring = self._ring
-        assert ring is not None
+        ring = self._events()
         count = ring.capacity if max_events is None else max_events
         if count < 0:
             raise OverflowError("max_events is negative: it is a number of events")

@@ -8,6 +8,7 @@ import os
 import select
 import socket
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import msgpack
@@ -16,6 +17,7 @@ import pytest
 import bridge as gpiod
 from bridge.bench.rig import Rig
 from bridge.line import Direction
+from bridge.shim import info_queue
 from firmware_stub import Stub
 
 
@@ -215,3 +217,41 @@ def test_shared_by_threads(chip: gpiod.Chip) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_fd_while_another_thread_reads_for_the_first_time(
+    chip: gpiod.Chip, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first read maps the queue of info events: fd waits for it, or answers before."""
+    asked: list[Future[int]] = []
+
+    class SlowReader(info_queue.InfoReader):
+        def __init__(self, ring_fd: int, doorbell: int) -> None:
+            asked.append(pool.submit(lambda: chip.fd))
+            wait(asked, timeout=0.2)
+            super().__init__(ring_fd, doorbell)
+
+    monkeypatch.setattr(info_queue, "InfoReader", SlowReader)
+    os.set_blocking(chip.fd, False)
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(BlockingIOError):
+            chip.read_info_event()
+        assert asked[0].result(10) == chip.fd
+
+
+def test_closed_while_another_thread_asks_for_fd(rig: Rig) -> None:
+    for _ in range(50):
+        chip = rig.chip()
+        started = threading.Barrier(2)
+
+        def ask(chip: gpiod.Chip = chip, started: threading.Barrier = started) -> None:
+            started.wait()
+            while True:
+                assert chip.fd >= 0
+
+        with ThreadPoolExecutor(1) as pool:
+            end = pool.submit(ask)
+            started.wait()
+            chip.close()
+            with pytest.raises(gpiod.ChipClosedError):
+                end.result(10)
