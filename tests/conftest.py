@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ import pytest
 from bridge import Chip
 from bridge.bench.rig import Rig, Serve
 from firmware_stub import Stub
+
+ROOT = Path(__file__).resolve().parents[1]
 
 #: (features, dialect) of the firmwares that must behave alike.
 FIRMWARES = [
@@ -146,3 +149,17 @@ def background(socket_path: str) -> Iterator[Background]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The Cortex-M's firmware of this tree, or the one that FIRMWARE_MCU names."""
+    path = os.environ.get("FIRMWARE_MCU")
+    needed = ["qemu-system-arm"] if path else ["qemu-system-arm", "arm-none-eabi-gcc"]
+    for program in needed:
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+    if not path:
+        subprocess.run(["make", "-s", "-C", ROOT, "mcu"], check=True, timeout=100)
+        path = str(ROOT / "build" / "mcu" / "firmware.elf")
+    return path

@@ -59,6 +59,11 @@ def status(name: str) -> int:
     return 0 if state in ("running", "attached") else 1
 
 
+def _tell(processor: processors.RemoteProcessor, changed: bool) -> int:
+    print(f"{processor.name} is {processor.state}{'' if changed else ' already'}")
+    return 0
+
+
 @remoteproc.command(context_settings=_CONTEXT)
 @click.argument("name")
 def start(name: str) -> int:
@@ -68,11 +73,7 @@ def start(name: str) -> int:
       gpio-bridge remoteproc start m4_0
     """
     processor = processors.find(name)
-    if processor.start():
-        print(f"{name} is {processor.state}")
-    else:
-        print(f"{name} is {processor.state} already")
-    return 0
+    return _tell(processor, processor.start())
 
 
 @remoteproc.command(context_settings=_CONTEXT)
@@ -84,11 +85,7 @@ def stop(name: str) -> int:
       gpio-bridge remoteproc stop m4_0
     """
     processor = processors.find(name)
-    if processor.stop():
-        print(f"{name} is {processor.state}")
-    else:
-        print(f"{name} is {processor.state} already")
-    return 0
+    return _tell(processor, processor.stop())
 
 
 @remoteproc.command(context_settings=_CONTEXT)

@@ -11,6 +11,8 @@ import time
 import tty
 from typing import NamedTuple
 
+from cobs import cobs
+
 from bridge.conformance.check import Failed
 
 DATA, HELLO, WELCOME, ACK, NAK, POLL, RESET = 0x80, 1, 2, 3, 4, 5, 6
@@ -49,12 +51,7 @@ def encode(frame: bytes) -> bytes:
 
 def stuff(data: bytes) -> bytes:
     """COBS and the delimiter."""
-    wire = b""
-    for block in data.split(b"\0"):
-        while len(block) >= 254:
-            wire += b"\xff" + block[:254]
-            block = block[254:]
-        wire += bytes([len(block) + 1]) + block
+    wire: bytes = cobs.encode(data)
     return wire + b"\0"
 
 
@@ -64,15 +61,12 @@ def decode(wire: bytes) -> bytes:
     Raises:
         Failed: its COBS blocks or its CRC do not fit.
     """
-    data, at = b"", 0
-    while at < len(wire):
-        code = wire[at]
-        if at + code > len(wire):
-            raise Failed(f"the firmware's frame `{wire[:24].hex(' ')}` has a COBS block too long")
-        data += wire[at + 1 : at + code]
-        at += code
-        if code != 0xFF and at < len(wire):
-            data += b"\0"
+    try:
+        data: bytes = cobs.decode(wire)
+    except cobs.DecodeError:
+        raise Failed(
+            f"the firmware's frame `{wire[:24].hex(' ')}` has a COBS block too long"
+        ) from None
     if len(data) <= 4 or struct.pack("<I", crc32c(data[:-4])) != data[-4:]:
         raise Failed(f"the CRC of the firmware's frame `{data[:24].hex(' ')}` does not fit")
     return data[:-4]

@@ -11,13 +11,13 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from bridge import wire
-from bridge.export.selection import AggregateConfig, ExportConfig, check_picks, parse_pick
+from bridge.export.selection import AggregateConfig, ExportConfig, Pick, check_picks, parse_pick
 from bridge.link import resolve
 
 if sys.version_info >= (3, 11):
@@ -482,6 +482,15 @@ def _lines(value: object) -> list[str]:
     return value
 
 
+def _picks(lines: Iterable[str], chip: str | None, where: str, place: str) -> tuple[Pick, ...]:
+    try:
+        picks = tuple(parse_pick(text, chip) for text in lines)
+        check_picks(picks)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {place}lines: {error}") from None
+    return picks
+
+
 _EXPORT: dict[str, Callable[[object], Any]] = {
     "url": _export_url,
     "chip": _chip_name,
@@ -499,11 +508,7 @@ def _export(table: Mapping[str, Any], where: str, place: str) -> ExportConfig:
     path, chip = values.pop("url"), values.get("chip")
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", os.path.basename(path)).split(".")[0]
     name = values.get("name") or stem.strip("-.")[:LINK_NAME_MAX] or "guest"
-    try:
-        picks = tuple(parse_pick(text, chip) for text in values.get("lines", ()))
-        check_picks(picks)
-    except ValueError as error:
-        raise ConfigError(f"{where}: {place}lines: {error}") from None
+    picks = _picks(values.get("lines", ()), chip, where, place)
     if not picks and chip is None:
         raise ConfigError(
             f"{where}: {place}chip: missing; say chip = NAME for all lines of a chip, "
@@ -535,11 +540,7 @@ def _chip(
     for key in ("name", "lines"):
         if key not in values:
             raise ConfigError(f"{where}: {place}{key}: missing")
-    try:
-        picks = tuple(parse_pick(text, None) for text in values.pop("lines"))
-        check_picks(picks)
-    except ValueError as error:
-        raise ConfigError(f"{where}: {place}lines: {error}") from None
+    picks = _picks(values.pop("lines"), None, where, place)
     if "on_release" in shared:
         values.setdefault("on_release", shared["on_release"])
     return AggregateConfig(picks=picks, **values)

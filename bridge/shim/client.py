@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import struct
-from contextlib import suppress
 
 from bridge.shim.ffi import ffi, lib
+from bridge.shim.ring_reader import RingReader
 
 __all__ = ["EventRing", "OperationDescriptor", "OperationFailed"]
 
@@ -119,30 +118,13 @@ class OperationDescriptor:
         return OperationFailed(reply.error, reply.reason, reply.line, why)
 
 
-class EventRing:
+class EventRing(RingReader):
     """The edge events of a request: a ring in shared memory and its doorbell."""
 
     def __init__(self, ring_fd: int, doorbell: int) -> None:
-        """Map `ring_fd` (and close it) and own `doorbell`, the pollable descriptor.
-
-        Raises OSError when the ring is not what event_ring.h says.
-        """
-        ring = lib.gb_event_ring_map(ring_fd)
-        error = ffi.errno
-        os.close(ring_fd)
-        if ring == ffi.NULL:
-            os.close(doorbell)
-            raise OSError(error, f"the service's event ring is malformed: {os.strerror(error)}")
-        # A reader in another thread may still use the ring while close() runs: the
-        # last reference frees it.
-        self._ring = ffi.gc(ring, lib.gb_event_ring_free)
+        """Map `ring_fd` and own `doorbell`; raises as RingReader."""
+        super().__init__(lib.gb_event_ring_map, "event", ring_fd, doorbell)
         self._events = ffi.new("struct gb_line_event[]", lib.GB_EVENT_CAPACITY_MAX)
-        self._doorbell = doorbell
-
-    @property
-    def fd(self) -> int:
-        """The doorbell: readable while events wait, HUP when the chip is gone."""
-        return self._doorbell
 
     @property
     def capacity(self) -> int:
@@ -167,14 +149,6 @@ class EventRing:
             raise OSError(-taken, _READ_SENTENCES.get(-taken, os.strerror(-taken)))
         records: bytes = ffi.buffer(events, taken * _EVENT.size)[:]
         return records
-
-    def close(self) -> None:
-        """Wake readers, close the doorbell and let go of the ring."""
-        doorbell, self._doorbell = self._doorbell, -1
-        if doorbell >= 0:
-            # The shutdown fails when the service closed its end first.
-            with socket.socket(fileno=doorbell) as bell, suppress(OSError):
-                bell.shutdown(socket.SHUT_RDWR)
 
 
 _READ_SENTENCES = {

@@ -12,6 +12,7 @@ import socket
 from contextlib import suppress
 
 from bridge.shim.ffi import ffi, lib
+from bridge.shim.ring_reader import RingReader
 
 __all__ = ["InfoQueue", "InfoReader"]
 
@@ -59,29 +60,12 @@ class InfoQueue:
             os.close(memfd)
 
 
-class InfoReader:
+class InfoReader(RingReader):
     """The client's end."""
 
     def __init__(self, ring_fd: int, doorbell: int) -> None:
-        """Map `ring_fd` (and close it) and own `doorbell`, the pollable descriptor.
-
-        Raises OSError when the ring is not what event_ring.h says.
-        """
-        ring = lib.gb_info_ring_map(ring_fd)
-        number = ffi.errno
-        os.close(ring_fd)
-        if ring == ffi.NULL:
-            os.close(doorbell)
-            raise OSError(number, f"the service's info ring is malformed: {os.strerror(number)}")
-        # A reader in another thread may still use the ring while close() runs: the
-        # last reference frees it.
-        self._ring = ffi.gc(ring, lib.gb_event_ring_free)
-        self._doorbell = doorbell
-
-    @property
-    def fd(self) -> int:
-        """The doorbell: readable while info events wait, HUP when the chip is gone."""
-        return self._doorbell
+        """Map `ring_fd` and own `doorbell`; raises as RingReader."""
+        super().__init__(lib.gb_info_ring_map, "info", ring_fd, doorbell)
 
     def read(self) -> bytes:
         """Return one record; several threads may read.
@@ -94,14 +78,6 @@ class InfoReader:
         if taken < 0:
             raise OSError(-taken, _SENTENCES.get(-taken, os.strerror(-taken)))
         return bytes(ffi.buffer(record))
-
-    def close(self) -> None:
-        """Wake readers, close the doorbell and let go of the ring."""
-        doorbell, self._doorbell = self._doorbell, -1
-        if doorbell >= 0:
-            # The shutdown fails when the service closed its end first.
-            with socket.socket(fileno=doorbell) as bell, suppress(OSError):
-                bell.shutdown(socket.SHUT_RDWR)
 
 
 _SENTENCES = {

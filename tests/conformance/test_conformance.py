@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -186,20 +185,6 @@ def test_the_list_and_the_document_agree() -> None:
 
 
 # ---- a Cortex-M --------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def image() -> str:
-    """The firmware of the Cortex-M port, or the one that FIRMWARE_MCU names."""
-    path = os.environ.get("FIRMWARE_MCU")
-    needed = ["qemu-system-arm"] if path else ["qemu-system-arm", "arm-none-eabi-gcc"]
-    for program in needed:
-        if not shutil.which(program):
-            pytest.skip(f"{program} is not installed")
-    if not path:
-        subprocess.run(["make", "-s", "-C", ROOT, "mcu"], check=True, timeout=100)
-        path = str(ROOT / "build" / "mcu" / "firmware.elf")
-    return path
 
 
 def test_a_cortex_m(image: str) -> None:

@@ -15,7 +15,7 @@ from bridge.line import Direction, Edge, Value
 from bridge.link.rpmsg_sysfs import Sysfs
 
 from .guest import Guest
-from .test_rpmsg import scenario, serving
+from .test_rpmsg import scenario, second_controller, serving
 from .uml import in_kernel
 
 TTY = "/dev/ttyRPMSG0"
@@ -37,15 +37,7 @@ def test_two_controllers_lines_and_edges(guest: Guest) -> None:
         (channel,) = [c for c in Sysfs().channels(Sysfs().processors()[0]) if c.name == "rpmsg-tty"]
         assert channel.driver == "rpmsg_tty"
         scenario(guest, serve, CHIPS[0])
-        with Chip(f"{serve.socket}#{CHIPS[1]}") as chip:
-            assert chip.get_info().label == "m4-gpiob"
-            lines = {
-                1: LineSettings(direction=Direction.OUTPUT),
-                2: LineSettings(direction=Direction.INPUT),
-            }
-            with chip.request_lines(lines) as sensor:
-                sensor.set_value(1, Value.ACTIVE)
-                assert sensor.get_value(2) == Value.ACTIVE
+        second_controller(serve, CHIPS[1])
 
 
 @in_kernel("demo", transport="rpmsg-tty")

@@ -30,6 +30,7 @@ from bridge.link import resolve
 from bridge.link.serial import connect, parse, short_name, watch_path
 from bridge.shim.pump import Pump, Report, ReportKind
 from firmware_stub import Stub
+from tests.frames import decode, encode
 
 PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
 DEADLINE_S = 30.0
@@ -46,29 +47,7 @@ wire OUT IN
 """
 
 
-# ---- an independent codec -------------------------------------------------------
-
-
-def crc32c(data: bytes) -> int:
-    """CRC-32C bit by bit (RFC 3720 B.4)."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
-def encode(frame: bytes) -> bytes:
-    """A frame as it is on the wire."""
-    return cobs.encode(frame + struct.pack("<I", crc32c(frame))) + b"\0"
-
-
-def decode(wire: bytes) -> bytes:
-    """The frame in what stands between two delimiters."""
-    whole = cobs.decode(wire)
-    assert struct.pack("<I", crc32c(whole[:-4])) == whole[-4:]
-    return whole[:-4]
+# ---- a driver frame by frame ---------------------------------------------------
 
 
 def hello(session: int = SESSION, version: int = 1) -> bytes:

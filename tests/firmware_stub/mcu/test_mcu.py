@@ -18,8 +18,7 @@ from pathlib import Path
 import pytest
 
 from firmware_stub.qemu import Mcu, Transition
-
-cobs = pytest.importorskip("cobs.cobs", reason="needs the Python package cobs")
+from tests.frames import decode, encode
 
 DEADLINE = 5.0  # s
 
@@ -37,21 +36,6 @@ NS_ENDPOINT = 0xFF
 
 LED, BUTTON_SELECT, BUTTON_UP, BUTTON_DOWN = 0, 1, 2, 3
 PB0 = 6
-
-
-def crc32c(data: bytes) -> int:
-    """RFC 3720 B.4, a bit at a time."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
-def encoded(payload: bytes) -> bytes:
-    frame: bytes = cobs.encode(payload + struct.pack("<I", crc32c(payload)))
-    return frame + b"\0"
 
 
 class Driver:
@@ -79,9 +63,7 @@ class Driver:
             while b"\0" in self.received:
                 raw, _, self.received = self.received.partition(b"\0")
                 if raw:
-                    whole: bytes = cobs.decode(raw)
-                    assert crc32c(whole[:-4]) == int.from_bytes(whole[-4:], "little")
-                    return whole[:-4]
+                    return decode(raw)
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
@@ -95,7 +77,7 @@ class Driver:
 
     def open(self) -> None:
         hello = struct.pack("<BBIHBBIHH", HELLO, 1, self.session, 496, 8, 0, 0, 20, 200)
-        self.wire.sendall(b"\0" + encoded(hello))
+        self.wire.sendall(b"\0" + encode(hello))
         frame = self.wait_kind(WELCOME)
         kind, version, session, mru, window, _, self.epoch = struct.unpack("<BBIHBBI", frame)
         assert (kind, version, session) == (WELCOME, 1, self.session)
@@ -129,7 +111,7 @@ class Driver:
         if sequence != self.expected:
             return
         self.expected = (self.expected + 1) & 0x7F
-        self.wire.sendall(encoded(bytes((ACK, self.expected))))
+        self.wire.sendall(encode(bytes((ACK, self.expected))))
         if endpoint == NS_ENDPOINT:
             assert message[0] == 0
             self.channels[message[2:].decode()] = message[1]
@@ -146,7 +128,7 @@ class Driver:
         """Queue a message; returns its frame, to be sent again where a test wants to."""
         endpoint = self.channels[f"rpmsg-io-{controller}"]
         head = bytes((DATA | self.next, self.expected, endpoint, 0x40 + endpoint))
-        frame = encoded(head + message)
+        frame = encode(head + message)
         self.next = (self.next + 1) & 0x7F
         self.wire.sendall(frame)
         return frame
@@ -419,7 +401,7 @@ def test_garbage_on_the_wire(driver: Driver) -> None:
 def test_a_lost_acknowledgement_brings_the_message_again(driver: Driver) -> None:
     head = bytes((DATA | driver.next, driver.expected, driver.channels["rpmsg-io-0"], 0x40))
     driver.next += 1
-    driver.wire.sendall(encoded(head + struct.pack("<HHI", GET_DIRECTION, LED, 0)))
+    driver.wire.sendall(encode(head + struct.pack("<HHI", GET_DIRECTION, LED, 0)))
     first = second = None
     while not second:
         frame = driver.frame()
@@ -479,12 +461,12 @@ def test_the_uart_is_a_terminal(image: str) -> None:
         answer = b""
         while bytes((WELCOME,)) not in (frame[:1] for frame in frames(answer)):
             assert time.monotonic() < deadline
-            port.write(b"\0" + encoded(hello))
+            port.write(b"\0" + encode(hello))
             answer += port.read_until(b"\0")
 
 
 def frames(received: bytes) -> list[bytes]:
-    return [cobs.decode(raw)[:-4] for raw in received.split(b"\0")[:-1] if raw]
+    return [decode(raw) for raw in received.split(b"\0")[:-1] if raw]
 
 
 def test_pins_that_do_not_exist(mcu: Mcu) -> None:
