@@ -12,6 +12,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -40,6 +41,7 @@ struct guest_side {
 	const char *name;
 	int socket, memfd, kick[2], call[2];
 	uint8_t *memory;
+	size_t size;
 	bool up;
 };
 
@@ -162,13 +164,14 @@ static void down(struct guest_side *g)
 	g->up = false;
 }
 
-static void side_init(struct guest_side *g, const char *name)
+static void side_init(struct guest_side *g, const char *name, size_t size)
 {
 	g->name = name;
+	g->size = size;
 	g->memfd = memfd_create("guest", MFD_CLOEXEC);
-	if (g->memfd < 0 || ftruncate(g->memfd, MEMORY) < 0)
+	if (g->memfd < 0 || ftruncate(g->memfd, (off_t)size) < 0)
 		abort();
-	g->memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, g->memfd, 0);
+	g->memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, g->memfd, 0);
 	for (int i = 0; i < 2; i++) {
 		g->kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		g->call[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -179,7 +182,7 @@ static void side_free(struct guest_side *g)
 {
 	if (g->up)
 		down(g);
-	munmap(g->memory, MEMORY);
+	munmap(g->memory, g->size);
 	close(g->memfd);
 	for (int i = 0; i < 2; i++) {
 		close(g->kick[i]);
@@ -475,8 +478,8 @@ static void set_up(void)
 		snprintf(names[i], sizeof(names[i]), "hostile-guest-%d-%d", getpid(), i);
 		exports[i] = open_export(names[i], (uint16_t)(i * LINES_EXPORTED));
 	}
-	side_init(&hostile, names[0]);
-	side_init(&honest, names[1]);
+	side_init(&hostile, names[0], MEMORY);
+	side_init(&honest, names[1], MEMORY);
 	asked = 0;
 	up(&honest);
 }
@@ -567,6 +570,107 @@ static void generated(void)
 	tear_down();
 }
 
+/* ---- a guest that never stops asking ---------------------------------------------------- */
+
+#define FLOOD_MEMORY (2u << 20)
+#define FLOOD_DESC   0x20000u /* behind what the other queue has */
+#define FLOOD_AVAIL  0x100000u
+#define FLOOD_USED   0x120000u
+#define FLOOD_BUFFER 0x180000u
+
+static atomic_bool flooding;
+
+/* The largest ring there is: to empty it once takes longer than to fill it again. */
+static struct split_ring flood_ring(const struct guest_side *g)
+{
+	struct split_ring ring = {
+		.desc = (void *)(g->memory + FLOOD_DESC),
+		.avail = (void *)(g->memory + FLOOD_AVAIL),
+		.used = (void *)(g->memory + FLOOD_USED),
+		.num = SPLIT_RING_NUM_MAX,
+	};
+
+	return ring;
+}
+
+/* The one request of all entries, for a line that is not there: answered at once. Its
+ * chain is as long as may be, with descriptors of no bytes. */
+static void put_flood(struct guest_side *g)
+{
+	const uint32_t descs = SPLIT_CHAIN_DESCS_MAX;
+	struct split_ring ring = flood_ring(g);
+	struct virtio_gpio_request request = {
+		.type = rpmsg_gpio_store16(VIRTIO_GPIO_MSG_GET_VALUE),
+		.gpio = rpmsg_gpio_store16(LINES_EXPORTED),
+	};
+
+	memcpy(g->memory + FLOOD_BUFFER, &request, sizeof(request));
+	for (uint32_t i = 0; i < descs; i++)
+		ring.desc[i] = (struct split_ring_desc){GUEST_ADDR, 0, VRING_DESC_F_NEXT,
+							(uint16_t)(i + 1)};
+	ring.desc[0].addr = GUEST_ADDR + FLOOD_BUFFER;
+	ring.desc[0].len = sizeof(request);
+	ring.desc[descs - 1] = (struct split_ring_desc){GUEST_ADDR + FLOOD_BUFFER + 32, 2,
+							VRING_DESC_F_WRITE, 0};
+	atomic_store(&ring.avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
+}
+
+static void start_flood_queue(struct guest_side *g)
+{
+	struct vhost_user_mem_table table = {
+		.count = 1, .regions = {{GUEST_ADDR, FLOOD_MEMORY, USER_ADDR, 0}},
+	};
+	struct vhost_user_vring_addr addr = {
+		.desc = USER_ADDR + FLOOD_DESC,
+		.avail = USER_ADDR + FLOOD_AVAIL,
+		.used = USER_ADDR + FLOOD_USED,
+	};
+
+	say(g, VHOST_USER_SET_MEM_TABLE, &table, 8 + sizeof(table.regions[0]), g->memfd, false,
+	    NULL);
+	say_state(g, VHOST_USER_SET_VRING_NUM, 0, SPLIT_RING_NUM_MAX);
+	say(g, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), -1, false, NULL);
+	CHECK_EQ(in_step(g), 0);
+}
+
+/* Whenever a request is answered, there is another. */
+static void *flood(void *argument)
+{
+	struct guest_side *g = argument;
+	struct split_ring ring = flood_ring(g);
+
+	while (flooding) {
+		atomic_store(&ring.avail->idx,
+			     (uint16_t)(atomic_load(&ring.used->idx) + SPLIT_RING_NUM_MAX));
+		if (!atomic_load(&ring.used->flags))
+			kick(g, 0);
+	}
+	return NULL;
+}
+
+static void others_go_on_beside_a_flood(void)
+{
+	struct gb_export_status status;
+	pthread_t thread;
+
+	set_up();
+	side_free(&hostile);
+	side_init(&hostile, names[0], FLOOD_MEMORY);
+	up(&hostile);
+	start_flood_queue(&hostile);
+	put_flood(&hostile);
+	flooding = true;
+	pthread_create(&thread, NULL, flood, &hostile);
+	do {
+		other_guest_goes_on(&honest);
+		gb_export_status(exports[0], &status);
+	} while (!check_bad && status.connected && status.requests < 16 * SPLIT_RING_NUM_MAX);
+	flooding = false;
+	pthread_join(thread, NULL);
+	CHECK(status.connected);
+	tear_down();
+}
+
 static int open_descriptors(void)
 {
 	DIR *folder = opendir("/proc/self/fd");
@@ -615,6 +719,7 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		states = strtoul(argv[1], NULL, 0);
 	RUN(corpus);
+	RUN(others_go_on_beside_a_flood);
 	RUN(generated);
 	RUN(no_descriptor_leaks);
 	if (!check_failed)

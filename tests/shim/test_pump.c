@@ -510,8 +510,65 @@ static void a_line_has_one_owner(void)
 	close_session(&s);
 }
 
+/* ---- the loop ------------------------------------------------------------- */
+
+static struct {
+	struct gb_pump *pump;
+	struct gb_timer timer;
+	uint64_t give_up_ns;
+	int fd;
+	bool seen;
+} restless;
+
+static void arm_again(struct gb_timer *timer)
+{
+	eventfd_write(restless.fd, 1);
+	if (!restless.seen && gb_now_ns() < restless.give_up_ns)
+		gb_timer_arm(restless.pump, timer, 0);
+}
+
+static void see(void *owner, int index, uint32_t events)
+{
+	(void)owner;
+	(void)index;
+	(void)events;
+	restless.seen = true;
+}
+
+static void a_timer_that_is_always_due_leaves_others_their_turn(void)
+{
+	struct gb_source *source;
+
+	restless.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	restless.pump = gb_pump_new();
+	restless.timer.expired = arm_again;
+	restless.give_up_ns = gb_now_ns() + UINT64_C(5000000000);
+	gb_lock(restless.pump);
+	source = gb_source_add(restless.pump, restless.fd, EPOLLIN | EPOLLET, see, NULL, 0);
+	CHECK(source != NULL);
+	gb_timer_arm(restless.pump, &restless.timer, 0);
+	gb_unlock(restless.pump);
+	while (gb_now_ns() < restless.give_up_ns) {
+		bool seen;
+
+		gb_lock(restless.pump);
+		seen = restless.seen;
+		gb_unlock(restless.pump);
+		if (seen)
+			break;
+	}
+	gb_lock(restless.pump);
+	CHECK(restless.seen);
+	gb_timer_cancel(restless.pump, &restless.timer);
+	gb_source_remove(restless.pump, source);
+	gb_unlock(restless.pump);
+	gb_pump_free(restless.pump);
+	close(restless.fd);
+}
+
 int main(void)
 {
+	RUN(a_timer_that_is_always_due_leaves_others_their_turn);
 	RUN(every_form_of_session_answers);
 	RUN(a_lost_reply_ends_at_the_deadline);
 	RUN(after_a_lost_reply_an_untagged_session_gets_into_step);

@@ -37,6 +37,8 @@
 /* Requests of one guest that are under way; the rest waits in its ring, so that
  * it does not fill the queue of a controller that others use too. */
 #define UNDERWAY_MAX 64u
+/* Chains taken from a ring in one turn of the loop, which others use, too. */
+#define TURN_MAX 256u
 /* Unanswered messages in a row that make a fault of a line. */
 #define ATTEMPTS 2u
 
@@ -683,10 +685,8 @@ static int take_buffer(struct gb_export *e)
 	return 1;
 }
 
-/*
- * An honest guest cannot have more than num chains before we publish; who has
- * more waits a turn, so that nobody keeps the loop to himself.
- */
+/* Who has more chains than a turn takes waits for the next one, so that nobody keeps
+ * the loop to himself. */
 static void consume(struct gb_export *e, int index, int (*take)(struct gb_export *e))
 {
 	struct split_device *device = &e->guest.session.rings[index].device;
@@ -696,11 +696,11 @@ static void consume(struct gb_export *e, int index, int (*take)(struct gb_export
 		return;
 	split_device_disable_kicks(device);
 	do {
-		while (count < device->ring.num && take(e))
+		while (count < TURN_MAX && take(e))
 			count++;
 		if (!guest_runs(&e->guest, index) || (index == REQUESTQ && e->starved))
 			return; /* an answer looks again */
-		if (count == device->ring.num) {
+		if (count == TURN_MAX) {
 			guest_look_again(&e->guest);
 			return;
 		}

@@ -52,6 +52,7 @@ struct gb_timer {
 };
 
 uint64_t gb_now_ns(void);
+/* One that is armed again while timers expire waits for the next turn of the loop. */
 void gb_timer_arm(struct gb_pump *pump, struct gb_timer *timer, uint64_t due_ns);
 void gb_timer_cancel(struct gb_pump *pump, struct gb_timer *timer);
 
@@ -77,6 +78,7 @@ struct gb_pump {
 	struct gb_source *wake_source;
 	struct gb_source *dead_sources;
 	struct gb_timer *first_timer, *last_timer;
+	uint64_t expiring_ns;        /* timers due until then expire now; 0: none do */
 	struct gb_link *links;
 	struct gb_request *requests;
 	struct gb_export *exports;

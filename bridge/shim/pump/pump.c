@@ -31,6 +31,8 @@ void gb_timer_arm(struct gb_pump *pump, struct gb_timer *timer, uint64_t due_ns)
 	struct gb_timer *before;
 
 	gb_timer_cancel(pump, timer);
+	if (due_ns <= pump->expiring_ns)
+		due_ns = pump->expiring_ns + 1; /* in the next turn: descriptors come first */
 	timer->due_ns = due_ns;
 	timer->armed = true;
 	for (before = pump->last_timer; before && before->due_ns > due_ns;)
@@ -64,17 +66,16 @@ void gb_timer_cancel(struct gb_pump *pump, struct gb_timer *timer)
 
 static void expire_timers(struct gb_pump *pump)
 {
-	uint64_t now;
-
 	if (!pump->first_timer)
 		return;
-	now = gb_now_ns();
-	while (pump->first_timer && pump->first_timer->due_ns <= now) {
+	pump->expiring_ns = gb_now_ns();
+	while (pump->first_timer && pump->first_timer->due_ns <= pump->expiring_ns) {
 		struct gb_timer *timer = pump->first_timer;
 
 		gb_timer_cancel(pump, timer);
 		timer->expired(timer);
 	}
+	pump->expiring_ns = 0;
 }
 
 /* ---- descriptors -------------------------------------------------------- */
