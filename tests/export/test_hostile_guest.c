@@ -456,7 +456,7 @@ static struct gb_export *open_export(const char *name, uint16_t first)
 	socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
 	struct gb_export_config config = {
 		.state_fd = -1, .lines = LINES_EXPORTED, .names = "A\0B\0C\0D\0E\0F\0G\0H",
-		.names_size = 16, .timeout_ms = TIMEOUT_MS,
+		.names_size = 16, .timeout_ms = DEADLINE_MS,
 	};
 	struct gb_export *e;
 
@@ -633,6 +633,14 @@ static void start_flood_queue(struct guest_side *g)
 	CHECK_EQ(in_step(g), 0);
 }
 
+static void grow(struct guest_side *g)
+{
+	side_free(g);
+	side_init(g, g->name, FLOOD_MEMORY);
+	up(g);
+	start_flood_queue(g);
+}
+
 /* Whenever a request is answered, there is another. */
 static void *flood(void *argument)
 {
@@ -654,10 +662,7 @@ static void others_go_on_beside_a_flood(void)
 	pthread_t thread;
 
 	set_up();
-	side_free(&hostile);
-	side_init(&hostile, names[0], FLOOD_MEMORY);
-	up(&hostile);
-	start_flood_queue(&hostile);
+	grow(&hostile);
 	put_flood(&hostile);
 	flooding = true;
 	pthread_create(&thread, NULL, flood, &hostile);
@@ -668,6 +673,66 @@ static void others_go_on_beside_a_flood(void)
 	flooding = false;
 	pthread_join(thread, NULL);
 	CHECK(status.connected);
+	tear_down();
+}
+
+/* ---- a guest that vanishes ---------------------------------------------------------------- */
+
+/* More requests than are relayed at once. */
+#define MANY 100u
+
+static void put_many(struct guest_side *g)
+{
+	struct split_ring ring = flood_ring(g);
+
+	for (uint16_t i = 0; i < MANY; i++) {
+		struct virtio_gpio_request request = {
+			.type = rpmsg_gpio_store16(VIRTIO_GPIO_MSG_GET_VALUE),
+		};
+		uint32_t at = FLOOD_BUFFER + i * 64u;
+
+		memcpy(g->memory + at, &request, sizeof(request));
+		ring.desc[2 * i] = (struct split_ring_desc){
+			GUEST_ADDR + at, sizeof(request), VRING_DESC_F_NEXT, (uint16_t)(2 * i + 1)};
+		ring.desc[2 * i + 1] = (struct split_ring_desc){GUEST_ADDR + at + 32, 2,
+								VRING_DESC_F_WRITE, 0};
+		ring.avail->ring[i] = (uint16_t)(2 * i);
+	}
+	atomic_store(&ring.avail->idx, MANY);
+}
+
+static bool guest_comes_to_be(struct gb_export *e, bool connected)
+{
+	struct gb_export_status status = {.connected = !connected};
+
+	for (int i = 0; i < DEADLINE_MS && status.connected != connected; i++) {
+		poll(NULL, 0, 1);
+		gb_export_status(e, &status);
+	}
+	return status.connected == connected;
+}
+
+/* Its requests come back when it is gone, and its export then goes at once. */
+static void an_export_ends_behind_its_guest(void)
+{
+	set_up();
+	grow(&hostile);
+	gb_lock(session.pump);
+	session.core->hold = true;
+	gb_unlock(session.pump);
+	put_many(&hostile);
+	kick(&hostile, 0);
+	CHECK_EQ(in_step(&hostile), 0);
+	down(&hostile);
+	CHECK(guest_comes_to_be(exports[0], false));
+	gb_lock(session.pump);
+	CHECK(session.core->queued > 0); /* its requests were under way */
+	session.core->hold = false;
+	core_ready(&session.core->link, 0, EPOLLIN);
+	gb_export_free(exports[0]);
+	gb_unlock(session.pump);
+	other_guest_goes_on(&honest);
+	exports[0] = open_export(names[0], 0);
 	tear_down();
 }
 
@@ -720,6 +785,7 @@ int main(int argc, char **argv)
 		states = strtoul(argv[1], NULL, 0);
 	RUN(corpus);
 	RUN(others_go_on_beside_a_flood);
+	RUN(an_export_ends_behind_its_guest);
 	RUN(generated);
 	RUN(no_descriptor_leaks);
 	if (!check_failed)

@@ -148,7 +148,9 @@ static void look(struct guest *guest)
 
 void guest_look_again(struct guest *guest)
 {
-	gb_timer_arm(guest->pump, &guest->again, 0);
+	/* Requests of a guest that is gone come back, too. */
+	if (guest->session.socket >= 0)
+		gb_timer_arm(guest->pump, &guest->again, 0);
 }
 
 static void look_timer(struct gb_timer *timer)
