@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -109,7 +110,6 @@ static void connect_socket(struct guest_side *g)
 	socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(g->name));
 
 	memcpy(addr.sun_path + 1, g->name, strlen(g->name));
-	g->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (connect(g->socket, (struct sockaddr *)&addr, length) < 0)
 		abort();
 }
@@ -147,6 +147,7 @@ static void up(struct guest_side *g)
 				  VHOST_USER_BIT(VIRTIO_F_INDIRECT_DESC) |
 				  VHOST_USER_BIT(VHOST_USER_F_PROTOCOL_FEATURES) | 1;
 
+	g->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	connect_socket(g);
 	memset(g->memory, 0, MEMORY);
 	say(g, VHOST_USER_SET_OWNER, "", 0, -1, false, NULL);
@@ -747,6 +748,39 @@ static int open_descriptors(void)
 	return count;
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
+/* A guest waits at the door, and there is no descriptor for it. */
+static void without_descriptors_the_loop_rests(void)
+{
+	const uint64_t pause_ns = 300000000;
+	struct rlimit limit, none;
+	uint64_t before;
+
+	set_up();
+	getrlimit(RLIMIT_NOFILE, &limit);
+	none = limit;
+	none.rlim_cur = 1; /* poll(2) wants that much */
+	hostile.socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setrlimit(RLIMIT_NOFILE, &none);
+	connect_socket(&hostile);
+	before = cpu_ns();
+	poll(NULL, 0, (int)(pause_ns / 1000000));
+	CHECK(cpu_ns() - before < pause_ns / 3);
+	CHECK(guest_comes_to_be(exports[0], false));
+	other_guest_goes_on(&honest);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	CHECK(guest_comes_to_be(exports[0], true));
+	down(&hostile);
+	tear_down();
+}
+
 static void no_descriptor_leaks(void)
 {
 	int before;
@@ -787,6 +821,7 @@ int main(int argc, char **argv)
 	RUN(others_go_on_beside_a_flood);
 	RUN(an_export_ends_behind_its_guest);
 	RUN(generated);
+	RUN(without_descriptors_the_loop_rests);
 	RUN(no_descriptor_leaks);
 	if (!check_failed)
 		unlink("hostile-guest.state");

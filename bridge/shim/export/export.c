@@ -39,6 +39,8 @@
 #define UNDERWAY_MAX 64u
 /* Chains taken from a ring in one turn of the loop, which others use, too. */
 #define TURN_MAX 256u
+/* When no guest can be taken in for want of descriptors or memory. */
+#define ACCEPT_PAUSE_NS UINT64_C(1000000000)
 /* Unanswered messages in a row that make a fault of a line. */
 #define ATTEMPTS 2u
 
@@ -86,6 +88,7 @@ struct gb_export {
 	struct gb_export *next;
 	uint64_t id, timeout_ns;
 	struct gb_source *listen_source;
+	struct gb_timer listen_timer; /* listens again after a pause */
 	int listen_fd;
 	bool closed;
 	bool reported; /* a report waits for gb_export_status() */
@@ -763,13 +766,37 @@ static void on_reset(void *guest)
 
 static void on_connection(void *owner, int index, uint32_t events);
 
+static void listen_later(struct gb_export *e)
+{
+	gb_timer_arm(e->pump, &e->listen_timer, gb_now_ns() + ACCEPT_PAUSE_NS);
+}
+
 static void listen_again(struct gb_export *e)
 {
 	if (e->closed || e->listen_source)
 		return;
 	e->listen_source = gb_source_add(e->pump, e->listen_fd, EPOLLIN, on_connection, e, 0);
 	if (!e->listen_source)
-		note_fault(e);
+		listen_later(e);
+}
+
+static void pause_over(struct gb_timer *timer)
+{
+	listen_again((struct gb_export *)(void *)((char *)timer -
+						  offsetof(struct gb_export, listen_timer)));
+}
+
+static void stop_listening(struct gb_export *e)
+{
+	gb_timer_cancel(e->pump, &e->listen_timer);
+	gb_source_remove(e->pump, e->listen_source);
+	e->listen_source = NULL;
+}
+
+/* The guest waits on: it would wake us without end. */
+static bool out_of_something(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
 static void on_gone(struct guest *guest)
@@ -828,10 +855,13 @@ static void on_connection(void *owner, int index, uint32_t events)
 
 	(void)index;
 	(void)events;
+	if (fd < 0 && out_of_something(errno)) {
+		stop_listening(e);
+		listen_later(e);
+	}
 	if (fd < 0 || guest_open(&e->guest, fd) < 0)
 		return;
-	gb_source_remove(e->pump, e->listen_source);
-	e->listen_source = NULL;
+	stop_listening(e);
 	e->status.connected = true;
 	e->status.guests++;
 	e->status.no_irq = false;
@@ -995,6 +1025,7 @@ static struct gb_export *export_new(struct gb_pump *pump, uint64_t id,
 	e->count = config->lines;
 	e->timeout_ns = (uint64_t)config->timeout_ms * 1000000;
 	e->listen_fd = config->listen_fd;
+	e->listen_timer.expired = pause_over;
 	error = prepare(e, config);
 	if (!error)
 		return e;
@@ -1045,7 +1076,7 @@ void gb_export_free(struct gb_export *e)
 		place = &(*place)->next;
 	*place = e->next;
 	e->closed = true;
-	gb_source_remove(e->pump, e->listen_source);
+	stop_listening(e);
 	close(e->listen_fd);
 	guest_enter(&e->guest);
 	answer_all(e);
