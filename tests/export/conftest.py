@@ -45,12 +45,18 @@ def export(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start(
-            lines: str = "chip=fw-0", features: str = "all", *more: str, strict: bool = False
+            lines: str = "chip=fw-0",
+            features: str = "all",
+            *more: str,
+            strict: bool = False,
+            board: str = "demo",
         ) -> Exported:
             path = tmp_path / "guest.sock"
             arguments = ("-v", "--timeout-ms", "1000")
             arguments += ("--export", f"vhost-user-gpio:{path},{lines}", *more)
-            rig = stack.enter_context(Rig(features, arguments=arguments, strict=strict))
+            rig = stack.enter_context(
+                Rig(features, board=board, arguments=arguments, strict=strict)
+            )
             return Exported(rig, path)
 
         yield start

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -231,6 +232,20 @@ def test_guest_gone_lines_free(guest: Guest, eventually: Eventually) -> None:
     eventually(lambda: exported.stub.state("LOOP_IN").irq == "none", "the interrupt's end")
     with exported.guest() as again:
         assert again.ok(vu.GET_DIRECTION, LED) == vu.NONE
+
+
+def test_guest_gone_many_lines_free(export: Start, tmp_path: Path) -> None:
+    """More messages at once than others may queue for a controller."""
+    board = tmp_path / "many.board"
+    board.write_text("controller 0 lines 700\nline 0/0 FIRST\n")
+    exported = export(board=str(board))
+    with exported.guest() as driver:
+        for line in range(700):
+            driver.ok(vu.SET_DIRECTION, line, vu.IN)
+            driver.ok(vu.SET_IRQ_TYPE, line, vu.RISING)
+    with exported.guest() as again:
+        assert all(again.ok(vu.GET_DIRECTION, line) == vu.NONE for line in range(700))
+    assert exported.status["faults"] == 0
 
 
 def test_driver_unbound_and_bound_again(guest: Guest) -> None:

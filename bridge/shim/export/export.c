@@ -166,6 +166,8 @@ static bool is_edge(uint8_t irq_type)
 
 /* ---- calls to the controller -------------------------------------------------- */
 
+static void request_done(struct gb_call *call, const struct gb_outcome *outcome);
+
 /* The argument of a call of our own says for which line, in which life of it. */
 static uint64_t argument_of(const struct gb_export *e, const struct line *line)
 {
@@ -197,6 +199,8 @@ static int submit(struct gb_export *e, const struct line *line, uint16_t type, u
 	call->owner = e;
 	call->argument = argument;
 	call->done = done;
+	/* A line that is not let go stays driven, one that is not armed is silent. */
+	call->owed = done != request_done;
 	e->references++;
 	error = gb_call_submit(line->controller, call, gb_now_ns(), e->timeout_ns);
 	if (error) {

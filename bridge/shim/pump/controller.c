@@ -295,7 +295,7 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 {
 	if (c->link->dead || c->lost)
 		return -ENODEV;
-	if (c->queued >= GB_QUEUE_MAX)
+	if (c->queued >= GB_QUEUE_MAX && !call->owed)
 		return -EBUSY;
 	call->controller = c;
 	call->deadline.expired = call_expired;

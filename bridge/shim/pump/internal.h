@@ -128,6 +128,7 @@ struct gb_call {
 	uint16_t tag;
 	uint8_t form; /* GB_CALL_BASELINE or _EXTENDED */
 	bool in_flight;
+	bool owed; /* queued however many there are: its owner has few for each line */
 	uint8_t body_length;
 	uint8_t body[GB_CALL_BODY_MAX];
 };
