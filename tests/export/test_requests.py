@@ -319,6 +319,21 @@ def test_firmware_restart_under_a_live_guest(guest: Guest, eventually: Eventuall
     assert driver.ok(vu.GET_VALUE, LOOPED) == 1
 
 
+def test_firmware_restart_between_value_and_direction(
+    guest: Guest, eventually: Eventually
+) -> None:
+    exported, driver = guest
+    driver.ok(vu.SET_DIRECTION, 1, vu.OUT)
+    driver.ok(vu.SET_VALUE, LED, 1)
+    exported.stub.restart()
+    eventually(lambda: exported.stub.state("LED_RED").direction == "out", "LED_RED again")
+    driver.ok(vu.GET_DIRECTION, LED)  # behind what was sent to set the line up
+    driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
+    assert exported.stub.read("LED_GREEN") == 1
+    driver.close()
+    eventually(lambda: exported.stub.state("LED_GREEN").direction == "none", "the LED's release")
+
+
 def test_firmware_away_is_err_and_letting_go_is_remembered(
     export: Start, eventually: Eventually
 ) -> None:

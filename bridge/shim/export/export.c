@@ -341,15 +341,17 @@ static void arm(struct gb_export *e, struct line *line)
 /* The line is back, perhaps with firmware that has just started. */
 static void restore(struct gb_export *e, struct line *line)
 {
-	const struct gb_export_line *state = state_of(e, line);
+	struct gb_export_line *state = state_of(e, line);
 
 	if (e->stale)
 		return; /* whose state is that? */
-	if (state->flags & GB_EXPORT_LINE_VALUE)
-		set_up(e, line, VIRTIO_GPIO_MSG_SET_VALUE, state->value);
 	if (state->direction == VIRTIO_GPIO_DIRECTION_NONE)
-		let_go(e, line);
-	else
+		let_go(e, line); /* first: it would discard the value */
+	if (state->flags & GB_EXPORT_LINE_VALUE) {
+		state->flags |= GB_EXPORT_LINE_TOUCHED;
+		set_up(e, line, VIRTIO_GPIO_MSG_SET_VALUE, state->value);
+	}
+	if (state->direction != VIRTIO_GPIO_DIRECTION_NONE)
 		set_up(e, line, VIRTIO_GPIO_MSG_SET_DIRECTION, state->direction);
 	if (!line->latched)
 		arm(e, line);
