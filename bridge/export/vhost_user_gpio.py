@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from bridge import uapi
 from bridge.chips.chip import Chip
 from bridge.chips.dispatcher import Dispatcher
-from bridge.chips.line import clip_consumer
+from bridge.chips.line import Line, clip_consumer
 from bridge.export.hold import Hold
 from bridge.export.selection import ExportConfig, Pick, Place, make_unique, places_of
 from bridge.shim.export import LINES_MAX, Export, Status, listen
@@ -38,7 +39,7 @@ class VhostUserGpio:
     def __init__(self, dispatcher: Dispatcher, config: ExportConfig, timeout_ms: int) -> None:
         self.config = config
         self.consumer = clip_consumer(f"vhost-user:{config.name}")
-        self.why = ""
+        self._complaints: dict[str, str] = {}
         self._dispatcher = dispatcher
         self._timeout_ms = timeout_ms
         self._id = dispatcher.listen(self)
@@ -46,6 +47,7 @@ class VhostUserGpio:
         self._found: dict[Pick, Place] = {}
         self._whole: list[Place] = []
         self._places: list[Place] = []
+        self._lines: dict[int, tuple[Chip, Line]] = {}
         self._export: Export | None = None
         self._inode = (0, 0)
         self._last = Status(False, True, 0, 0, 0, 0, "")
@@ -58,19 +60,23 @@ class VhostUserGpio:
             return
         hold = Hold(self, chip)
         self._holds[chip.name] = chip, hold
+        self._complaints.pop(chip.name, None)
+        if self._export is not None:
+            self._return(chip, hold)
+            return
         try:
-            if self._export is None:
-                self._learn(chip)
-                self._hold_all(chip, hold)
-                self._open_if_complete()
-            else:
-                self._return(chip, hold)
+            self._learn(chip)
+            self._hold_all(chip, hold)
+            self._open_if_complete()
         except (ValueError, OSError) as error:
-            self._fail(error)
+            hold.hang_up()
+            self._complain(chip, [_sentence(error)])
 
-    def _fail(self, error: Exception) -> None:
-        self.why = str(error.strerror or error) if isinstance(error, OSError) else str(error)
-        log.error("export %s: %s", self.config.name, self.why)
+    def _complain(self, chip: Chip, sentences: Sequence[str]) -> None:
+        for sentence in sentences:
+            log.error("export %s: %s", self.config.name, sentence)
+        if sentences:
+            self._complaints[chip.name] = "; ".join(sentences)
 
     def lost(self, chip: Chip) -> None:
         """A chip went offline."""
@@ -78,10 +84,10 @@ class VhostUserGpio:
         if entry is None or entry[0] is not chip:
             return
         del self._holds[chip.name]
-        if self._export is not None:
-            for index, place in enumerate(self._places):
-                if place.chip == chip.name:
-                    self._export.detach(index)
+        for index in [index for index, there in self._lines.items() if there[0] is chip]:
+            del self._lines[index]
+            if self._export is not None:
+                self._export.detach(index)
 
     def _learn(self, chip: Chip) -> None:
         if self.config.picks:
@@ -111,8 +117,8 @@ class VhostUserGpio:
         make_unique(places, {pick.name for pick in self.config.picks if pick.name})
         self._places = places
         self._open([place.name for place in places])
-        for chip, hold in list(self._holds.values()):
-            self._attach(chip, hold)
+        for index, place in enumerate(places):
+            self._attach(index, self._holds[place.chip][0], place.offset)
         log.info("export %s: %d lines at %s", self.config.name, len(places), self.config.path)
 
     def _open(self, names: Sequence[str | None]) -> None:
@@ -136,34 +142,33 @@ class VhostUserGpio:
             if state >= 0:
                 os.close(state)
 
-    def _attach(self, chip: Chip, hold: Hold) -> None:
+    def _attach(self, index: int, chip: Chip, offset: int) -> None:
         assert self._export is not None
-        export = self._export
-        for index, place in enumerate(self._places):
-            if place.chip != chip.name or chip.lines[place.offset].holder is not hold:
-                continue
-            export.attach(index, *chip.controller.place(place.offset))
-
-            def live(index: int = index) -> int:
-                return export.direction(index)
-
-            chip.lines[place.offset].live = live
+        line = chip.lines[offset]
+        self._export.attach(index, *chip.controller.place(offset))
+        line.live = functools.partial(self._export.direction, index)
+        self._lines[index] = chip, line
 
     def _return(self, chip: Chip, hold: Hold) -> None:
         """The chip is back, perhaps with other firmware: find each line again."""
-        for place in self._places:
+        complaints: list[str] = []
+        for index, place in enumerate(self._places):
             if place.chip != chip.name:
                 continue
             offset = place.find(chip)
             if offset is None:
-                log.error(
-                    "export %s: chip %s came back without line %d (%s)",
-                    *(self.config.name, chip.name, place.offset, place.source_name),
+                complaints.append(
+                    f"chip {chip.name} came back without line {place.offset} ({place.source_name})"
                 )
                 continue
-            place.offset = offset
-            hold.take(offset)
-        self._attach(chip, hold)
+            try:
+                hold.take(offset)
+                self._attach(index, chip, offset)
+            except OSError as error:
+                complaints.append(_sentence(error))
+            else:
+                place.offset = offset
+        self._complain(chip, complaints)
 
     # ---- the guest ----------------------------------------------------------------
 
@@ -177,9 +182,10 @@ class VhostUserGpio:
         name = self.config.name
         if status.guests != before.guests:
             log.info("export %s: a guest connected", name)
-        if not status.connected and status.why and status.guests:
+        was_there = before.connected or status.guests != before.guests
+        if was_there and not status.connected and status.why:
             log.warning("export %s: the guest was cut off: %s", name, status.why)
-        elif before.connected and not status.connected:
+        elif was_there and not status.connected:
             log.info("export %s: the guest is gone", name)
         if before.interrupts and not status.interrupts:
             log.warning(
@@ -196,11 +202,9 @@ class VhostUserGpio:
     def _tell(self, changed: Sequence[int]) -> None:
         """Watchers see a line that the guest takes, turns round or lets go."""
         for index in changed:
-            place = self._places[index]
-            chip, hold = self._holds.get(place.chip, (None, None))
-            if chip is None or chip.lines[place.offset].holder is not hold:
-                continue  # the chip is away
-            chip.changed(chip.lines[place.offset], uapi.GPIO_V2_LINE_CHANGED_CONFIG)
+            if index in self._lines:  # its chip is not away
+                chip, line = self._lines[index]
+                chip.changed(line, uapi.GPIO_V2_LINE_CHANGED_CONFIG)
 
     def status(self) -> dict[str, object]:
         """The export as the control socket shows it."""
@@ -216,7 +220,7 @@ class VhostUserGpio:
             "requests": status.requests,
             "events": status.events,
             "faults": status.faults,
-            "why": self.why or status.why,
+            "why": "; ".join(self._complaints.values()) or status.why,
             "waiting_for": waiting,
         }
 
@@ -234,3 +238,7 @@ class VhostUserGpio:
             found = os.stat(self.config.path)
             if (found.st_dev, found.st_ino) == self._inode:
                 os.unlink(self.config.path)
+
+
+def _sentence(error: Exception) -> str:
+    return str(error.strerror or error) if isinstance(error, OSError) else str(error)

@@ -26,14 +26,18 @@ class Exported:
         return Frontend(self.path, **options).up()
 
     @property
-    def status(self) -> dict[str, object]:
+    def exports(self) -> list[dict[str, object]]:
         from bridge.client.control import Connection
 
         connection = Connection.open(self.rig.serve.socket)
         try:
-            return dict(connection.call("status")["exports"][0])
+            return list(connection.call("status")["exports"])
         finally:
             connection.close()
+
+    @property
+    def status(self) -> dict[str, object]:
+        return self.exports[0]
 
 
 Start = Callable[..., Exported]

@@ -319,9 +319,7 @@ def test_firmware_restart_under_a_live_guest(guest: Guest, eventually: Eventuall
     assert driver.ok(vu.GET_VALUE, LOOPED) == 1
 
 
-def test_firmware_restart_between_value_and_direction(
-    guest: Guest, eventually: Eventually
-) -> None:
+def test_firmware_restart_between_value_and_direction(guest: Guest, eventually: Eventually) -> None:
     exported, driver = guest
     driver.ok(vu.SET_DIRECTION, 1, vu.OUT)
     driver.ok(vu.SET_VALUE, LED, 1)
@@ -348,6 +346,56 @@ def test_firmware_away_is_err_and_letting_go_is_remembered(
         exported.stub.start()
         eventually(lambda: exported.stub.state("LED_RED").direction == "out", "LED_RED again")
         assert exported.stub.state("LED_GREEN").direction == "none"
+
+
+def test_other_firmware_under_a_live_guest(
+    export: Start, tmp_path: Path, eventually: Eventually
+) -> None:
+    """A line that went is an error; no other takes its place, and the rest is found by name."""
+    board = tmp_path / "changing.board"
+    first = "controller 0 lines 4\nline 0/0 OLD\nline 0/1 MOVES\nline 0/2 STAYS\nline 0/3 LAST\n"
+    board.write_text(first)
+    exported = export("chip=fw-0", board=str(board))
+    with exported.guest() as driver:
+        for line in range(4):
+            driver.ok(vu.SET_DIRECTION, line, vu.OUT)
+        board.write_text("controller 0 lines 3\nline 0/0 MOVES\nline 0/1 NEW\nline 0/2 STAYS\n")
+        exported.stub.kill()
+        eventually(lambda: driver.request(vu.GET_VALUE, 2)[0] == vu.ERR, "an error")
+        exported.stub.start()
+        eventually(lambda: driver.request(vu.GET_VALUE, 2)[0] == vu.OK, "the chip again")
+        for line in (0, 3):
+            assert driver.request(vu.SET_VALUE, line, 1)[0] == vu.ERR
+        driver.ok(vu.SET_VALUE, 1, 1)
+        assert [exported.stub.read(name) for name in ("MOVES", "NEW", "STAYS")] == [1, 0, 0]
+    why = str(exported.status["why"])
+    assert "OLD" in why and "LAST" in why
+    eventually(lambda: exported.stub.state("MOVES").direction == "none", "the line's release")
+    # With the first firmware again all is well, and says so.
+    board.write_text(first)
+    exported.stub.kill()
+    exported.stub.start()
+    eventually(lambda: exported.status["why"] == "", "no more complaint")
+    with exported.guest() as driver:
+        for line, name in enumerate(("OLD", "MOVES", "STAYS", "LAST")):
+            driver.ok(vu.SET_VALUE, line, 1)
+            driver.ok(vu.SET_DIRECTION, line, vu.OUT)
+            assert exported.stub.read(name) == 1
+
+
+def test_export_of_a_line_that_is_taken_stays_closed(export: Start, tmp_path: Path) -> None:
+    """Also when another of its chips comes behind the one that it cannot have."""
+    second = tmp_path / "second.sock"
+    exported = export(
+        "chip=fw-0,lines=3",
+        "all",
+        *("--export", f"vhost-user-gpio:{second},lines=fw-0:2,fw-0:3,fw-1:0"),
+    )
+    status = exported.exports[1]
+    assert "held by" in str(status["why"])
+    assert not second.exists()
+    with exported.rig.chip(0) as chip:
+        assert not chip.get_line_info(2).used
 
 
 def test_service_restart_under_a_live_guest(export: Start, eventually: Eventually) -> None:
