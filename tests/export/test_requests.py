@@ -297,6 +297,22 @@ def test_stop_waits_for_requests_under_way(export: Start) -> None:
             assert driver.queues[vu.REQUESTQ].pop() == (mine, 2)
 
 
+def test_kick_while_a_message_waits_is_not_lost(export: Start) -> None:
+    """Though the message is refused then."""
+    exported = export()
+    with exported.guest() as driver:
+        queue = driver.queues[vu.REQUESTQ]
+        exported.stub.fault("stall", "on")
+        first = driver.begin(vu.GET_DIRECTION, 0)
+        queue.notify()
+        driver.send(vu.SET_VRING_ENABLE, struct.pack("=II", 7, 1), ack=1)
+        second = driver.begin(vu.GET_DIRECTION, 1)
+        queue.notify()
+        exported.stub.fault("stall", "off")
+        assert driver.receive()[0] == vu.SET_VRING_ENABLE
+        assert {queue.wait(), queue.wait()} == {(first, 2), (second, 2)}
+
+
 def test_firmware_restart_under_a_live_guest(guest: Guest, eventually: Eventually) -> None:
     exported, driver = guest
     driver.ok(vu.SET_VALUE, LED, 1)

@@ -241,8 +241,10 @@ static void socket_ready(void *owner, int index, uint32_t events)
 
 void guest_resume(struct guest *guest)
 {
-	if (guest->session.held && !guest->closing)
-		received(guest, vhost_user_session_resume(&guest->session));
+	if (!guest->session.held || guest->closing)
+		return;
+	received(guest, vhost_user_session_resume(&guest->session));
+	look(guest); /* kicks of the meantime, also if the message was refused */
 }
 
 /* ---- life -------------------------------------------------------------------------- */
