@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import logging
@@ -13,6 +14,7 @@ from bridge import uapi
 from bridge.chips.chip import Chip
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.line import Line, clip_consumer
+from bridge.export.handover import Handover, Store
 from bridge.export.hold import Hold
 from bridge.export.selection import ExportConfig, Pick, Place, make_unique, places_of
 from bridge.shim.export import LINES_MAX, Export, Status, listen
@@ -34,14 +36,20 @@ class VhostUserGpio:
         dispatcher: of the service.
         config: of the export.
         timeout_ms: deadline of one request to the firmware in milliseconds.
+        store: the service manager's, for a guest that outlives the service.
     """
 
-    def __init__(self, dispatcher: Dispatcher, config: ExportConfig, timeout_ms: int) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, config: ExportConfig, timeout_ms: int, store: Store
+    ) -> None:
         self.config = config
         self.consumer = clip_consumer(f"vhost-user:{config.name}")
         self._complaints: dict[str, str] = {}
         self._dispatcher = dispatcher
         self._timeout_ms = timeout_ms
+        self._store = store
+        self._handover: Handover | None = None
+        self._at_rest = asyncio.Event()
         self._id = dispatcher.listen(self)
         self._holds: dict[str, tuple[Chip, Hold]] = {}
         self._found: dict[Pick, Place] = {}
@@ -50,7 +58,7 @@ class VhostUserGpio:
         self._lines: dict[int, tuple[Chip, Line]] = {}
         self._export: Export | None = None
         self._inode = (0, 0)
-        self._last = Status(False, True, 0, 0, 0, 0, "")
+        self._last = Status(False, True, 0, 0, 0, 0, False, "")
 
     # ---- chips come and go ----------------------------------------------------
 
@@ -116,9 +124,11 @@ class VhostUserGpio:
             raise ValueError(f"an export has 1 to {LINES_MAX} lines, not {len(places)}")
         make_unique(places, {pick.name for pick in self.config.picks if pick.name})
         self._places = places
-        self._open([place.name for place in places])
+        names = [place.name for place in places]
+        self._open(names)
         for index, place in enumerate(places):
             self._attach(index, self._holds[place.chip][0], place.offset)
+        self._serve(names)
         log.info("export %s: %d lines at %s", self.config.name, len(places), self.config.path)
 
     def _open(self, names: Sequence[str | None]) -> None:
@@ -141,6 +151,20 @@ class VhostUserGpio:
         finally:
             if state >= 0:
                 os.close(state)
+
+    def _serve(self, names: Sequence[str | None]) -> None:
+        """Let guests come; first the one of the service before."""
+        assert self._export is not None
+        self._handover = Handover(self._store, self.config.name, names)
+        kept = self._handover.take()
+        if kept is None:
+            self._export.listen()
+            return
+        log.info("export %s: the guest of the service before goes on", self.config.name)
+        try:
+            self._export.take_over(kept.connection, kept.state)
+        finally:
+            os.close(kept.state)
 
     def _attach(self, index: int, chip: Chip, offset: int) -> None:
         assert self._export is not None
@@ -178,6 +202,8 @@ class VhostUserGpio:
             return
         status, before = self._export.status(), self._last
         self._last = status
+        if status.at_rest:
+            self._at_rest.set()
         self._tell(self._export.changed())
         name = self.config.name
         if status.guests != before.guests:
@@ -224,11 +250,21 @@ class VhostUserGpio:
             "waiting_for": waiting,
         }
 
+    async def rest(self) -> None:
+        """Take nothing more from the guest, and wait for the end of what is under way."""
+        if self._export is None:
+            return
+        self._export.pause()
+        with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._at_rest.wait(), self._timeout_ms / 1000)
+
     def close(self) -> None:
-        """End: the guest is let go, pins stay as they are."""
+        """End: the guest is let go or handed over, pins stay as they are."""
         self._dispatcher.forget(self._id)
         export, self._export = self._export, None
         if export is not None:
+            if self._handover is not None and self._handover.give(export.hand_over):
+                log.info("export %s: its guest waits for the next service", self.config.name)
             export.close()
         for _, hold in list(self._holds.values()):
             hold.hang_up()

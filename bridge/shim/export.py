@@ -27,6 +27,7 @@ class Status:
         requests: requests answered so far.
         events: interrupts given to guests so far.
         faults: lines that could not be set up again, armed or let go.
+        at_rest: it was paused, and nothing is under way.
         why: why the last guest was cut off; empty when it left.
     """
 
@@ -36,6 +37,7 @@ class Status:
     requests: int
     events: int
     faults: int
+    at_rest: bool
     why: str
 
 
@@ -99,6 +101,40 @@ class Export(_Owned):
             raise OSError(number, f"no export could be made: {os.strerror(number)}")
         super().__init__(handle, "export")
 
+    def listen(self) -> None:
+        """Serve guests from here on: the lines are attached that are there."""
+        lib.gb_export_listen(self._handle)
+
+    def take_over(self, connection: int, state: int) -> None:
+        """As `listen`, with the guest of a `hand_over` as the first one.
+
+        Args:
+            connection: its descriptor; the export owns it from here on.
+            state: what `hand_over` wrote, in a non-blocking socket.
+
+        Raises:
+            OSError: errno of gb_export_take_over; it listens all the same.
+        """
+        result = lib.gb_export_take_over(self._handle, connection, state)
+        if result < 0:
+            raise OSError(-result, f"the guest cannot go on: {os.strerror(-result)}")
+
+    def pause(self) -> None:
+        """Take no more requests; a report comes when status().at_rest."""
+        lib.gb_export_pause(self._handle)
+
+    def hand_over(self, state: int) -> int:
+        """End as `close` does, but keep the guest for another process.
+
+        Args:
+            state: a stream socket for what `take_over` needs.
+
+        Returns:
+            The guest's connection, the caller's, or -errno: there is no guest, or it
+            cannot go on elsewhere and was let go.
+        """
+        return lib.gb_export_hand_over(self._take(), state)
+
     def attach(self, line: int, controller: Controller, gpio: int) -> None:
         """Connect a line of the export with one of a controller. Raises OSError EBUSY..."""
         result = lib.gb_export_attach(self._handle, line, controller._handle, gpio)
@@ -123,6 +159,7 @@ class Export(_Owned):
             status.requests,
             status.events,
             status.faults,
+            bool(status.at_rest),
             ffi.string(status.why).decode(errors="replace"),
         )
 

@@ -469,6 +469,7 @@ static struct gb_export *open_export(const char *name, uint16_t first)
 	e = gb_export_open(session.pump, 7, &config);
 	for (uint16_t line = 0; line < LINES_EXPORTED; line++)
 		CHECK_EQ(gb_export_attach(e, line, session.controller, first + line), 0);
+	gb_export_listen(e);
 	return e;
 }
 

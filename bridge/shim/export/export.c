@@ -48,6 +48,13 @@ void export_report(struct gb_export *e)
 	e->reported = gb_report_add(e->pump, GB_REPORT_EXPORT, e->id) != NULL;
 }
 
+void export_at_rest(struct gb_export *e)
+{
+	guest_resume(&e->guest);
+	if (e->paused)
+		export_report(e);
+}
+
 void export_note_fault(struct gb_export *e)
 {
 	e->status.faults++;
@@ -126,7 +133,7 @@ static void on_look(struct guest *guest)
 {
 	struct gb_export *e = of_guest(guest);
 
-	if (!guest_runs(guest, REQUESTQ))
+	if (!guest_runs(guest, REQUESTQ) || e->paused)
 		return;
 	if (e->stale)
 		go_on(e);
@@ -240,6 +247,15 @@ static const struct guest_ops guest_ops = {
 	.gone = on_gone,
 };
 
+static void welcome(struct gb_export *e)
+{
+	e->status.connected = true;
+	e->status.guests++;
+	e->status.no_irq = false;
+	e->status.why[0] = '\0';
+	export_report(e);
+}
+
 /* One guest at a time: the next one waits in the backlog. */
 static void on_connection(void *owner, int index, uint32_t events)
 {
@@ -255,11 +271,37 @@ static void on_connection(void *owner, int index, uint32_t events)
 	if (fd < 0 || guest_open(&e->guest, fd) < 0)
 		return;
 	stop_listening(e);
-	e->status.connected = true;
-	e->status.guests++;
-	e->status.no_irq = false;
-	e->status.why[0] = '\0';
+	welcome(e);
+}
+
+void gb_export_listen(struct gb_export *e)
+{
+	gb_lock(e->pump);
+	listen_again(e);
+	gb_unlock(e->pump);
+}
+
+int gb_export_take_over(struct gb_export *e, int connection, int from)
+{
+	int error;
+
+	gb_lock(e->pump);
+	welcome(e);
+	error = guest_take_over(&e->guest, connection, from);
+	if (error)
+		e->status.connected = false;
+	if (!e->status.connected)
+		listen_again(e);
+	gb_unlock(e->pump);
+	return error;
+}
+
+void gb_export_pause(struct gb_export *e)
+{
+	gb_lock(e->pump);
+	e->paused = true;
 	export_report(e);
+	gb_unlock(e->pump);
 }
 
 /* ---- what Python asks ----------------------------------------------------------------------- */
@@ -268,6 +310,7 @@ void gb_export_status(struct gb_export *e, struct gb_export_status *status)
 {
 	gb_lock(e->pump);
 	*status = e->status;
+	status->at_rest = e->paused && !export_busy(&e->guest);
 	e->reported = false;
 	gb_unlock(e->pump);
 }
@@ -387,7 +430,6 @@ struct gb_export *gb_export_open(struct gb_pump *pump, uint64_t id,
 	guest_init(&e->guest, pump, &guest_ops);
 	e->next = pump->exports;
 	pump->exports = e;
-	listen_again(e);
 	gb_unlock(pump);
 	return e;
 }
@@ -401,9 +443,11 @@ static void answer_all(struct gb_export *e)
 	export_refuse_requests(e);
 }
 
-void gb_export_free(struct gb_export *e)
+/* With `to` the guest is handed over, see gb_export_hand_over(). */
+static int end(struct gb_export *e, int to)
 {
 	struct gb_export **place = &e->pump->exports;
+	int connection = -ENOTCONN;
 
 	while (*place != e)
 		place = &(*place)->next;
@@ -413,18 +457,33 @@ void gb_export_free(struct gb_export *e)
 	close(e->listen_fd);
 	guest_enter(&e->guest);
 	answer_all(e);
+	if (to >= 0)
+		connection = guest_hand_over(&e->guest, to);
 	guest_drop(&e->guest);
 	guest_leave(&e->guest);
 	for (uint32_t i = 0; i < e->count; i++)
 		export_line_detach(e, &e->lines[i]);
 	export_unreference(e);
+	return connection;
+}
+
+void gb_export_free(struct gb_export *e)
+{
+	end(e, -1);
 }
 
 void gb_export_close(struct gb_export *e)
 {
+	gb_export_hand_over(e, -1);
+}
+
+int gb_export_hand_over(struct gb_export *e, int to)
+{
 	struct gb_pump *pump = e->pump;
+	int connection;
 
 	gb_lock(pump);
-	gb_export_free(e);
+	connection = end(e, to);
 	gb_unlock(pump);
+	return connection;
 }

@@ -74,6 +74,7 @@ struct gb_export {
 	struct gb_timer listen_timer; /* listens again after a pause */
 	int listen_fd;
 	bool closed;
+	bool paused;   /* it takes no more requests */
 	bool reported; /* a report waits for gb_export_status() */
 	bool starved;  /* all requests are under way */
 	bool stale;    /* states are from a file, and no guest has gone on with them */
@@ -132,6 +133,8 @@ static inline uint8_t *writable_byte(const struct split_chain *chain, size_t off
 void export_report(struct gb_export *e);
 /* A line could not be set up again, armed or let go. */
 void export_note_fault(struct gb_export *e);
+/* No request is under way any more. */
+void export_at_rest(struct gb_export *e);
 /* A call came back, or was not submitted. */
 void export_unreference(struct gb_export *e);
 

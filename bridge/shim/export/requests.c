@@ -74,7 +74,7 @@ static void request_done(struct gb_call *call, const struct gb_outcome *outcome)
 	if (e->starved && !e->closed)
 		guest_look_again(&e->guest);
 	if (!export_busy(&e->guest))
-		guest_resume(&e->guest);
+		export_at_rest(e);
 	guest_leave(&e->guest);
 	export_unreference(e);
 }
