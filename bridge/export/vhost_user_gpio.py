@@ -17,7 +17,7 @@ from bridge.chips.line import Line, clip_consumer
 from bridge.export.handover import Handover, Store
 from bridge.export.hold import Hold
 from bridge.export.selection import ExportConfig, Pick, Place, make_unique, places_of
-from bridge.shim.export import LINES_MAX, Export, Status, listen
+from bridge.shim.export import LINES_MAX, Export, Status, listen, open_state
 from bridge.shim.pump import Report
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class VhostUserGpio:
         self._inode = found.st_dev, found.st_ino
         state = -1
         try:
-            state = os.open(path + STATE_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            state = open_state(path + STATE_SUFFIX, len(names))
         except OSError as error:
             log.warning(
                 "export %s: %s%s: %s; a guest will not outlive the service",

@@ -63,6 +63,30 @@ def listen(path: str, mode: int) -> int:
     return fd
 
 
+def open_state(path: str, lines: int) -> int:
+    """The file that keeps the state of so many lines; the caller owns the descriptor.
+
+    Args:
+        path: of the file. One of another number of lines is emptied.
+        lines: of the export.
+
+    Raises:
+        OSError: ENOSPC, EACCES..., ELOOP the path is a symbolic link.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(path, flags, 0o600)
+    size = lines * ffi.sizeof("struct gb_export_line")
+    try:
+        if os.fstat(fd).st_size != size:
+            os.ftruncate(fd, 0)
+        # The file is mapped: without room for it a write would kill the service (SIGBUS).
+        os.posix_fallocate(fd, 0, size)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
 class Export(_Owned):
     """Lines as a virtio-gpio device for a guest.
 
@@ -70,7 +94,7 @@ class Export(_Owned):
         pump: that it runs in.
         identity: comes back in EXPORT reports.
         listen_fd: from `listen`; the export owns it from here on.
-        state_fd: file that keeps the state of the lines, or -1.
+        state_fd: from `open_state`, or -1; the caller's.
         names: one a line, None is unnamed.
         timeout_ms: deadline of one request to a controller in milliseconds.
 

@@ -234,6 +234,50 @@ def test_guest_gone_lines_free(guest: Guest, eventually: Eventually) -> None:
         assert again.ok(vu.GET_DIRECTION, LED) == vu.NONE
 
 
+def test_guest_gone_line_free_though_a_message_is_lost(
+    guest: Guest, eventually: Eventually
+) -> None:
+    exported, driver = guest
+    driver.ok(vu.SET_VALUE, LED, 1)
+    driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
+    exported.stub.fault("drop", "rx", 1)
+    driver.close()
+    eventually(lambda: exported.stub.state("LED_GREEN").direction == "none", "the LED's release")
+
+
+def test_line_free_though_the_guests_own_message_is_lost(
+    guest: Guest, eventually: Eventually
+) -> None:
+    """The driver ignores the error."""
+    exported, driver = guest
+    driver.ok(vu.SET_VALUE, LED, 1)
+    driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
+    exported.stub.fault("drop", "rx", 1)
+    assert driver.request(vu.SET_DIRECTION, LED, vu.NONE)[0] == vu.ERR
+    eventually(lambda: exported.stub.state("LED_GREEN").direction == "none", "the LED's release")
+    driver.ok(vu.SET_VALUE, LED, 1)
+    driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
+    assert exported.stub.read("LED_GREEN") == 1
+
+
+def test_line_in_use_again_is_not_let_go(export: Start) -> None:
+    """What comes behind the message that is lost stands, where that did not delay it."""
+    exported = export()
+    with exported.guest() as driver:
+        queue = driver.queues[vu.REQUESTQ]
+        driver.ok(vu.SET_DIRECTION, LED, vu.IN)
+        exported.stub.fault("drop", "rx", 1)
+        lost = driver.begin(vu.SET_DIRECTION, LED, vu.NONE)
+        driver.begin(vu.SET_VALUE, LED, 1)
+        driver.begin(vu.SET_DIRECTION, LED, vu.OUT)
+        queue.notify()
+        first, *_ = [queue.wait() for _ in range(3)]
+        assert first == (lost, 2)
+        assert queue.answer(lost, 1)[0] == vu.ERR
+        assert driver.ok(vu.GET_DIRECTION, LED) == vu.OUT
+        assert exported.stub.read("LED_GREEN") == 1
+
+
 def test_guest_gone_many_lines_free(export: Start, tmp_path: Path) -> None:
     """More messages at once than others may queue for a controller."""
     board = tmp_path / "many.board"

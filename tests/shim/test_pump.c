@@ -566,6 +566,36 @@ static void a_timer_that_is_always_due_leaves_others_their_turn(void)
 	close(restless.fd);
 }
 
+static void announcements_without_end_end_the_link(void)
+{
+	const unsigned int many = 100000;
+	struct gb_report report;
+	unsigned int count = 0;
+	struct session s;
+
+	open_session(&s, 0);
+	gb_lock(s.pump);
+	for (unsigned int i = 0; i < many; i++)
+		gb_link_announced(&s.core->link, "rpmsg-io-0", i, i % 2);
+	gb_unlock(s.pump);
+	while ((report = next_report(&s)).kind == GB_REPORT_ANNOUNCED)
+		count++;
+	CHECK_EQ(report.kind, GB_REPORT_LINK_DOWN);
+	CHECK_EQ(report.error, EPROTO);
+	CHECK(count < many / 10);
+	close_session(&s);
+
+	/* One after the other there may be any number. */
+	open_session(&s, 0);
+	for (unsigned int i = 0; i < many / 10; i++) {
+		gb_lock(s.pump);
+		gb_link_announced(&s.core->link, "rpmsg-io-0", i, i % 2);
+		gb_unlock(s.pump);
+		CHECK_EQ(next_report(&s).kind, GB_REPORT_ANNOUNCED);
+	}
+	close_session(&s);
+}
+
 int main(void)
 {
 	RUN(a_timer_that_is_always_due_leaves_others_their_turn);
@@ -592,5 +622,6 @@ int main(void)
 	RUN(edges_come_as_records_and_are_rearmed);
 	RUN(a_lost_rearm_is_repeated_and_reported);
 	RUN(a_line_has_one_owner);
+	RUN(announcements_without_end_end_the_link);
 	return check_report();
 }

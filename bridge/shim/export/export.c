@@ -364,10 +364,10 @@ static int open_states(struct gb_export *e, int fd)
 		e->states = calloc(e->count, sizeof(*e->states));
 		return e->states ? 0 : -ENOMEM;
 	}
-	/* Of other lines than these: of no use. */
-	if (fstat(fd, &st) < 0 || ((size_t)st.st_size != size && ftruncate(fd, 0) < 0) ||
-	    ftruncate(fd, (off_t)size) < 0)
+	if (fstat(fd, &st) < 0)
 		return -errno;
+	if ((size_t)st.st_size != size)
+		return -EINVAL;
 	e->states = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (e->states == MAP_FAILED) {
 		e->states = NULL;

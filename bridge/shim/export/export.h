@@ -47,7 +47,8 @@ struct gb_export_status {
 
 struct gb_export_config {
 	int listen_fd;    /* SOCK_STREAM, listening; the export owns it */
-	int state_fd;     /* file for the state of the lines, or -1; the caller's */
+	int state_fd;     /* file of a struct gb_export_line for each line, with all of
+			   * its blocks, or -1; the caller's */
 	uint32_t lines;   /* 1..GB_EXPORT_LINES_MAX */
 	const char *names; /* as in GET_LINE_NAMES: each with its NUL, or none at all */
 	uint32_t names_size;

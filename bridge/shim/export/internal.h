@@ -111,11 +111,17 @@ static inline bool has_irq(const struct gb_export *e)
 	return e->guest.session.features & VHOST_USER_BIT(VIRTIO_GPIO_F_IRQ);
 }
 
+/* The firmware forgets the line. */
+static inline bool frees(uint16_t type, uint32_t value)
+{
+	return type == VIRTIO_GPIO_MSG_SET_DIRECTION && value == VIRTIO_GPIO_DIRECTION_NONE;
+}
+
 /* Such a request the driver takes for done, whatever comes of it. */
 static inline bool lets_go(uint16_t type, uint32_t value)
 {
-	return (type == VIRTIO_GPIO_MSG_SET_DIRECTION && value == VIRTIO_GPIO_DIRECTION_NONE) ||
-	       (type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE && value == VIRTIO_GPIO_IRQ_TYPE_NONE);
+	return frees(type, value) || (type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE &&
+				      value == VIRTIO_GPIO_IRQ_TYPE_NONE);
 }
 
 static inline uint8_t *writable_byte(const struct split_chain *chain, size_t offset)

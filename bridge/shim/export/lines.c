@@ -66,12 +66,32 @@ static int submit(struct gb_export *e, const struct line *line, uint16_t type, u
 
 /* ---- letting a line go, setting it up again ------------------------------------- */
 
+static void let_go(struct gb_export *e, struct line *line);
+
+/* Lost on the way, perhaps. Unless somebody uses the line again, it is asked for as
+ * long as there is no answer: it would stay driven. */
+static void not_let_go(struct gb_export *e, struct line *line)
+{
+	struct gb_export_line *state = state_of(e, line);
+
+	if (state->flags & GB_EXPORT_LINE_TOUCHED)
+		return;
+	state->flags |= GB_EXPORT_LINE_TOUCHED;
+	let_go(e, line);
+}
+
 static void set_up_done(struct gb_call *call, const struct gb_outcome *outcome)
 {
 	struct gb_export *e = call->owner;
+	struct line *line = line_of_call(e, call);
+	bool lost = outcome->error == ETIMEDOUT && frees(call->type, call->value);
 
-	if (outcome->error && outcome->error != ENODEV && !e->closed)
+	/* Of a silence that lasts, one fault is enough. */
+	if (outcome->error && outcome->error != ENODEV && !e->closed &&
+	    !(lost && line && line->attempts++))
 		export_note_fault(e);
+	if (lost && line && !e->closed)
+		not_let_go(e, line);
 	export_unreference(e);
 }
 
@@ -275,6 +295,9 @@ static void line_let_go(struct gb_export *e, struct line *line, uint16_t type, i
 			state->flags &= (uint8_t)~GB_EXPORT_LINE_TOUCHED;
 		forget_state(e, line);
 		forget_irq(line);
+		/* With others under way the driver uses the line again. */
+		if (error == ETIMEDOUT && line->tickets - line->answers == 1)
+			let_go(e, line);
 	}
 	if (!state->irq_type)
 		export_line_give_back(e, line, VIRTIO_GPIO_EVENT_INVALID);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -13,6 +14,8 @@
 #include <unistd.h>
 
 #define BATCH 64
+/* Announcements of one link that Python has not read; no firmware has so many channels. */
+#define ANNOUNCED_MAX 4096u
 
 /* ---- time and deadlines ------------------------------------------------- */
 
@@ -173,6 +176,13 @@ int gb_pump_report_fd(const struct gb_pump *pump)
 	return pump->report_fd;
 }
 
+static void announcement_was_read(struct gb_pump *pump, uint64_t id)
+{
+	for (struct gb_link *link = pump->links; link; link = link->next)
+		if (link->id == id)
+			link->announced--;
+}
+
 int gb_pump_next_report(struct gb_pump *pump, struct gb_report *report)
 {
 	struct gb_report_node *node;
@@ -190,6 +200,8 @@ int gb_pump_next_report(struct gb_pump *pump, struct gb_report *report)
 	pump->first_report = node->next;
 	if (!node->next)
 		pump->last_report = NULL;
+	if (node->report.kind == GB_REPORT_ANNOUNCED)
+		announcement_was_read(pump, node->report.id);
 	gb_unlock(pump);
 	*report = node->report;
 	free(node);
@@ -419,6 +431,7 @@ int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id)
 	link->pump = pump;
 	link->id = id;
 	link->dead = false;
+	link->announced = 0;
 	link->controllers = NULL;
 	link->endpoints = NULL;
 	link->next = pump->links;
@@ -529,10 +542,18 @@ void gb_link_received(struct gb_link *link, uint32_t source, uint32_t destinatio
 void gb_link_announced(struct gb_link *link, const char *name, uint32_t address,
 		       bool created)
 {
-	struct gb_report *report = gb_report_add(link->pump, GB_REPORT_ANNOUNCED, link->id);
+	struct gb_report *report;
 
+	if (link->announced == ANNOUNCED_MAX) {
+		snprintf(link->why, sizeof(link->why),
+			 "the firmware side announces channels without end");
+		gb_link_die(link, EPROTO);
+	}
+	report = link->dead ? NULL
+			    : gb_report_add(link->pump, GB_REPORT_ANNOUNCED, link->id);
 	if (!report)
 		return;
+	link->announced++;
 	report->value = created;
 	report->number = address;
 	gb_report_text(report, name);
