@@ -50,6 +50,8 @@ struct core_link {
 	unsigned int damage_epochs; /* invert a byte of the epoch in the next n replies */
 	bool hold;                 /* keep them instead */
 	bool full;                 /* no transmit buffer */
+	bool broken;               /* the next message finds the link dead */
+	uint16_t largest;          /* message that fits; 0: any */
 	bool mute_unknown;         /* silent on types it does not know */
 	unsigned int drop_requests; /* swallow the next n messages to the device */
 	unsigned int requests;
@@ -139,6 +141,10 @@ static inline int core_send(struct gb_link *link, uint32_t source, uint32_t dest
 	CHECK_EQ(destination, ADDRESS);
 	if (core->full)
 		return -EAGAIN;
+	if (core->broken)
+		return -EIO;
+	if (core->largest && length > core->largest)
+		return -EMSGSIZE;
 	core->requests++;
 	core->last_type = rpmsg_gpio_load16(request->type);
 	if (core->last_type == core->counted_type)

@@ -314,6 +314,28 @@ static void a_value_to_an_input_is_refused(void)
 	close_session(&s);
 }
 
+/* Whatever happens while its two messages are sent. */
+static void an_emulated_drive_is_answered_once(void)
+{
+	struct gb_operation set = {.code = GB_OPERATION_SET, .sequence = 5, .mask = 1};
+	struct gb_operation_reply reply;
+	struct gb_request_fds fds;
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	open_line(&s, 4, GB_LINE_OUTPUT | GB_LINE_OPEN_DRAIN, 0, &fds);
+	s.core->broken = true;
+	CHECK_EQ(send(fds.operation, &set, sizeof(set), 0), sizeof(set));
+	CHECK_EQ(recv(fds.operation, &reply, sizeof(reply), 0), sizeof(reply));
+	CHECK_EQ(reply.sequence, 5);
+	CHECK_EQ(reply.error, ENODEV);
+	gb_lock(s.pump); /* what the pump had in hand is done */
+	gb_unlock(s.pump);
+	CHECK_EQ(recv(fds.operation, &reply, sizeof(reply), MSG_DONTWAIT), -1);
+	close_fds(&fds);
+	close_session(&s);
+}
+
 static void malformed_operations_get_an_answer(void)
 {
 	char packet[2048] = {0};
@@ -371,6 +393,31 @@ static void a_client_may_die_at_any_time(void)
 	s.core->hold = false;
 	notify(s.core);
 	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
+	close_session(&s);
+}
+
+/* With one operation in hand, one waiting, and the answer before Python closes. */
+static void a_client_may_die_with_an_operation_waiting(void)
+{
+	struct gb_operation get = {.code = GB_OPERATION_GET, .mask = 1};
+	struct gb_request_fds fds;
+	struct gb_request *request;
+	struct session s;
+
+	open_session(&s, 0);
+	s.core->hold = true;
+	request = open_line(&s, 0, 0, 0, &fds);
+	CHECK_EQ(send(fds.operation, &get, sizeof(get), 0), sizeof(get));
+	while (!s.core->requests)
+		poll(NULL, 0, 1);
+	CHECK_EQ(send(fds.operation, &get, sizeof(get), 0), sizeof(get));
+	poll(NULL, 0, 20); /* it sees that one, too, if it can */
+	close_fds(&fds);
+	CHECK_EQ(next_report(&s).kind, GB_REPORT_HANGUP);
+	s.core->hold = false;
+	notify(s.core);
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
+	gb_request_close(request);
 	close_session(&s);
 }
 
@@ -527,9 +574,11 @@ int main(void)
 	RUN(values_go_through_an_operation_descriptor);
 	RUN(what_lines_were_driven_to_is_known);
 	RUN(a_value_to_an_input_is_refused);
+	RUN(an_emulated_drive_is_answered_once);
 	RUN(malformed_operations_get_an_answer);
 	RUN(a_client_that_lets_go_is_reported_once);
 	RUN(a_client_may_die_at_any_time);
+	RUN(a_client_may_die_with_an_operation_waiting);
 	RUN(other_operations_go_to_python_and_back);
 	RUN(a_closed_request_shows_hup_and_err);
 	RUN(edges_come_as_records_and_are_rearmed);

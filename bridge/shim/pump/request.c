@@ -91,6 +91,17 @@ static void note_driven(struct gb_request *request, uint64_t mask, uint64_t leve
 	request->driven = (request->driven & ~mask) | (levels & mask);
 }
 
+/* The next one may be read, if the client is still there. */
+static void operation_over(struct gb_request *request)
+{
+	struct operation_state *op = &request->operation;
+
+	op->busy = false;
+	if (op->paused && !request->hung_up)
+		gb_source_modify(request->pump, request->operation_source, EPOLLIN);
+	op->paused = false;
+}
+
 static void finish_operation(struct gb_request *request)
 {
 	struct operation_state *op = &request->operation;
@@ -102,13 +113,9 @@ static void finish_operation(struct gb_request *request)
 		.bits = op->bits,
 	};
 
-	op->busy = false;
 	if (!op->error)
 		note_driven(request, op->setting, op->levels);
-	if (op->paused) {
-		op->paused = false;
-		gb_source_modify(request->pump, request->operation_source, EPOLLIN);
-	}
+	operation_over(request);
 	send_reply(request, &reply, NULL, 0);
 }
 
@@ -343,12 +350,14 @@ static void submit_for_operation(struct gb_request *request, uint32_t index, uin
 				 uint32_t value, uint64_t now_ns)
 {
 	struct operation_state *op = &request->operation;
-	int error = submit(request, index, type, value, line_done, now_ns);
+	int error;
 
-	if (error)
+	op->waiting++; /* first: a link that dies now ends the call at once */
+	error = submit(request, index, type, value, line_done, now_ns);
+	if (error) {
+		op->waiting--;
 		note_error(op, -error, submit_reason(error), index);
-	else
-		op->waiting++;
+	}
 }
 
 /* As gpiolib emulates it: the level that is not driven is that of an input. */
@@ -997,11 +1006,7 @@ int gb_request_answer(struct gb_request *request, uint32_t sequence, int32_t err
 	    request->operation.sequence != sequence) {
 		result = -ESTALE;
 	} else {
-		request->operation.busy = false;
-		if (request->operation.paused) {
-			request->operation.paused = false;
-			gb_source_modify(pump, request->operation_source, EPOLLIN);
-		}
+		operation_over(request);
 		send_reply(request, &reply, body, length);
 	}
 	gb_unlock(pump);
