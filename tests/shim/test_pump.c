@@ -86,6 +86,84 @@ static void late_replies_never_answer_the_next_request(void)
 	}
 }
 
+/* However many requests come between: a tag is 16 bits, and comes round. */
+static void a_very_late_reply_answers_nothing(void)
+{
+	struct message late;
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	s.core->pins[1] = 1;
+	s.core->hold = true;
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 1, 0).error, ETIMEDOUT);
+	late = s.core->queue[--s.core->queued];
+	for (int i = 0; i < 3000 && !check_bad; i++) {
+		struct gb_report report;
+
+		s.core->hold = true;
+		call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 2, 0);
+		gb_lock(s.pump);
+		gb_link_received(&s.core->link, ADDRESS, SOURCE, late.bytes, late.length);
+		gb_unlock(s.pump);
+		s.core->hold = false;
+		notify(s.core);
+		report = next_report(&s);
+		CHECK_EQ(report.id, s.cookie);
+		CHECK_EQ(report.error, 0);
+		CHECK_EQ(report.value, 0);
+	}
+	close_session(&s);
+}
+
+/* A probe that left when buffers came free, long after the last call, and was lost. */
+static void a_lost_probe_is_sent_again(void)
+{
+	struct session s;
+
+	open_session(&s, 0);
+	s.core->drop_replies = 1;
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, ETIMEDOUT);
+	s.core->drop_replies = UINT32_MAX;
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, ETIMEDOUT);
+	poll(NULL, 0, 3 * TIMEOUT_MS); /* nobody asks: it waits for demand */
+	gb_lock(s.pump);
+	gb_link_writable(&s.core->link);
+	gb_unlock(s.pump);
+	s.core->drop_replies = 0;
+	CHECK_EQ(gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0, GB_CALL_AUTO,
+				    5 * TIMEOUT_MS, ++s.cookie), 0);
+	CHECK_EQ(next_report(&s).error, 0);
+	close_session(&s);
+}
+
+/* A firmware on a serial line may take as little as 16 bytes. */
+static void a_message_that_does_not_fit_blocks_no_other(void)
+{
+	static const uint32_t forms[] = {RPMSG_GPIO_F_BULK, RPMSG_GPIO_F_BULK | RPMSG_GPIO_F_TAG};
+	struct rpmsg_gpio_mask_body mask = {rpmsg_gpio_store64(4)};
+
+	for (size_t form = 0; form < 2; form++) {
+		struct session s;
+
+		open_session(&s, forms[form]);
+		s.core->largest = 16;
+		s.core->hold = true; /* the first one is in flight: the others wait */
+		call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
+		CHECK_EQ(gb_controller_call_body(s.controller, RPMSG_GPIO_MSG_GET_VALUES, 0, 0,
+						 &mask, sizeof(mask), TIMEOUT_MS, 77), 0);
+		call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 1, 0);
+		s.core->hold = false;
+		notify(s.core);
+		for (int n = 0; n < 3; n++) {
+			struct gb_report report = next_report(&s);
+
+			CHECK_EQ(report.kind, GB_REPORT_REPLY);
+			CHECK_EQ(report.error, report.id == 77 ? EMSGSIZE : 0);
+		}
+		close_session(&s);
+	}
+}
+
 static void mute_firmware_gets_a_quiet_period_instead_of_probes(void)
 {
 	struct session s;
@@ -563,6 +641,9 @@ int main(void)
 	RUN(a_lost_reply_ends_at_the_deadline);
 	RUN(after_a_lost_reply_an_untagged_session_gets_into_step);
 	RUN(late_replies_never_answer_the_next_request);
+	RUN(a_very_late_reply_answers_nothing);
+	RUN(a_lost_probe_is_sent_again);
+	RUN(a_message_that_does_not_fit_blocks_no_other);
 	RUN(mute_firmware_gets_a_quiet_period_instead_of_probes);
 	RUN(many_calls_keep_their_order_and_the_queue_its_bound);
 	RUN(without_transmit_buffers_calls_wait_and_then_go);

@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TAG_SLOT_BITS 6
-_Static_assert(GB_TAG_SLOTS == 1u << TAG_SLOT_BITS, "tags hold a slot and a generation");
-
 /* A type that no firmware knows: its status is ERR for sure. */
 #define UNKNOWN_TYPE 0x7fff
 /* The resynchronisation word is OK and this many ERR; one more in each round
@@ -56,76 +53,76 @@ static void fail(struct gb_call *call, int error, uint32_t reason)
 	complete(call, &outcome);
 }
 
-/* ---- queue -------------------------------------------------------------- */
+/* ---- lists -------------------------------------------------------------- */
 
-static void enqueue(struct gb_controller *c, struct gb_call *call)
+static void append(struct gb_call_list *list, struct gb_call *call)
 {
 	call->next = NULL;
-	if (c->last)
-		c->last->next = call;
+	if (list->last)
+		list->last->next = call;
 	else
-		c->first = call;
-	c->last = call;
-	c->queued++;
+		list->first = call;
+	list->last = call;
+	list->count++;
 }
 
-static void unlink_queued(struct gb_controller *c, struct gb_call *call)
+/* Mostly the first one: deadlines and replies come in the order of the requests. */
+static void take_out(struct gb_call_list *list, struct gb_call *call)
 {
 	struct gb_call *before = NULL;
 
-	for (struct gb_call *at = c->first; at != call; at = at->next)
+	for (struct gb_call *at = list->first; at != call; at = at->next)
 		before = at;
 	if (before)
 		before->next = call->next;
 	else
-		c->first = call->next;
-	if (c->last == call)
-		c->last = before;
-	c->queued--;
+		list->first = call->next;
+	if (list->last == call)
+		list->last = before;
+	list->count--;
+}
+
+static void land(struct gb_controller *c, struct gb_call *call)
+{
+	call->in_flight = false;
+	take_out(&c->flying, call);
+}
+
+static void take_off(struct gb_controller *c, struct gb_call *call)
+{
+	take_out(&c->queue, call);
+	call->in_flight = true;
+	append(&c->flying, call);
+}
+
+static struct gb_call *with_tag(const struct gb_controller *c, uint16_t tag)
+{
+	struct gb_call *call = c->flying.first;
+
+	while (call && call->tag != tag)
+		call = call->next;
+	return call;
 }
 
 /* ---- sending ------------------------------------------------------------ */
 
-static bool reserve_tag(struct gb_controller *c, struct gb_call *call)
+/* All tags in turn: a reply that comes after its call timed out matches nothing,
+ * however late it is and however short the calls are (docs/protocol.md 8.4). */
+static uint16_t next_tag(struct gb_controller *c)
 {
-	for (unsigned int slot = 0; slot < GB_TAG_SLOTS; slot++) {
-		if (!c->slots[slot]) {
-			/* A new generation at each use: a reply that comes after
-			 * its call timed out matches nothing. */
-			call->tag = (uint16_t)(++c->generations[slot] << TAG_SLOT_BITS | slot);
-			return true;
-		}
-	}
-	return false;
+	do
+		c->last_tag++;
+	while (!c->last_tag || with_tag(c, c->last_tag));
+	return c->last_tag;
 }
 
-static bool may_send(struct gb_controller *c, struct gb_call *call)
+static bool may_send(const struct gb_controller *c)
 {
 	if (c->lost)
 		return false;
 	if (tagged(c))
-		return c->flying_count < GB_TAG_SLOTS && reserve_tag(c, call);
-	return c->step == GB_IN_STEP && !c->flying;
-}
-
-static void mark_flying(struct gb_controller *c, struct gb_call *call)
-{
-	call->in_flight = true;
-	c->flying_count++;
-	if (tagged(c))
-		c->slots[call->tag & (GB_TAG_SLOTS - 1)] = call;
-	else
-		c->flying = call;
-}
-
-static void unmark_flying(struct gb_controller *c, struct gb_call *call)
-{
-	call->in_flight = false;
-	c->flying_count--;
-	if (c->flying == call)
-		c->flying = NULL;
-	else
-		c->slots[call->tag & (GB_TAG_SLOTS - 1)] = NULL;
+		return c->flying.count < GB_FLYING_MAX;
+	return c->step == GB_IN_STEP && !c->flying.count;
 }
 
 static int transmit_call(struct gb_controller *c, struct gb_call *call)
@@ -161,15 +158,21 @@ void gb_controller_advance(struct gb_controller *c)
 		return;
 	if (c->step == GB_PROBING && c->probe_due)
 		send_probe(c);
-	while (c->first && may_send(c, c->first)) {
-		struct gb_call *call = c->first;
+	while (c->queue.first && may_send(c)) {
+		struct gb_call *call = c->queue.first;
+		int error;
 
-		/* On any error but "no buffer" the link has died, and the call
-		 * with it. */
-		if (transmit_call(c, call) != 0)
-			return;
-		unlink_queued(c, call);
-		mark_flying(c, call);
+		if (tagged(c) && !call->tag)
+			call->tag = next_tag(c);
+		error = transmit_call(c, call);
+		if (error == 0) {
+			take_off(c, call);
+		} else if (error == -EMSGSIZE) {
+			take_out(&c->queue, call);
+			fail(call, EMSGSIZE, GB_REASON_NONE);
+		} else {
+			return; /* no buffer, or the link died and the call with it */
+		}
 	}
 }
 
@@ -196,8 +199,12 @@ static void send_probe(struct gb_controller *c)
 	int error = gb_link_transmit(c->link, c->source, c->address, &probe, sizeof(probe));
 
 	c->probe_due = error == -EAGAIN;
-	if (error == 0)
-		c->probes_sent++;
+	if (error)
+		return;
+	c->probes_sent++;
+	/* One that waited for demand may leave for another reason. */
+	if (!c->step_timer.armed)
+		arm_step_timer(c);
 }
 
 static void new_round(struct gb_controller *c)
@@ -262,7 +269,7 @@ static void step_expired(struct gb_timer *timer)
 	if (c->step == GB_WAITING || c->replies_seen > c->word_errors) {
 		/* Silence for a whole deadline: no late reply is under way. */
 		in_step(c);
-	} else if (c->first) {
+	} else if (c->queue.first) {
 		start_round(c);
 	} else {
 		/* Deaf, and nobody asks: the next call starts a new round. */
@@ -280,9 +287,9 @@ static void call_expired(struct gb_timer *timer)
 	struct gb_controller *c = call->controller;
 
 	if (!call->in_flight) {
-		unlink_queued(c, call);
+		take_out(&c->queue, call);
 	} else {
-		unmark_flying(c, call);
+		land(c, call);
 		if (!tagged(c))
 			lose_step(c);
 	}
@@ -295,7 +302,7 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 {
 	if (c->link->dead || c->lost)
 		return -ENODEV;
-	if (c->queued >= GB_QUEUE_MAX)
+	if (c->queue.count >= GB_QUEUE_MAX)
 		return -EBUSY;
 	call->controller = c;
 	call->deadline.expired = call_expired;
@@ -304,7 +311,7 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 	c->timeout_ns = timeout_ns;
 	gb_timer_arm(c->link->pump, &call->deadline, now_ns + timeout_ns);
 	gb_stream_submitted(c, call);
-	enqueue(c, call);
+	append(&c->queue, call);
 	if (c->step == GB_PROBING && c->probe_due && !c->step_timer.armed)
 		arm_step_timer(c);
 	gb_controller_advance(c);
@@ -380,7 +387,7 @@ static void lose_session(struct gb_controller *c)
 
 static bool forgot_session(const struct gb_controller *c, const struct reply *reply)
 {
-	return !reply->extended && tagged(c) && c->flying_count &&
+	return !reply->extended && tagged(c) && c->flying.count &&
 	       reply->status != VIRTIO_GPIO_STATUS_OK;
 }
 
@@ -416,16 +423,11 @@ static void ask_epoch(struct gb_controller *c)
 	}
 }
 
-static struct gb_call *match(struct gb_controller *c, const struct reply *reply)
+static struct gb_call *match(const struct gb_controller *c, const struct reply *reply)
 {
-	struct gb_call *call;
-
 	if (!tagged(c))
-		return c->flying;
-	if (!reply->extended)
-		return NULL;
-	call = c->slots[reply->tag & (GB_TAG_SLOTS - 1)];
-	return call && call->tag == reply->tag ? call : NULL;
+		return c->flying.first;
+	return reply->extended ? with_tag(c, reply->tag) : NULL;
 }
 
 static bool plausible(const struct gb_call *call, const struct reply *reply)
@@ -485,7 +487,7 @@ static void answered_by_another(struct gb_controller *c, struct gb_call *call,
 		lose_session(c);
 		return;
 	}
-	unmark_flying(c, call);
+	land(c, call);
 	fail(call, EPROTO, GB_REASON_REPLY);
 	/* An answer that is damaged itself: the next reply of another epoch
 	 * asks again, so that no firmware makes us ask without end. */
@@ -520,7 +522,7 @@ static void received_reply(struct gb_controller *c, const struct reply *reply)
 		answered_by_another(c, call, reply);
 		return;
 	}
-	unmark_flying(c, call);
+	land(c, call);
 	answer(call, reply);
 	gb_controller_advance(c);
 }
@@ -590,24 +592,16 @@ void gb_controller_abandon(struct gb_controller *c, int error)
 {
 	gb_timer_cancel(c->link->pump, &c->step_timer);
 	gb_timer_cancel(c->link->pump, &c->stream_timer);
-	for (unsigned int slot = 0; slot < GB_TAG_SLOTS; slot++) {
-		struct gb_call *call = c->slots[slot];
+	while (c->flying.first) {
+		struct gb_call *call = c->flying.first;
 
-		if (!call)
-			continue;
-		unmark_flying(c, call);
+		land(c, call);
 		fail(call, error, GB_REASON_LINK);
 	}
-	if (c->flying) {
-		struct gb_call *call = c->flying;
+	while (c->queue.first) {
+		struct gb_call *call = c->queue.first;
 
-		unmark_flying(c, call);
-		fail(call, error, GB_REASON_LINK);
-	}
-	while (c->first) {
-		struct gb_call *call = c->first;
-
-		unlink_queued(c, call);
+		take_out(&c->queue, call);
 		fail(call, error, GB_REASON_LINK);
 	}
 }

@@ -115,7 +115,7 @@ typedef void (*gb_call_fn)(struct gb_call *call, const struct gb_outcome *outcom
 struct gb_call {
 	struct gb_timer deadline;
 	struct gb_controller *controller;
-	struct gb_call *next; /* in the queue, or in the pool */
+	struct gb_call *next; /* in the list, or in the pool */
 	gb_call_fn done;
 	void *owner;
 	uint64_t argument;
@@ -123,16 +123,21 @@ struct gb_call {
 	uint32_t value;
 	uint16_t type;
 	uint16_t gpio;
-	uint16_t tag;
+	uint16_t tag; /* 0: none yet, or none at all */
 	uint8_t form; /* GB_CALL_BASELINE or _EXTENDED */
 	bool in_flight;
 	uint8_t body_length;
 	uint8_t body[GB_CALL_BODY_MAX];
 };
 
-/* Calls that may wait for one controller. */
+struct gb_call_list {
+	struct gb_call *first, *last;
+	uint32_t count;
+};
+
+/* Calls that may wait for one controller, and be in flight. */
 #define GB_QUEUE_MAX 1024u
-#define GB_TAG_SLOTS 64u
+#define GB_FLYING_MAX 64u
 
 enum gb_step {
 	GB_IN_STEP,
@@ -209,12 +214,9 @@ struct gb_controller {
 	bool mute;
 	bool lost; /* the firmware forgot the session: only closing is left */
 
-	struct gb_call *first, *last; /* queue */
-	uint32_t queued;
-	struct gb_call *flying;       /* untagged: the one in flight */
-	struct gb_call *slots[GB_TAG_SLOTS];
-	uint16_t generations[GB_TAG_SLOTS];
-	uint32_t flying_count;
+	struct gb_call_list queue;
+	struct gb_call_list flying; /* without tags one at most */
+	uint16_t last_tag;
 
 	enum gb_step step;
 	unsigned int word_errors; /* length of this round's word, less its OK */
