@@ -620,6 +620,51 @@ static void a_lost_rearm_is_repeated_and_reported(void)
 	close_session(&s);
 }
 
+/* The level at the end of a period is asked for until the firmware tells it: the line
+ * may stay as it is for ever, and its value is what was read last. */
+static void a_debounced_level_is_read_in_the_end(void)
+{
+	struct gb_line_plan plan = {
+		.gpio = 6, .flags = GB_LINE_EDGE_RISING | GB_LINE_EDGE_FALLING,
+		.irq_type = VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH, .debounce_us = 2000,
+	};
+	struct gb_line_event event = {0};
+	struct gb_request *request;
+	struct gb_event_ring *ring;
+	struct gb_request_fds fds;
+	struct gb_report report;
+	struct pollfd poller;
+	struct session s;
+	uint64_t bits = 0;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	plan.controller = s.controller;
+	request = gb_request_open(s.pump, 9, &plan, 1, 16, TIMEOUT_MS, &fds);
+	CHECK(request != NULL);
+	ring = gb_event_ring_map(fds.ring);
+	call_and_wait(&s, VIRTIO_GPIO_MSG_SET_DIRECTION, 6, VIRTIO_GPIO_DIRECTION_IN);
+	call_and_wait(&s, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, 6, VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH);
+	gb_request_settle(request, 0, false);
+	gb_lock(s.pump);
+	s.core->counted_type = VIRTIO_GPIO_MSG_GET_VALUE;
+	s.core->drop_requests = 2;
+	s.core->pins[6] = 1;
+	gb_unlock(s.pump);
+	fire(&s, 6);
+	report = next_report(&s);
+	CHECK_EQ(report.kind, GB_REPORT_LINE_FAULT);
+	CHECK_EQ(report.error, ETIMEDOUT);
+	poller = (struct pollfd){.fd = fds.event, .events = POLLIN};
+	CHECK_EQ(poll(&poller, 1, 2000), 1);
+	CHECK_EQ(gb_event_ring_take(ring, fds.event, &event, 1), 1);
+	CHECK_EQ(event.id, 1);
+	CHECK_EQ(operate(&fds, GB_OPERATION_GET, 1, &bits), 0);
+	CHECK_EQ(bits, 1);
+	gb_event_ring_free(ring);
+	close_fds(&fds);
+	close_session(&s);
+}
+
 static void a_line_has_one_owner(void)
 {
 	struct gb_request_fds fds, more;
@@ -664,6 +709,7 @@ int main(void)
 	RUN(a_closed_request_shows_hup_and_err);
 	RUN(edges_come_as_records_and_are_rearmed);
 	RUN(a_lost_rearm_is_repeated_and_reported);
+	RUN(a_debounced_level_is_read_in_the_end);
 	RUN(a_line_has_one_owner);
 	return check_report();
 }

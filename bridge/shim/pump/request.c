@@ -624,6 +624,17 @@ static void level_done(struct gb_call *call, const struct gb_outcome *outcome)
 	unreference(request);
 }
 
+/* Without its level the line would stay as it was, perhaps for ever: ask again, at
+ * once after a timeout. */
+static void settle_later(struct gb_request *request, uint32_t index, int error, uint32_t reason)
+{
+	uint64_t pause_ns = error == ETIMEDOUT ? 0 : request->timeout_ns;
+
+	report_line_fault(request, index, error, reason);
+	if (error != ENODEV)
+		gb_debounce_again(&request->lines[index].debounce, gb_now_ns() + pause_ns);
+}
+
 static void settled_done(struct gb_call *call, const struct gb_outcome *outcome)
 {
 	struct gb_request *request = call->owner;
@@ -633,7 +644,7 @@ static void settled_done(struct gb_call *call, const struct gb_outcome *outcome)
 	if (request->closed || !line->debounce.period_ns) {
 		/* nobody listens any more */
 	} else if (outcome->error) {
-		report_line_fault(request, index, outcome->error, outcome->reason);
+		settle_later(request, index, outcome->error, outcome->reason);
 	} else if (gb_debounce_level(&line->debounce, outcome->value)) {
 		push_edge(request, line, outcome->value, stamp(line, line->debounce.ended_ns));
 	}
@@ -650,7 +661,7 @@ static void read_settled(struct gb_debounce *debounce)
 			   debounce->ended_ns);
 
 	if (error)
-		report_line_fault(request, index, -error, submit_reason(error));
+		settle_later(request, index, -error, submit_reason(error));
 }
 
 static bool request_fired(void *owner, uint32_t index, uint64_t now_ns)
