@@ -283,6 +283,37 @@ static void a_lost_grant_stalls_no_line(void)
 	}
 }
 
+/* No place in the queue for a grant: the line gets its credits later. */
+static void a_grant_that_cannot_wait_is_made_later(void)
+{
+	struct client client;
+	struct session s;
+	int queued = 0;
+
+	open_session(&s, TAG | CREDITS);
+	open_client(&s, &client, GPIO, EDGES, 16);
+	CHECK(wait_armed(&s, GPIO, 2000));
+	s.core->full = true;
+	while (gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0, GB_CALL_AUTO,
+				  TIMEOUT_MS, 1) == 0)
+		queued++;
+	CHECK_EQ(queued, GB_QUEUE_MAX);
+	for (uint32_t n = 1; n <= 16; n++) {
+		edge(&s, GPIO);
+		expect_event(&client, n);
+	}
+	CHECK(!wait_armed(&s, GPIO, 0));
+	gb_lock(s.pump);
+	s.core->full = false;
+	gb_link_writable(&s.core->link);
+	gb_unlock(s.pump);
+	CHECK(wait_armed(&s, GPIO, 3000));
+	edge(&s, GPIO);
+	expect_event(&client, 17);
+	close_client(&client);
+	close_session(&s);
+}
+
 /* All events of a window lost on the way, and so its credits. */
 static void lost_credits_come_back(void)
 {
@@ -668,6 +699,7 @@ int main(void)
 	RUN(what_is_lost_shows_in_the_numbers);
 	RUN(at_the_source_too);
 	RUN(a_lost_grant_stalls_no_line);
+	RUN(a_grant_that_cannot_wait_is_made_later);
 	RUN(lost_credits_come_back);
 	RUN(a_line_disabled_behind_our_back_is_enabled_again);
 	RUN(duplicates_and_late_records_are_dropped);

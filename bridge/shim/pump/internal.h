@@ -169,6 +169,7 @@ struct gb_stream {
 	bool closing;        /* NONE is under way */
 	bool granting;       /* a grant is under way */
 	bool starved;        /* no room for more */
+	bool unasked;        /* no place in the queue for the last grant */
 	bool used;           /* events since the last grant after a silence */
 	uint32_t generation; /* tells the answer to a grant of an earlier stream */
 	uint32_t granted, received;

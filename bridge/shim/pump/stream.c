@@ -322,34 +322,42 @@ static void grant_done(struct gb_call *call, const struct gb_outcome *outcome)
 		granted(c, call->gpio, outcome);
 }
 
-static void grant(struct gb_controller *c, uint16_t gpio, uint32_t granted_now, uint64_t now_ns)
+static int submit_grant(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 {
 	struct gb_stream *s = &c->streams[gpio];
 	struct gb_call *call = gb_call_new(c->link->pump);
-	int error = call ? 0 : -ENOMEM;
+	int error;
 
-	if (call) {
-		call->type = RPMSG_GPIO_MSG_GRANT_CREDITS;
-		call->gpio = gpio;
-		call->value = granted_now;
-		call->form = GB_CALL_EXTENDED;
-		call->argument = s->generation;
-		call->done = grant_done;
-		s->granting = true;
-		s->starved = false;
-		s->granted = granted_now;
-		error = gb_call_submit(c, call, now_ns, grant_timeout(c));
-	}
-	if (!error)
-		return;
-	s->granting = false;
-	if (call)
+	if (!call)
+		return -ENOMEM;
+	call->type = RPMSG_GPIO_MSG_GRANT_CREDITS;
+	call->gpio = gpio;
+	call->value = s->granted;
+	call->form = GB_CALL_EXTENDED;
+	call->argument = s->generation;
+	call->done = grant_done;
+	s->granting = true;
+	error = gb_call_submit(c, call, now_ns, grant_timeout(c));
+	if (error) {
+		s->granting = false;
 		gb_call_discard(c->link->pump, call);
-	if (error == -ENODEV)
+	}
+	return error;
+}
+
+static void grant(struct gb_controller *c, uint16_t gpio, uint32_t granted_now, uint64_t now_ns)
+{
+	struct gb_stream *s = &c->streams[gpio];
+	int error;
+
+	s->starved = false;
+	s->unasked = false;
+	s->granted = granted_now;
+	error = submit_grant(c, gpio, now_ns);
+	if (!error || error == -ENODEV)
 		return;
 	report_fault(c, gpio, -error, GB_REASON_QUEUE);
-	s->starved = true;
-	s->starved_ns = now_ns;
+	s->unasked = true;
 	arm_by(c, now_ns + ROOM_PATIENCE_NS);
 }
 
@@ -413,7 +421,7 @@ static void stream_expired(struct gb_timer *timer)
 
 		if (s->starved)
 			replenish(c, (uint16_t)gpio, now);
-		else if (quiet && s->used && flows(c, s) && !s->granting)
+		else if ((s->unasked || (quiet && s->used)) && flows(c, s) && !s->granting)
 			/* As it was: the reply tells what is true. */
 			grant(c, (uint16_t)gpio, s->granted, now);
 		if (quiet)
