@@ -585,6 +585,52 @@ static void the_source_clock_can_be_asked_for(void)
 	close_session(&s);
 }
 
+/* The last edge's, which no other time would tell. */
+static void a_debounced_line_has_the_source_clock_too(void)
+{
+	struct gb_line_event event;
+	struct client client;
+	struct session s;
+
+	open_session(&s, TAG | CREDITS | TIMESTAMP);
+	open_client(&s, &client, GPIO, EDGES | GB_LINE_SOURCE_CLOCK, 64);
+	gb_request_replan(client.request, &(struct gb_line_plan){
+		.controller = s.controller, .gpio = GPIO, .offset = GPIO,
+		.flags = EDGES | GB_LINE_SOURCE_CLOCK, .irq_type = BOTH, .debounce_us = 5000}, 1);
+	gb_request_settle(client.request, 0, false);
+	s.core->pins[GPIO] = 1;
+	forge(&s, GPIO, 1, 1, 1000);
+	forge(&s, GPIO, 0, 2, 2000);
+	forge(&s, GPIO, 1, 3, 3000);
+	CHECK(next_event(&client, &event));
+	CHECK_EQ(event.timestamp_ns, 3000);
+	close_client(&client);
+	close_session(&s);
+}
+
+/* A damaged time shows neither as one that goes back nor as one to come. */
+static void the_source_clock_does_not_go_back(void)
+{
+	static const uint64_t sent[] = {1000, 500, UINT64_C(1) << 62, 2000};
+	static const uint64_t told[] = {1000, 1000, 1000, 2000};
+	struct gb_clock_state state;
+	struct gb_line_event event;
+	struct client client;
+	struct session s;
+
+	open_session(&s, TAG | CREDITS | TIMESTAMP);
+	open_client(&s, &client, GPIO, EDGES | GB_LINE_SOURCE_CLOCK, 64);
+	wait_clock(&s, &state);
+	for (uint32_t n = 0; n < 4; n++)
+		forge(&s, GPIO, !(n & 1), n + 1, sent[n]);
+	for (uint32_t n = 0; n < 4; n++) {
+		CHECK(next_event(&client, &event));
+		CHECK_EQ(event.timestamp_ns, told[n]);
+	}
+	close_client(&client);
+	close_session(&s);
+}
+
 static void an_idle_session_is_silent(void)
 {
 	struct gb_clock_state state;
@@ -709,6 +755,8 @@ int main(void)
 	RUN(random_records_hurt_nobody);
 	RUN(timestamps_are_mapped_to_our_clock);
 	RUN(the_source_clock_can_be_asked_for);
+	RUN(a_debounced_line_has_the_source_clock_too);
+	RUN(the_source_clock_does_not_go_back);
 	RUN(an_idle_session_is_silent);
 	RUN(many_lines_go_in_one_message);
 	RUN(a_lost_bulk_message_ends_at_its_deadline);

@@ -150,7 +150,7 @@ enum gb_step {
 /* An edge that came as a record. */
 struct gb_edge {
 	uint64_t time_ns;   /* CLOCK_MONOTONIC; never before the line's last */
-	uint64_t device_ns; /* the device's clock; 0 without TIMESTAMP */
+	uint64_t device_ns; /* the device's clock, never back either; 0 without TIMESTAMP */
 	uint32_t lost;      /* edges of the line that did not come, before it */
 	bool high;          /* the physical level after it */
 	bool rearm;         /* the line is masked until SET_IRQ_TYPE */
@@ -181,6 +181,7 @@ struct gb_stream {
 	uint64_t starved_ns;
 	uint64_t event_ns;   /* when the last record came */
 	uint64_t time_ns;    /* of the last edge */
+	uint64_t source_ns;  /* of the last edge, by the device's clock */
 };
 
 /* What has the interrupts of a line: a line request, or an export. */

@@ -27,6 +27,7 @@ struct line {
 	uint8_t rearms;
 	bool faulted;
 	uint64_t fired_ns; /* of the edge whose level is being read */
+	uint64_t device_ns; /* of the latest edge, by the device's clock; 0: unknown */
 	struct gb_request *request;
 	struct gb_debounce debounce;
 };
@@ -525,6 +526,8 @@ static uint64_t stamp(const struct line *line, uint64_t monotonic_ns)
 {
 	struct timespec real;
 
+	if (line->plan.flags & GB_LINE_SOURCE_CLOCK && line->device_ns)
+		return line->device_ns;
 	if (!(line->plan.flags & GB_LINE_REALTIME))
 		return monotonic_ns;
 	clock_gettime(CLOCK_REALTIME, &real);
@@ -712,15 +715,14 @@ static void request_edge(void *owner, uint32_t index, const struct gb_edge *edge
 
 	if (!line->plan.irq_type)
 		return;
+	line->device_ns = edge->device_ns;
 	if (line->debounce.period_ns) {
 		gb_debounce_edge(&line->debounce, gb_now_ns());
 	} else {
 		/* A gap in the numbers: the client sees what did not come. */
 		request->seqno += lost;
 		line->line_seqno += lost;
-		push_edge(request, line, edge->high,
-			  line->plan.flags & GB_LINE_SOURCE_CLOCK ? edge->device_ns :
-								    stamp(line, edge->time_ns));
+		push_edge(request, line, edge->high, stamp(line, edge->time_ns));
 	}
 	if (!edge->rearm)
 		line->faulted = false;

@@ -459,6 +459,7 @@ static void begin_stream(struct gb_stream *s, uint8_t irq_type)
 		.generation = s->generation + 1,
 		.attempts = s->attempts,
 		.time_ns = s->time_ns,
+		.source_ns = s->source_ns,
 		.interrupted = s->interrupted,
 		.event_ns = gb_now_ns(),
 	};
@@ -630,14 +631,23 @@ static bool accept_sequence(const struct gb_controller *c, struct gb_stream *s,
 	return true;
 }
 
+/* The device's own time of the record. It does not go back, and is not one to come:
+ * what is damaged so has the time of the record before. */
+static uint64_t source_time(const struct gb_controller *c, struct gb_stream *s,
+			    const struct record *record, uint64_t now_ns)
+{
+	bool back = (int64_t)(record->timestamp - s->source_ns) < 0;
+
+	if (c->clock.samples < GB_CLOCK_SAMPLES_MIN || !(back || in_future(c, record, now_ns)))
+		s->source_ns = record->timestamp;
+	return s->source_ns;
+}
+
 static bool received_record(struct gb_controller *c, const struct record *record, uint64_t now_ns)
 {
 	const struct gb_line_owner *owner = owner_at(c, record->gpio);
 	struct gb_stream *s = stream_at(c, record->gpio);
-	struct gb_edge edge = {
-		.device_ns = record->timestamp,
-		.high = record->flags & RPMSG_GPIO_EVENT_HIGH,
-	};
+	struct gb_edge edge = {.high = record->flags & RPMSG_GPIO_EVENT_HIGH};
 
 	if (!s || !owner || s->closing || !s->irq_type || record->flags & ~KNOWN_FLAGS ||
 	    !accept_sequence(c, s, record, now_ns, &edge.lost))
@@ -645,6 +655,7 @@ static bool received_record(struct gb_controller *c, const struct record *record
 	s->attempts = 0;
 	s->received++;
 	s->used = true;
+	edge.device_ns = source_time(c, s, record, now_ns);
 	edge.time_ns = has_time(c) ? time_of(c, s, record->timestamp, now_ns) : now_ns;
 	edge.rearm = !flows(c, s);
 	if (!owner->ops->edge)
