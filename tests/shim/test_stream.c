@@ -288,30 +288,50 @@ static void a_grant_that_cannot_wait_is_made_later(void)
 {
 	struct client client;
 	struct session s;
-	int queued = 0;
 
 	open_session(&s, TAG | CREDITS);
 	open_client(&s, &client, GPIO, EDGES, 16);
 	CHECK(wait_armed(&s, GPIO, 2000));
-	s.core->full = true;
-	while (gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0, GB_CALL_AUTO,
-				  TIMEOUT_MS, 1) == 0)
-		queued++;
-	CHECK_EQ(queued, GB_QUEUE_MAX);
+	close_gate(&s);
 	for (uint32_t n = 1; n <= 16; n++) {
 		edge(&s, GPIO);
 		expect_event(&client, n);
 	}
 	CHECK(!wait_armed(&s, GPIO, 0));
-	gb_lock(s.pump);
-	s.core->full = false;
-	gb_link_writable(&s.core->link);
-	gb_unlock(s.pump);
+	open_gate(&s);
 	CHECK(wait_armed(&s, GPIO, 3000));
 	edge(&s, GPIO);
 	expect_event(&client, 17);
 	close_client(&client);
 	close_session(&s);
+}
+
+/* Nor for a re-arm; or it was damaged on its way. */
+static void a_rearm_that_went_wrong_is_made_again(void)
+{
+	for (int way = 0; way < 2; way++) {
+		struct client client;
+		struct session s;
+
+		open_session(&s, TAG | TIMESTAMP);
+		open_client(&s, &client, GPIO, EDGES, 16);
+		CHECK(wait_armed(&s, GPIO, 2000));
+		poll(NULL, 0, 20); /* the clock has been asked for */
+		s.core->counted_type = VIRTIO_GPIO_MSG_SET_IRQ_TYPE;
+		if (way)
+			s.core->damage_requests = 1;
+		else
+			close_gate(&s);
+		edge(&s, GPIO);
+		expect_event(&client, 1);
+		if (!way)
+			open_gate(&s);
+		CHECK(wait_armed(&s, GPIO, 3000));
+		edge(&s, GPIO);
+		expect_event(&client, 2);
+		close_client(&client);
+		close_session(&s);
+	}
 }
 
 /* All events of a window lost on the way, and so its credits. */
@@ -746,6 +766,7 @@ int main(void)
 	RUN(at_the_source_too);
 	RUN(a_lost_grant_stalls_no_line);
 	RUN(a_grant_that_cannot_wait_is_made_later);
+	RUN(a_rearm_that_went_wrong_is_made_again);
 	RUN(lost_credits_come_back);
 	RUN(a_line_disabled_behind_our_back_is_enabled_again);
 	RUN(duplicates_and_late_records_are_dropped);

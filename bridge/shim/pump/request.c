@@ -20,12 +20,17 @@
 /* Re-arms of one line that may be under way: one, and one for an edge that
  * overtook the reply to it. More events than that are not the firmware's. */
 #define REARMS_MAX 2
+/* A re-arm that the firmware refuses is asked for so many times in a row again: it may
+ * have been damaged on its way. */
+#define REFUSALS_MAX 3
 
 struct line {
 	struct gb_line_plan plan;
 	uint32_t line_seqno;
 	uint8_t rearms;
+	uint8_t refusals; /* in a row */
 	bool faulted;
+	struct gb_timer rearm_timer; /* to try again */
 	uint64_t fired_ns; /* of the edge whose level is being read */
 	uint64_t device_ns; /* of the latest edge, by the device's clock; 0: unknown */
 	struct gb_request *request;
@@ -573,6 +578,29 @@ static void report_line_fault(struct gb_request *request, uint32_t index, int er
 
 static void rearm(struct gb_request *request, uint32_t index, uint64_t now_ns);
 
+static void rearm_due(struct gb_timer *timer)
+{
+	struct line *line =
+		(struct line *)(void *)((char *)timer - offsetof(struct line, rearm_timer));
+
+	rearm(line->request, (uint32_t)(line - line->request->lines), gb_now_ns());
+}
+
+/* A line that stays masked is silent for ever; the same type again does no harm. */
+static void rearm_again(struct gb_request *request, uint32_t index, int error, uint32_t reason)
+{
+	struct line *line = &request->lines[index];
+	uint64_t now = gb_now_ns();
+
+	report_line_fault(request, index, error, reason);
+	if (error == ENODEV || line->rearms)
+		return;
+	if (error == ETIMEDOUT)
+		rearm(request, index, now);
+	else if (reason != GB_REASON_STATUS || line->refusals++ < REFUSALS_MAX)
+		gb_timer_arm(request->pump, &line->rearm_timer, now + request->timeout_ns);
+}
+
 static void rearm_done(struct gb_call *call, const struct gb_outcome *outcome)
 {
 	struct gb_request *request = call->owner;
@@ -584,11 +612,9 @@ static void rearm_done(struct gb_call *call, const struct gb_outcome *outcome)
 		/* nobody listens any more */
 	} else if (!outcome->error) {
 		line->faulted = false;
+		line->refusals = 0;
 	} else {
-		report_line_fault(request, index, outcome->error, outcome->reason);
-		/* Lost on the way, perhaps: the same type again does no harm. */
-		if (outcome->error == ETIMEDOUT && !line->rearms)
-			rearm(request, index, gb_now_ns());
+		rearm_again(request, index, outcome->error, outcome->reason);
 	}
 	unreference(request);
 }
@@ -598,6 +624,7 @@ static void rearm(struct gb_request *request, uint32_t index, uint64_t now_ns)
 	struct line *line = &request->lines[index];
 	int error;
 
+	gb_timer_cancel(request->pump, &line->rearm_timer);
 	if (!line->plan.irq_type)
 		return; /* reconfigured meanwhile */
 	line->rearms++;
@@ -606,8 +633,16 @@ static void rearm(struct gb_request *request, uint32_t index, uint64_t now_ns)
 	if (error) {
 		line->rearms--;
 		if (error != -ENODEV)
-			report_line_fault(request, index, -error, submit_reason(error));
+			rearm_again(request, index, -error, submit_reason(error));
 	}
+}
+
+/* An edge of unknown kind: a gap in the numbers shows it. */
+static void miss_edge(struct gb_request *request, uint32_t index, int error, uint32_t reason)
+{
+	request->seqno++;
+	request->lines[index].line_seqno++;
+	report_line_fault(request, index, error, reason);
 }
 
 static void level_done(struct gb_call *call, const struct gb_outcome *outcome)
@@ -616,14 +651,10 @@ static void level_done(struct gb_call *call, const struct gb_outcome *outcome)
 	uint32_t index = (uint32_t)call->argument;
 	struct line *line = &request->lines[index];
 
-	if (!request->closed && !outcome->error) {
+	if (!request->closed && !outcome->error)
 		push_edge(request, line, outcome->value, stamp(line, line->fired_ns));
-	} else if (!request->closed) {
-		/* An edge of unknown kind: a gap in the numbers shows it. */
-		request->seqno++;
-		line->line_seqno++;
-		report_line_fault(request, index, outcome->error, outcome->reason);
-	}
+	else if (!request->closed)
+		miss_edge(request, index, outcome->error, outcome->reason);
 	unreference(request);
 }
 
@@ -684,7 +715,7 @@ static bool request_fired(void *owner, uint32_t index, uint64_t now_ns)
 		int error = submit(request, index, VIRTIO_GPIO_MSG_GET_VALUE, 0, level_done, now_ns);
 
 		if (error)
-			report_line_fault(request, index, -error, submit_reason(error));
+			miss_edge(request, index, -error, submit_reason(error));
 	} else {
 		push_edge(request, line, type == VIRTIO_GPIO_IRQ_TYPE_EDGE_RISING,
 			  stamp(line, now_ns));
@@ -762,12 +793,18 @@ static void request_fault(void *owner, uint32_t index, int error, uint32_t reaso
 
 /* ---- life --------------------------------------------------------------- */
 
+static void stop_timers(struct gb_request *request, struct line *line)
+{
+	gb_debounce_stop(&line->debounce);
+	gb_timer_cancel(request->pump, &line->rearm_timer);
+}
+
 static void disown_lines(struct gb_request *request)
 {
 	for (uint32_t i = 0; i < request->count; i++) {
 		struct gb_line_plan *plan = &request->lines[i].plan;
 
-		gb_debounce_stop(&request->lines[i].debounce);
+		stop_timers(request, &request->lines[i]);
 		if (plan->controller)
 			gb_controller_disown(plan->controller, plan->gpio, request);
 	}
@@ -802,7 +839,7 @@ static void request_orphan(void *owner, uint32_t index)
 	struct gb_request *request = owner;
 
 	request->lines[index].plan.controller = NULL;
-	gb_debounce_stop(&request->lines[index].debounce);
+	stop_timers(request, &request->lines[index]);
 }
 
 void gb_request_free(struct gb_request *request)
@@ -916,6 +953,7 @@ static struct gb_request *request_new(struct gb_pump *pump, uint64_t id,
 
 		line->plan = lines[i];
 		line->request = request;
+		line->rearm_timer.expired = rearm_due;
 		gb_debounce_init(&line->debounce, pump, read_settled);
 		gb_debounce_set_period(&line->debounce, lines[i].debounce_us);
 	}
