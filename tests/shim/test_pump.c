@@ -237,6 +237,41 @@ static void a_restarted_firmware_is_noticed(void)
 }
 
 /* One reply with another epoch may be damaged; the firmware is asked again. */
+/* Without tags: a request of 12 bytes answered in the baseline form tells. */
+static void a_restarted_firmware_is_noticed_without_tags(void)
+{
+	struct rpmsg_gpio_mask_body mask = {rpmsg_gpio_store64(4)};
+	struct gb_report report;
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_EPOCH | RPMSG_GPIO_F_BULK);
+	rpmsg_gpio_device_init(&s.core->device, &s.core->config);
+	CHECK_EQ(gb_controller_call_body(s.controller, RPMSG_GPIO_MSG_GET_VALUES, 0, 0, &mask,
+					 sizeof(mask), TIMEOUT_MS, 77), 0);
+	report = next_report(&s);
+	CHECK_EQ(report.kind, GB_REPORT_REPLY);
+	CHECK_EQ(report.error, EIO);
+	CHECK_EQ(next_report(&s).kind, GB_REPORT_RESTARTED);
+	close_session(&s);
+}
+
+/* One such answer may have been damaged on its way. */
+static void a_damaged_request_is_no_restart(void)
+{
+	struct rpmsg_gpio_mask_body mask = {rpmsg_gpio_store64(4)};
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_EPOCH | RPMSG_GPIO_F_BULK);
+	s.core->counted_type = RPMSG_GPIO_MSG_GET_VALUES;
+	s.core->damage_requests = 1;
+	CHECK_EQ(gb_controller_call_body(s.controller, RPMSG_GPIO_MSG_GET_VALUES, 0, 0, &mask,
+					 sizeof(mask), TIMEOUT_MS, 77), 0);
+	CHECK_EQ(next_report(&s).error, EIO);
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
+	CHECK_EQ(s.core->requests, 3); /* the epoch was asked for */
+	close_session(&s);
+}
+
 static void another_epoch_is_asked_for(void)
 {
 	struct session s;
@@ -693,6 +728,8 @@ int main(void)
 	RUN(many_calls_keep_their_order_and_the_queue_its_bound);
 	RUN(without_transmit_buffers_calls_wait_and_then_go);
 	RUN(a_restarted_firmware_is_noticed);
+	RUN(a_restarted_firmware_is_noticed_without_tags);
+	RUN(a_damaged_request_is_no_restart);
 	RUN(another_epoch_is_asked_for);
 	RUN(a_damaged_epoch_is_no_restart);
 	RUN(forged_messages_are_strays);

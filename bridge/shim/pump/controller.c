@@ -391,6 +391,14 @@ static bool forgot_session(const struct gb_controller *c, const struct reply *re
 	       reply->status != VIRTIO_GPIO_STATUS_OK;
 }
 
+/* Without tags one such answer may be to a request that was damaged on its way. */
+static bool forgot_features(const struct gb_controller *c, const struct gb_call *call,
+			    const struct reply *reply)
+{
+	return !reply->extended && call->form == GB_CALL_EXTENDED &&
+	       c->features & RPMSG_GPIO_F_EPOCH && reply->status != VIRTIO_GPIO_STATUS_OK;
+}
+
 static bool has_other_epoch(const struct gb_controller *c, const struct reply *reply)
 {
 	return reply->extended && c->features & RPMSG_GPIO_F_EPOCH && reply->epoch != c->epoch;
@@ -521,6 +529,13 @@ static void received_reply(struct gb_controller *c, const struct reply *reply)
 	if (has_other_epoch(c, reply)) {
 		answered_by_another(c, call, reply);
 		return;
+	}
+	if (forgot_features(c, call, reply)) {
+		if (call->done == epoch_done) {
+			lose_session(c);
+			return;
+		}
+		ask_epoch(c);
 	}
 	land(c, call);
 	answer(call, reply);
