@@ -45,7 +45,6 @@ struct operation_state {
 	uint32_t waiting; /* calls without an outcome */
 	uint64_t bits;
 	uint64_t levels; /* to set, not inverted for active-low */
-	uint64_t setting; /* the lines that it sets */
 	int error;
 	uint32_t reason;
 	uint32_t line;
@@ -119,8 +118,6 @@ static void finish_operation(struct gb_request *request)
 		.bits = op->bits,
 	};
 
-	if (!op->error)
-		note_driven(request, op->setting, op->levels);
 	operation_over(request);
 	send_reply(request, &reply, NULL, 0);
 }
@@ -144,7 +141,9 @@ static void line_done(struct gb_call *call, const struct gb_outcome *outcome)
 	if (!request->closed) {
 		if (outcome->error)
 			note_error(op, outcome->error, outcome->reason, index);
-		else if (call->type == VIRTIO_GPIO_MSG_GET_VALUE)
+		else if (call->type != VIRTIO_GPIO_MSG_GET_VALUE)
+			note_driven(request, UINT64_C(1) << index, op->levels);
+		else
 			op->bits |= (uint64_t)(outcome->value != !!(request->lines[index].plan.flags &
 								    GB_LINE_ACTIVE_LOW))
 				    << index;
@@ -235,6 +234,8 @@ static void bulk_done(struct gb_call *call, const struct gb_outcome *outcome)
 			note_error(op, EPROTO, GB_REASON_REPLY, first);
 		else if (get)
 			take_bits(request, call, outcome);
+		else
+			note_driven(request, call->argument, op->levels);
 		if (op->waiting == 0)
 			finish_operation(request);
 	}
@@ -401,7 +402,6 @@ static void start_values(struct gb_request *request, const struct gb_operation *
 	uint64_t now = gb_now_ns();
 
 	op->levels = physical(request, operation->bits);
-	op->setting = get ? 0 : mask;
 	/* One more, so that it cannot finish before all calls are submitted. */
 	op->waiting = 1;
 	for (uint32_t i = 0; i < request->count; i++) {
