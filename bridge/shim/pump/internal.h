@@ -7,7 +7,7 @@
  *   controller.c  calls to one virtio-gpio device: framing, order, deadlines
  *   stream.c      events as records: credits, loss, time
  *   clock.c       the coprocessor's clock on ours
- *   request.c     line requests: operations and edges
+ *   request.c     line requests (request.h has their parts)
  *   endpoint.c    messages as they are, for who tests firmware
  */
 #ifndef GB_INTERNAL_H
