@@ -5,7 +5,7 @@
  *
  *   pump.c        the loop, descriptors, deadlines, reports, links
  *   controller.c  calls to one virtio-gpio device: framing, order, deadlines
- *   stream.c      events as records: credits, loss, time
+ *   stream.c      events as records (stream.h has their parts)
  *   clock.c       the coprocessor's clock on ours
  *   request.c     line requests (request.h has their parts)
  *   endpoint.c    messages as they are, for who tests firmware
