@@ -4,7 +4,7 @@
  * the pump's lock held.
  *
  *   pump.c        the loop, descriptors, deadlines, reports, links
- *   controller.c  calls to one virtio-gpio device: framing, order, deadlines
+ *   controller.c  calls to one virtio-gpio device (controller.h has their parts)
  *   stream.c      events as records (stream.h has their parts)
  *   clock.c       the coprocessor's clock on ours
  *   request.c     line requests (request.h has their parts)
