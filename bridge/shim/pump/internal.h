@@ -182,6 +182,7 @@ struct gb_stream {
 	uint64_t event_ns;   /* when the last record came */
 	uint64_t time_ns;    /* of the last edge */
 	uint64_t source_ns;  /* of the last edge, by the device's clock */
+	bool ahead;          /* the last record had a time to come */
 };
 
 /* What has the interrupts of a line: a line request, or an export. */

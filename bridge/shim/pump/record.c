@@ -102,14 +102,18 @@ static bool accept_sequence(const struct gb_controller *c, struct gb_stream *s,
 }
 
 /* The device's own time of the record. It does not go back, and is not one to come:
- * what is damaged so has the time of the record before. */
+ * what is damaged so has the time of the record before. A second one to come is true:
+ * the host slept, and its clock stood still. */
 static uint64_t source_time(const struct gb_controller *c, struct gb_stream *s,
 			    const struct record *record, uint64_t now_ns)
 {
-	bool back = (int64_t)(record->timestamp - s->source_ns) < 0;
+	bool back = c->clock.samples >= GB_CLOCK_SAMPLES_MIN &&
+		    (int64_t)(record->timestamp - s->source_ns) < 0;
+	bool ahead = in_future(c, record, now_ns);
 
-	if (c->clock.samples < GB_CLOCK_SAMPLES_MIN || !(back || in_future(c, record, now_ns)))
+	if (!back && !(ahead && !s->ahead))
 		s->source_ns = record->timestamp;
+	s->ahead = ahead;
 	return s->source_ns;
 }
 
