@@ -208,17 +208,17 @@ struct gb_controller *gb_controller_open(struct gb_link *link, uint64_t id,
 					 uint32_t source, uint32_t address)
 {
 	struct gb_controller *c = calloc(1, sizeof(*c));
+	int error;
 
 	if (!c)
 		return NULL;
 	gb_lock(link->pump);
-	for (struct gb_controller *other = link->controllers; other; other = other->next) {
-		if (other->source == source) {
-			gb_unlock(link->pump);
-			free(c);
-			errno = EADDRINUSE;
-			return NULL;
-		}
+	error = gb_link_refuses(link, source);
+	if (error) {
+		gb_unlock(link->pump);
+		free(c);
+		errno = error;
+		return NULL;
 	}
 	c->id = id;
 	c->link = link;

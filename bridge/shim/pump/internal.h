@@ -96,6 +96,8 @@ void gb_report_text(struct gb_report *report, const char *text);
 int gb_link_transmit(struct gb_link *link, uint32_t source, uint32_t destination,
 		     const void *message, uint16_t length);
 void gb_link_die(struct gb_link *link, int error);
+/* Why no more can be opened with the address `source` of ours: 0 or errno. */
+int gb_link_refuses(const struct gb_link *link, uint32_t source);
 
 /* ---- calls -------------------------------------------------------------- */
 
@@ -266,6 +268,7 @@ void gb_controller_disown(struct gb_controller *controller, uint16_t gpio,
 /* ---- raw endpoints (endpoint.c) ------------------------------------------ */
 
 void gb_endpoint_free(struct gb_endpoint *endpoint);
+bool gb_endpoint_has(const struct gb_link *link, uint32_t source);
 /* False: it is for no endpoint of ours. */
 bool gb_endpoint_received(struct gb_link *link, uint32_t source, uint32_t destination,
 			  const void *message, uint16_t length);
