@@ -24,6 +24,7 @@
 
 #define LINES 40
 #define FIFO 64
+#define QUEUE 256
 #define TIMEOUT_MS 100
 #define SOURCE 1024
 #define ADDRESS 1030
@@ -43,7 +44,7 @@ struct core_link {
 	struct rpmsg_gpio_edge edges[FIFO];
 	uint64_t clock_offset;     /* the core's clock is so much ahead */
 	uint8_t pins[LINES];
-	struct message queue[256];
+	struct message queue[QUEUE];
 	unsigned int queued;
 	int event_fd;
 	unsigned int drop_replies; /* swallow the next n messages to the driver */
@@ -118,6 +119,8 @@ static inline bool channel_send(void *context, const void *message, size_t lengt
 		core->drop_replies--;
 		return true;
 	}
+	if (core->queued == QUEUE)
+		return true; /* lost, too */
 	core->queue[core->queued].length = (uint16_t)length;
 	memcpy(core->queue[core->queued].bytes, message, length);
 	if (core->damage_epochs) {
