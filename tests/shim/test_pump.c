@@ -101,7 +101,8 @@ static void a_very_late_reply_answers_nothing(void)
 		struct gb_report report;
 
 		s.core->hold = true;
-		call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 2, 0);
+		CHECK_EQ(gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 2, 0,
+					    GB_CALL_AUTO, 2000, ++s.cookie), 0);
 		gb_lock(s.pump);
 		gb_link_received(&s.core->link, ADDRESS, SOURCE, late.bytes, late.length);
 		gb_unlock(s.pump);
@@ -131,7 +132,7 @@ static void a_lost_probe_is_sent_again(void)
 	gb_unlock(s.pump);
 	s.core->drop_replies = 0;
 	CHECK_EQ(gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0, GB_CALL_AUTO,
-				    5 * TIMEOUT_MS, ++s.cookie), 0);
+				    15 * TIMEOUT_MS, ++s.cookie), 0);
 	CHECK_EQ(next_report(&s).error, 0);
 	close_session(&s);
 }
