@@ -661,6 +661,28 @@ static void the_source_clock_does_not_go_back(void)
 	close_session(&s);
 }
 
+/* Mapped with a rate that is somewhat wrong, it may lie before the start of our clock. */
+static void a_time_before_our_clock_is_none_to_come(void)
+{
+	const struct rpmsg_gpio_timed_event records[] = {
+		record_of(GPIO, 1, 1, 1000), record_of(GPIO, 0, 2 + 0xff0, 2000),
+		record_of(GPIO, 0, 2, 3000)};
+	struct gb_clock_state state;
+	struct client client;
+	struct session s;
+
+	open_session(&s, TAG | CREDITS | TIMESTAMP);
+	open_client(&s, &client, GPIO, EDGES, 64);
+	wait_clock(&s, &state);
+	gb_lock(s.pump);
+	s.controller->clock.rate = 0.005;
+	gb_link_received(&s.core->link, ADDRESS, SOURCE, records, sizeof(records));
+	gb_unlock(s.pump);
+	CHECK_EQ(gb_link_strays(&s.core->link), 0);
+	close_client(&client);
+	close_session(&s);
+}
+
 static bool has_timers(struct session *s)
 {
 	bool any;
@@ -800,6 +822,7 @@ int main(void)
 	RUN(the_source_clock_can_be_asked_for);
 	RUN(a_debounced_line_has_the_source_clock_too);
 	RUN(the_source_clock_does_not_go_back);
+	RUN(a_time_before_our_clock_is_none_to_come);
 	RUN(an_idle_session_is_silent);
 	RUN(many_lines_go_in_one_message);
 	RUN(a_lost_bulk_message_ends_at_its_deadline);

@@ -49,7 +49,7 @@ static bool in_future(const struct gb_controller *c, const struct record *record
 
 	return has_time(c) &&
 	       gb_clock_map(&c->clock, record->timestamp, &host_ns, &bound_ns) &&
-	       host_ns > now_ns + bound_ns;
+	       (int64_t)(host_ns - now_ns) > (int64_t)bound_ns;
 }
 
 /* A number that is ahead by more than one, at an earlier time: damaged, and
