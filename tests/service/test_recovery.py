@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from bridge import wire
+from bridge.chips.controller import AUTO, EXTENDED, Controller
 from bridge.service import Config, LinkConfig, ServiceThread
+from bridge.service.supervisor import Channel
 from bridge.shim.ffi import lib
 from firmware_stub import Stub
 
@@ -69,6 +74,39 @@ def test_channel_announced_twice(
     eventually(lambda: "fw-0: its channel is announced again" in caplog.text, "the announcement")
     assert held.operate(lib.GB_OPERATION_GET) == (0, 1)
     held.close()
+
+
+def test_announced_twice_without_tags(
+    tmp_path: Path,
+    eventually: Callable[[Callable[[], bool], str], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The same: it is asked in a way that tells."""
+    caplog.set_level(logging.INFO)
+    with Stub("demo", features="config,epoch") as stub:
+        running = Running(stub, tmp_path / "control.sock")
+        try:
+            client = running.client()
+            client.wait("fw-0")
+            held = client.request("fw-0", line(0, OUTPUT, 1))
+            stub.fault("announce", 0, "created")
+            eventually(lambda: "its channel is announced again" in caplog.text, "the announcement")
+            assert held.operate(lib.GB_OPERATION_GET) == (0, 1)
+            held.close()
+        finally:
+            running.thread.close()
+
+
+def test_question_after_an_announcement_tells_a_restart() -> None:
+    """Without TAG no other reply than one in extended form says who gave it."""
+    asked: list[tuple[int, int]] = []
+
+    class Asked:
+        async def ask(self, kind: int, form: int = AUTO) -> None:
+            asked.append((kind, form))
+
+    asyncio.run(Channel._ask(cast(Controller, Asked())))
+    assert asked == [(wire.MSG_GET_EPOCH, EXTENDED)]
 
 
 def test_baseline_firmware_announced_twice_starts_anew(tmp_path: Path) -> None:

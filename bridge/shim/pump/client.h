@@ -8,7 +8,7 @@
 
 #include "operation.h"
 
-/* Once for each received descriptor: no reply takes longer than this. 0, -errno. */
+/* Once for each received descriptor: nothing takes longer than this. 0, -errno. */
 int gb_client_prepare(int fd, uint32_t timeout_ms);
 
 /*

@@ -539,6 +539,16 @@ void gb_link_received(struct gb_link *link, uint32_t source, uint32_t destinatio
 		link->strays++;
 }
 
+int gb_link_refuses(const struct gb_link *link, uint32_t source)
+{
+	if (link->dead)
+		return ENODEV;
+	for (const struct gb_controller *c = link->controllers; c; c = c->next)
+		if (c->source == source)
+			return EADDRINUSE;
+	return gb_endpoint_has(link, source) ? EADDRINUSE : 0;
+}
+
 void gb_link_announced(struct gb_link *link, const char *name, uint32_t address,
 		       bool created)
 {
