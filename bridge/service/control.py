@@ -9,6 +9,7 @@ import errno
 import grp
 import logging
 import os
+import select
 import socket
 import stat
 from collections import deque
@@ -148,6 +149,7 @@ class Connection:
         self._closing = False  # after what is unsent
         self._client = Client()
         self._running: set[asyncio.Task[None]] = set()
+        self._hangup: select.epoll | None = None  # while nothing is read
         self._unsent: deque[tuple[bytes, Sequence[int]]] = deque()
         self._loop.add_reader(sock, self._readable)
 
@@ -158,6 +160,7 @@ class Connection:
         self._closed = True
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
+        self._forget_hangup()
         for _, fds in self._unsent:
             _close_all(fds)
         self._unsent.clear()
@@ -214,7 +217,7 @@ class Connection:
         self._running.add(task)
         task.add_done_callback(self._finished)
         if len(self._running) >= OUTSTANDING_MAX:
-            self._loop.remove_reader(self._socket)
+            self._pause()
 
     async def _run(self, seq: int, op: str, message: dict[str, Any]) -> None:
         try:
@@ -234,7 +237,25 @@ class Connection:
         self._running.discard(task)
         room = len(self._running) == OUTSTANDING_MAX - 1
         if room and not self._closed and not self._closing:
-            self._loop.add_reader(self._socket, self._readable)
+            self._resume()
+
+    def _pause(self) -> None:
+        """Read no more for now, but notice when the client hangs up."""
+        self._loop.remove_reader(self._socket)
+        with contextlib.suppress(OSError):  # no descriptor for it: noticed later, then
+            self._hangup = select.epoll()
+            self._hangup.register(self._socket, 0)  # HUP is told, asked for or not
+            self._loop.add_reader(self._hangup, self.close)
+
+    def _resume(self) -> None:
+        self._forget_hangup()
+        self._loop.add_reader(self._socket, self._readable)
+
+    def _forget_hangup(self) -> None:
+        hangup, self._hangup = self._hangup, None
+        if hangup is not None:
+            self._loop.remove_reader(hangup)
+            hangup.close()
 
     # ---- out ----------------------------------------------------------------
 
