@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -211,3 +212,13 @@ def test_no_directory_is_no_disaster(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert "no chip paths" in caplog.text
     links.update({"fw-0"})
     links.remove()
+
+
+def test_a_directory_that_is_removed_costs_no_chip(running: Running, client: RawClient) -> None:
+    directory = Path(directory_of(str(running.path)))
+    shutil.rmtree(directory)
+    running.stub.restart()
+    client.wait("fw-0", online=False)
+    client.wait("fw-0")
+    client.wait("fw-1")
+    assert sorted(os.listdir(directory)) == ["fw-0", "fw-1"]
