@@ -265,3 +265,16 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
             client.socket.close()
             held.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_request_that_waits_for_a_release_is_answered_when_the_chip_goes(
+    running: Running, client: RawClient
+) -> None:
+    held = client.request("fw-0", line(0))
+    running.stub.fault("stall", "on")
+    held.close()  # its release takes as long as the firmware is silent
+    client.send("request", chip="fw-0", lines=[line(0)])
+    running.stub.kill()
+    reply, _ = client.receive()
+    assert reply is not None
+    assert reply["error"]["errno"] == errno.ENODEV
