@@ -344,7 +344,10 @@ class LineRequest:
         """Return the mask of each of `lines` (None or empty: of all); see get_values()."""
         self._held()
         masks = [self._mask(line) for line in lines or self._offsets]
-        self._check_count(len(masks))
+        if len(masks) > len(self._offsets):
+            raise ValueError(
+                f"{len(masks)} values of a request of {len(self._offsets)} lines: each line once"
+            )
         return masks
 
     def bits_of(self, values: Mapping[int | str, Value]) -> tuple[int, int]:
@@ -355,7 +358,6 @@ class LineRequest:
             one = self._mask(line)
             mask |= one
             bits = bits | one if value.value else bits & ~one
-        self._check_count(len(values))
         if not mask:
             raise ValueError("no values to set: name at least one line")
         return mask, bits
@@ -379,12 +381,6 @@ class LineRequest:
             f"line {line} of chip {self._chip_name} is not in this request, which holds "
             f"{', '.join(map(str, self._offsets))}"
         )
-
-    def _check_count(self, count: int) -> None:
-        if count > len(self._offsets):
-            raise ValueError(
-                f"{count} values for a request of {len(self._offsets)} lines: each line once"
-            )
 
     def _error(self, failure: OperationFailed) -> Exception:
         """Return the exception for a failed operation, with a sentence."""

@@ -63,6 +63,9 @@ def test_by_name(chip: gpiod.Chip, stub: Stub) -> None:
         assert request.get_values(["LOOP_IN", 5, "LED_GREEN"]) == [ACTIVE] * 3
         request.set_values({4: ACTIVE, "LOOP_OUT": INACTIVE})  # one line, the last wins
         assert request.get_value("LOOP_IN") is INACTIVE
+    with chip.request_lines({"LOOP_OUT": OUTPUT}) as request:
+        request.set_values({"LOOP_OUT": INACTIVE, 4: ACTIVE})  # two names of the only line
+        assert stub.read("LOOP_OUT") == 1
 
 
 def test_numeric_string_is_a_name_of_the_request(chip: gpiod.Chip) -> None:
