@@ -389,10 +389,10 @@ class LineRequest:
         if failure.why:
             return errors.exception(failure.error, failure.why)
         where = f"chip {self._chip_name}"
-        if failure.line < len(self._offsets):
-            where = f"line {self._offsets[failure.line]} of {where}"
         if failure.error == errno.ETIMEDOUT and failure.reason == lib.GB_REASON_NONE:
             return TimeoutError(failure.error, f"{where}: the service does not answer")
+        if failure.line < len(self._offsets):
+            where = f"line {self._offsets[failure.line]} of {where}"
         return errors.exception(
             failure.error, f"{where}: {errors.sentence(failure.reason, failure.error)}"
         )

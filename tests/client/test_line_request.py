@@ -6,9 +6,12 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -17,6 +20,7 @@ import bridge as gpiod
 from bridge import LineSettings
 from bridge.bench.rig import Rig
 from bridge.line import Bias, Direction, Drive, Edge, Value
+from bridge.shim.client import OperationDescriptor, OperationFailed
 from firmware_stub import Stub
 
 OUTPUT = LineSettings(direction=Direction.OUTPUT)
@@ -321,3 +325,35 @@ def test_firmware_that_does_not_answer() -> None:
         assert 0.15 < time.monotonic() - before < 5
         rig.stub.fault("stall", "off")
         assert request.get_value(10) is ACTIVE
+
+
+def test_service_that_does_not_answer() -> None:
+    with (
+        Rig(arguments=("--timeout-ms", "200")) as rig,
+        rig.chip() as chip,
+        chip.request_lines({(11, 10): INPUT}) as request,
+    ):
+        os.kill(rig.serve.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(TimeoutError) as error:
+                request.get_value(10)
+            assert error.value.strerror == "chip fw-0: the service does not answer"
+        finally:
+            os.kill(rig.serve.pid, signal.SIGCONT)
+        assert request.get_value(10) is ACTIVE
+
+
+def test_operations_end_though_nobody_takes_them() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    operations = OperationDescriptor(ours.detach(), 1)
+
+    def ask() -> None:
+        for _ in range(50):  # more than the socket holds
+            with pytest.raises(OperationFailed) as failed:
+                operations.get(1)
+            assert failed.value.error == errno.ETIMEDOUT
+
+    with ThreadPoolExecutor(1) as pool, theirs:
+        pool.submit(ask).result(30)
+    operations.close()

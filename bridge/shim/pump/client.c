@@ -22,13 +22,16 @@ static int finish(struct gb_operation_reply *reply, int error)
 {
 	memset(reply, 0, sizeof(*reply));
 	reply->error = error;
-	reply->reason = error == ETIMEDOUT ? GB_REASON_TIMEOUT : GB_REASON_RELEASED;
+	/* A timeout of ours is not the firmware's: that one is in an answer. */
+	reply->reason = error == ETIMEDOUT ? GB_REASON_NONE : GB_REASON_RELEASED;
 	return error;
 }
 
 /* EPIPE and ECONNRESET say that the service hung up, as the kernel's ENODEV. */
-static int gone_or(int error)
+static int meaning(int error)
 {
+	if (error == EAGAIN)
+		return ETIMEDOUT;
 	return error == EPIPE || error == ECONNRESET ? ENODEV : error;
 }
 
@@ -46,7 +49,7 @@ int gb_client_operate_body(int fd, uint32_t timeout_ms,
 	int64_t deadline = 0;
 
 	if (sendmsg(fd, &send, MSG_NOSIGNAL) < 0)
-		return finish(reply, gone_or(errno));
+		return finish(reply, meaning(errno));
 	for (;;) {
 		/* The socket has a receive timeout (see the caller's set-up), so
 		 * the common case costs one system call; a signal or a stale
@@ -61,7 +64,7 @@ int gb_client_operate_body(int fd, uint32_t timeout_ms,
 			return reply->error;
 		}
 		if (got < 0 && errno != EINTR)
-			return finish(reply, errno == EAGAIN ? ETIMEDOUT : gone_or(errno));
+			return finish(reply, meaning(errno));
 		if (!deadline)
 			deadline = now_ms() + timeout_ms;
 		else if (now_ms() >= deadline)
@@ -79,5 +82,9 @@ int gb_client_prepare(int fd, uint32_t timeout_ms)
 {
 	struct timeval timeout = {timeout_ms / 1000, (suseconds_t)(timeout_ms % 1000) * 1000};
 
-	return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ? -errno : 0;
+	/* Sending too: a service that is stuck lets the socket fill up. */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0)
+		return -errno;
+	return 0;
 }
