@@ -31,6 +31,7 @@ from bridge.client.edge_event import EdgeEvent
 from bridge.client.info_event import InfoEvent
 from bridge.client.line_info import LineInfo
 from bridge.client.line_settings import LineConfig
+from bridge.clock_info import ClockInfo
 from bridge.line import Value
 
 __all__ = ["Chip", "LineRequest", "request_lines"]
@@ -168,6 +169,14 @@ class Chip(_Face[_chip.Chip]):
     async def get_line_info(self, line: int | str) -> LineInfo:
         """As Chip.get_line_info()."""
         return await asyncio.to_thread(self._behind.get_line_info, line)
+
+    async def get_all_line_info(self) -> list[LineInfo]:
+        """As Chip.get_all_line_info()."""
+        return await asyncio.to_thread(self._behind.get_all_line_info)
+
+    async def clock(self) -> ClockInfo:
+        """As Chip.clock()."""
+        return await asyncio.to_thread(self._behind.clock)
 
     async def watch_line_info(self, line: int | str) -> LineInfo:
         """As Chip.watch_line_info()."""

@@ -337,6 +337,7 @@ class Chip:
         answer), EIO (it refused), NotImplementedError, ChipClosedError.
         """
         self._open()
+        direct = self._direct  # once: another thread may close the chip meanwhile
         values = self._output_values(output_values)
         plan = self._plan(config)
         configs = [_config(line, values) for line in plan]
@@ -365,7 +366,7 @@ class Chip:
             fds,
             reply["timeout_ms"],
             event_buffer_size or 64,
-            self._direct.share() if self._direct else None,
+            direct.share() if direct else None,
         )
 
     def _output_values(

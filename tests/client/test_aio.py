@@ -40,6 +40,8 @@ def test_values(sim: Sim) -> None:
             request = await chip.request_lines({("foo", 1): OUTPUT}, consumer="me")
             async with request:
                 assert (await chip.get_line_info(1)).consumer == "me"
+                assert (await chip.get_all_line_info())[5].name == "foo"
+                assert (await chip.clock()).samples >= 0
                 await request.set_value("foo", Value.ACTIVE)
                 assert await request.get_values() == [Value.ACTIVE, Value.INACTIVE]
                 assert await request.get_value(5) is Value.ACTIVE
@@ -55,6 +57,14 @@ def test_values(sim: Sim) -> None:
             _ = chip.fd
 
     run(main())
+
+
+def test_nothing_is_missing() -> None:
+    waits = {"wait_info_event", "wait_edge_events"}  # the loop waits
+    ours = {"operation_fd", "timeout_ms", "masks_of", "bits_of", "failure"}  # for aio itself
+    for face, behind in ((aio.Chip, gpiod.Chip), (aio.LineRequest, gpiod.LineRequest)):
+        names = {name for name in vars(behind) if not name.startswith("_")}
+        assert names - waits - ours <= set(dir(face))
 
 
 def test_edges(sim: Sim) -> None:
