@@ -21,6 +21,9 @@
  * overtook the reply to it. More events than that are not the firmware's. */
 #define REARMS_MAX 2
 
+/* Drives that are emulated: it is the direction that sets the level. */
+#define EMULATED_DRIVES (GB_LINE_OPEN_DRAIN | GB_LINE_OPEN_SOURCE)
+
 struct line {
 	struct gb_line_plan plan;
 	uint32_t line_seqno;
@@ -39,7 +42,6 @@ struct operation_state {
 	uint32_t waiting; /* calls without an outcome */
 	uint64_t bits;
 	uint64_t levels; /* to set, not inverted for active-low */
-	uint64_t setting; /* the lines that it sets */
 	int error;
 	uint32_t reason;
 	uint32_t line;
@@ -103,8 +105,6 @@ static void finish_operation(struct gb_request *request)
 	};
 
 	op->busy = false;
-	if (!op->error)
-		note_driven(request, op->setting, op->levels);
 	if (op->paused) {
 		op->paused = false;
 		gb_source_modify(request->pump, request->operation_source, EPOLLIN);
@@ -126,15 +126,17 @@ static void line_done(struct gb_call *call, const struct gb_outcome *outcome)
 	struct gb_request *request = call->owner;
 	struct operation_state *op = &request->operation;
 	uint32_t index = (uint32_t)call->argument;
+	uint32_t flags = request->lines[index].plan.flags;
 
 	op->waiting--;
 	if (!request->closed) {
 		if (outcome->error)
 			note_error(op, outcome->error, outcome->reason, index);
 		else if (call->type == VIRTIO_GPIO_MSG_GET_VALUE)
-			op->bits |= (uint64_t)(outcome->value != !!(request->lines[index].plan.flags &
-								    GB_LINE_ACTIVE_LOW))
+			op->bits |= (uint64_t)(outcome->value != !!(flags & GB_LINE_ACTIVE_LOW))
 				    << index;
+		else if (call->type == VIRTIO_GPIO_MSG_SET_DIRECTION || !(flags & EMULATED_DRIVES))
+			note_driven(request, UINT64_C(1) << index, op->levels);
 		if (op->waiting == 0)
 			finish_operation(request);
 	}
@@ -222,6 +224,8 @@ static void bulk_done(struct gb_call *call, const struct gb_outcome *outcome)
 			note_error(op, EPROTO, GB_REASON_REPLY, first);
 		else if (get)
 			take_bits(request, call, outcome);
+		else
+			note_driven(request, call->argument, op->levels);
 		if (op->waiting == 0)
 			finish_operation(request);
 	}
@@ -336,7 +340,7 @@ static bool is_apart(const struct line *line, bool get)
 {
 	if (get)
 		return line->debounce.period_ns && line->debounce.known && line->plan.controller;
-	return line->plan.flags & (GB_LINE_OPEN_DRAIN | GB_LINE_OPEN_SOURCE);
+	return line->plan.flags & EMULATED_DRIVES;
 }
 
 static void submit_for_operation(struct gb_request *request, uint32_t index, uint16_t type,
@@ -386,7 +390,6 @@ static void start_values(struct gb_request *request, const struct gb_operation *
 	uint64_t now = gb_now_ns();
 
 	op->levels = physical(request, operation->bits);
-	op->setting = get ? 0 : mask;
 	/* One more, so that it cannot finish before all calls are submitted. */
 	op->waiting = 1;
 	for (uint32_t i = 0; i < request->count; i++) {
