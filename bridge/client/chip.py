@@ -104,7 +104,7 @@ class Chip:
 
     def __del__(self) -> None:
         """Let go of the connection as the descriptor of a collected file is let go."""
-        self._close_events()
+        self._close_events(wake=False)  # nobody reads, and a forked process may have it now
         if self._connection is not None:
             self._connection.close()
         if self._direct is not None:
@@ -141,13 +141,13 @@ class Chip:
         if direct is not None:
             direct.close()
 
-    def _close_events(self) -> None:
+    def _close_events(self, wake: bool = True) -> None:
         events, self._events = self._events, None
         if isinstance(events, tuple):
             for fd in events:
                 os.close(fd)
         elif events is not None:
-            events.close()
+            events.close(wake)
 
     def _open_events(self) -> tuple[int, int] | InfoReader:
         """Return the event side; the caller locks. Another thread may have closed the chip."""

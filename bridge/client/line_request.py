@@ -113,7 +113,7 @@ class LineRequest:
     def __del__(self) -> None:
         """Closing the descriptors releases the lines, without waiting for it."""
         direct, self._direct = self._direct, None
-        self._close()
+        self._close(wake=False)  # nobody reads, and a forked process may have the lines now
         if direct is not None:
             direct.abandon()
 
@@ -128,13 +128,13 @@ class LineRequest:
             raise RequestReleasedError
         return ring
 
-    def _close(self) -> None:
+    def _close(self, wake: bool = True) -> None:
         operations, self._operations = self._operations, None
         if operations is not None:
             operations.close()
         ring, self._ring = self._ring, None
         if ring is not None:
-            ring.close()
+            ring.close(wake)
         direct, self._direct = self._direct, None
         if direct is not None:
             direct.close()

@@ -56,7 +56,9 @@ class Memory:
         for holder in chip.requests:
             if isinstance(holder, LineRequest) and holder.established:
                 kept += self._held(holder)
-        self._chips[chip.name] = kept
+        self._chips.pop(chip.name, None)
+        if kept:
+            self._chips[chip.name] = kept
 
     def _held(self, request: LineRequest) -> list[Kept]:
         found = []

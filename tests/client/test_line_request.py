@@ -8,6 +8,8 @@ import gc
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -308,7 +310,7 @@ def test_released_while_others_use_it(chip: gpiod.Chip) -> None:
     started.wait()
     request.release()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     assert ends == [gpiod.RequestReleasedError] * 2
 
 
@@ -357,3 +359,39 @@ def test_operations_end_though_nobody_takes_them() -> None:
     with ThreadPoolExecutor(1) as pool, theirs:
         pool.submit(ask).result(30)
     operations.close()
+
+
+def test_a_process_that_leaves_what_it_has_to_its_child(chip: gpiod.Chip) -> None:
+    """The parent ends, the child goes on: closing a descriptor is not the end of its file."""
+    script = """
+import os, sys
+import bridge
+from bridge.line import Direction, Edge
+
+chip = bridge.Chip(sys.argv[1])
+chip.watch_line_info(1)
+os.set_blocking(chip.fd, False)
+try:
+    chip.read_info_event()
+except BlockingIOError:
+    pass
+edges = bridge.LineSettings(edge_detection=Edge.BOTH)
+output = bridge.LineSettings(direction=Direction.OUTPUT)
+request = chip.request_lines({5: edges, 4: output}, consumer="heir")
+end, parents_end = os.pipe()
+if os.fork():
+    sys.exit()
+os.close(parents_end)
+os.read(end, 1)  # the parent is gone
+request.set_value(4, bridge.line.Value.ACTIVE)
+assert request.wait_edge_events(30)
+assert request.read_edge_events()[0].line_offset == 5
+with bridge.request_lines(sys.argv[1], {1: None}):
+    assert chip.wait_info_event(30)
+    assert chip.read_info_event().line_info.offset == 1
+print("all is well", flush=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, chip.path], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("all is well\n", "")

@@ -403,7 +403,7 @@ def test_reconfigure_the_edges(chip: gpiod.Chip, sim: Sim) -> None:
     """Events that wait stay, and so do the numbers."""
     with chip.request_lines({0: gpiod.LineSettings(edge_detection=Edge.RISING)}) as request:
         sim.set_pull(0, UP)
-        assert request.wait_edge_events(5)
+        assert request.wait_edge_events(30)
         request.reconfigure_lines({0: gpiod.LineSettings(edge_detection=Edge.FALLING)})
         sim.set_pull(0, DOWN)
         sim.set_pull(0, UP)
@@ -415,7 +415,7 @@ def test_reconfigure_the_edges(chip: gpiod.Chip, sim: Sim) -> None:
         )
         sim.set_pull(0, UP)
         kinds = []
-        while len(kinds) < 3 and request.wait_edge_events(5):
+        while len(kinds) < 3 and request.wait_edge_events(30):
             kinds += [(e.event_type.value, e.line_seqno) for e in request.read_edge_events()]
         assert kinds == [(1, 1), (2, 2), (2, 3)]
 
@@ -428,7 +428,7 @@ def test_an_output_has_no_edges_any_more(chip: gpiod.Chip, sim: Sim) -> None:
         assert not request.wait_edge_events(0)
         request.reconfigure_lines({0: gpiod.LineSettings(edge_detection=Edge.BOTH)})
         sim.set_pull(0, UP)
-        assert request.wait_edge_events(5)
+        assert request.wait_edge_events(30)
 
 
 def test_edges_later_need_a_buffer_too(chip: gpiod.Chip) -> None:
