@@ -67,6 +67,10 @@ class ChipLinks:
     def remove(self) -> None:
         """Remove the links, and the directory if nothing else is in it."""
         self.update(set())
-        self._usable = False
+        self.leave()
         with contextlib.suppress(OSError):
             os.rmdir(self._directory)
+
+    def leave(self) -> None:
+        """Touch nothing any more: all of it is another service's."""
+        self._usable = False

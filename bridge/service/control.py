@@ -124,17 +124,26 @@ class ControlServer:
             if self._accepting is not None:
                 self._accepting.cancel()
             asyncio.get_running_loop().remove_reader(self._socket)
+            self._remove_files()  # while we listen: nobody takes the path meanwhile
             self._socket.close()
             self._socket = None
-            with contextlib.suppress(OSError):
-                found = os.stat(self._path)
-                if (found.st_dev, found.st_ino) == self._inode:
-                    if self._links is not None:
-                        self._links.remove()
-                    os.unlink(self._path)
         for connection in list(self._connections):
             connection.close()
         await self.tasks.stop()
+
+    def _remove_files(self) -> None:
+        ours = False
+        with contextlib.suppress(OSError):
+            found = os.stat(self._path)
+            ours = (found.st_dev, found.st_ino) == self._inode
+        if ours:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+        if self._links is not None:
+            if ours:
+                self._links.remove()
+            else:
+                self._links.leave()
 
 
 class Connection:
