@@ -31,15 +31,14 @@ Eventually = Callable[[Callable[[], bool], str], None]
 def policies(tmp_path: Path) -> Iterator[Running]:
     """LED_GREEN is restored, LED_RED kept, LED_BLUE forgotten; all others are restored."""
     own = {"LED_RED": "hold", "LED_BLUE": "release"}
-    with Stub("demo") as stub:
-        running = Running(
+    with (
+        Stub("demo") as stub,
+        Running(
             stub, tmp_path / "control.sock", on_restart="restore", lines_on_restart=own
-        )
-        try:
-            running.client().wait("fw-0")
-            yield running
-        finally:
-            running.thread.close()
+        ) as running,
+    ):
+        running.client().wait("fw-0")
+        yield running
 
 
 def restart(running: Running, client: RawClient) -> None:
@@ -193,49 +192,47 @@ def test_configuration() -> None:
 
 def test_of_two_lines_with_one_name_the_right_one_is_restored(tmp_path: Path) -> None:
     names = {"0": ("TWIN", "TWIN")}
-    with Stub("demo") as stub:
-        running = Running(stub, tmp_path / "control.sock", on_restart="restore", names=names)
-        try:
-            client = running.client()
-            client.wait("fw-0")
-            held = client.request("fw-0", line(RED, OUTPUT, 1))
-            restart(running, client)
-            held.close()
-            assert (direction(running, RED), stub.read("LED_RED")) == ("out", 1)
-            assert direction(running, GREEN) == "none"
-        finally:
-            running.thread.close()
+    with (
+        Stub("demo") as stub,
+        Running(stub, tmp_path / "control.sock", on_restart="restore", names=names) as running,
+    ):
+        client = running.client()
+        client.wait("fw-0")
+        held = client.request("fw-0", line(RED, OUTPUT, 1))
+        restart(running, client)
+        held.close()
+        assert (direction(running, RED), stub.read("LED_RED")) == ("out", 1)
+        assert direction(running, GREEN) == "none"
 
 
 def test_lines_are_kept_though_the_firmware_does_not_let_others_be_restored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten lines to restore, the last one to keep; the firmware is silent on the first."""
+    """Fifteen lines to restore, one to keep; the firmware is silent on the first ones."""
     kept = "SENSOR_IRQ"
-    with Stub("demo") as stub:
-        running = Running(
+    with (
+        Stub("demo") as stub,
+        Running(
             stub, tmp_path / "control.sock", on_restart="restore", lines_on_restart={kept: "hold"}
-        )
-        try:
-            client = running.client()
-            client.wait("fw-0")
-            at = client.ok("find", name=kept, chip="fw-0")["found"][0][1]
-            lines = [line(offset, INPUT) for offset in range(16) if offset != at]
-            held = [client.request("fw-0", *lines), client.request("fw-0", line(at), consumer="me")]
+        ) as running,
+    ):
+        client = running.client()
+        client.wait("fw-0")
+        at = client.ok("find", name=kept, chip="fw-0")["found"][0][1]
+        lines = [line(offset, INPUT) for offset in range(16) if offset != at]
+        held = [client.request("fw-0", *lines), client.request("fw-0", line(at), consumer="me")]
 
-            async def silent(*_: object) -> None:
-                raise OSError(errno.ETIMEDOUT, "silent")
+        async def silent(*_: object) -> None:
+            raise OSError(errno.ETIMEDOUT, "silent")
 
-            monkeypatch.setattr(memory, "set_pin", silent)
-            restart(running, client)
-            assert info(client, at) == (True, "me")
-            monkeypatch.undo()
-            restart(running, client)  # what was not restored this time is the next time
-            assert running.stub.state("LED_GREEN").direction == "in"
-            for request in held:
-                request.close()
-        finally:
-            running.thread.close()
+        monkeypatch.setattr(memory, "set_pin", silent)
+        restart(running, client)
+        assert info(client, at) == (True, "me")
+        monkeypatch.undo()
+        restart(running, client)  # what was not restored this time is the next time
+        assert running.stub.state("LED_GREEN").direction == "in"
+        for request in held:
+            request.close()
 
 
 def test_a_kept_line_is_not_lost_to_others_while_a_line_beside_it_is_released(

@@ -229,14 +229,10 @@ def test_paths_of_a_service_that_took_over_stay(running: Running, client: RawCli
     """The socket's file was removed, and another service made it anew: all is its own."""
     directory = Path(directory_of(str(running.path)))
     os.unlink(running.path)
-    with Stub("demo") as stub:
-        heir = Running(stub, running.path)
-        try:
-            heir.thread.wait_chip("fw-1", timeout_s=30)
-            heir.thread.wait_chip("fw-0", timeout_s=30)
-            running.thread.close()
-            assert sorted(os.listdir(directory)) == ["fw-0", "fw-1"]
-            assert heir.client().ok("chips")
-        finally:
-            heir.thread.close()
+    with Stub("demo") as stub, Running(stub, running.path) as heir:
+        heir.thread.wait_chip("fw-1", timeout_s=30)
+        heir.thread.wait_chip("fw-0", timeout_s=30)
+        running.thread.close()
+        assert sorted(os.listdir(directory)) == ["fw-0", "fw-1"]
+        assert heir.client().ok("chips")
     assert not directory.exists()
