@@ -71,30 +71,32 @@ class Service:
 
         Raises:
             OSError: the socket cannot be had (EADDRINUSE, EACCES, ENOENT...), the
-                pump cannot be started, or two chips would have one name (EINVAL).
+                pump cannot be started, a link's URL is none, or two chips would have
+                one name (EINVAL). Nothing is left open then.
         """
         self._started = time.monotonic()
-        self._check_chip_names()
-        if self.config.socket is not None:
-            self._control.listen(self.config.socket, self.config.mode, self.config.group)
         try:
+            self._check_chip_names()
+            if self.config.socket is not None:
+                self._control.listen(self.config.socket, self.config.mode, self.config.group)
             self._dispatcher = Dispatcher()
-        except OSError:
-            await self._control.stop()
+            self._make_parts(self._dispatcher)
+            self._watch_processors()
+        except BaseException:
+            await self.stop()
             raise
+
+    def _make_parts(self, dispatcher: Dispatcher) -> None:
+        """All that has to do with chips; the links come last, and bring the first ones."""
+        timeout_ms = self.config.timeout_ms
         for chip in self.config.chips:
-            self.aggregates.append(
-                Aggregate(self._dispatcher, self.registry, chip, self.config.timeout_ms)
-            )
+            self.aggregates.append(Aggregate(dispatcher, self.registry, chip, timeout_ms))
             self.registry.takers.append(self.aggregates[-1].appeared)
-        self._prepare_exports(self._dispatcher)
+        self._prepare_exports(dispatcher)
         for link, name in zip(self.config.links, link_names(self.config), strict=True):
-            supervisor = Supervisor(
-                self._dispatcher, self.registry, link, name, self.config.timeout_ms
-            )
+            supervisor = Supervisor(dispatcher, self.registry, link, name, timeout_ms)
             self.supervisors.append(supervisor)
             self._tasks.spawn(supervisor.run(), f"link {name}")
-        self._watch_processors()
 
     def _prepare_exports(self, dispatcher: Dispatcher) -> None:
         let_go_of_strangers(self._store, {export.name for export in self.config.exports})

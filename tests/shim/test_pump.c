@@ -419,6 +419,15 @@ static void what_lines_were_driven_to_is_known(void)
 	CHECK_EQ(s.core->pins[11], 0);
 	CHECK_EQ(gb_request_driven(request, &levels), 7);
 	CHECK_EQ(levels & 7, 4);
+	/* Of several lines those count that it did confirm. */
+	gb_lock(s.pump);
+	s.core->counted_type = VIRTIO_GPIO_MSG_SET_VALUE;
+	s.core->drop_requests = 1;
+	gb_unlock(s.pump);
+	bits = 1;
+	CHECK_EQ(operate(&fds, GB_OPERATION_SET, 7, &bits), ETIMEDOUT);
+	CHECK_EQ(gb_request_driven(request, &levels), 7);
+	CHECK_EQ(levels & 7, 2);
 	close_fds(&fds);
 	close_session(&s);
 }

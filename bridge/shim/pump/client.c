@@ -23,7 +23,8 @@ static int finish(struct gb_operation_reply *reply, int error)
 {
 	memset(reply, 0, sizeof(*reply));
 	reply->error = error;
-	reply->reason = error == ETIMEDOUT ? GB_REASON_TIMEOUT : GB_REASON_RELEASED;
+	/* A timeout of ours is not the firmware's: that one is in an answer. */
+	reply->reason = error == ETIMEDOUT ? GB_REASON_NONE : GB_REASON_RELEASED;
 	return error;
 }
 

@@ -5,12 +5,24 @@
 #include <errno.h>
 #include <string.h>
 
+static bool is_emulated(const struct gb_line *line)
+{
+	return line->plan.flags & (GB_LINE_OPEN_DRAIN | GB_LINE_OPEN_SOURCE);
+}
+
 /* The value of a line, at its place. */
 static uint64_t logical_bit(const struct gb_request *request, uint32_t index, bool high)
 {
 	bool low = request->lines[index].plan.flags & GB_LINE_ACTIVE_LOW;
 
 	return (uint64_t)(high != low) << index;
+}
+
+/* Of an emulated drive it is the direction, which comes last, that sets the level. */
+static bool sets_level(const struct gb_line *line, uint16_t type)
+{
+	return type == VIRTIO_GPIO_MSG_SET_DIRECTION ||
+	       (type == VIRTIO_GPIO_MSG_SET_VALUE && !is_emulated(line));
 }
 
 static void line_done(struct gb_call *call, const struct gb_outcome *outcome)
@@ -23,10 +35,10 @@ static void line_done(struct gb_call *call, const struct gb_outcome *outcome)
 	if (!request->closed) {
 		if (outcome->error)
 			gb_operation_error(op, outcome->error, outcome->reason, index);
-		else if (call->type != VIRTIO_GPIO_MSG_GET_VALUE)
-			gb_request_drove(request, UINT64_C(1) << index, op->levels);
-		else
+		else if (call->type == VIRTIO_GPIO_MSG_GET_VALUE)
 			op->bits |= logical_bit(request, index, outcome->value);
+		else if (sets_level(&request->lines[index], call->type))
+			gb_request_drove(request, UINT64_C(1) << index, op->levels);
 		if (op->waiting == 0)
 			gb_operation_finish(request);
 	}
@@ -197,7 +209,7 @@ static bool is_apart(const struct gb_line *line, bool get)
 {
 	if (get)
 		return line->debounce.period_ns && line->debounce.known && line->plan.controller;
-	return line->plan.flags & (GB_LINE_OPEN_DRAIN | GB_LINE_OPEN_SOURCE);
+	return is_emulated(line);
 }
 
 static void submit_for_operation(struct gb_request *request, uint32_t index, uint16_t type,
