@@ -129,6 +129,32 @@ static void feed_hex(struct bench *bench, const char *hex)
 	feed(bench, bytes, count);
 }
 
+/* A frame that is no longer than one COBS block. */
+static void feed_frame(struct bench *bench, const void *frame, size_t length)
+{
+	uint8_t bytes[64], wire[80];
+	uint32_t crc = RPMSG_GPIO_SERIAL_CRC_FIRST;
+	rpmsg_gpio_le32 le;
+	size_t code = 0;
+
+	memcpy(bytes, frame, length);
+	for (size_t i = 0; i < length; i++)
+		crc = rpmsg_gpio_serial_crc(crc, bytes[i]);
+	le = rpmsg_gpio_store32(~crc);
+	memcpy(bytes + length, &le, sizeof(le));
+	length += sizeof(le);
+	for (size_t i = 0; i < length; i++) {
+		wire[i + 1] = bytes[i];
+		if (bytes[i])
+			continue;
+		wire[code] = (uint8_t)(i + 1 - code);
+		code = i + 1;
+	}
+	wire[code] = (uint8_t)(length + 1 - code);
+	wire[length + 1] = 0;
+	feed(bench, wire, length + 2);
+}
+
 /* What was sent since the last look is exactly this. */
 static void expect_hex(struct bench *bench, const char *hex)
 {
@@ -278,6 +304,36 @@ static void unacknowledged_frames_are_sent_again_and_given_up(void)
 	expect_hex(&bench, "");
 }
 
+/* The longest times that a HELLO can ask for, and a buffer full of short messages. */
+static void long_times_do_not_wrap(void)
+{
+	struct rpmsg_gpio_serial_hello hello = {
+		.kind = RPMSG_GPIO_SERIAL_HELLO,
+		.version = RPMSG_GPIO_SERIAL_VERSION,
+		.mru = rpmsg_gpio_store16(RPMSG_GPIO_MESSAGE_MAX),
+		.window = RPMSG_GPIO_SERIAL_WINDOW_MAX,
+		.bit_rate = rpmsg_gpio_store32(1),
+		.retry_ms = rpmsg_gpio_store16(0xffff),
+	};
+	struct bench bench;
+	uint32_t wait, before = 0;
+	unsigned int waits = 0;
+
+	bench_init(&bench, 0);
+	feed_frame(&bench, &hello, sizeof(hello));
+	while (rpmsg_gpio_serial_send(&bench.serial, 0, 7, ok_high, sizeof(ok_high)))
+		;
+	while ((wait = run(&bench)) != UINT32_MAX) {
+		CHECK(wait >= before);
+		before = wait;
+		waits++;
+		bench.now += wait;
+		bench.out_length = 0;
+	}
+	CHECK_EQ(waits, 9);
+	CHECK_EQ(bench.ends, 1);
+}
+
 static void a_nak_brings_everything_again(void)
 {
 	struct bench bench;
@@ -299,6 +355,33 @@ static void the_same_hello_again_forgets_nothing(void)
 	feed_hex(&bench, HELLO);
 	expect_hex(&bench, "00" WELCOME ANNOUNCE);
 	CHECK_EQ(bench.sessions, 1);
+}
+
+/* It is of another driver than that of the session, which ends. */
+static void a_hello_of_another_version_begins_no_session(void)
+{
+	struct rpmsg_gpio_serial_hello hello = {
+		.kind = RPMSG_GPIO_SERIAL_HELLO,
+		.version = RPMSG_GPIO_SERIAL_VERSION + 1,
+		.session = rpmsg_gpio_store32(0x9abcdef0),
+		.mru = rpmsg_gpio_store16(RPMSG_GPIO_MESSAGE_MAX),
+		.window = 1,
+		.retry_ms = rpmsg_gpio_store16(50),
+	};
+	struct bench bench;
+
+	begin(&bench);
+	feed_frame(&bench, &hello, sizeof(hello));
+	CHECK_EQ(bench.sessions, 1);
+	CHECK_EQ(bench.ends, 1);
+	CHECK(!rpmsg_gpio_serial_up(&bench.serial));
+	CHECK_EQ(bench.out[1], RPMSG_GPIO_SERIAL_WELCOME);
+	CHECK_EQ(bench.out[2], RPMSG_GPIO_SERIAL_VERSION);
+	CHECK_BYTES(bench.out + 3, "\xf0\xde\xbc\x9a", 4);
+	/* The same driver tries what the WELCOME told: a session that is new. */
+	hello.version = RPMSG_GPIO_SERIAL_VERSION;
+	feed_frame(&bench, &hello, sizeof(hello));
+	CHECK_EQ(bench.sessions, 2);
 }
 
 static void a_refused_message_is_asked_for_when_there_is_room(void)
@@ -585,8 +668,10 @@ int main(void)
 	RUN(the_same_frame_again_is_acknowledged_and_dropped);
 	RUN(a_gap_is_asked_for_once);
 	RUN(unacknowledged_frames_are_sent_again_and_given_up);
+	RUN(long_times_do_not_wrap);
 	RUN(a_nak_brings_everything_again);
 	RUN(the_same_hello_again_forgets_nothing);
+	RUN(a_hello_of_another_version_begins_no_session);
 	RUN(a_refused_message_is_asked_for_when_there_is_room);
 	RUN(a_full_uart_and_a_full_buffer_lose_nothing);
 	RUN(random_bytes_do_no_harm);
