@@ -291,7 +291,7 @@ static const struct verb verbs[] = {
 	{"fault", do_fault, 2, 5, AT_RUN_TIME,
 	 "fault drop|duplicate|corrupt rx|tx N, fault delay rx|tx N TIME, fault stall on|off, "
 	 "fault mute N, fault lie N HEADER|- USED|-, fault noise N [SEED], fault cable in|out, "
-	 "fault announce-late TIME, fault announce CONTROLLER created|destroyed, or fault clear"},
+	 "fault announce-late TIME, fault announce INDEX created|destroyed, or fault clear"},
 	{"quit", do_quit, 1, 1, AT_RUN_TIME, "quit"},
 };
 
