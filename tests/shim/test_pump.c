@@ -86,6 +86,26 @@ static void late_replies_never_answer_the_next_request(void)
 	}
 }
 
+/* However late: its tag is not used again before 32768 others were. */
+static void a_very_late_reply_answers_nothing(void)
+{
+	struct message late;
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	s.core->pins[1] = 1;
+	s.core->hold = true;
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 1, 0).error, ETIMEDOUT);
+	late = s.core->queue[0];
+	s.core->hold = false;
+	for (int i = 0; i < 32767 && !check_bad; i++) {
+		s.core->queue[0] = late; /* comes before the reply */
+		s.core->queued = 1;
+		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 2, 0).value, 0);
+	}
+	close_session(&s);
+}
+
 static void mute_firmware_gets_a_quiet_period_instead_of_probes(void)
 {
 	struct session s;
@@ -516,6 +536,7 @@ int main(void)
 	RUN(a_lost_reply_ends_at_the_deadline);
 	RUN(after_a_lost_reply_an_untagged_session_gets_into_step);
 	RUN(late_replies_never_answer_the_next_request);
+	RUN(a_very_late_reply_answers_nothing);
 	RUN(mute_firmware_gets_a_quiet_period_instead_of_probes);
 	RUN(many_calls_keep_their_order_and_the_queue_its_bound);
 	RUN(without_transmit_buffers_calls_wait_and_then_go);

@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TAG_SLOT_BITS 6
-_Static_assert(GB_TAG_SLOTS == 1u << TAG_SLOT_BITS, "tags hold a slot and a generation");
-
 /* A type that no firmware knows: its status is ERR for sure. */
 #define UNKNOWN_TYPE 0x7fff
 /* The resynchronisation word is OK and this many ERR; one more in each round
@@ -86,25 +83,44 @@ static void unlink_queued(struct gb_controller *c, struct gb_call *call)
 
 /* ---- sending ------------------------------------------------------------ */
 
-static bool reserve_tag(struct gb_controller *c, struct gb_call *call)
+/* The call in flight that carries a tag. It is where the tag says, or where there was
+ * room instead. */
+static struct gb_call *find_tag(const struct gb_controller *c, uint16_t tag)
 {
-	for (unsigned int slot = 0; slot < GB_TAG_SLOTS; slot++) {
-		if (!c->slots[slot]) {
-			/* A new generation at each use: a reply that comes after
-			 * its call timed out matches nothing. */
-			call->tag = (uint16_t)(++c->generations[slot] << TAG_SLOT_BITS | slot);
-			return true;
-		}
+	uint32_t left = c->flying_count;
+
+	for (unsigned int n = 0; left && n < GB_TAG_SLOTS; n++) {
+		struct gb_call *call = c->slots[(tag + n) % GB_TAG_SLOTS];
+
+		if (call && call->tag == tag)
+			return call;
+		left -= call != NULL;
 	}
-	return false;
+	return NULL;
 }
 
-static bool may_send(struct gb_controller *c, struct gb_call *call)
+/* All other tags are used before one is used again: a reply that comes after its call
+ * timed out matches nothing. */
+static void reserve_tag(struct gb_controller *c, struct gb_call *call)
+{
+	unsigned int slot;
+
+	call->tag = c->latest_tag;
+	do
+		call->tag++;
+	while (find_tag(c, call->tag));
+	slot = call->tag % GB_TAG_SLOTS;
+	while (c->slots[slot])
+		slot = (slot + 1) % GB_TAG_SLOTS;
+	call->slot = (uint8_t)slot;
+}
+
+static bool may_send(struct gb_controller *c)
 {
 	if (c->lost)
 		return false;
 	if (tagged(c))
-		return c->flying_count < GB_TAG_SLOTS && reserve_tag(c, call);
+		return c->flying_count < GB_TAG_SLOTS;
 	return c->step == GB_IN_STEP && !c->flying;
 }
 
@@ -112,10 +128,12 @@ static void mark_flying(struct gb_controller *c, struct gb_call *call)
 {
 	call->in_flight = true;
 	c->flying_count++;
-	if (tagged(c))
-		c->slots[call->tag & (GB_TAG_SLOTS - 1)] = call;
-	else
+	if (tagged(c)) {
+		c->slots[call->slot] = call;
+		c->latest_tag = call->tag;
+	} else {
 		c->flying = call;
+	}
 }
 
 static void unmark_flying(struct gb_controller *c, struct gb_call *call)
@@ -125,7 +143,7 @@ static void unmark_flying(struct gb_controller *c, struct gb_call *call)
 	if (c->flying == call)
 		c->flying = NULL;
 	else
-		c->slots[call->tag & (GB_TAG_SLOTS - 1)] = NULL;
+		c->slots[call->slot] = NULL;
 }
 
 static int transmit_call(struct gb_controller *c, struct gb_call *call)
@@ -161,9 +179,11 @@ void gb_controller_advance(struct gb_controller *c)
 		return;
 	if (c->step == GB_PROBING && c->probe_due)
 		send_probe(c);
-	while (c->first && may_send(c, c->first)) {
+	while (c->first && may_send(c)) {
 		struct gb_call *call = c->first;
 
+		if (tagged(c))
+			reserve_tag(c, call);
 		/* On any error but "no buffer" the link has died, and the call
 		 * with it. */
 		if (transmit_call(c, call) != 0)
@@ -418,14 +438,9 @@ static void ask_epoch(struct gb_controller *c)
 
 static struct gb_call *match(struct gb_controller *c, const struct reply *reply)
 {
-	struct gb_call *call;
-
 	if (!tagged(c))
 		return c->flying;
-	if (!reply->extended)
-		return NULL;
-	call = c->slots[reply->tag & (GB_TAG_SLOTS - 1)];
-	return call && call->tag == reply->tag ? call : NULL;
+	return reply->extended ? find_tag(c, reply->tag) : NULL;
 }
 
 static bool plausible(const struct gb_call *call, const struct reply *reply)

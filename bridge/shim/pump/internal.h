@@ -124,6 +124,7 @@ struct gb_call {
 	uint16_t type;
 	uint16_t gpio;
 	uint16_t tag;
+	uint8_t slot; /* tagged and in flight: where */
 	uint8_t form; /* GB_CALL_BASELINE or _EXTENDED */
 	bool in_flight;
 	uint8_t body_length;
@@ -213,7 +214,7 @@ struct gb_controller {
 	uint32_t queued;
 	struct gb_call *flying;       /* untagged: the one in flight */
 	struct gb_call *slots[GB_TAG_SLOTS];
-	uint16_t generations[GB_TAG_SLOTS];
+	uint16_t latest_tag;
 	uint32_t flying_count;
 
 	enum gb_step step;
