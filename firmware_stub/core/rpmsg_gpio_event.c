@@ -57,6 +57,8 @@ void rpmsg_gpio_device_irq(struct rpmsg_gpio_device *device, uint16_t gpio)
 		return;
 	if (EXTENDED_EVENTS && config->streams)
 		config->streams[gpio].edges = config->streams[gpio].edges + 1;
+	/* Who sees it fired must find its number. */
+	RPMSG_GPIO_BARRIER();
 	config->lines[gpio].fired = 1;
 	wake(device);
 }
@@ -100,6 +102,7 @@ void rpmsg_gpio_device_edge(struct rpmsg_gpio_device *device, uint16_t gpio,
 	} else {
 		/* One word, so that no half of it is ever seen. */
 		stream->missed = edge.sequence << 1 | (level ? 1u : 0u);
+		RPMSG_GPIO_BARRIER();
 		device->overflowed = 1;
 	}
 	wake(device);
@@ -454,11 +457,12 @@ static bool in_fifo(const struct rpmsg_gpio_device *device, uint16_t gpio)
 static bool take_missed(struct rpmsg_gpio_device *device, uint16_t gpio)
 {
 	const struct rpmsg_gpio_stream *stream = &device->config->streams[gpio];
-	uint32_t missed = stream->missed;
+	uint32_t missed = stream->missed, ahead;
 	struct rpmsg_gpio_edge edge;
-	/* 31 bits of it are there: ahead is what lies within those that came. */
-	uint32_t ahead = ((missed >> 1) - stream->base - stream->last) & 0x7fffffffu;
 
+	RPMSG_GPIO_BARRIER();
+	/* 31 bits of it are there: ahead is what lies within those that came. */
+	ahead = ((missed >> 1) - stream->base - stream->last) & 0x7fffffffu;
 	if (!missed || !ahead || ahead > stream->edges - stream->base - stream->last ||
 	    device->config->lines[gpio].irq_type == VIRTIO_GPIO_IRQ_TYPE_NONE)
 		return true;
