@@ -484,6 +484,35 @@ def test_sockets_in_use_and_stale(tmp_path: Path) -> None:
         assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("target", "says"), [("/dev/null", "Inappropriate ioctl"), ("/etc/passwd", "File exists")]
+)
+def test_a_link_that_is_not_of_a_stub_stays(target: str, says: str, tmp_path: Path) -> None:
+    """As udev makes them for a UART: /dev/serial/by-id/..."""
+    link = tmp_path / "uart"
+    link.symlink_to(target)
+    done = subprocess.run(
+        [executable(), "--serial", link, boards()["demo"]],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert done.returncode == 1
+    assert f"serial port {link}: {says}" in done.stderr
+    assert link.readlink() == Path(target)
+
+
+def test_the_link_of_a_stub_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    link = tmp_path / "tty"
+    link.symlink_to("/dev/pts/999999")
+    command = [executable(), "--serial", link, boards()["demo"]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline()
+        assert link.is_char_device()
+        process.terminate()
+    assert not link.is_symlink()
+
+
 def test_crash_and_start_again(stub: Stub) -> None:
     assert stub.crash() == 134
     with pytest.raises(OSError, match="no stub listens"):
