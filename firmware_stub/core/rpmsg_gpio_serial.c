@@ -541,9 +541,14 @@ static uint8_t start_block(struct rpmsg_gpio_serial *serial)
 	return (uint8_t)(run + 1);
 }
 
+static bool frame_begins(const struct rpmsg_gpio_serial *serial)
+{
+	return !serial->out_at && !serial->out_run && !serial->out_skip;
+}
+
 static uint8_t encode(struct rpmsg_gpio_serial *serial)
 {
-	if (serial->out_lead) {
+	if (serial->out_lead && frame_begins(serial)) {
 		serial->out_lead = false;
 		return 0;
 	}

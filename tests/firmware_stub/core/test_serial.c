@@ -176,6 +176,7 @@ static void expect_hex(struct bench *bench, const char *hex)
 #define ACK_1 "07 03 01 48 5c ed 37 00"
 #define REQUEST_0 "03 80 01 03 07 04 01 01 01 01 01 01 05 73 ce 22 93 00"
 #define REPLY_1 "03 81 01 02 07 01 06 01 81 18 08 22 00"
+#define REPLY_2 "03 82 01 02 07 01 06 01 d9 6d 0d 9a 00"
 #define REQUEST_1 "03 81 02 03 07 04 01 01 01 01 01 01 05 f1 74 2d 1e 00"
 #define NAK_0 "02 04 05 0e 16 eb bf 00"
 #define NAK_1 "07 04 01 0d 95 80 4d 00"
@@ -343,6 +344,23 @@ static void a_nak_brings_everything_again(void)
 	bench.out_length = 0;
 	feed_hex(&bench, NAK_0);
 	expect_hex(&bench, "00" ANNOUNCE);
+}
+
+/* The delimiter in front of what is sent again is not one in the middle. */
+static void a_frame_on_its_way_is_not_cut(void)
+{
+	struct bench bench;
+
+	begin(&bench);
+	feed_hex(&bench, REQUEST_0);
+	bench.out_limit = 1; /* 16 bytes are encoded ahead: into the second frame */
+	CHECK(rpmsg_gpio_serial_send(&bench.serial, 0, 7, ok_high, sizeof(ok_high)));
+	CHECK(rpmsg_gpio_serial_send(&bench.serial, 0, 7, ok_high, sizeof(ok_high)));
+	run(&bench);
+	CHECK_EQ(bench.out_length, 1);
+	bench.out_limit = sizeof(bench.out);
+	feed_hex(&bench, NAK_1);
+	expect_hex(&bench, REPLY_1 REPLY_2 "00" REPLY_1 REPLY_2);
 }
 
 static void the_same_hello_again_forgets_nothing(void)
@@ -670,6 +688,7 @@ int main(void)
 	RUN(unacknowledged_frames_are_sent_again_and_given_up);
 	RUN(long_times_do_not_wrap);
 	RUN(a_nak_brings_everything_again);
+	RUN(a_frame_on_its_way_is_not_cut);
 	RUN(the_same_hello_again_forgets_nothing);
 	RUN(a_hello_of_another_version_begins_no_session);
 	RUN(a_refused_message_is_asked_for_when_there_is_room);
