@@ -867,6 +867,90 @@ static void any_mixture_ends_with_the_truth(void)
 	}
 }
 
+/* What a driver that re-arms knows of a line. */
+static struct {
+	uint32_t sequence;
+	uint64_t time;
+	bool high, masked;
+} known[4];
+
+static void learn(void)
+{
+	for (unsigned int n = 0; n < event_count; n++) {
+		const struct event *event = &events[n];
+
+		CHECK(!known[event->gpio].masked);
+		CHECK((int32_t)(event->sequence - known[event->gpio].sequence) > 0);
+		CHECK(event->timestamp >= known[event->gpio].time);
+		known[event->gpio].sequence = event->sequence;
+		known[event->gpio].time = event->timestamp;
+		known[event->gpio].high = event->flags & RPMSG_GPIO_EVENT_HIGH;
+		known[event->gpio].masked = true;
+	}
+	event_count = 0;
+}
+
+static void rearm(uint16_t gpio)
+{
+	if (!known[gpio].masked || !rpmsg_gpio_device_run(&device) || no_room)
+		return;
+	learn();
+	known[gpio].masked = false;
+	set(SET_IRQ_TYPE, gpio, BOTH);
+}
+
+static void any_step(void)
+{
+	switch (dice(5)) {
+	case 0:
+		rearm((uint16_t)dice(4));
+		break;
+	case 1:
+		no_room = dice(3) == 0;
+		break;
+	case 2:
+		rpmsg_gpio_device_run(&device);
+		break;
+	default:
+		for (uint32_t burst = 1 + dice(4); burst--;)
+			any_edge();
+	}
+	learn();
+}
+
+/* The same without credits: one event a re-arm, and no line is stuck in the end. */
+static void any_mixture_of_rearms_ends_with_the_truth(void)
+{
+	for (uint32_t round = 0; round < 40 && !check_bad; round++) {
+		seed = 0x2545f491u + round;
+		memset(total, 0, sizeof(total));
+		memset(known, 0, sizeof(known));
+		boot(TIMESTAMP);
+		if (round & 1)
+			config.channel = &slow_channel;
+		for (uint16_t gpio = 0; gpio < 4; gpio++)
+			set(SET_IRQ_TYPE, gpio, BOTH);
+		interrupt = any_edge;
+		for (int n = 0; n < 3000; n++)
+			any_step();
+		no_room = false;
+		interrupt = NULL;
+		for (int n = 0; n < 12; n++) {
+			while (!rpmsg_gpio_device_run(&device) || device.pending)
+				;
+			learn();
+			rearm((uint16_t)(n % 4));
+		}
+		for (uint16_t gpio = 0; gpio < 4; gpio++) {
+			CHECK_EQ(known[gpio].sequence, total[gpio]);
+			CHECK_EQ(known[gpio].high, pins[gpio]);
+			edges(gpio, 1);
+			CHECK_EQ(event_count, 1);
+			learn();
+		}
+	}
+}
+
 int main(void)
 {
 	RUN(edges_stream_while_there_are_credits);
@@ -897,5 +981,6 @@ int main(void)
 	RUN(capabilities_are_told);
 	RUN(direction_none_forgets_the_configuration);
 	RUN(any_mixture_ends_with_the_truth);
+	RUN(any_mixture_of_rearms_ends_with_the_truth);
 	return check_report();
 }
