@@ -373,6 +373,10 @@ static void level_types_are_rearmed_with_records(void)
 	CHECK_EQ(set(SET_IRQ_TYPE, 3, LEVEL_HIGH), OK);
 	CHECK_EQ(event_count, 2);
 	CHECK_EQ(events[1].sequence, 2);
+	CHECK(!rpmsg_gpio_device_armed(&device, 3));
+	pins[3] = 0;
+	CHECK_EQ(set(SET_IRQ_TYPE, 3, LEVEL_HIGH), OK);
+	CHECK(rpmsg_gpio_device_armed(&device, 3));
 }
 
 static void a_line_without_credits_holds_up_no_other(void)
@@ -527,6 +531,45 @@ static void an_old_overflow_is_over(void)
 		CHECK_EQ(events[n].gpio, 5);
 	event_count = 0;
 	edges(3, 1);
+	CHECK_EQ(event_count, 1);
+}
+
+/* An edge on its way, or kept for want of credits, when the features change. */
+static void an_edge_outlives_the_features(void)
+{
+	for (int kept = 0; kept < 2; kept++) {
+		boot(CREDITS | TIMESTAMP);
+		set(SET_IRQ_TYPE, 3, BOTH);
+		edge(3);
+		if (kept)
+			CHECK(rpmsg_gpio_device_run(&device));
+		CHECK_EQ(event_count, 0);
+		record_size = 3;
+		CHECK_EQ(set(RPMSG_GPIO_MSG_SET_FEATURES, 0, 0), OK);
+		while (!rpmsg_gpio_device_run(&device) || device.pending)
+			;
+		CHECK_EQ(event_count, 1);
+	}
+}
+
+/* Without a buffer for the reply before it a request waits, and is not overtaken. */
+static void a_burst_does_not_starve_requests(void)
+{
+	static const struct virtio_gpio_request get = {
+		{{VIRTIO_GPIO_MSG_GET_VALUE, 0}}, {{0, 0}}, {{0, 0, 0, 0}}};
+
+	boot(CREDITS);
+	set(SET_IRQ_TYPE, 3, BOTH);
+	grant(3, 100);
+	no_room = true;
+	CHECK(rpmsg_gpio_device_receive(&device, &get, sizeof(get)));
+	CHECK(!rpmsg_gpio_device_receive(&device, &get, sizeof(get)));
+	edge(3);
+	no_room = false;
+	CHECK(rpmsg_gpio_device_run(&device));
+	CHECK_EQ(event_count, 0);
+	CHECK(rpmsg_gpio_device_receive(&device, &get, sizeof(get)));
+	CHECK(rpmsg_gpio_device_run(&device));
 	CHECK_EQ(event_count, 1);
 }
 
@@ -967,6 +1010,8 @@ int main(void)
 	RUN(an_edge_that_was_stored_is_sent);
 	RUN(an_edge_behind_the_look_is_not_lost);
 	RUN(an_old_overflow_is_over);
+	RUN(an_edge_outlives_the_features);
+	RUN(a_burst_does_not_starve_requests);
 	RUN(timestamps_alone_keep_the_rearm);
 	RUN(the_clock_can_be_read);
 	RUN(the_baseline_is_as_before);
