@@ -258,6 +258,60 @@ static void an_ack_waits_for_a_reply(void)
 	expect_hex(&bench, ACK_1);
 }
 
+static void half_a_window_is_acknowledged_at_once(void)
+{
+	uint8_t frame[12] = {0, 1, 0, 7, 4};
+	struct bench bench;
+
+	begin(&bench);
+	for (uint8_t n = 0; n < RPMSG_GPIO_SERIAL_RX_WINDOW / 2; n++) {
+		CHECK_EQ(bench.out_length, 0);
+		frame[0] = (uint8_t)(RPMSG_GPIO_SERIAL_DATA | n);
+		feed_frame(&bench, frame, sizeof(frame));
+	}
+	CHECK(bench.out_length > 2);
+	CHECK_EQ(bench.out[1], RPMSG_GPIO_SERIAL_ACK);
+	CHECK_EQ(bench.out[2], RPMSG_GPIO_SERIAL_RX_WINDOW / 2);
+}
+
+static unsigned int frames_sent(struct bench *bench)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < bench->out_length; i++)
+		count += !bench->out[i];
+	bench->out_length = 0;
+	return count;
+}
+
+static void the_drivers_window_and_mru_are_kept(void)
+{
+	static const uint8_t ack_2[] = {RPMSG_GPIO_SERIAL_ACK, 2};
+	static const uint8_t message[17];
+	struct rpmsg_gpio_serial_hello hello = {
+		.kind = RPMSG_GPIO_SERIAL_HELLO,
+		.version = RPMSG_GPIO_SERIAL_VERSION,
+		.mru = rpmsg_gpio_store16(16),
+		.window = 2,
+		.retry_ms = rpmsg_gpio_store16(50),
+	};
+	struct bench bench;
+
+	bench_init(&bench, 0);
+	feed_frame(&bench, &hello, sizeof(hello));
+	bench.out_length = 0;
+	/* What the driver cannot take is lost. */
+	CHECK(rpmsg_gpio_serial_send(&bench.serial, 0, 7, message, 17));
+	run(&bench);
+	CHECK_EQ(frames_sent(&bench), 0);
+	for (int n = 0; n < 5; n++)
+		CHECK(rpmsg_gpio_serial_send(&bench.serial, 0, 7, message, 16));
+	run(&bench);
+	CHECK_EQ(frames_sent(&bench), 2);
+	feed_frame(&bench, ack_2, sizeof(ack_2));
+	CHECK_EQ(frames_sent(&bench), 2);
+}
+
 static void the_same_frame_again_is_acknowledged_and_dropped(void)
 {
 	struct bench bench;
@@ -683,6 +737,8 @@ int main(void)
 	RUN(crc_is_castagnolis);
 	RUN(the_examples_of_the_document);
 	RUN(an_ack_waits_for_a_reply);
+	RUN(half_a_window_is_acknowledged_at_once);
+	RUN(the_drivers_window_and_mru_are_kept);
 	RUN(the_same_frame_again_is_acknowledged_and_dropped);
 	RUN(a_gap_is_asked_for_once);
 	RUN(unacknowledged_frames_are_sent_again_and_given_up);
