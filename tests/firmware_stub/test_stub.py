@@ -349,6 +349,8 @@ def test_shipped_boards() -> None:
         ("fault gremlins", errno.EINVAL, "fault drop|"),
         ("at 1ms press", errno.EINVAL, "write: at TIME press LINE"),
         ("at 1ms controller 1 lines 1", errno.EINVAL, "cannot be done later"),
+        ("at 1ms wait IN 1", errno.EINVAL, "cannot be done later"),
+        ("at 1ms wait-attached", errno.EINVAL, "cannot be done later"),
     ],
 )
 def test_refused_commands(stub: Stub, command: str, number: int, says: str) -> None:

@@ -136,15 +136,12 @@ int do_channels(struct request *request)
 
 /* ---- waiting ------------------------------------------------------------------------- */
 
-/* [timeout TIME] at `word`, and whether one may wait here. */
+/* [timeout TIME] at `word` */
 static int start_wait(struct request *request, int word, struct wait wait)
 {
 	int error = 0;
 
 	wait.timeout_ns = WAIT_DEFAULT_NS;
-	if (!request->command->may_wait)
-		return request_fail(request, EINVAL,
-				    "nobody is there to wait; wait on the control channel");
 	if (word < request->count) {
 		if (!request_is(request, word, "timeout") || word + 2 != request->count)
 			return request_usage(request);
