@@ -12,6 +12,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from bridge import uapi
 from bridge.client import address, line_config, line_info
 from bridge.client.chip_info import ChipInfo
 from bridge.client.control import Connection, default_socket
@@ -353,7 +354,7 @@ class Chip:
             reply, fds = connection.request(
                 handle=self._handle,
                 lines=lines,
-                consumer=consumer or "",
+                consumer=(consumer or "")[: uapi.GPIO_MAX_NAME_SIZE],  # all that is ever shown
                 event_buffer_size=size,
             )
         from bridge.client.line_request import LineRequest

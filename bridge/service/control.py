@@ -6,12 +6,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import grp
 import logging
 import os
 import select
 import socket
-import stat
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,6 +19,7 @@ import msgpack
 from bridge.chips.tasks import Tasks
 from bridge.service.chip_links import ChipLinks
 from bridge.service.operations import Client, Operations
+from bridge.service.socket_file import bind
 
 if TYPE_CHECKING:
     from bridge.service.service import Service
@@ -36,7 +35,6 @@ UNSENT_MAX = 64
 CLIENTS_MAX = 512
 
 _ACCEPT_PAUSE_S = 1.0
-_BACKLOG = 64
 # Errors of accept(2) that say that something has run out here.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
@@ -67,17 +65,7 @@ class ControlServer:
         return len(self._connections)
 
     def listen(self, path: str, mode: int, group: str | None) -> None:
-        """Create the socket.
-
-        Args:
-            path: of the socket; its directory must exist.
-            mode: permission bits.
-            group: who owns it, None leaves that as it is.
-
-        Raises:
-            OSError: with a sentence: EADDRINUSE another service listens there,
-                EEXIST something else is there, ENOENT, EACCES, EPERM...
-        """
+        """Create the socket; arguments and errors as `bridge.service.socket_file.bind`."""
         self._socket = bind(path, mode, group)
         self._path = path
         found = os.stat(path)
@@ -329,82 +317,3 @@ class Connection:
 def _close_all(fds: Sequence[int]) -> None:
     for fd in fds:
         os.close(fd)
-
-
-# ---- the socket's file ------------------------------------------------------
-
-
-def bind(path: str, mode: int, group: str | None) -> socket.socket:
-    """Create a listening socket at `path`; arguments and errors as `ControlServer.listen`."""
-    _make_room(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-    try:
-        _bind(sock, path)
-        try:
-            _own(path, mode, group)
-            sock.listen(_BACKLOG)
-        except OSError:
-            os.unlink(path)
-            raise
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _bind(sock: socket.socket, path: str) -> None:
-    # Nobody may connect before mode and group are what they shall be.
-    mask = os.umask(0o177)
-    try:
-        sock.bind(path)
-    except FileNotFoundError:
-        parent = os.path.dirname(path)
-        raise OSError(
-            errno.ENOENT,
-            f"{path}: the directory {parent} does not exist; create it, or say another --socket",
-        ) from None
-    except OSError as error:
-        number = error.errno or errno.ENAMETOOLONG
-        raise OSError(number, f"{path}: cannot be created: {error.strerror or error}") from None
-    finally:
-        os.umask(mask)
-
-
-def _own(path: str, mode: int, group: str | None) -> None:
-    if group is not None:
-        try:
-            gid = grp.getgrnam(group).gr_gid
-        except KeyError:
-            raise OSError(errno.EINVAL, f'there is no group "{group}" to own {path}') from None
-        try:
-            os.chown(path, -1, gid)
-        except OSError as error:
-            raise OSError(
-                error.errno, f"{path}: cannot be given to group {group}: {error.strerror}"
-            ) from None
-    os.chmod(path, mode)
-
-
-def _make_room(path: str) -> None:
-    """Remove a socket that nobody listens on; anything else in the way is an error."""
-    try:
-        kind = os.lstat(path).st_mode
-    except OSError:
-        return  # bind(2) says what is wrong, if anything is
-    if not stat.S_ISSOCK(kind):
-        raise OSError(errno.EEXIST, f"{path}: something that is no socket is in the way")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EPROTOTYPE):
-                raise OSError(error.errno, f"{path}: {error.strerror}") from None
-    raise OSError(
-        errno.EADDRINUSE,
-        f"{path}: another process listens there; stop it, or say another --socket",
-    )

@@ -17,6 +17,8 @@ _MASK = lib.IN_ATTRIB | lib.IN_MOVED_TO | lib.IN_CREATE | lib.IN_DELETE_SELF
 class PathWatch:
     """Notices changes in the directory of a path, or in the nearest one above it.
 
+    Where the path is a symbolic link, that of what it leads to is watched, too.
+
     Make it before looking at the path: what changes in between is not missed.
 
     Args:
@@ -33,7 +35,9 @@ class PathWatch:
         if self._fd < 0:
             raise OSError(ffi.errno, f"no inotify instance: {os.strerror(ffi.errno)}")
         try:
-            self._watch(Path(os.path.abspath(path)).parent)
+            # A symbolic link may be made to lead elsewhere, and what it leads to may come.
+            for name in {os.path.abspath(path), os.path.realpath(path)}:
+                self._watch(Path(name).parent)
         except OSError:
             os.close(self._fd)
             raise

@@ -108,7 +108,8 @@ def test_output_values_override_the_settings(chip: gpiod.Chip, stub: Stub) -> No
 
 
 def test_consumer(chip: gpiod.Chip) -> None:
-    for given, shown in (("foobar", "foobar"), ("", "?"), (None, "?"), ("x" * 40, "x" * 31)):
+    long = (("x" * 40, "x" * 31), ("x" * 5000, "x" * 31), ("é" * 40, "é" * 15))
+    for given, shown in (("foobar", "foobar"), ("", "?"), (None, "?"), *long):
         with chip.request_lines({0: None}, consumer=given):
             assert chip.get_line_info(0).consumer == shown
     with pytest.raises(TypeError):

@@ -303,3 +303,19 @@ def test_request_that_waits_for_a_release_is_answered_when_the_chip_goes(
     reply, _ = client.receive()
     assert reply is not None
     assert reply["error"]["errno"] == errno.ENODEV
+
+
+def test_link_comes_up_when_the_firmware_appears_behind_a_symbolic_link(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    (here / "fw.sock").symlink_to(there / "socket")
+    link = LinkConfig(f"vhost-user:{here / 'fw.sock'}")
+    thread = ServiceThread(Config(links=(link,), socket=str(tmp_path / "control.sock")))
+    try:
+        with pytest.raises(OSError, match="no socket"):
+            thread.wait_chip(timeout_s=0.2)
+        there.mkdir()
+        with Stub("demo", socket=str(there / "socket")):
+            assert thread.wait_chip(timeout_s=15) == "fw-0"
+    finally:
+        thread.close()

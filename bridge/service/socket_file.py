@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The file of a listening unix socket: made with its mode and group, or said why not."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import socket
+import stat
+
+_BACKLOG = 64
+
+
+def bind(path: str, mode: int, group: str | None) -> socket.socket:
+    """Create a listening SOCK_SEQPACKET socket that does not block.
+
+    Args:
+        path: of the socket; its directory must exist. A socket there that nobody
+            listens on is replaced.
+        mode: permission bits.
+        group: who owns it, None leaves that as it is.
+
+    Raises:
+        OSError: with a sentence: EADDRINUSE another service listens there,
+            EEXIST something else is there, ENOENT, EACCES, EPERM...
+    """
+    _make_room(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    try:
+        _bind(sock, path)
+        try:
+            _own(path, mode, group)
+            sock.listen(_BACKLOG)
+        except OSError:
+            os.unlink(path)
+            raise
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind(sock: socket.socket, path: str) -> None:
+    # Nobody may connect before mode and group are what they shall be.
+    mask = os.umask(0o177)
+    try:
+        sock.bind(path)
+    except FileNotFoundError:
+        parent = os.path.dirname(path)
+        raise OSError(
+            errno.ENOENT,
+            f"{path}: the directory {parent} does not exist; create it, or say another --socket",
+        ) from None
+    except OSError as error:
+        number = error.errno or errno.ENAMETOOLONG
+        raise OSError(number, f"{path}: cannot be created: {error.strerror or error}") from None
+    finally:
+        os.umask(mask)
+
+
+def _own(path: str, mode: int, group: str | None) -> None:
+    if group is not None:
+        try:
+            gid = grp.getgrnam(group).gr_gid
+        except KeyError:
+            raise OSError(errno.EINVAL, f'there is no group "{group}" to own {path}') from None
+        try:
+            os.chown(path, -1, gid)
+        except OSError as error:
+            raise OSError(
+                error.errno, f"{path}: cannot be given to group {group}: {error.strerror}"
+            ) from None
+    os.chmod(path, mode)
+
+
+def _make_room(path: str) -> None:
+    """Remove a socket that nobody listens on; anything else in the way is an error."""
+    try:
+        kind = os.lstat(path).st_mode
+    except OSError:
+        return  # bind(2) says what is wrong, if anything is
+    if not stat.S_ISSOCK(kind):
+        raise OSError(errno.EEXIST, f"{path}: something that is no socket is in the way")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EPROTOTYPE):
+                raise OSError(error.errno, f"{path}: {error.strerror}") from None
+    raise OSError(
+        errno.EADDRINUSE,
+        f"{path}: another process listens there; stop it, or say another --socket",
+    )
