@@ -18,8 +18,9 @@ from types import FrameType, TracebackType
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
 from firmware_stub import Stub
+from firmware_stub.signals import SignalsWait
 
-__all__ = ["Rig", "Serve", "ends_on_sigterm"]
+__all__ = ["Rig", "Serve", "ends_on_signals"]
 
 _DEADLINE_S = 30.0
 
@@ -44,7 +45,7 @@ class Serve:
         """
         ready, ready_w = os.pipe()
         try:
-            with open(self._log, "ab") as log:
+            with open(self._log, "ab") as log, SignalsWait():
                 self.process = subprocess.Popen(
                     [
                         *(sys.executable, "-m", "bridge.cli", "serve"),
@@ -188,10 +189,12 @@ class Rig:
         return Chip(f"{self.serve.socket}#{self.chips[index]}")
 
 
-def ends_on_sigterm() -> None:
-    """Make SIGTERM unwind this process, so that it leaves nothing behind."""
+def ends_on_signals() -> None:
+    """Make SIGTERM and SIGHUP unwind this process, so that it leaves nothing behind."""
 
     def end(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    signal.signal(signal.SIGTERM, end)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
+            signal.signal(number, end)
