@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import grp
 import json
 import os
 import re
@@ -17,6 +19,7 @@ import pytest
 import bridge as gpiod
 from bridge.bench.rig import Rig
 from bridge.cli.common import parse_period
+from bridge.client import control
 from bridge.line import Direction
 from firmware_stub import Stub
 
@@ -71,6 +74,14 @@ def test_no_service(cli: Cli) -> None:
             f"gpio-bridge {verb[0]}: ",
             "no service listens on /tmp/nothing.sock: start one with `gpio-bridge serve`",
         )
+
+
+def test_no_permission_says_who_has_it(socket_path: str) -> None:
+    said = control._connect_sentence(errno.EACCES, socket_path)
+    group = grp.getgrgid(os.stat(socket_path).st_gid).gr_name
+    assert said.startswith(f"no permission to connect to {socket_path}: its group is {group}")
+    assert "its mode 0660; join the group" in said
+    assert "see its mode" in control._connect_sentence(errno.EACCES, "/nowhere/to.sock")
 
 
 def test_socket_option(cli: Cli, socket_path: str) -> None:
@@ -311,6 +322,23 @@ def test_bench_has_its_keys(cli: Cli) -> None:
         assert figures["edges"]["lost"] == 0
         assert figures["idle"]["cpu_percent"] >= 0
         assert figures["rss_mb"] > 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--seconds", "inf"],
+        ["--seconds", "nan"],
+        ["serial", "--seconds", "nan"],
+        ["guest", "--seconds", "inf"],
+        ["edges", "--edges", "9" * 25],
+        ["scale", "--rounds", "9" * 25],
+    ],
+    ids=" ".join,
+)
+def test_bench_refuses(cli: Cli, arguments: list[str]) -> None:
+    option = next(word for word in arguments if word.startswith("--"))
+    fails(cli("bench", *arguments), f"Invalid value for '{option}': {arguments[-1]} is n")
 
 
 def test_bench_scale_has_its_keys(cli: Cli) -> None:
