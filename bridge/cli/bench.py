@@ -133,8 +133,8 @@ def scale(as_json: bool, rounds: int) -> None:
 @bench.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.option(
-    "--edges", "count", type=click.IntRange(1000, 100_000_000), default=1_000_000, show_default=True,
-    metavar="N", help="Edges of a burst.",
+    "--edges", "count", type=click.IntRange(1000, 100_000_000), default=1_000_000,
+    show_default=True, metavar="N", help="Edges of a burst.",
 )  # fmt: skip
 @click.option("--unpinned", is_flag=True, help="Let processes run on all CPUs.")
 def edges(as_json: bool, count: int, unpinned: bool) -> None:

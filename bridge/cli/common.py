@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from bridge.cli.options import Failure, Option
-from bridge.client.chip import Chip, list_chips
+from bridge.client.chip import Chip
 from bridge.client.control import Connection, default_socket
 from bridge.client.line_info import LineInfo
 from bridge.line import Bias, Clock, Direction, Drive, Edge
@@ -251,7 +251,7 @@ class Lines:
         return f"cannot find line '{id}' ({self._where_to_look()})"
 
     def _where_to_look(self) -> str:
-        if self._one is None and not list_chips(self._socket):
+        if self._connection is not None and not self._connection.call("chips")["chips"]:
             return "no chip is online: gpio-bridge doctor says why"
         return "gpio-bridge info shows the lines"
 

@@ -299,6 +299,13 @@ def test_mon_ends_when_the_chip_goes(background: Background, fresh_rig: Rig) -> 
     assert "gpio-bridge mon: error reading line events: " in process.stderr.read()
 
 
+def test_without_a_chip_a_missing_line_says_so(cli: Cli, fresh_rig: Rig) -> None:
+    fresh_rig.stub.kill()
+    fresh_rig.serve.wait_for_chips(0)
+    run = cli("get", "LED_RED", socket=fresh_rig.serve.socket)
+    fails(run, "cannot find line 'LED_RED' (no chip is online: gpio-bridge doctor says why)")
+
+
 def test_set_ends_when_the_chip_goes(background: Background, fresh_rig: Rig) -> None:
     process = background("set", "--banner", "LED_GREEN=1", socket=fresh_rig.serve.socket)
     line_of(process)
