@@ -498,6 +498,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(board: Rig, number: int) -> None
         stdin=theirs,
         stdout=theirs,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     try:
         text = b""

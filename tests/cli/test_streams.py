@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -117,26 +117,35 @@ def test_an_ignored_interrupt_stays_ignored(socket_path: str) -> None:
         assert process.wait(LATE) == -signal.SIGTERM
 
 
+@pytest.fixture
+def hangup() -> Iterator[Callable[[signal.Handlers], None]]:
+    """Say what SIGHUP does to the processes that this test starts."""
+    before = signal.getsignal(signal.SIGHUP)
+    yield lambda handler: signal.signal(signal.SIGHUP, handler)
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_the_service_ends_in_order(number: int, tmp_path: Path) -> None:
-    url = f"vhost-user:{tmp_path}/fw.sock"
-    with Serve(tmp_path, "--link", url) as serve:
+def test_the_service_ends_in_order(
+    number: int, tmp_path: Path, hangup: Callable[[signal.Handlers], None]
+) -> None:
+    hangup(signal.SIG_DFL)
+    with Serve(tmp_path, "--link", f"vhost-user:{tmp_path}/fw.sock") as serve:
         assert serve.process is not None
         serve.process.send_signal(number)
         assert serve.process.wait(LATE) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["serve.log"]
 
 
-def test_the_service_outlives_its_terminal_with_nohup(tmp_path: Path) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with Serve(tmp_path, "--link", f"vhost-user:{tmp_path}/fw.sock") as serve:
-            assert serve.process is not None
-            serve.process.send_signal(signal.SIGHUP)
-            Connection.open(serve.socket).close()
-            assert serve.process.poll() is None
-    finally:
-        signal.signal(signal.SIGHUP, before)
+def test_the_service_outlives_its_terminal_with_nohup(
+    tmp_path: Path, hangup: Callable[[signal.Handlers], None]
+) -> None:
+    hangup(signal.SIG_IGN)
+    with Serve(tmp_path, "--link", f"vhost-user:{tmp_path}/fw.sock") as serve:
+        assert serve.process is not None
+        serve.process.send_signal(signal.SIGHUP)
+        Connection.open(serve.socket).close()
+        assert serve.process.poll() is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -148,6 +157,8 @@ def test_a_signal_leaves_nothing_behind(verb: str, number: int, tmp_path: Path) 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # A runner in the background, or under nohup, hands on that it ignores these.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     # The firmware runs: its socket, or its tty, is there.
     deadline = time.monotonic() + LATE
