@@ -7,20 +7,19 @@ import errno
 import os
 import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
 from firmware_stub import Stub
 from firmware_stub.signals import SignalsWait
 
-__all__ = ["Rig", "Serve", "ends_on_signals"]
+__all__ = ["Rig", "Serve"]
 
 _DEADLINE_S = 30.0
 
@@ -187,14 +186,3 @@ class Rig:
     def chip(self, index: int = 0) -> Chip:
         """Open the chip of a controller of the board."""
         return Chip(f"{self.serve.socket}#{self.chips[index]}")
-
-
-def ends_on_signals() -> None:
-    """Make SIGTERM and SIGHUP unwind this process, so that it leaves nothing behind."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
-            signal.signal(number, end)

@@ -51,7 +51,7 @@ def bench(ctx: click.Context, as_json: bool, seconds: float) -> None:
     if ctx.invoked_subcommand is not None:
         return
     from bridge.bench.measure import measure
-    from bridge.bench.rig import ends_on_signals
+    from bridge.cli.signals import ends_on_signals
 
     ends_on_signals()
     result = measure(seconds, pin=True)
@@ -77,7 +77,7 @@ def guest(as_json: bool, seconds: float) -> None:
     processes are pinned to one CPU; "unpinned" has the figures without that.
     """
     from bridge.bench.guest import LINES, measure
-    from bridge.bench.rig import ends_on_signals
+    from bridge.cli.signals import ends_on_signals
 
     ends_on_signals()
     result = measure(seconds)
@@ -117,8 +117,8 @@ def scale(as_json: bool, rounds: int) -> None:
 
     The board has 64 chips. The ratio of request is to be at most 1.5.
     """
-    from bridge.bench.rig import ends_on_signals
     from bridge.bench.scale import measure_scale
+    from bridge.cli.signals import ends_on_signals
 
     ends_on_signals()
     result = measure_scale(rounds)
@@ -152,7 +152,7 @@ def edges(as_json: bool, count: int, unpinned: bool) -> None:
     All processes are pinned to one CPU unless --unpinned is given.
     """
     from bridge.bench.edges import measure_edges
-    from bridge.bench.rig import ends_on_signals
+    from bridge.cli.signals import ends_on_signals
 
     ends_on_signals()
     result = measure_edges(count, pin=not unpinned)
@@ -244,8 +244,8 @@ def serial(as_json: bool, seconds: float, baud: int) -> None:
       gpio-bridge bench serial
       gpio-bridge bench serial --json --baud 921600
     """
-    from bridge.bench.rig import ends_on_signals
     from bridge.bench.serial import measure_serial
+    from bridge.cli.signals import ends_on_signals
 
     ends_on_signals()
     result = measure_serial(seconds, baud)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.bench.measure import percentile
-from bridge.bench.rig import Rig, Serve, ends_on_signals
+from bridge.bench.rig import Rig, Serve
+from bridge.cli.signals import ends_on_signals
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
 from bridge.client.edge_event import EdgeEvent
