@@ -115,10 +115,10 @@ EVENT_OPTIONS = (
     BANNER,
     Option("-F --format FORMAT", "See above."),
     Option("--idle-timeout PERIOD", "End after a time without events.", parse_period, 0),
-    Option("--localtime", "Print local time."),
+    Option("--localtime", "Print local time.", attribute="time", value="L"),
     Option("-n --num-events NUM", "End after NUM events.", parse_number, 0),
     Option("-q --quiet --silent", "Print no events."),
-    Option("--utc", "Print UTC."),
+    Option("--utc", "Print UTC.", attribute="time", value="U"),
 )
 
 

@@ -60,8 +60,3 @@ def check_lines(lines: list[str], limit: int | None = None) -> None:
         raise Failure("at least one GPIO line must be specified")
     if limit is not None and len(lines) > limit:
         raise Failure(f"too many lines given: {limit} is the most")
-
-
-def time_word(utc: bool, localtime: bool) -> str | None:
-    """Return the letter of the time format that the options ask for."""
-    return "U" if utc else "L" if localtime else None

@@ -33,6 +33,8 @@ class Option:
 
     `convert` makes a value of the argument and raises Failure when it can not;
     `default` is the value without the option (False for one that takes no argument).
+    One without argument may give a `value` to an `attribute` that others give values to,
+    too: the last one counts.
     """
 
     def __init__(
@@ -41,6 +43,8 @@ class Option:
         help: str,
         convert: Callable[[str], Any] = str,
         default: Any = None,
+        attribute: str | None = None,
+        value: object = True,
     ) -> None:
         self.help = help
         self.convert = convert
@@ -48,11 +52,8 @@ class Option:
         self.metavar = words.split()[-1] if not words.split()[-1].startswith("-") else ""
         self.longs = [name for name in self.names if name.startswith("--")]
         self.default = default if self.metavar else False
-
-    @property
-    def attribute(self) -> str:
-        """The name of its value."""
-        return self.longs[0][2:].replace("-", "_")
+        self.attribute = attribute or self.longs[0][2:].replace("-", "_")
+        self.value = value
 
     @property
     def synopsis(self) -> str:
@@ -111,7 +112,7 @@ class Command:
 
             print(f"gpio-bridge {self.name} v{__version__}")
             raise Done
-        value = True if argument is None else option.convert(argument)
+        value = option.value if argument is None else option.convert(argument)
         setattr(values, option.attribute, value)
 
     def _long(self, word: str, words: Iterator[str]) -> Iterator[tuple[Option, str | None]]:
