@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from bridge.cli.options import Failure, Option
+from bridge.client import address
 from bridge.client.chip import Chip
 from bridge.client.control import Connection, default_socket
 from bridge.client.line_info import LineInfo
@@ -138,6 +139,10 @@ def open_chip(chip: str, socket: str | None) -> Chip:
     """Open the chip of a --chip option; a bare name is looked for on --socket."""
     if socket is not None and not any(mark in chip for mark in "#:/"):
         chip = f"{socket}#{chip}"
+    if address.is_url(chip):
+        import logging  # the service's code, which logs, runs in this process then
+
+        logging.basicConfig(format="gpio-bridge: %(message)s")
     return Chip(chip)
 
 

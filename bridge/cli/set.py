@@ -111,7 +111,7 @@ def main(arguments: list[str]) -> int:
     )
     if found.report("set"):
         return 1
-    if options.daemonize and any(address.parse(line.chip.path).url for line in found.found):
+    if options.daemonize and any(address.is_url(line.chip.path) for line in found.found):
         raise Failure("--daemonize needs a service: a link URL lives in this process")
     settings = LineSettings(
         direction=Direction.OUTPUT,

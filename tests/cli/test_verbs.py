@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -130,6 +131,19 @@ def test_detect_by_url(cli: Cli) -> None:
     with Stub("demo") as stub:
         run = cli("detect", f"{stub.url}#1")
     assert (run.returncode, run.stdout) == (0, "fw-1 [m4-gpiob] (8 lines)\n")
+
+
+def test_a_link_that_is_down(cli: Cli, tmp_path: Path) -> None:
+    run = cli("get", "-c", f"vhost-user:{tmp_path}/none", "0")
+    fails(run, "gpio-bridge get: no chip came up in 5 s (link none is down: there is no socket")
+    assert all(line.startswith("gpio-bridge") for line in run.stderr.splitlines())
+
+
+def test_a_socket_with_a_colon_is_no_link(cli: Cli, tmp_path: Path, socket_path: str) -> None:
+    link = tmp_path / "a:b.sock"
+    link.symlink_to(socket_path)
+    run = cli("set", "-z", "-t", "50ms,0", "--socket", str(link), "RELAY=0")
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_info_of_a_chip(cli: Cli, chip: gpiod.Chip) -> None:
