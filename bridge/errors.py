@@ -21,7 +21,7 @@ _SENTENCES = {
     "GB_REASON_EMPTY": "no line is selected; select at least one line of the request",
     "GB_REASON_OPERATION": "the operation is malformed or unknown",
     "GB_REASON_REPLY": "the reply of the firmware makes no sense",
-    "GB_REASON_RELEASED": "the lines of this request were released",
+    "GB_REASON_RELEASED": "the request is over: its chip is gone, or its lines were released",
 }
 
 _by_number: dict[int, str] = {}

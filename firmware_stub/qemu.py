@@ -29,6 +29,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
 
+from firmware_stub.signals import SignalsWait
+
 _FIRMWARE = Path(__file__).resolve().parents[1] / "build" / "mcu" / "firmware.elf"
 _MACHINE = "lm3s6965evb"
 _TIMEOUT = 10.0  # s; QEMU starts and answers well within a second
@@ -184,19 +186,20 @@ class Mcu:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed by the stack
         self._stack.enter_context(self._errors)
         # Stopped until the buttons have their levels.
-        self._process = subprocess.Popen(
-            [
-                self._qemu,
-                *("-M", _MACHINE, "-kernel", os.fspath(self._image), "-S"),
-                *("-display", "none", "-monitor", "none", "-nodefaults"),
-                *("-qmp", f"unix:{directory}/qmp"),
-                *("-qtest", f"unix:{directory}/qtest", "-qtest-log", "none"),
-                *("-serial", "pty" if self._pty else f"unix:{directory}/serial"),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._errors,
-        )
+        with SignalsWait():
+            self._process = subprocess.Popen(
+                [
+                    self._qemu,
+                    *("-M", _MACHINE, "-kernel", os.fspath(self._image), "-S"),
+                    *("-display", "none", "-monitor", "none", "-nodefaults"),
+                    *("-qmp", f"unix:{directory}/qmp"),
+                    *("-qtest", f"unix:{directory}/qtest", "-qtest-log", "none"),
+                    *("-serial", "pty" if self._pty else f"unix:{directory}/serial"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+            )
         if not self._pty:
             self.socket = self._accept(listeners["serial"])
         self._qmp = _Stream(self._accept(listeners["qmp"]), self._why)

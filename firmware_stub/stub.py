@@ -24,6 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple
 
+from firmware_stub.signals import SignalsWait
+
 _BOARDS = Path(__file__).parent / "boards"
 _EXECUTABLE = Path(__file__).parent / "bin" / "firmware-stub"
 _PATH_MAX = 107  # sun_path of unix(7), less its NUL
@@ -246,20 +248,21 @@ class Stub:
         before = self._log.tell()
         ready, ready_w = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                [
-                    str(program),
-                    *(*self._transport, "--control", str(self.control)),
-                    *("--ready-fd", str(ready_w)),
-                    *self._options,
-                    "--",
-                    str(self.board),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
-                pass_fds=(ready_w,),
-            )
+            with SignalsWait():
+                self._process = subprocess.Popen(
+                    [
+                        str(program),
+                        *(*self._transport, "--control", str(self.control)),
+                        *("--ready-fd", str(ready_w)),
+                        *self._options,
+                        "--",
+                        str(self.board),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._log,
+                    stderr=self._log,
+                    pass_fds=(ready_w,),
+                )
             os.close(ready_w)
             ready_w = -1
             self._wait_ready(ready, timeout, before)

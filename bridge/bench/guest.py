@@ -19,6 +19,7 @@ from bridge import wire
 from bridge.bench.measure import percentile, pinned
 from bridge.bench.rig import Rig
 from bridge.shim.ffi import ffi, lib
+from firmware_stub.signals import SignalsWait
 
 LINES = 8
 """Lines that the guest sets at once, as from as many CPUs."""
@@ -144,15 +145,18 @@ def _edges(rig: Rig, guest: Guest, seconds: float) -> list[float]:
 
 @contextmanager
 def _python_backend(path: str, *chip: str) -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bridge.bench.python_backend", path, str(LINES), *chip],
-        stdout=subprocess.PIPE,
-    )
+    process = None
     try:
+        with SignalsWait():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bridge.bench.python_backend", path, str(LINES), *chip],
+                stdout=subprocess.PIPE,
+            )
         assert process.stdout is not None
         if not select.select([process.stdout], [], [], _READY_S)[0] or not process.stdout.read(1):
             raise OSError(errno.ETIMEDOUT, "the Python back-end did not start")
         yield path
     finally:
-        process.terminate()
-        process.communicate()
+        if process is not None:
+            process.terminate()
+            process.communicate()

@@ -7,21 +7,21 @@ import errno
 import os
 import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import BinaryIO
 
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
 from firmware_stub import Stub
+from firmware_stub.signals import SignalsWait
 
-__all__ = ["Rig", "Serve", "ends_on_sigterm"]
+__all__ = ["Rig", "Serve"]
 
 _DEADLINE_S = 30.0
 
@@ -46,7 +46,7 @@ class Serve:
         """
         ready, ready_w = os.pipe()
         try:
-            with open(self._log, "ab") as log:
+            with open(self._log, "ab") as log, SignalsWait():
                 self.process = self._start(ready_w, log)
             os.close(ready_w)
             ready_w = -1
@@ -193,12 +193,3 @@ class Rig:
     def chip(self, index: int = 0) -> Chip:
         """Open the chip of a controller of the board."""
         return Chip(f"{self.serve.socket}#{self.chips[index]}")
-
-
-def ends_on_sigterm() -> None:
-    """Make SIGTERM unwind this process, so that it leaves nothing behind."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, end)

@@ -9,10 +9,23 @@ from typing import Any
 import click
 
 
+class _Seconds(click.FloatRange):
+    """A range that does not take nan, which is neither below nor above it."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Convert, or fail as click does."""
+        seconds = float(super().convert(value, param, ctx))
+        if seconds != seconds:
+            self.fail(f"{value} is no number of seconds.", param, ctx)
+        return seconds
+
+
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.option(
-    "--seconds", type=click.FloatRange(min=0.1), default=2.0, show_default=True, metavar="N",
+    "--seconds", type=_Seconds(0.1, 3600), default=2.0, show_default=True, metavar="N",
     help="How long each measurement takes.",
 )  # fmt: skip
 @click.pass_context
@@ -38,9 +51,9 @@ def bench(ctx: click.Context, as_json: bool, seconds: float) -> None:
     if ctx.invoked_subcommand is not None:
         return
     from bridge.bench.measure import measure
-    from bridge.bench.rig import ends_on_sigterm
+    from bridge.cli.signals import ends_on_signals
 
-    ends_on_sigterm()
+    ends_on_signals()
     result = measure(seconds, pin=True)
     result["unpinned"] = measure(seconds, pin=False)
     if as_json:
@@ -52,7 +65,7 @@ def bench(ctx: click.Context, as_json: bool, seconds: float) -> None:
 @bench.command("guest")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.option(
-    "--seconds", type=click.FloatRange(min=0.1), default=2.0, show_default=True, metavar="N",
+    "--seconds", type=_Seconds(0.1, 3600), default=2.0, show_default=True, metavar="N",
     help="How long each measurement takes.",
 )  # fmt: skip
 def guest(as_json: bool, seconds: float) -> None:
@@ -64,9 +77,9 @@ def guest(as_json: bool, seconds: float) -> None:
     processes are pinned to one CPU; "unpinned" has the figures without that.
     """
     from bridge.bench.guest import LINES, measure
-    from bridge.bench.rig import ends_on_sigterm
+    from bridge.cli.signals import ends_on_signals
 
-    ends_on_sigterm()
+    ends_on_signals()
     result = measure(seconds)
     result["unpinned"] = measure(seconds, pin=False)
     if as_json:
@@ -91,7 +104,7 @@ def guest(as_json: bool, seconds: float) -> None:
 @bench.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.option(
-    "--rounds", type=click.IntRange(min=10), default=300, show_default=True, metavar="N",
+    "--rounds", type=click.IntRange(10, 100_000), default=300, show_default=True, metavar="N",
     help="How often each figure is measured.",
 )  # fmt: skip
 def scale(as_json: bool, rounds: int) -> None:
@@ -104,10 +117,10 @@ def scale(as_json: bool, rounds: int) -> None:
 
     The board has 64 chips. The ratio of request is to be at most 1.5.
     """
-    from bridge.bench.rig import ends_on_sigterm
     from bridge.bench.scale import measure_scale
+    from bridge.cli.signals import ends_on_signals
 
-    ends_on_sigterm()
+    ends_on_signals()
     result = measure_scale(rounds)
     if as_json:
         print(json.dumps(result))
@@ -120,8 +133,8 @@ def scale(as_json: bool, rounds: int) -> None:
 @bench.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.option(
-    "--edges", "count", type=click.IntRange(min=1000), default=1_000_000, show_default=True,
-    metavar="N", help="Edges of a burst.",
+    "--edges", "count", type=click.IntRange(1000, 100_000_000), default=1_000_000,
+    show_default=True, metavar="N", help="Edges of a burst.",
 )  # fmt: skip
 @click.option("--unpinned", is_flag=True, help="Let processes run on all CPUs.")
 def edges(as_json: bool, count: int, unpinned: bool) -> None:
@@ -139,9 +152,9 @@ def edges(as_json: bool, count: int, unpinned: bool) -> None:
     All processes are pinned to one CPU unless --unpinned is given.
     """
     from bridge.bench.edges import measure_edges
-    from bridge.bench.rig import ends_on_sigterm
+    from bridge.cli.signals import ends_on_signals
 
-    ends_on_sigterm()
+    ends_on_signals()
     result = measure_edges(count, pin=not unpinned)
     if as_json:
         print(json.dumps(result))
@@ -214,7 +227,7 @@ def _print_table(result: dict[str, Any]) -> None:
 @bench.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.option(
-    "--seconds", type=click.FloatRange(min=0.1), default=2.0, show_default=True, metavar="N",
+    "--seconds", type=_Seconds(0.1, 3600), default=2.0, show_default=True, metavar="N",
     help="How long to measure.",
 )  # fmt: skip
 @click.option(
@@ -231,10 +244,10 @@ def serial(as_json: bool, seconds: float, baud: int) -> None:
       gpio-bridge bench serial
       gpio-bridge bench serial --json --baud 921600
     """
-    from bridge.bench.rig import ends_on_sigterm
     from bridge.bench.serial import measure_serial
+    from bridge.cli.signals import ends_on_signals
 
-    ends_on_sigterm()
+    ends_on_signals()
     result = measure_serial(seconds, baud)
     if as_json:
         print(json.dumps(result))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from bridge.cli.options import Failure, Option
+from bridge.client import address
 from bridge.client.chip import Chip
 from bridge.client.control import Connection, default_socket
 from bridge.client.line_info import LineInfo
@@ -42,6 +43,10 @@ def choice(what: str, words: Mapping[str, Any]) -> Callable[[str], Any]:
 
 
 _PERIOD = re.compile(r"(\d*)(us|ms|s|m|)", re.ASCII)
+# More digits than any number that counts; int() refuses thousands of them.
+_DIGITS_MAX = 40
+# A year: time.sleep() ends at 2^63 ns.
+_SLEEP_MAX_US = 365 * 86400 * 1_000_000
 _UNITS = {"us": 1, "ms": 1000, "": 1000, "s": 1_000_000, "m": 60_000_000}
 
 
@@ -53,10 +58,21 @@ def parse_period(text: str) -> int:
     match = _PERIOD.fullmatch(text)
     if match is None or (match[2] and not match[1]):
         raise Failure(f"invalid period: {text} (digits and us, ms, s or m)")
-    microseconds = int(match[1] or 0) * _UNITS[match[2]]
-    if microseconds >= 1 << 63:
-        raise Failure(f"invalid period: {text} (too long)")
-    return microseconds
+    if len(match[1]) <= _DIGITS_MAX:
+        microseconds = int(match[1] or 0) * _UNITS[match[2]]
+        if microseconds < 1 << 63:
+            return microseconds
+    raise Failure(f"invalid period: {text} (too long)")
+
+
+def pause(microseconds: int) -> None:
+    """Sleep for a period, which may be longer than time.sleep() can."""
+    import time
+
+    while microseconds > 0:
+        piece = min(microseconds, _SLEEP_MAX_US)
+        time.sleep(piece / 1e6)
+        microseconds -= piece
 
 
 def parse_number(text: str) -> int:
@@ -68,9 +84,10 @@ def parse_number(text: str) -> int:
 
 
 def _unsigned(text: str) -> int | None:
-    if not re.fullmatch(r"[ \t\n\v\f\r]*\+?[0-9]+", text) or int(text) > 0x7FFFFFFF:
+    digits = re.fullmatch(r"[ \t\n\v\f\r]*\+?([0-9]+)", text)
+    if not digits or len(digits[1]) > _DIGITS_MAX or int(digits[1]) > 0x7FFFFFFF:
         return None
-    return int(text)
+    return int(digits[1])
 
 
 SOCKET = Option(
@@ -99,10 +116,10 @@ EVENT_OPTIONS = (
     BANNER,
     Option("-F --format FORMAT", "See above."),
     Option("--idle-timeout PERIOD", "End after a time without events.", parse_period, 0),
-    Option("--localtime", "Print local time."),
+    Option("--localtime", "Print local time.", attribute="time", value="L"),
     Option("-n --num-events NUM", "End after NUM events.", parse_number, 0),
     Option("-q --quiet --silent", "Print no events."),
-    Option("--utc", "Print UTC."),
+    Option("--utc", "Print UTC.", attribute="time", value="U"),
 )
 
 
@@ -122,6 +139,10 @@ def open_chip(chip: str, socket: str | None) -> Chip:
     """Open the chip of a --chip option; a bare name is looked for on --socket."""
     if socket is not None and not any(mark in chip for mark in "#:/"):
         chip = f"{socket}#{chip}"
+    if address.is_url(chip):
+        import logging  # the service's code, which logs, runs in this process then
+
+        logging.basicConfig(format="gpio-bridge: %(message)s")
     return Chip(chip)
 
 
@@ -232,7 +253,12 @@ class Lines:
             )
         if self._one is None and _unsigned(id) is not None:
             return f"cannot find line '{id}' (an offset needs --chip)"
-        return f"cannot find line '{id}'"
+        return f"cannot find line '{id}' ({self._where_to_look()})"
+
+    def _where_to_look(self) -> str:
+        if self._connection is not None and not self._connection.call("chips")["chips"]:
+            return "no chip is online: gpio-bridge doctor says why"
+        return "gpio-bridge info shows the lines"
 
     def _find_duplicates(self) -> None:
         first: dict[tuple[Chip, int], Line] = {}
@@ -322,6 +348,8 @@ def fill(template: str, fields: Mapping[str, Callable[[], str]]) -> str:
 
 def sentence(error: BaseException) -> str:
     """Return the sentence in an exception of the client library, without its errno."""
+    if isinstance(error, UnicodeEncodeError):
+        return f"{error.object!r} is not UTF-8"
     if isinstance(error, OSError) and error.strerror:
         name = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{name}"

@@ -117,8 +117,10 @@ def conformance(
     try:
         if url is None:
             raise OSError(None, "say which firmware: --link URL")
+        from bridge.cli.signals import ends_on_signals
         from bridge.conformance.runner import Options, run
 
+        ends_on_signals()
         done = run(
             Options(url, controller, drive, loops, level, lines, timeout_ms, settle_ms, only)
         )

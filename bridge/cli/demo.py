@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.bench.measure import percentile
-from bridge.bench.rig import Rig, Serve, ends_on_sigterm
+from bridge.bench.rig import Rig, Serve
+from bridge.cli.signals import ends_on_signals
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
 from bridge.client.edge_event import EdgeEvent
@@ -70,7 +71,7 @@ def demo(as_json: bool, features: str, dialect: str, on_mcu: bool) -> None:
       gpio-bridge demo --dialect rpmsg-gpio-padded      as the posted driver is compiled
       gpio-bridge demo --mcu                            needs qemu-system-arm and `make mcu`
     """
-    ends_on_sigterm()
+    ends_on_signals()
     say: Say = _silent
     show: Say = _silent
     if not as_json:

@@ -33,13 +33,15 @@ def main(arguments: list[str]) -> int:
     for id in chips:
         try:
             with common.open_chip(id, options.socket) as chip:
-                _print(chip.get_info())
+                info = chip.get_info()
         except (OSError, ValueError) as error:
             print(
                 f"gpio-bridge detect: unable to open chip '{id}': {common.sentence(error)}",
                 file=sys.stderr,
             )
             status = 1
+        else:
+            _print(info)
     return status
 
 

@@ -11,6 +11,8 @@ from bridge.cli.options import Failure
 
 Source = TypeVar("Source")
 
+_POLL_MAX_MS = 0x7FFFFFFF
+
 
 def follow(
     sources: Mapping[int, Source],
@@ -27,10 +29,10 @@ def follow(
     poller = select.poll()
     for fd in sources:
         poller.register(fd, select.POLLIN)
-    timeout_ms = -(-idle_us // 1000) if idle_us else None
+    idle_ms = -(-idle_us // 1000) if idle_us else None
     seen = 0
     while True:
-        ready = poller.poll(timeout_ms)
+        ready = _wait(poller, idle_ms)
         if not ready:
             return
         for fd, _ in ready:
@@ -42,14 +44,19 @@ def follow(
                 return
 
 
+def _wait(poller: select.poll, idle_ms: int | None) -> list[tuple[int, int]]:
+    """Poll; a time may be longer than poll(2) takes."""
+    while idle_ms is not None and idle_ms > _POLL_MAX_MS:
+        ready = poller.poll(_POLL_MAX_MS)
+        if ready:
+            return ready
+        idle_ms -= _POLL_MAX_MS
+    return poller.poll(idle_ms)
+
+
 def check_lines(lines: list[str], limit: int | None = None) -> None:
     """Raise Failure when there are none, or more than `limit`."""
     if not lines:
         raise Failure("at least one GPIO line must be specified")
     if limit is not None and len(lines) > limit:
         raise Failure(f"too many lines given: {limit} is the most")
-
-
-def time_word(utc: bool, localtime: bool) -> str | None:
-    """Return the letter of the time format that the options ask for."""
-    return "U" if utc else "L" if localtime else None

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import time
-
 from bridge.cli import common
 from bridge.cli.options import Command, Failure, Option
 from bridge.client.line_settings import LineSettings
@@ -57,8 +55,7 @@ def main(arguments: list[str]) -> int:
         except (OSError, ValueError, NotImplementedError) as error:
             raise Failure(f"unable to request lines: {common.sentence(error)}") from None
         with request:
-            if options.hold_period:
-                time.sleep(options.hold_period / 1e6)
+            common.pause(options.hold_period)
             for offset, value in zip(offsets, request.get_values(), strict=True):
                 values[id(owner), offset] = bool(value)
     found.close()

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import os
+import signal
 import sys
 from importlib import import_module
 
 import click
 
 from bridge import __version__
-from bridge.cli.main import TOOLS, VERBS, fail, sentence
+from bridge.cli.main import TOOLS, VERBS, complain, complain_of, flush_output
 
 
 class LazyGroup(click.Group):
@@ -56,23 +56,26 @@ def cli() -> None:
 
 def run(arguments: list[str]) -> None:
     """Run a verb and exit: 0, or 1 with `gpio-bridge VERB: sentence` on stderr."""
-    status = None
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        # Everything is imported; what a verb began is taken down from here on.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    status: object = 1
+    name = _prefix(arguments)
     try:
         status = cli.main(arguments, prog_name="gpio-bridge", standalone_mode=False)
-        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        complain(error.format_message())
     except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else "gpio-bridge"
-        fail(f"{where}: {error.format_message()}", f"{where}: try {where} --help")
+        where = error.ctx.command_path if error.ctx else name
+        complain(f"{where}: {error.format_message()}", f"{where}: try {where} --help")
     except click.ClickException as error:
-        fail(f"{_prefix(arguments)}: {error.format_message()}")
+        complain(f"{name}: {error.format_message()}")
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)  # as the shell reports a death by SIGINT
-    except BrokenPipeError:  # stdout's; that of the control socket is ENODEV
-        # The interpreter must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        status = 130  # as the shell reports a death by SIGINT
     except (OSError, ValueError, NotImplementedError, MemoryError) as error:
-        fail(f"{_prefix(arguments)}: {sentence(error)}")
+        complain_of(error, name)
+    if not flush_output(name):
+        status = 1
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
         )
     if options.chip is not None:
         with common.open_chip(options.chip, options.socket) as chip:
-            _print_chip(chip, options.unquoted)
+            print(_chip_text(chip, options.unquoted))
         return 0
     return _show_chips(options.socket, options.unquoted)
 
@@ -49,13 +49,15 @@ def _show_chips(socket: str | None, unquoted: bool) -> int:
     for each in list_chips(socket):
         try:
             with common.open_chip(each.name, socket) as chip:
-                _print_chip(chip, unquoted)
+                text = _chip_text(chip, unquoted)
         except OSError as error:  # it went while we looked at those before it
             problem = common.sentence(error)
             print(
                 f"gpio-bridge info: unable to open chip '{each.name}': {problem}", file=sys.stderr
             )
             status = 1
+        else:
+            print(text)
     return status
 
 
@@ -70,11 +72,12 @@ def _show_lines(found: common.Lines, wanted: int, unquoted: bool) -> int:
     return 1 if failed or len(shown) != wanted else 0
 
 
-def _print_chip(chip: Chip, unquoted: bool) -> None:
+def _chip_text(chip: Chip, unquoted: bool) -> str:
     about = chip.get_info()
-    print(f"{about.name} - {about.num_lines} lines:")
-    for line in chip.get_all_line_info():
-        print(f"\tline {line.offset:3}:\t{_columns(line, unquoted)}")
+    lines = [
+        f"\tline {line.offset:3}:\t{_columns(line, unquoted)}" for line in chip.get_all_line_info()
+    ]
+    return "\n".join([f"{about.name} - {about.num_lines} lines:", *lines])
 
 
 def _columns(line: LineInfo, unquoted: bool) -> str:

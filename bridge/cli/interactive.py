@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import re
+import signal
 import sys
-import time
 from collections.abc import Sequence
+from types import FrameType
 
 from bridge.cli import common
 from bridge.cli.options import Failure
@@ -44,7 +47,10 @@ def converse(handles: Sequence[Handle], unquoted: bool) -> None:
     `handles` are the lines of the command line, `unquoted` is how `get` shows their ids.
     Raises OSError when a chip is gone.
     """
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="backslashreplace")  # a wrong byte is a wrong command only
     if sys.stdin.isatty() and sys.stdout.isatty():
+        _restore_terminal_on_signals()
         _prepare_editing([handle.id for handle in handles])
     lines = {handle.id: handle for handle in handles}
     while True:
@@ -130,9 +136,25 @@ def _sleep(words: list[str]) -> None:
     if len(words) > 1:
         raise _Wrong("only one period can be specified")
     try:
-        time.sleep(common.parse_period(words[0]) / 1e6)
+        common.pause(common.parse_period(words[0]))
     except Failure:
         raise _Wrong(f"invalid period: '{words[0]}'") from None
+
+
+def _restore_terminal_on_signals() -> None:
+    """Die of a signal as ever, but not with the echo off, as line editing has it."""
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
 
 
 def _prepare_editing(ids: list[str]) -> None:

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
+from typing import TextIO
 
 # The verbs in the order in which a user meets them: each is a module of bridge.cli, and
 # what `gpio-bridge --help` says of it without importing it.
@@ -35,6 +37,10 @@ def main(arguments: list[str] | None = None) -> None:
     `arguments` are those of the command line (None: sys.argv).
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Die of it, as libgpiod's tools do. A shell's `&` may have it ignored: so it stays.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _open_standard_streams()
     if arguments and arguments[0] in TOOLS:
         _run_tool(arguments[0], arguments[1:])
     from bridge.cli.group import run
@@ -42,39 +48,74 @@ def main(arguments: list[str] | None = None) -> None:
     run(arguments)
 
 
+def _open_standard_streams() -> None:
+    """Open /dev/null where this process was started without stdin, stdout or stderr.
+
+    Else a socket would get the number, and what is printed would go to the service.
+    """
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, os.fdopen(fd, mode, closefd=False))
+
+
 def _run_tool(verb: str, arguments: list[str]) -> None:
     """Run a tool and exit."""
-    import signal
+    from bridge.cli.options import Done, Failure, UsageError
 
-    from bridge.cli.options import Failure, UsageError
-
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # die of it, as libgpiod's tools do
     name = f"gpio-bridge {verb}"
+    status = 1
     try:
-        status: int = import_module(f"bridge.cli.{verb}").main(arguments)
-        sys.stdout.flush()
+        status = import_module(f"bridge.cli.{verb}").main(arguments)
+    except Done:
+        status = 0
     except UsageError as error:
-        fail(f"{name}: {error}", f"{name}: try {name} --help")
+        complain(f"{name}: {error}", f"{name}: try {name} --help")
     except Failure as error:
-        fail(f"{name}: {error}")
-    except BrokenPipeError:  # stdout's; that of the control socket is ENODEV
-        os._exit(1)
+        complain(f"{name}: {error}")
     except (OSError, ValueError, NotImplementedError, MemoryError) as error:
-        fail(f"{name}: {sentence(error)}")
+        complain_of(error, name)
+    if not flush_output(name):
+        status = 1
+    if status:
+        sys.exit(status)  # in order: a failure may have left a link open in this process
     # Everything is released and written; taking the interpreter down in order would be
     # a tenth of the tool's time.
-    os._exit(status)
+    os._exit(0)
 
 
-def sentence(error: BaseException) -> str:
-    """Return the sentence in an exception of the client library, without its errno."""
+def complain_of(error: BaseException, name: str) -> None:
+    """Print what an exception of the client library or of stdout says, after `name`."""
     from bridge.cli import common
 
-    return common.sentence(error)
+    if isinstance(error, BrokenPipeError):
+        return  # stdout's, whose reader had enough; that of the control socket is ENODEV
+    if flush_output(name):  # else it was that, and is told
+        complain(f"{name}: {common.sentence(error)}")
 
 
-def fail(*lines: str) -> None:
-    """Print lines to stderr and exit with status 1."""
-    for line in lines:
-        print(line, file=sys.stderr)
-    sys.exit(1)
+def complain(*lines: str) -> None:
+    """Print lines to stderr, if it takes them."""
+    try:
+        for line in lines:
+            print(line, file=sys.stderr)
+        sys.stderr.flush()
+    except OSError:
+        _drop(sys.stderr)
+
+
+def flush_output(name: str) -> bool:
+    """Write what is printed; return False when stdout does not take it, which is told."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _drop(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            complain(f"{name}: cannot write to standard output: {error.strerror}")
+        return False
+    return True
+
+
+def _drop(stream: TextIO) -> None:
+    """Let what is in a stream go nowhere: the interpreter would try again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

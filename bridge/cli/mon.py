@@ -64,9 +64,7 @@ def main(arguments: list[str]) -> int:
         raise Failure(
             f"maximum debounce period is {_DEBOUNCE_MAX_US}us, got {options.debounce_period}us"
         )
-    clock, word = _clock(
-        options.event_clock, events.time_word(options.utc, options.localtime), options.format
-    )
+    clock, word = _clock(options.event_clock, options.time or None, options.format)
     found = common.Lines(lines, options.chip, options.socket, options.by_name, options.strict)
     if found.report("mon"):
         return 1

@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
 def _text(event: InfoEvent, chip: str, options: SimpleNamespace) -> str:
     info = event.line_info
     if options.format is None:
-        word = events.time_word(options.utc, options.localtime) or "S"
+        word = options.time or "S"
         given = options.chip is not None
         line = common.place(chip, info.offset, info.name, given, options.unquoted)
         return f"{_stamp(event, word)}\t{_WORDS[event.event_type]}\t{line}"

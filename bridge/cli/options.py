@@ -7,13 +7,11 @@ and a long option may be shortened to a prefix that no other option has.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-__all__ = ["Command", "Failure", "Option", "UsageError"]
+__all__ = ["Command", "Done", "Failure", "Option", "UsageError"]
 
 _HELP_WIDTH = 100
 
@@ -26,11 +24,17 @@ class UsageError(Failure):
     """A wrong option; a hint at --help follows the message."""
 
 
+class Done(Exception):
+    """--help or --version was shown, and the tool ends with status 0."""
+
+
 class Option:
     """One option: `words` such as ``-b --bias BIAS``, the last one for its argument.
 
     `convert` makes a value of the argument and raises Failure when it can not;
     `default` is the value without the option (False for one that takes no argument).
+    One without argument may give a `value` to an `attribute` that others give values to,
+    too: the last one counts.
     """
 
     def __init__(
@@ -39,6 +43,8 @@ class Option:
         help: str,
         convert: Callable[[str], Any] = str,
         default: Any = None,
+        attribute: str | None = None,
+        value: object = True,
     ) -> None:
         self.help = help
         self.convert = convert
@@ -46,11 +52,8 @@ class Option:
         self.metavar = words.split()[-1] if not words.split()[-1].startswith("-") else ""
         self.longs = [name for name in self.names if name.startswith("--")]
         self.default = default if self.metavar else False
-
-    @property
-    def attribute(self) -> str:
-        """The name of its value."""
-        return self.longs[0][2:].replace("-", "_")
+        self.attribute = attribute or self.longs[0][2:].replace("-", "_")
+        self.value = value
 
     @property
     def synopsis(self) -> str:
@@ -83,8 +86,8 @@ class Command:
     def parse(self, arguments: Sequence[str]) -> tuple[SimpleNamespace, list[str]]:
         """Return the options' values and the words that are left.
 
-        Raises UsageError with getopt's words, and Failure from a conversion. --help and
-        --version end the process with status 0.
+        Raises UsageError with getopt's words, Failure from a conversion, and Done after
+        --help and --version.
         """
         values = SimpleNamespace(**{option.attribute: option.default for option in self._options})
         words = iter(arguments)
@@ -102,19 +105,15 @@ class Command:
 
     def _take(self, option: Option, argument: str | None, values: SimpleNamespace) -> None:
         if option.attribute == "help":
-            self._end(self._help())
+            print(self._help())
+            raise Done
         if option.attribute == "version":
             from bridge import __version__
 
-            self._end(f"gpio-bridge {self.name} v{__version__}")
-        value = True if argument is None else option.convert(argument)
+            print(f"gpio-bridge {self.name} v{__version__}")
+            raise Done
+        value = option.value if argument is None else option.convert(argument)
         setattr(values, option.attribute, value)
-
-    @staticmethod
-    def _end(text: str) -> None:
-        print(text)
-        sys.stdout.flush()
-        os._exit(0)
 
     def _long(self, word: str, words: Iterator[str]) -> Iterator[tuple[Option, str | None]]:
         name, separator, argument = word.partition("=")
@@ -169,7 +168,7 @@ class Command:
         lines += [f"  {line}".rstrip() for line in self._details.strip("\n").splitlines()]
         lines += ["", "Options:"]
         for synopsis, text in rows:
-            pieces = textwrap.wrap(text, _HELP_WIDTH - width)
+            pieces = textwrap.wrap(text, _HELP_WIDTH - width, break_on_hyphens=False)
             lines.append(f"  {synopsis:{width - 2}}{pieces[0]}")
             lines += [" " * width + piece for piece in pieces[1:]]
         return "\n".join(lines)

@@ -17,6 +17,9 @@ import click
 EPILOG = """
 \b
 Examples:
+  # on a board: the coprocessor is found by itself; or at the end of a UART
+  gpio-bridge serve --link rpmsg:
+  gpio-bridge serve --link serial:/dev/ttyUSB0
   # the firmware stub on this PC, a control socket of your own
   gpio-bridge serve --link vhost-user:/tmp/fw.sock --socket /tmp/gpio.sock
   # two coprocessors; the second gets a name, and has no CONFIG extension
@@ -41,9 +44,9 @@ An --export is a vhost-user socket for one guest (QEMU, User-Mode Linux):
                                               of several chips, with new names
 
 \b
-The service runs in the foreground until SIGTERM or SIGINT. A link may come up
-later, go away and return; its chips follow. Pins stay as they are when the
-service stops.
+The service runs in the foreground until SIGTERM, SIGINT or SIGHUP. A link may
+come up later, go away and return; its chips follow. Pins stay as they are when
+the service stops.
 """
 
 
@@ -177,12 +180,9 @@ def _configuration(
         configs.check_exports(changes["exports"], "--export")
     if remoteprocs:
         changes["remoteproc"] = tuple(configs.remoteproc_from_flag(text) for text in remoteprocs)
-    if socket_path is not None:
-        changes["socket"] = socket_path
-    if mode is not None:
-        changes["mode"] = configs.mode_from_flag(mode)
-    if group is not None:
-        changes["group"] = group
+    for key, text in (("socket", socket_path), ("mode", mode), ("group", group)):
+        if text is not None:
+            changes[key] = configs.from_flag(key, text)
     if timeout_ms is not None:
         changes["timeout_ms"] = timeout_ms
     return replace(result, **changes)

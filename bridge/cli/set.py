@@ -6,11 +6,11 @@ from __future__ import annotations
 import itertools
 import os
 import select
-import time
 from typing import NamedTuple
 
 from bridge.cli import common
 from bridge.cli.options import Command, Failure, Option
+from bridge.client import address
 from bridge.client.line_request import LineRequest
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Drive, Value
@@ -111,7 +111,7 @@ def main(arguments: list[str]) -> int:
     )
     if found.report("set"):
         return 1
-    if options.daemonize and any(":" in line.chip.path for line in found.found):
+    if options.daemonize and any(address.is_url(line.chip.path) for line in found.found):
         raise Failure("--daemonize needs a service: a link URL lives in this process")
     settings = LineSettings(
         direction=Direction.OUTPUT,
@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> int:
     if options.toggle is not None:
         _toggle(held, options.toggle, options.hold_period)
     else:
-        _sleep(options.hold_period)
+        common.pause(options.hold_period)
         if options.interactive:
             from bridge.cli.interactive import converse
 
@@ -184,17 +184,12 @@ def _toggle(held: list[Held], periods: list[int], hold: int) -> None:
         periods = periods[:-1]
     if periods:
         for period in periods if ends else itertools.cycle(periods):
-            _sleep(max(period, hold))
+            common.pause(max(period, hold))
             for each in held:
                 for offset, value in each.values.items():
                     each.values[offset] = Value.INACTIVE if value else Value.ACTIVE
                 each.apply()
-    _sleep(hold)
-
-
-def _sleep(microseconds: int) -> None:
-    if microseconds:
-        time.sleep(microseconds / 1e6)
+    common.pause(hold)
 
 
 def _wait_for_removal(request: LineRequest) -> None:

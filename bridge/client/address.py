@@ -11,13 +11,18 @@ from typing import NamedTuple
 
 from bridge.client.control import default_socket
 
-__all__ = ["Address", "parse"]
+__all__ = ["Address", "is_url", "parse"]
 
 # As the kernel's limit for one path.
 _LINKS_MAX = 40
 
 # Two letters at least, so that nobody's C:\ is taken for a link.
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")
+
+
+def is_url(path: str) -> bool:
+    """Whether a chip's path is a link URL."""
+    return _SCHEME.match(path) is not None
 
 
 class Address(NamedTuple):
@@ -45,7 +50,7 @@ def parse(path: str, socket: str | None = None) -> Address:
     if "\0" in path:
         raise ValueError("embedded null byte in a chip's path")
     before, separator, after = path.rpartition("#")
-    if _SCHEME.match(path):
+    if is_url(path):
         return Address(None, before, after) if separator else Address(None, path, "")
     if "/" in after:
         return Address(*_file(path))

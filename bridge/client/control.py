@@ -7,6 +7,7 @@ import array
 import errno
 import os
 import socket
+import stat
 import threading
 import time
 from contextlib import suppress
@@ -217,6 +218,18 @@ def _close(fds: list[int]) -> None:
         os.close(fd)
 
 
+def _who_may(path: str) -> str:
+    import grp
+
+    try:
+        status = os.stat(path)
+        group = grp.getgrgid(status.st_gid).gr_name
+    except (OSError, KeyError):
+        return "see its mode and group, and those of its directory"
+    mode = stat.S_IMODE(status.st_mode)
+    return f"its group is {group}, its mode {mode:04o}; join the group (serve --group, --mode)"
+
+
 def _connect_sentence(number: int, path: str) -> str:
     if number in (errno.ENOENT, errno.ECONNREFUSED):
         return (
@@ -224,7 +237,7 @@ def _connect_sentence(number: int, path: str) -> str:
             "it is with --socket or GPIO_BRIDGE_SOCKET"
         )
     if number == errno.EACCES:
-        return f"no permission to connect to {path}: see its mode and group"
+        return f"no permission to connect to {path}: {_who_may(path)}"
     if number == errno.EPROTOTYPE:
         return f"{path} is not the control socket of gpio-bridge (it is no SOCK_SEQPACKET socket)"
     if number == errno.ENAMETOOLONG:

@@ -453,6 +453,11 @@ class Driver:
         self._take_in()
         self.events.clear()
 
+    @property
+    def touched(self) -> bool:
+        """Whether there are lines that a reset would bring to NONE."""
+        return bool(self._touched)
+
     def touch(self, lines: Sequence[int]) -> None:
         """Let the next reset bring these lines to NONE."""
         self._touched.update(lines)

@@ -128,7 +128,11 @@ def _run_messages(options: Options, checks: list[Check]) -> Run:
             driver.reset()
         except (Failed, LinkDown) as error:
             raise OSError(errno.EPROTO, f"{options.url}: {error}") from None
-        return _run(driver, options, checks)
+        try:
+            return _run(driver, options, checks)
+        finally:
+            if driver.touched:  # a signal, or a check that gave up: nothing stays driven
+                _recover(driver)
     finally:
         wire.close()
 

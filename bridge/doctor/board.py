@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def _configuration(place: Place) -> tuple[str, dict[str, str] | None]:
         try:
             data = Path(path).read_bytes()
             text = gzip.decompress(data) if path.endswith(".gz") else data
-        except (OSError, EOFError):
+        except (OSError, EOFError, zlib.error):
             continue
         return path, dict(_OPTION.findall(text.decode("ascii", "replace")))
     return "", None

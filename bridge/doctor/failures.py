@@ -90,7 +90,7 @@ FAILURES: dict[str, Failure] = {
         "join the group of the socket (gpio); or the service is another version",
     ),
     "link-down": Failure(
-        "a link of the service is down",
+        "a link is down, or brings no chip",
         "its reason is named; start the firmware, or correct the link's URL",
     ),
     "no-chip": Failure(

@@ -87,7 +87,13 @@ def firmware(path: str, about: dict[str, Any] | None) -> Iterator[Finding]:
     """
     check = "firmware"
     try:
-        with Chip(path) as chip:
+        opened = Chip(path)
+    except (OSError, ValueError) as error:
+        failure = "link-down" if about is None else "firmware-silent"
+        yield problem(check, failure, f"{path}: {_sentence(error)}")
+        return
+    try:
+        with opened as chip:
             name = chip.get_info().name
             offset = next((i.offset for i in chip.get_all_line_info() if not i.used), None)
             if offset is None:

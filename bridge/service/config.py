@@ -269,12 +269,16 @@ def shared_from_flags(
     return _values(table, _SHARED, "command line", "")
 
 
-def mode_from_flag(text: str) -> int:
-    """Check ``--mode``. Raises ConfigError when it is no octal mode."""
+def from_flag(key: str, text: str) -> Any:
+    """Check ``--socket``, ``--mode`` or ``--group`` as the file's key of that name.
+
+    Raises:
+        ConfigError: a value that is not allowed.
+    """
     try:
-        return _mode(text)
+        return _GLOBAL[key](text)
     except _Expected as expected:
-        raise ConfigError(f"--mode {text}: expected {expected}") from None
+        raise ConfigError(f"--{key} {text}: expected {expected}") from None
 
 
 def check_names(links: tuple[LinkConfig, ...], where: str) -> None:

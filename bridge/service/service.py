@@ -168,7 +168,7 @@ class Service:
         }
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:
-        """Start, serve until SIGTERM or SIGINT, stop.
+        """Start, serve until SIGTERM, SIGINT or (without nohup) SIGHUP, stop.
 
         Args:
             ready: called once the control socket accepts connections.
@@ -178,8 +178,9 @@ class Service:
         """
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, stopping.set)
         raise_file_limit()
         self._store = FdStore()
         await self.start()

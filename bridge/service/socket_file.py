@@ -54,7 +54,8 @@ def _bind(sock: socket.socket, path: str) -> None:
         ) from None
     except OSError as error:
         number = error.errno or errno.ENAMETOOLONG
-        raise OSError(number, f"{path}: cannot be created: {error.strerror or error}") from None
+        why = f"cannot be created: {error.strerror or error}; say another --socket"
+        raise OSError(number, f"{path}: {why}") from None
     finally:
         os.umask(mask)
 
@@ -92,7 +93,8 @@ def _make_room(path: str) -> None:
             return
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EPROTOTYPE):
-                raise OSError(error.errno, f"{path}: {error.strerror}") from None
+                why = f"a socket is in the way: {error.strerror}; say another --socket"
+                raise OSError(error.errno, f"{path}: {why}") from None
     raise OSError(
         errno.EADDRINUSE,
         f"{path}: another process listens there; stop it, or say another --socket",

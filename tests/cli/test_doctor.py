@@ -206,7 +206,21 @@ def test_link_without_service(cli: Cli) -> None:
         assert "answers" in run.stdout
     run = cli("doctor", "--link", stub.url)
     assert run.returncode == 1
-    assert "the firmware does not answer: " in run.stdout
+    assert "a link is down, or brings no chip: " in run.stdout
+    assert "there is no socket at" in run.stdout
+    assert FAILURES["link-down"].remedy in run.stdout
+
+
+def test_link_that_is_no_url(cli: Cli) -> None:
+    run = cli("doctor", "--link", "fw-0")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert 'gpio-bridge doctor: "fw-0" is no link URL; write SCHEME:TARGET' in run.stderr
+
+
+def test_damaged_configuration_of_the_kernel(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.write("proc/config.gz", "").write_bytes(gzip.compress(b"CONFIG_X=y")[:10] + b"\xff" * 20)
+    assert [f.level for f in board.kernel(tree.place)] == ["note"]
 
 
 def test_it_changes_nothing(cli: Cli, rig: Rig) -> None:

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -223,6 +224,41 @@ def test_get(run: Run, stub: Stub) -> None:
     says(run("get", "--as-is", "bar"), '"bar"=inactive\n')
 
 
+def test_numbers_and_names_without_bounds(run: Run) -> None:
+    long = "9" * 5000
+    fails(run("get", "-p", long, "bar"), f"invalid period: {long} (too long)")
+    fails(run("mon", "-n", long, "bar"), f"invalid number: '{long}'")
+    fails(run("get", "-c", "fw-0", long), f"cannot find line '{long}'")
+    fails(run("get", b"\xff"), r"'\udcff' is not UTF-8")
+    fails(run("get", "-C", b"\xff", "bar"), r"unable to request lines: '\udcff' is not UTF-8")
+    fails(run("detect", b"\xff"), r"unable to open chip '\udcff': '\udcff' is not UTF-8")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["get", "-p", "9223372036854775807us", "foo"],
+        ["mon", "--banner", "--idle-timeout", "3000000000ms", "foo"],
+        ["notify", "--banner", "--idle-timeout", "9223372036854775807us", "foo"],
+        ["set", "--banner", "-t", "9223372036854775807us", "foo=1"],
+        ["set", "--banner", "-p", "9223372036854775807us", "foo=1"],
+    ],
+)
+def test_periods_longer_than_python_takes(start: Start, board: Rig, arguments: list[str]) -> None:
+    """The tool waits; what time.sleep() and poll() refuse is no error."""
+    with gpiod.Chip(f"{board.serve.socket}#fw-0") as chip:
+        chip.watch_line_info("foo")
+        process = start(*arguments)
+        if arguments[0] == "notify":
+            line_of(process)
+        else:
+            assert chip.wait_info_event(LATE)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+    process.terminate()
+    assert process.wait(LATE) == -signal.SIGTERM
+
+
 def test_get_refuses(run: Run) -> None:
     fails(run("get"), "at least one GPIO line must be specified")
     fails(run("get", "-c", "fw-0"), "at least one GPIO line must be specified")
@@ -232,7 +268,7 @@ def test_get_refuses(run: Run) -> None:
         "offset 5 is out of range on chip 'fw-0'",
     )
     fails(run("get", "-c", "fw-0", "4000000000"), "cannot find line '4000000000'")
-    fails(run("get", "nope"), "cannot find line 'nope'")
+    fails(run("get", "nope"), "cannot find line 'nope' (gpio-bridge info shows the lines)")
     fails(run("get", "--strict", "foo"), "line 'foo' is not unique")
     for same in (("1", "1"), ("foo", "foo"), ("1", "foo"), ("foo", "1"), ("1", "01")):
         message = f"lines '{same[0]}' and '{same[1]}' are the same line"
@@ -315,6 +351,7 @@ class Prompt:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            errors="surrogateescape",
         )
         assert self.answer() == ""
 
@@ -399,6 +436,7 @@ def test_unquoted_and_the_end_of_input(prompt: Callable[..., Prompt]) -> None:
         ("sleep", "a period must be specified\n"),
         ("sleep 1 2", "only one period can be specified\n"),
         ("sleep bad", "invalid period: 'bad'\n"),
+        ("caf\udce9", "unknown command: 'caf\\xe9'\n"),
         ("dance", "unknown command: 'dance'\nTry the 'help' command\n"),
         ("exit now", "too many command parameters provided\n"),
     ],
@@ -446,6 +484,39 @@ def test_completion_on_a_terminal(board: Rig) -> None:
     finally:
         process.kill()
         process.wait(LATE)
+        os.close(terminal)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_the_terminal_as_it_was(board: Rig, number: int) -> None:
+    pytest.importorskip("readline")
+    terminal, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bridge.cli", "set", "-i", "xyz=0"],
+        env={**os.environ, "GPIO_BRIDGE_SOCKET": board.serve.socket, "TERM": "dumb"},
+        stdin=theirs,
+        stdout=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
+    try:
+        text = b""
+        while b"gpio-bridge set> " not in text:
+            assert select.select([terminal], [], [], LATE)[0], text
+            text += os.read(terminal, 4096)
+        # The prompt is printed before the mode is set, and the mode is what is looked at.
+        deadline = time.monotonic() + LATE
+        while termios.tcgetattr(theirs) == before:
+            assert time.monotonic() < deadline, "no line editing"
+            time.sleep(0.005)
+        process.send_signal(number)
+        assert process.wait(LATE) == -number
+        assert termios.tcgetattr(theirs) == before
+    finally:
+        process.kill()
+        process.wait(LATE)
+        os.close(theirs)
         os.close(terminal)
 
 
@@ -537,6 +608,8 @@ def test_mon_formats(start: Start, stub: Stub, template: str, text: str) -> None
     [
         (["--utc"], r"20[0-9-]{8}T[0-9:]{8}\.[0-9]{9}Z"),
         (["--localtime"], r"20[0-9-]{8}T[0-9:]{8}\.[0-9]{9}"),
+        (["--utc", "--localtime"], r"20[0-9-]{8}T[0-9:]{8}\.[0-9]{9}"),
+        (["--localtime", "--utc"], r"20[0-9-]{8}T[0-9:]{8}\.[0-9]{9}Z"),
         (["-E", "realtime"], r"20[0-9-]{8}T[0-9:]{8}\.[0-9]{9}Z"),
         (["-E", "monotonic", "--utc"], r"1970-[0-9-]{5}T[0-9:]{8}\.[0-9]{9}Z"),
     ],

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import grp
 import json
 import os
 import re
@@ -11,12 +13,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 import bridge as gpiod
 from bridge.bench.rig import Rig
 from bridge.cli.common import parse_period
+from bridge.client import control
 from bridge.line import Direction
 from firmware_stub import Stub
 
@@ -73,6 +77,14 @@ def test_no_service(cli: Cli) -> None:
         )
 
 
+def test_no_permission_says_who_has_it(socket_path: str) -> None:
+    said = control._connect_sentence(errno.EACCES, socket_path)
+    group = grp.getgrgid(os.stat(socket_path).st_gid).gr_name
+    assert said.startswith(f"no permission to connect to {socket_path}: its group is {group}")
+    assert "its mode 0660; join the group" in said
+    assert "see its mode" in control._connect_sentence(errno.EACCES, "/nowhere/to.sock")
+
+
 def test_socket_option(cli: Cli, socket_path: str) -> None:
     run = cli("get", "--socket", socket_path, "-c", "fw-0", "10", socket="/tmp/nothing.sock")
     assert (run.returncode, run.stdout) == (0, '"10"=active\n')
@@ -119,6 +131,19 @@ def test_detect_by_url(cli: Cli) -> None:
     with Stub("demo") as stub:
         run = cli("detect", f"{stub.url}#1")
     assert (run.returncode, run.stdout) == (0, "fw-1 [m4-gpiob] (8 lines)\n")
+
+
+def test_a_link_that_is_down(cli: Cli, tmp_path: Path) -> None:
+    run = cli("get", "-c", f"vhost-user:{tmp_path}/none", "0")
+    fails(run, "gpio-bridge get: no chip came up in 5 s (link none is down: there is no socket")
+    assert all(line.startswith("gpio-bridge") for line in run.stderr.splitlines())
+
+
+def test_a_socket_with_a_colon_is_no_link(cli: Cli, tmp_path: Path, socket_path: str) -> None:
+    link = tmp_path / "a:b.sock"
+    link.symlink_to(socket_path)
+    run = cli("set", "-z", "-t", "50ms,0", "--socket", str(link), "RELAY=0")
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_info_of_a_chip(cli: Cli, chip: gpiod.Chip) -> None:
@@ -288,6 +313,13 @@ def test_mon_ends_when_the_chip_goes(background: Background, fresh_rig: Rig) -> 
     assert "gpio-bridge mon: error reading line events: " in process.stderr.read()
 
 
+def test_without_a_chip_a_missing_line_says_so(cli: Cli, fresh_rig: Rig) -> None:
+    fresh_rig.stub.kill()
+    fresh_rig.serve.wait_for_chips(0)
+    run = cli("get", "LED_RED", socket=fresh_rig.serve.socket)
+    fails(run, "cannot find line 'LED_RED' (no chip is online: gpio-bridge doctor says why)")
+
+
 def test_set_ends_when_the_chip_goes(background: Background, fresh_rig: Rig) -> None:
     process = background("set", "--banner", "LED_GREEN=1", socket=fresh_rig.serve.socket)
     line_of(process)
@@ -311,6 +343,23 @@ def test_bench_has_its_keys(cli: Cli) -> None:
         assert figures["edges"]["lost"] == 0
         assert figures["idle"]["cpu_percent"] >= 0
         assert figures["rss_mb"] > 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--seconds", "inf"],
+        ["--seconds", "nan"],
+        ["serial", "--seconds", "nan"],
+        ["guest", "--seconds", "inf"],
+        ["edges", "--edges", "9" * 25],
+        ["scale", "--rounds", "9" * 25],
+    ],
+    ids=" ".join,
+)
+def test_bench_refuses(cli: Cli, arguments: list[str]) -> None:
+    option = next(word for word in arguments if word.startswith("--"))
+    fails(cli("bench", *arguments), f"Invalid value for '{option}': {arguments[-1]} is n")
 
 
 def test_bench_scale_has_its_keys(cli: Cli) -> None:

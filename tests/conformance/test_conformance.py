@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,29 @@ def conformance(*arguments: str, timeout: float = 60) -> subprocess.CompletedPro
         text=True,
         timeout=timeout,
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_no_line_driven(number: int) -> None:
+    with Stub("demo") as stub:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "bridge.cli", "conformance", "--link", stub.url),
+                *("--loop", "LOOP_OUT=LOOP_IN", "--only", "irq-masks", "--settle-ms", "1000"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+        )
+        deadline = time.monotonic() + 60
+        while stub.state("LOOP_OUT").direction != "out":
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.002)
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+        for line in ("LOOP_OUT", "LOOP_IN"):
+            assert stub.state(line).direction == "none"
+            assert stub.state(line).irq == "none"
 
 
 def test_table_json_and_junit(tmp_path: Path) -> None:

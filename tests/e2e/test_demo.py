@@ -23,6 +23,12 @@ FIRMWARES = [
 ]
 
 
+def signals_as_at_login() -> None:
+    """A runner in the background, or under nohup, hands on that it ignores these."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def demo(directory: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start a demo in a session of its own, whose temporary files are in `directory`."""
     return subprocess.Popen(
@@ -33,8 +39,7 @@ def demo(directory: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A runner in the background of a shell hands on that SIGINT is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=signals_as_at_login,
     )
 
 
@@ -79,7 +84,7 @@ def test_for_people(tmp_path: Path) -> None:
         assert words in out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(tmp_path: Path, number: signal.Signals, eventually: Eventually) -> None:
     process = demo(tmp_path)
     eventually(lambda: len(session_of(process.pid)) == 3, "stub and service run")

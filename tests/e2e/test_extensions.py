@@ -178,8 +178,9 @@ def a_burst_shows_its_gaps(stub: Stub, chip: gpiod.Chip) -> None:
     line = f"0/{SENSOR}"
     with chip.request_lines({SENSOR: BOTH}) as request:  # a buffer of 16
         stub.wait_armed(line)
+        made = stub.count(line).edges + 800
         stub.pulse(line, 400, 1_000_000)
-        stub.wait_edges(line, stub.count(line).edges)
+        stub.wait_edges(line, made, timeout=30)
         seen: list[gpiod.EdgeEvent] = []
         while request.wait_edge_events(0.5):
             seen += request.read_edge_events()

@@ -9,8 +9,8 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -108,14 +108,13 @@ def test_two_clients_at_once(rig: Rig) -> None:
             if not value_of():
                 wrong.append(f"pin {out} is low")
 
-    users = [
-        threading.Thread(target=use, args=(0, lambda: rig.stub.read("LED_GREEN"))),
-        threading.Thread(target=use, args=(4, lambda: rig.stub.read("LOOP_IN"))),
-    ]
-    for user in users:
-        user.start()
-    for user in users:
-        user.join(30)
+    with ThreadPoolExecutor() as pool:
+        users = [
+            pool.submit(use, 0, lambda: rig.stub.read("LED_GREEN")),
+            pool.submit(use, 4, lambda: rig.stub.read("LOOP_IN")),
+        ]
+        for user in users:
+            user.result(60)  # raises what it raised, or that it hangs
     assert not wrong
 
 
