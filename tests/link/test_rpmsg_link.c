@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -178,6 +179,48 @@ static void stale_messages_are_dropped(void)
 	report = next_report();
 	CHECK_EQ(report.error, 0);
 	CHECK_EQ(report.value, 0);
+	tear_down();
+}
+
+#define BURST 200
+
+/* Nor what piled up behind a burst of its edges. */
+static void a_burst_of_stale_messages_is_dropped(void)
+{
+	const uint8_t edge[] = {RPMSG_GPIO_QUEUE_EVENT, 0, 0};
+	struct gb_report report;
+	unsigned int i;
+
+	set_up();
+	for (i = 0; i < BURST; i++)
+		CHECK_EQ(send(firmware, edge, sizeof(edge), MSG_NOSIGNAL | MSG_DONTWAIT), sizeof(edge));
+	answer(1);
+	ask(open_controller(), 1);
+	expect_request();
+	answer(0);
+	report = next_report();
+	CHECK_EQ(report.error, 0);
+	CHECK_EQ(report.value, 0);
+	tear_down();
+}
+
+/* For want of a descriptor no reader can start: that is no fault of the endpoint. */
+static void no_descriptors_for_a_while(void)
+{
+	struct rlimit before, none;
+
+	set_up();
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 3;
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ask(open_controller(), 1);
+	CHECK_EQ(next_report().error, ETIMEDOUT);
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ask(gb_controller_open(gb_link, CONTROLLER + 1, SOURCE + 1, ADDRESS), 2);
+	expect_request();
+	answer(1);
+	CHECK_EQ(next_report().value, 1);
 	tear_down();
 }
 
@@ -352,6 +395,8 @@ int main(void)
 {
 	RUN(request_and_reply);
 	RUN(stale_messages_are_dropped);
+	RUN(a_burst_of_stale_messages_is_dropped);
+	RUN(no_descriptors_for_a_while);
 	RUN(reads_between_writes);
 	RUN(sessions_follow_each_other);
 	RUN(broken_endpoint_leaves_alone);
