@@ -300,6 +300,9 @@ class Finder:
             if last or number != errno.EBUSY or not self._watch(path, endpoint):
                 self._tell(endpoint.node, _refused(path, number or 0))
                 return None
+        if not self._sysfs.has_node(endpoint.devname, endpoint.node):
+            os.close(fd)  # the number went to another meanwhile: what told so is still unread
+            return None
         # What is queued was for the one who had the channel before. A read of no
         # bytes is an empty message. Whatever else goes wrong, the link will notice.
         with contextlib.suppress(OSError):

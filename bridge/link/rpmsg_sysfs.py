@@ -167,6 +167,13 @@ class Sysfs:
                 )
         return found
 
+    def has_node(self, devname: str, identity: int) -> bool:
+        """Whether the endpoint device of this number still is the one of this identity."""
+        try:
+            return os.stat(f"{self.root}/class/rpmsg/{devname}").st_ino == identity
+        except OSError:
+            return False
+
     def control(self, processor: Processor) -> str | None:
         """Path of the processor's control node (/dev/rpmsg_ctrlN)."""
         for path in self._devices("class/rpmsg"):

@@ -3,18 +3,24 @@
 
 The kernel of tests/kernel has no remoteproc hardware; the layout is that of
 drivers/remoteproc/remoteproc_virtio.c on a SoC. All else runs on the real thing
-there.
+there, but for what happens there too rarely: see the finder's part.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from bridge.link import resolve, rpmsg
-from bridge.link.rpmsg_sysfs import ADDR_ANY, Sysfs
+from bridge.link import resolve, rpmsg, rpmsg_finder
+from bridge.link.rpmsg_finder import Finder
+from bridge.link.rpmsg_sysfs import ADDR_ANY, Node, Processor, Sysfs
+from bridge.shim.ffi import ffi, lib
 
 
 class Board:
@@ -134,6 +140,118 @@ def test_successor_on_the_same_path_is_another(board: Board, tmp_path: Path) -> 
     assert not sysfs.there(processor)
     path.mkdir()
     assert not sysfs.there(processor)
+
+
+# ---- the finder: what changes while it looks ----------------------------------------
+
+
+class Events:
+    """A monitor of uevents that has none."""
+
+    def __init__(self, *subsystems: str) -> None:
+        self._ends = os.pipe()
+
+    def fileno(self) -> int:
+        return self._ends[0]
+
+    def poll(self, timeout: float) -> None:
+        """None is there."""
+
+    def __del__(self) -> None:
+        for fd in self._ends:
+            os.close(fd)
+
+
+class Changing(Sysfs):
+    """A sysfs that changes just when its nodes were listed: once, by `change`."""
+
+    change: Callable[[], None] | None = None
+
+    def nodes(self, processor: Processor | None = None) -> list[Node]:
+        found = super().nodes(processor)
+        change, self.change = self.change, None
+        if change is not None:
+            change()
+        return found
+
+
+class Link:
+    """A finder's other side.
+
+    Attributes:
+        finder: on a `Changing` sysfs.
+    """
+
+    def __init__(self, board: Board, control: socket.socket, theirs: socket.socket) -> None:
+        dev = board.root / "dev"
+        dev.mkdir(exist_ok=True)
+        self.dev = dev
+        self.sysfs = Changing(str(board.root), str(dev))
+        self.finder = Finder(rpmsg.parse(""), self.sysfs, control)
+        self._theirs = theirs
+        theirs.setblocking(False)
+
+    def look(self) -> list[tuple[int, int, str]]:
+        """One look of the finder: (code, address, node behind the descriptor) it sent."""
+        assert self.finder._look()
+        told = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                data, fds, _, _ = socket.recv_fds(
+                    self._theirs, ffi.sizeof("struct gb_rpmsg_packet"), 1
+                )
+                packet = ffi.from_buffer("struct gb_rpmsg_packet *", data)
+                node = "".join(Path(os.readlink(f"/proc/self/fd/{fd}")).name for fd in fds)
+                told.append((packet.code, packet.address, node))
+                for fd in fds:
+                    os.close(fd)
+        return told
+
+
+@pytest.fixture
+def link(board: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Link]]:
+    """Makes the link of the board, when its processor is there."""
+    monkeypatch.setattr(rpmsg_finder, "monitor", Events)
+    made: list[Link] = []
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def make() -> Link:
+        made.append(Link(board, ours, theirs))
+        return made[0]
+
+    yield make
+    for each in made:
+        each.finder.close()
+    ours.close()
+    theirs.close()
+
+
+def test_number_given_to_another_while_it_is_looked_at(
+    board: Board, link: Callable[[], Link]
+) -> None:
+    """The node that is opened is the one that was listed, or none."""
+    m4 = board.processor(0, "m4_0", "4c000000.m4")
+    old = board.device(m4, "virtio0.rpmsg-io-0.-1.1024", "rpmsg-io-0", 1024)
+    board.node(old, "rpmsg-io-0", 1024)
+    here = link()
+    (here.dev / "rpmsg0").touch()
+
+    def restart() -> None:
+        """The firmware announces its channels in another order."""
+        (board.root / "bus/rpmsg/devices" / old.name).unlink()
+        (board.root / "class/rpmsg/rpmsg0").unlink()
+        old.rename(board.root / "old")
+        new = board.device(m4, "virtio0.rpmsg-io-1.-1.1025", "rpmsg-io-1", 1025)
+        board._nodes = 0
+        board.node(new, "rpmsg-io-1", 1025)
+
+    here.sysfs.change = restart
+    assert here.look() == []
+    assert here.look() == [(lib.GB_RPMSG_ATTACH, 1025, "rpmsg0")]
+    assert here.look() == []
+
+
+# ---- URLs -------------------------------------------------------------------------
 
 
 def test_urls() -> None:
