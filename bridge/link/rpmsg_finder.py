@@ -29,7 +29,7 @@ from bridge.link.rpmsg_sysfs import (
     Sysfs,
     is_controller,
 )
-from bridge.link.uevents import monitor
+from bridge.link.uevents import drain, monitor
 from bridge.shim.ffi import ffi, lib
 
 if TYPE_CHECKING:
@@ -145,9 +145,7 @@ class Finder:
             self._hear()
         with contextlib.suppress(BlockingIOError):
             os.read(self._inotify, 65536)  # whatever it was
-        with contextlib.suppress(OSError):  # ENOBUFS: events were lost, and we look anyway
-            while self._monitor.poll(timeout=0) is not None:
-                pass
+        drain(self._monitor)
 
     def _patience_ms(self) -> float | None:
         """Until a trouble has lasted long enough to be told; None without one."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 from typing import TYPE_CHECKING
@@ -30,6 +31,13 @@ def monitor(*subsystems: str) -> pyudev.Monitor:
         found.filter_by(subsystem)
     found.start()
     return found
+
+
+def drain(monitor: pyudev.Monitor) -> None:
+    """Take what has come. Events that were lost (ENOBUFS) are events too."""
+    with contextlib.suppress(OSError):
+        while monitor.poll(timeout=0) is not None:
+            pass
 
 
 @functools.lru_cache(maxsize=1)

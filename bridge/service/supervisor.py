@@ -21,7 +21,7 @@ from bridge.link import resolve
 from bridge.service.config import LinkConfig
 from bridge.service.memory import Memory
 from bridge.service.registry import Registry
-from bridge.service.watch import PathWatch
+from bridge.service.watch import PathWatch, UeventWatch, Watch
 from bridge.shim.pump import Link, Report, ReportKind
 
 log = logging.getLogger(__name__)
@@ -142,12 +142,15 @@ class Supervisor:
             if watch is not None:
                 watch.close()
 
-    def _watch(self) -> PathWatch | None:
-        path = self._target.backend.watch_path(self._target.rest)
-        if path is None:
-            return None
+    def _watch(self) -> Watch | None:
+        backend, rest = self._target
+        path = backend.watch_path(rest)
+        find_subsystem = getattr(backend, "watch_subsystem", None)
+        subsystem = find_subsystem(rest) if find_subsystem is not None else None
         try:
-            return PathWatch(path)
+            if path is not None:
+                return PathWatch(path)
+            return UeventWatch(subsystem) if subsystem is not None else None
         except OSError as error:
             log.warning("link %s: %s; trying now and then instead", self.name, error.strerror)
             return None

@@ -336,6 +336,26 @@ def test_firmware_comes_later_and_comes_back(guest: Guest) -> None:
 
 
 @in_kernel("demo")
+def test_firmware_comes_without_a_control_device(guest: Guest) -> None:
+    """A kernel without CONFIG_RPMSG_CTRL: nothing appears in /dev, only uevents tell."""
+    guest.host("kill", 0)
+    guest.until(lambda: not Sysfs().processors(), "the device to go")
+    bus = Path("/sys/bus/rpmsg")
+    (bus / "drivers_autoprobe").write_text("0")
+    with serving("rpmsg:") as serve:
+        assert serve.wait_for_chips(0) == []
+        nodes = os.listdir("/dev")
+        guest.host("start", 0)
+        server = guest.until(lambda: list(bus.glob("devices/*rpmsg_ns*")), "the name service")[0]
+        (bus / "drivers/rpmsg_ns/bind").write_text(server.name)
+        for controller in (0, 1):  # the first time nobody listened
+            guest.stub(f"fault announce {controller} created")
+        serve.wait_for_chips(2)
+        assert {node for node in os.listdir("/dev") if node not in nodes} == {"rpmsg0", "rpmsg1"}
+        scenario(guest, serve, "rpmsg-0")
+
+
+@in_kernel("demo")
 def test_announced_late_twice_and_taken_back(guest: Guest) -> None:
     """The races of the name service, which the kernel sees first."""
     guest.stub("fault announce-late 300ms")
