@@ -18,7 +18,7 @@ from bridge.link.rpmsg_sysfs import Sysfs
 
 from .guest import Guest
 from .load import PATIENCE_S, another_boot, epochs
-from .system import Systemd, install, owner, properties, settle, udevd
+from .system import Systemd, install, install_rules, owner, properties, run, settle, udevd
 from .test_remoteproc import CRASH, with_firmware
 from .test_rpmsg import RAW
 from .uml import in_kernel
@@ -75,6 +75,21 @@ def test_rules_without_remoteproc(guest: Guest) -> None:
             "virtio-uml.1-raw",
         ]
         assert owner(linked("virtio-uml.1-raw")) == ("root", "rpmsg", "0660")
+
+
+@in_kernel("demo")
+def test_rules_installed_while_the_firmware_runs(guest: Guest) -> None:
+    """By the commands of docs/bring-up.md; udevadm trigger says "change", not "add"."""
+    guest.until(lambda: Sysfs().processors(), "the processor")
+    install()
+    with udevd(rules=False):
+        assert not Sysfs().nodes()
+        install_rules()
+        run("udevadm", "control", "--reload")
+        run("udevadm", "trigger")
+        settle()
+        assert sorted(os.listdir("/dev/rpmsg-gpio")) == ["virtio-uml.0-0", "virtio-uml.0-1"]
+        assert owner(linked("virtio-uml.0-0")) == ("root", "rpmsg", "0660")
 
 
 # ---- the units, started by a real systemd ----------------------------------------
