@@ -156,6 +156,23 @@ def test_channels_nodes_and_rules(tree: Tree) -> None:
     assert other.exists()
 
 
+def test_processors_that_do_something_else(tree: Tree) -> None:
+    """A board of several: one has GPIO, one has rpmsg for something else, one does not run."""
+    tree.processor("r5", "offline")
+    tree.channel(tree.root / "sys/devices/soc/dsp/virtio1", "ping", None)
+
+    def problems() -> set[str | None]:
+        return {f.failure for f in examine(tree.place) if f.level == "problem"}
+
+    assert problems() >= {"no-channel", "remoteproc-down"}
+    channel = tree.channel(tree.root / "sys/devices/soc/mcu/virtio0", "rpmsg-io-0", None)
+    assert problems() >= {"no-channel", "remoteproc-down", "no-node"}, "it may be that one's fault"
+    tree.node(channel, "rpmsg0")
+    assert not problems() & {"no-channel", "remoteproc-down"}
+    told = {f.failure for f in examine(tree.place) if f.level == "note"}
+    assert told >= {"no-channel", "remoteproc-down"}
+
+
 # ---- the verb ------------------------------------------------------------------------
 
 
@@ -207,6 +224,12 @@ def test_link_without_service(cli: Cli) -> None:
     run = cli("doctor", "--link", stub.url)
     assert run.returncode == 1
     assert "the firmware does not answer: " in run.stdout
+
+
+def test_link_that_is_no_url(cli: Cli) -> None:
+    run = cli("doctor", "--link", "m4_0")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert '"m4_0" is no link URL' in run.stderr
 
 
 def test_it_changes_nothing(cli: Cli, rig: Rig) -> None:
