@@ -18,6 +18,7 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridge import wire
@@ -207,31 +208,25 @@ class Finder:
 
     def _wanted_channels(self) -> list[Endpoint]:
         """Every controller's channel with its node; nodes are made where they lack."""
-        wanted = []
-        for channel in self._sysfs.channels(self._processor):
-            if not is_controller(channel.name):
-                continue
-            if channel.driver not in (None, CHARDEV):
-                self._tell(channel.identity, f"channel {channel.name} has driver {channel.driver}")
-                continue
-            endpoint = self._endpoint(channel)
-            if endpoint is None and channel.driver is None:
+        channels = [c for c in self._sysfs.channels(self._processor) if self._usable(c)]
+        # Listed once for all: with many channels that is what a look takes its time for.
+        nodes = self._sysfs.nodes(self._processor)
+        lacking = [c for c in channels if c.driver is None and _endpoint(c, nodes) is None]
+        if lacking:
+            for channel in lacking:
                 self._make_node(channel)
-                endpoint = self._endpoint(channel)
-            if endpoint is not None:
-                wanted.append(endpoint)
-        return wanted
+            nodes = self._sysfs.nodes(self._processor)
+        found = (_endpoint(channel, nodes) for channel in channels)
+        return [endpoint for endpoint in found if endpoint is not None]
 
-    def _endpoint(self, channel: Channel) -> Endpoint | None:
-        """The node of a channel: its own, or one made for it through the control device."""
-        made = None
-        for node in self._sysfs.nodes(self._processor):
-            what = (channel.identity, node.identity, channel.name, channel.dst, node.devname)
-            if node.parent == channel.path:
-                return Endpoint(*what, ours=False)
-            if channel.driver is None and (node.name, node.dst) == (channel.name, channel.dst):
-                made = Endpoint(*what, ours=True)
-        return made
+    def _usable(self, channel: Channel) -> bool:
+        """Whether it is a controller's, and no other driver has it."""
+        if not is_controller(channel.name):
+            return False
+        if channel.driver not in (None, CHARDEV):
+            self._tell(channel.identity, f"channel {channel.name} has driver {channel.driver}")
+            return False
+        return True
 
     def _make_node(self, channel: Channel) -> None:
         bind = self._target.via == "bind" or (
@@ -335,6 +330,18 @@ class Finder:
         if lasted_s >= _PATIENCE_S and trouble not in self._told:
             self._told.add(trouble)
             log.warning("%s: %s", self._processor.title, sentence)
+
+
+def _endpoint(channel: Channel, nodes: Iterable[Node]) -> Endpoint | None:
+    """A channel through its own node, or one made for it through the control device."""
+    made = None
+    for node in nodes:
+        what = (channel.identity, node.identity, channel.name, channel.dst, node.devname)
+        if node.parent == channel.path:
+            return Endpoint(*what, ours=False)
+        if channel.driver is None and (node.name, node.dst) == (channel.name, channel.dst):
+            made = Endpoint(*what, ours=True)
+    return made
 
 
 def _refused(path: str, number: int) -> str:

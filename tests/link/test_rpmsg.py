@@ -163,11 +163,17 @@ class Events:
 
 
 class Changing(Sysfs):
-    """A sysfs that changes just when its nodes were listed: once, by `change`."""
+    """A sysfs that changes just when its nodes were listed: once, by `change`.
+
+    Attributes:
+        listings: so often they were.
+    """
 
     change: Callable[[], None] | None = None
+    listings = 0
 
     def nodes(self, processor: Processor | None = None) -> list[Node]:
+        self.listings += 1
         found = super().nodes(processor)
         change, self.change = self.change, None
         if change is not None:
@@ -249,6 +255,19 @@ def test_number_given_to_another_while_it_is_looked_at(
     assert here.look() == []
     assert here.look() == [(lib.GB_RPMSG_ATTACH, 1025, "rpmsg0")]
     assert here.look() == []
+
+
+def test_a_look_lists_the_nodes_once(board: Board, link: Callable[[], Link]) -> None:
+    """Not once a channel: with 64 of them that took seconds."""
+    m4 = board.processor(0, "m4_0", "4c000000.m4")
+    here = link()
+    for number in range(8):
+        name, address = f"rpmsg-io-{number}", 1024 + number
+        channel = board.device(m4, f"virtio0.{name}.-1.{address}", name, address)
+        (here.dev / board.node(channel, name, address)).touch()
+    assert len(here.look()) == 8
+    assert here.look() == []
+    assert here.sysfs.listings == 2
 
 
 # ---- URLs -------------------------------------------------------------------------
