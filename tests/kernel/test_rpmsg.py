@@ -96,6 +96,24 @@ def test_announced_channel_gets_a_device_by_driver_override(guest: Guest) -> Non
     assert is_features_reply(features_answered(f"/dev/{node.devname}"))
 
 
+@in_kernel("demo")
+def test_bind_that_fails_leaves_no_driver_override(guest: Guest) -> None:
+    """Else the channel would be lost for every other driver."""
+    sysfs = Sysfs()
+    processor = the_processor(guest, sysfs, 2)
+    first, second = controllers(sysfs, processor)
+    (other,) = (c for c in sysfs.channels(processor) if c.driver == "rpmsg_ctrl")
+    with pytest.raises(OSError, match="busy") as error:
+        sysfs.bind(second._replace(path=other.path))
+    assert error.value.errno == errno.EBUSY
+    assert Path(f"{other.path}/driver_override").read_text() == "(null)\n"
+    # Whoever binds it at the same moment, udev or we, has it for good.
+    sysfs.bind(first)
+    with pytest.raises(OSError, match="busy"):
+        sysfs.bind(first)
+    assert Path(f"{first.path}/driver_override").read_text() == f"{CHARDEV}\n"
+
+
 @in_kernel(RAW)
 def test_rpmsg_raw_binds_by_itself(guest: Guest) -> None:
     sysfs = Sysfs()
