@@ -19,6 +19,7 @@ from bridge.link.rpmsg_sysfs import Sysfs
 from .guest import Guest
 from .load import PATIENCE_S, another_boot, epochs
 from .system import Systemd, install, install_rules, owner, properties, run, settle, udevd
+from .test_gpiochip_link import Sim
 from .test_remoteproc import CRASH, with_firmware
 from .test_rpmsg import RAW
 from .uml import in_kernel
@@ -75,6 +76,15 @@ def test_rules_without_remoteproc(guest: Guest) -> None:
             "virtio-uml.1-raw",
         ]
         assert owner(linked("virtio-uml.1-raw")) == ("root", "rpmsg", "0660")
+
+
+@in_kernel()
+def test_rule_of_gpiochips(guest: Guest) -> None:
+    install()
+    with udevd():
+        sim = Sim()
+        settle()
+        assert owner(sim.path) == ("root", "gpio", "0660")
 
 
 @in_kernel("demo")
