@@ -14,7 +14,7 @@ from bridge.client.chip import Chip
 from bridge.client.control import Connection
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Value
-from bridge.link.rpmsg_sysfs import Sysfs
+from bridge.link.rpmsg_sysfs import ADDR_ANY, Sysfs
 
 from .guest import Guest
 from .load import PATIENCE_S, another_boot, epochs
@@ -85,6 +85,21 @@ def test_rule_of_gpiochips(guest: Guest) -> None:
         sim = Sim()
         settle()
         assert owner(sim.path) == ("root", "gpio", "0660")
+
+
+@in_kernel("demo")
+def test_names_of_channels_make_no_other_links(guest: Guest) -> None:
+    """What firmware calls its channels is not ours; the service takes no such names either."""
+    install()
+    with udevd():
+        guest.until(lambda: len(Sysfs().nodes()) == 2, "udevd to bind both channels")
+        (processor,) = Sysfs().processors()
+        for name in ("rpmsg-io-0 stray", "rpmsg-io-*", "rpmsg-io-/../../stray", "rpmsg-io-"):
+            Sysfs().create_endpoint(processor, name, ADDR_ANY, 0x900)
+        guest.until(lambda: len(Sysfs().nodes()) == 6, "the endpoints")
+        settle()
+        assert sorted(os.listdir("/dev/rpmsg-gpio")) == ["virtio-uml.0-0", "virtio-uml.0-1"]
+        assert not os.path.lexists("/dev/stray")
 
 
 @in_kernel("demo")
