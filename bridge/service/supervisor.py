@@ -76,6 +76,7 @@ class Supervisor:
         self.memory = Memory(config)
         self._target = resolve(config.url)
         self._session: Session | None = None
+        self._told = ""  # the last reason that was logged, until a link has lasted
 
     def status(self) -> dict[str, object]:
         """The link as the control socket shows it."""
@@ -94,6 +95,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep the link up until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
             opened = await self._connect()
             try:
@@ -103,6 +105,7 @@ class Supervisor:
                 await asyncio.sleep(_BACKOFF_LAST_S)
                 continue
             self.state, self.why = "up", ""
+            born = loop.time()
             log.info("link %s: up (%s)", self.name, self.config.url)
             try:
                 why = await self._session.down
@@ -110,12 +113,18 @@ class Supervisor:
                 self.state = "down"
                 await self._session.close()
                 self._session = None
+            short_lived = loop.time() - born < _SHORT_LIFE_S
+            if not short_lived:
+                self._told = ""
             self._down(why)
+            if short_lived:
+                # What always breaks at once must eat neither a CPU nor the journal.
+                await asyncio.sleep(_RESTART_PAUSE_S)
 
     def _down(self, why: str) -> None:
-        if why != self.why:
+        if why != self._told:
             log.warning("link %s: down: %s", self.name, why)
-        self.state, self.why = "down", why
+        self.state, self.why, self._told = "down", why, why
 
     async def _connect(self) -> Any:
         """Try until the link opens: at once when its path appears, else ever more rarely."""
