@@ -30,7 +30,16 @@ from bridge.line import Bias, Direction, Edge, Value
 from bridge.link.rpmsg_sysfs import ADDR_ANY, CHARDEV, Channel, Processor, Sysfs
 
 from .guest import Guest
-from .load import DEADLINE_S, GRACE_S, PATIENCE_S, Load, another_boot, descriptors, epochs
+from .load import (
+    DEADLINE_S,
+    GRACE_S,
+    PATIENCE_S,
+    Load,
+    Sleeper,
+    another_boot,
+    descriptors,
+    epochs,
+)
 from .uml import in_kernel
 
 RAW = """
@@ -71,7 +80,7 @@ def features_answered(path: str) -> bytes:
     fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
     try:
         os.write(fd, struct.pack("<HHI", wire.MSG_GET_FEATURES, 0, wire.ALL_FEATURES))
-        assert select.select([fd], [], [], 5)[0], "no answer in 5 s"
+        assert select.select([fd], [], [], PATIENCE_S)[0], "no answer"
         return os.read(fd, 512)
     finally:
         os.close(fd)
@@ -169,7 +178,7 @@ def scenario(guest: Guest, serve: Serve, name: str, index: int = 0) -> None:
             for number, act in enumerate(("press", "release") * 3):
                 guest.stub("wait-armed BUTTON_USER", index)
                 guest.stub(f"{act} BUTTON_USER", index)
-                assert button.wait_edge_events(5), f"edge {number} did not come"
+                assert button.wait_edge_events(PATIENCE_S), f"edge {number} did not come"
                 (event,) = button.read_edge_events()
                 assert event.event_type.value == 1 + number % 2
                 assert event.line_seqno == number + 1
@@ -438,20 +447,21 @@ def test_exhausted_buffers_end_at_the_deadline(guest: Guest) -> None:
         ended = threading.Event()
         other = threading.Thread(target=keep_setting, args=(alive, ended, slowest))
         other.start()
+        sleeper = stack.enter_context(Sleeper())
         for turn in range(2):
             start = time.monotonic()
             with pytest.raises(OSError, match="did not answer") as error:
                 stalled.set_value(LED_GREEN, Value.ACTIVE)
             took = time.monotonic() - start
             assert error.value.errno == errno.ETIMEDOUT
-            assert DEADLINE_S - 0.01 < took < DEADLINE_S + GRACE_S
+            assert DEADLINE_S - 0.01 < took < DEADLINE_S + GRACE_S + sleeper.latest
             assert not select.select([], [filler], [], 0)[1], "there was a buffer after all"
             if turn == 0:
                 ended.set()  # for the second turn the service has nothing to do
                 other.join()
                 before = cpu_seconds(serve.pid)
         assert cpu_seconds(serve.pid) - before < 0.3, "the service does not sleep"
-        assert slowest[0] < DEADLINE_S / 2, "the other link was held up"
+        assert slowest[0] < DEADLINE_S / 2 + sleeper.latest, "the other link was held up"
         guest.stub("fault stall off", 0)
         guest.until(lambda: works(stalled), "the link to work again")
         stalled.set_value(LED_GREEN, Value.INACTIVE)

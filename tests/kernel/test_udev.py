@@ -150,8 +150,8 @@ def drive_as_user_of_gpio(socket: str, name: str) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-@pytest.mark.timeout(200)
-@in_kernel("demo", processors=("m4_0",), timeout_s=170)
+@pytest.mark.timeout(320)
+@in_kernel("demo", processors=("m4_0",), timeout_s=300)
 def test_service_in_its_sandbox(guest: Guest) -> None:
     install()
     with Systemd(guest) as systemd:
@@ -180,8 +180,8 @@ def test_service_in_its_sandbox(guest: Guest) -> None:
         assert systemd.show(SERVICE, "MainPID") == service, "the service was started again"
 
 
-@pytest.mark.timeout(200)
-@in_kernel("demo", processors=("m4_0",), timeout_s=170)
+@pytest.mark.timeout(320)
+@in_kernel("demo", processors=("m4_0",), timeout_s=300)
 def test_watchdog(guest: Guest) -> None:
     install()
     with Systemd(guest) as systemd:
@@ -225,8 +225,8 @@ def test_watchdog(guest: Guest) -> None:
         wait_chip("rpmsg-0")
 
 
-@pytest.mark.timeout(200)
-@in_kernel("demo", processors=("m4_0",), timeout_s=170)
+@pytest.mark.timeout(320)
+@in_kernel("demo", processors=("m4_0",), timeout_s=300)
 def test_unit_of_a_device(guest: Guest) -> None:
     install()
     unit = "gpio-bridge@m4_0\\x2d1.service"

@@ -35,6 +35,8 @@ from firmware_stub import Stub
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = "256M"
+# For a kernel that hangs: it lives for seconds, but the machine may have other things to do.
+LIFE_S = 100
 RPMSG = 7  # VIRTIO_ID_RPMSG
 
 _COMPLAINT = re.compile(r"BUG:|WARNING:|Kernel panic|Oops")
@@ -93,7 +95,7 @@ class Machine:
         return int((self._uml / "pid").read_text())
 
     def run(
-        self, inside: Callable[..., Any], arguments: Sequence[Any] = (), timeout_s: int = 60
+        self, inside: Callable[..., Any], arguments: Sequence[Any] = (), timeout_s: int = LIFE_S
     ) -> Outcome:
         """Boot, call a function inside and wait for the end, at most `timeout_s`.
 
@@ -201,7 +203,7 @@ class Machine:
     def mconsole(self, command: str) -> str:
         """Give a command to the kernel's management console; return what it says."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
-            connection.settimeout(10)
+            connection.settimeout(60)
             connection.bind("")  # a name to answer to
             data = command.encode()
             request = _MCONSOLE.pack(_MCONSOLE_MAGIC, 2, len(data), data)
@@ -218,7 +220,7 @@ class Machine:
 
 def in_kernel(
     *boards: str,
-    timeout_s: int = 60,
+    timeout_s: int = LIFE_S,
     parameters: Sequence[str] = (),
     processors: Sequence[str] = (),
     **options: Any,
