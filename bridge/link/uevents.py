@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyudev
 
+_SONAME = "libudev.so.1"
+
 
 def monitor(*subsystems: str) -> pyudev.Monitor:
     """A monitor of the kernel's own events (not udev's), listening already.
@@ -45,4 +47,24 @@ def _context() -> pyudev.Context:
     """One for the process: each looks for libudev by running ldconfig."""
     import pyudev
 
-    return pyudev.Context()
+    try:
+        return pyudev.Context()
+    except ImportError:
+        return _context_of(_SONAME)
+
+
+def _context_of(library: str) -> pyudev.Context:
+    """One with the library as the loader finds it.
+
+    pyudev has it looked for with ldconfig or a compiler; small systems have neither.
+    """
+    import pyudev
+    from pyudev._ctypeslib import utils
+
+    find, utils.find_library = utils.find_library, lambda name: library
+    try:
+        return pyudev.Context()
+    except OSError as error:
+        raise ImportError(str(error)) from None
+    finally:
+        utils.find_library = find
