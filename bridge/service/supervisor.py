@@ -226,6 +226,8 @@ class Session:
         self.tasks = Tasks()
         self.addresses = itertools.count(FIRST_ADDRESS)
         self._channels: dict[tuple[str, int], Channel] = {}
+        # Announced while another address has the name; a dict for its order.
+        self._waiting: dict[tuple[str, int], None] = {}
         dispatcher = supervisor.dispatcher
         self._id = dispatcher.listen(self)
         try:
@@ -253,6 +255,7 @@ class Session:
                 self._created(name, report.number)
             else:
                 self._destroyed(name, report.number)
+                self._take_up(name)
 
     def _created(self, name: str, address: int) -> None:
         link = self.supervisor.name
@@ -268,7 +271,14 @@ class Session:
             return
         index = self._index(name)
         if index is None:
-            log.warning("link %s: channel %s is announced twice, ignored", link, name)
+            log.warning(
+                "link %s: channel %s is announced twice; the one at %#x waits for the other to go",
+                link,
+                name,
+                address,
+            )
+            if len(self._waiting) < CHANNELS_MAX:
+                self._waiting[name, address] = None
             return
         self._channels[name, address] = Channel(self, name, index, address)
 
@@ -280,7 +290,14 @@ class Session:
             return next(str(i) for i in itertools.count() if str(i) not in used)
         return match[1] if match[1] not in used else None
 
+    def _take_up(self, name: str) -> None:
+        """The channel of a name is gone: the next one that has it takes its place."""
+        for waiting in list(self._waiting):
+            if waiting[0] == name and self._index(name) is not None:
+                self._created(*waiting)
+
     def _destroyed(self, name: str, address: int) -> None:
+        self._waiting.pop((name, address), None)
         channel = self._channels.pop((name, address), None)
         if channel is not None:
             channel.remember()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import select
@@ -52,6 +53,8 @@ wire LOOP_OUT LOOP_IN
 button BUTTON_USER active-low
 """
 LED_GREEN, LOOP_OUT, LOOP_IN, BUTTON_USER = 0, 4, 5, 6
+CREATE_DEV = 0x4028B503  # RPMSG_CREATE_DEV_IOCTL, linux/rpmsg.h
+ENDPOINT_INFO = struct.Struct("=32sII")  # struct rpmsg_endpoint_info
 USER = 4711
 """Somebody without privileges."""
 
@@ -405,6 +408,30 @@ def test_announced_late_twice_and_taken_back(guest: Guest) -> None:
         guest.stub("fault announce 0 created")
         serve.wait_for_chips(2, PATIENCE_S)
         scenario(guest, serve, "rpmsg-0")
+
+
+@in_kernel("demo")
+def test_second_channel_of_a_name_waits_for_the_first_to_go(guest: Guest) -> None:
+    """Firmware that begins anew at another address, and takes the old one back late."""
+    sysfs = Sysfs()
+    with serving("rpmsg:") as serve:
+        serve.wait_for_chips(2)
+        guest.stub("fault announce 1 destroyed")
+        assert serve.wait_for_chips(1, PATIENCE_S) == ["rpmsg-0"]
+        # The address of what was rpmsg-io-1.
+        with open(str(sysfs.control(sysfs.processors()[0])), "rb") as control:
+            fcntl.ioctl(control, CREATE_DEV, ENDPOINT_INFO.pack(b"rpmsg-io-0", ADDR_ANY, 0x401))
+        guest.until(lambda: "announced twice" in serve.log, "a word about it")
+        guest.stub("fault announce 0 destroyed")
+        guest.until(lambda: labels(serve) == ["m4-gpiob"], "the second to take its place")
+
+
+def labels(serve: Serve) -> list[str]:
+    connection = Connection.open(serve.socket)
+    try:
+        return [chip["label"] for chip in connection.call("chips")["chips"]]
+    finally:
+        connection.close()
 
 
 @in_kernel("demo")
