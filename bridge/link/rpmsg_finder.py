@@ -84,7 +84,7 @@ class Finder:
 
     Raises:
         OSError: ENOENT, ENOTUNIQ or ENODEV of `Target.select`; ENOSYS without
-            libudev; no descriptors (EMFILE).
+            libudev; no descriptors (EMFILE), no watches of inotify (ENOSPC).
     """
 
     def __init__(self, target: Target, sysfs: Sysfs, control: socket.socket) -> None:
@@ -104,11 +104,11 @@ class Finder:
         if self._inotify < 0:
             raise OSError(ffi.errno, f"no inotify instance: {os.strerror(ffi.errno)}")
         try:
+            self._watch_folder()
             self._processor, self._node = target.select(sysfs)
         except BaseException:
             os.close(self._inotify)
             raise
-        lib.inotify_add_watch(self._inotify, os.fsencode(sysfs.dev), _FOLDER_CHANGES)
 
     def start(self, timeout_s: float) -> None:
         """Start to look, and wait at most `timeout_s` for the first look to end."""
@@ -120,6 +120,11 @@ class Finder:
         """End a search that was not started."""
         os.close(self._inotify)
         self._control.close()
+
+    def _watch_folder(self) -> None:
+        folder = self._sysfs.dev
+        if lib.inotify_add_watch(self._inotify, os.fsencode(folder), _FOLDER_CHANGES) < 0:
+            raise OSError(ffi.errno, f"{folder} cannot be watched: {os.strerror(ffi.errno)}")
 
     # ---- the thread -------------------------------------------------------------
 

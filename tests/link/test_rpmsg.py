@@ -270,6 +270,18 @@ def test_a_look_lists_the_nodes_once(board: Board, link: Callable[[], Link]) -> 
     assert here.sysfs.listings == 2
 
 
+def test_folder_of_nodes_that_cannot_be_watched(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A permission that comes late would never be noticed."""
+    monkeypatch.setattr(rpmsg_finder, "monitor", Events)
+    board.processor(0, "m4_0", "4c000000.m4")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs, pytest.raises(OSError, match="/nowhere cannot be watched") as error:
+        Finder(rpmsg.parse(""), Sysfs(str(board.root), str(board.root / "nowhere")), ours)
+    assert error.value.errno == errno.ENOENT
+
+
 # ---- URLs -------------------------------------------------------------------------
 
 
