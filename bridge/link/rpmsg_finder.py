@@ -104,8 +104,8 @@ class Finder:
         if self._inotify < 0:
             raise OSError(ffi.errno, f"no inotify instance: {os.strerror(ffi.errno)}")
         try:
-            self._watch_folder()
             self._processor, self._node = target.select(sysfs)
+            self._watch_folders()  # before the first look
         except BaseException:
             os.close(self._inotify)
             raise
@@ -121,10 +121,14 @@ class Finder:
         os.close(self._inotify)
         self._control.close()
 
-    def _watch_folder(self) -> None:
-        folder = self._sysfs.dev
-        if lib.inotify_add_watch(self._inotify, os.fsencode(folder), _FOLDER_CHANGES) < 0:
-            raise OSError(ffi.errno, f"{folder} cannot be watched: {os.strerror(ffi.errno)}")
+    def _watch_folders(self) -> None:
+        """That of the nodes, and that of the link to one which the URL may name."""
+        folders = {self._sysfs.dev}
+        if self._target.node is not None:
+            folders.add(os.path.dirname(self._target.node))
+        for folder in folders:
+            if lib.inotify_add_watch(self._inotify, os.fsencode(folder), _FOLDER_CHANGES) < 0:
+                raise OSError(ffi.errno, f"{folder} cannot be watched: {os.strerror(ffi.errno)}")
 
     # ---- the thread -------------------------------------------------------------
 
@@ -173,20 +177,13 @@ class Finder:
     # ---- looking ----------------------------------------------------------------
 
     def _look(self) -> bool:
-        """Bring the link in line with sysfs; False when the processor is gone."""
+        """Bring the link in line with sysfs; False when what it is about is gone."""
         self._met.clear()
-        if not self._sysfs.there(self._processor):
-            self._send(lib.GB_RPMSG_DOWN, text=f"{self._processor.title} went away")
+        why = self._gone()
+        if why is not None:
+            self._send(lib.GB_RPMSG_DOWN, text=why)
             return False
-        if self._node is not None:
-            wanted = self._wanted_node(self._node)
-            if not wanted:
-                self._send(lib.GB_RPMSG_DOWN, text=f"{self._target.node} went away")
-                return False
-        elif self._target.endpoint is not None:
-            wanted = self._wanted_static(*self._target.endpoint)
-        else:
-            wanted = self._wanted_channels()
+        wanted = self._wanted()
         self._detach_all_but(wanted)
         for endpoint in wanted:
             if self._attached.get(endpoint.address) is None:
@@ -195,12 +192,32 @@ class Finder:
             del self._troubles[what]
         return True
 
-    def _wanted_node(self, node: Node) -> list[Endpoint]:
-        if node not in self._sysfs.nodes(self._processor):
-            return []
-        # Whoever names the node says that it is a controller.
+    def _gone(self) -> str | None:
+        """Why there is nothing to be found any more, or None."""
+        if not self._sysfs.there(self._processor):
+            return f"{self._processor.title} went away"
+        if self._node is None:
+            return None
+        path = str(self._target.node)
+        if self._node not in self._sysfs.nodes(self._processor):
+            return f"{path} went away"
+        # udev hears later than we that a number is another's now.
+        if os.path.exists(path) and os.path.basename(os.path.realpath(path)) != self._node.devname:
+            return f"{path} leads to another node now"
+        return None
+
+    def _wanted(self) -> list[Endpoint]:
+        if self._node is not None:
+            return [self._named(self._node)]
+        if self._target.endpoint is not None:
+            return self._wanted_static(*self._target.endpoint)
+        return self._wanted_channels()
+
+    @staticmethod
+    def _named(node: Node) -> Endpoint:
+        """Whoever names the node says that it is a controller."""
         name = node.name if is_controller(node.name) else wire.CHANNEL_RAW
-        return [Endpoint(0, node.identity, name, node.dst, node.devname, False)]
+        return Endpoint(0, node.identity, name, node.dst, node.devname, False)
 
     def _wanted_static(self, name: str, src: int, dst: int) -> list[Endpoint]:
         for attempt in (1, 2):

@@ -14,6 +14,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from select import POLLIN, poll
 
 import pytest
 
@@ -32,6 +33,8 @@ class Board:
         for folder in ("bus/rpmsg/devices", "bus/rpmsg/drivers/rpmsg_chrdev", "class/rpmsg"):
             (root / folder).mkdir(parents=True)
         (root / "bus/rpmsg/drivers/rpmsg_chrdev/bind").touch()
+        self.dev = root / "dev"
+        self.dev.mkdir()
 
     def processor(self, number: int, name: str, device: str) -> Path:
         remoteproc = self.root / f"devices/platform/{device}/remoteproc/remoteproc{number}"
@@ -186,20 +189,29 @@ class Link:
 
     Attributes:
         finder: on a `Changing` sysfs.
+        up: whether it was after the last look.
     """
 
-    def __init__(self, board: Board, control: socket.socket, theirs: socket.socket) -> None:
-        dev = board.root / "dev"
-        dev.mkdir(exist_ok=True)
-        self.dev = dev
-        self.sysfs = Changing(str(board.root), str(dev))
-        self.finder = Finder(rpmsg.parse(""), self.sysfs, control)
+    up = True
+
+    def __init__(
+        self, board: Board, control: socket.socket, theirs: socket.socket, rest: str
+    ) -> None:
+        self.dev = board.dev
+        self.sysfs = Changing(str(board.root), str(board.dev))
+        self.finder = Finder(rpmsg.parse(rest), self.sysfs, control)
         self._theirs = theirs
         theirs.setblocking(False)
 
+    def wakes(self) -> bool:
+        """Whether something in /dev makes the finder look."""
+        look = poll()
+        look.register(self.finder._inotify, POLLIN)
+        return bool(look.poll(0))
+
     def look(self) -> list[tuple[int, int, str]]:
         """One look of the finder: (code, address, node behind the descriptor) it sent."""
-        assert self.finder._look()
+        self.up = self.finder._look()
         told = []
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -215,14 +227,14 @@ class Link:
 
 
 @pytest.fixture
-def link(board: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Link]]:
+def link(board: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Link]]:
     """Makes the link of the board, when its processor is there."""
     monkeypatch.setattr(rpmsg_finder, "monitor", Events)
     made: list[Link] = []
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
-    def make() -> Link:
-        made.append(Link(board, ours, theirs))
+    def make(rest: str = "") -> Link:
+        made.append(Link(board, ours, theirs, rest))
         return made[0]
 
     yield make
@@ -233,7 +245,7 @@ def link(board: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[],
 
 
 def test_number_given_to_another_while_it_is_looked_at(
-    board: Board, link: Callable[[], Link]
+    board: Board, link: Callable[..., Link]
 ) -> None:
     """The node that is opened is the one that was listed, or none."""
     m4 = board.processor(0, "m4_0", "4c000000.m4")
@@ -257,7 +269,7 @@ def test_number_given_to_another_while_it_is_looked_at(
     assert here.look() == []
 
 
-def test_a_look_lists_the_nodes_once(board: Board, link: Callable[[], Link]) -> None:
+def test_a_look_lists_the_nodes_once(board: Board, link: Callable[..., Link]) -> None:
     """Not once a channel: with 64 of them that took seconds."""
     m4 = board.processor(0, "m4_0", "4c000000.m4")
     here = link()
@@ -268,6 +280,26 @@ def test_a_look_lists_the_nodes_once(board: Board, link: Callable[[], Link]) -> 
     assert len(here.look()) == 8
     assert here.look() == []
     assert here.sysfs.listings == 2
+
+
+def test_stable_link_that_leads_to_another_node(board: Board, link: Callable[..., Link]) -> None:
+    """After a restart udev's old link may lead to a number that another controller has now."""
+    m4 = board.processor(0, "m4_0", "4c000000.m4")
+    for number, index in enumerate((1, 0)):
+        name, address = f"rpmsg-io-{index}", 1024 + index
+        channel = board.device(m4, f"virtio0.{name}.-1.{address}", name, address)
+        assert board.node(channel, name, address) == f"rpmsg{number}"
+        (board.dev / f"rpmsg{number}").touch()
+    stable = board.dev / "rpmsg-gpio/m4_0-0"
+    stable.parent.mkdir()
+    stable.symlink_to("../rpmsg0")
+    here = link(str(stable))
+    assert here.look() == [(lib.GB_RPMSG_ATTACH, 1025, "rpmsg0")]
+    stable.with_name("new").symlink_to("../rpmsg1")
+    stable.with_name("new").rename(stable)
+    assert here.wakes()
+    assert here.look() == [(lib.GB_RPMSG_DOWN, 0, "")]
+    assert not here.up
 
 
 def test_folder_of_nodes_that_cannot_be_watched(
