@@ -56,6 +56,12 @@ class Outcome(NamedTuple):
     result: dict[str, Any] | None
 
 
+def patient(command: str) -> str:
+    """A stub's command, with more patience than its 5 s if it is one that waits."""
+    waits = command.startswith("wait") and " timeout " not in command
+    return f"{command} timeout 60s" if waits else command
+
+
 class Machine:
     """One boot of the kernel.
 
@@ -81,7 +87,7 @@ class Machine:
         self._uml = Path()
         #: What the test inside may call by `Guest.host`.
         self.calls: dict[str, Callable[..., Any]] = {
-            "stub": lambda index, command: self.stubs[index].command(command, 70),
+            "stub": lambda index, command: self.stubs[index].command(patient(command), 70),
             "kill": lambda index: self.stubs[index].kill(),
             "start": self._start,
             "restart": self._restart,
