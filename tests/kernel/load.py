@@ -22,6 +22,8 @@ from bridge.line import Direction, Value
 from .guest import Guest
 
 CLIENTS = 8
+# Inside the kernel its command line is the environment.
+RESTARTS = int(os.environ.get("KERNEL_TEST_RESTARTS", "20"))
 DEADLINE_S = 1.0
 """Deadline of one request to the firmware, the service's default."""
 GRACE_S = 0.2

@@ -14,9 +14,9 @@ from typing import Any
 from bridge.link.rpmsg_sysfs import Sysfs
 
 from .guest import Guest
+from .rpmsg import serving
 from .system import install, settle, udevd
 from .test_remoteproc import with_firmware
-from .test_rpmsg import serving
 from .uml import in_kernel
 
 

@@ -21,183 +21,44 @@ from pathlib import Path
 
 import pytest
 
-from bridge import wire
 from bridge.bench.rig import Serve
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
 from bridge.client.line_request import LineRequest
 from bridge.client.line_settings import LineSettings
-from bridge.line import Bias, Direction, Edge, Value
-from bridge.link.rpmsg_sysfs import ADDR_ANY, CHARDEV, Channel, Processor, Sysfs
+from bridge.line import Direction, Value
+from bridge.link.rpmsg_sysfs import ADDR_ANY, CHARDEV, Processor, Sysfs
 
 from .guest import Guest
 from .load import (
     DEADLINE_S,
     GRACE_S,
     PATIENCE_S,
+    RESTARTS,
     Load,
     Sleeper,
     another_boot,
     descriptors,
     epochs,
 )
+from .rpmsg import (
+    LED_GREEN,
+    RAW,
+    controllers,
+    scenario,
+    second_controller,
+    serving,
+    the_processor,
+)
 from .uml import in_kernel
 
-RAW = """
-controller 0 channel rpmsg-raw label "raw" lines 8
-line 0/0 LED_GREEN
-line 0/4 LOOP_OUT
-line 0/5 LOOP_IN
-line 0/6 BUTTON_USER
-wire LOOP_OUT LOOP_IN
-button BUTTON_USER active-low
-"""
-LED_GREEN, LOOP_OUT, LOOP_IN, BUTTON_USER = 0, 4, 5, 6
 CREATE_DEV = 0x4028B503  # RPMSG_CREATE_DEV_IOCTL, linux/rpmsg.h
 ENDPOINT_INFO = struct.Struct("=32sII")  # struct rpmsg_endpoint_info
 USER = 4711
 """Somebody without privileges."""
 
 
-# ---- the kernel itself: what the link relies on -------------------------------
-
-
-def the_processor(guest: Guest, sysfs: Sysfs, channels: int) -> Processor:
-    """The one processor, when so many channels are announced."""
-
-    def ready() -> Processor | None:
-        found = sysfs.processors()
-        return found[0] if found and len(controllers(sysfs, found[0])) == channels else None
-
-    processor = guest.until(ready, f"{channels} channels announced")
-    assert isinstance(processor, Processor)
-    return processor
-
-
-def controllers(sysfs: Sysfs, processor: Processor) -> list[Channel]:
-    return [c for c in sysfs.channels(processor) if c.name.startswith("rpmsg-")]
-
-
-def features_answered(path: str) -> bytes:
-    """Ask GET_FEATURES over an endpoint device as any program would."""
-    fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    try:
-        os.write(fd, struct.pack("<HHI", wire.MSG_GET_FEATURES, 0, wire.ALL_FEATURES))
-        assert select.select([fd], [], [], PATIENCE_S)[0], "no answer"
-        return os.read(fd, 512)
-    finally:
-        os.close(fd)
-
-
-def is_features_reply(message: bytes) -> bool:
-    return len(message) >= 8 and message[0] == 0 and message[1] == 0
-
-
-@in_kernel("demo")
-def test_announced_channel_gets_a_device_by_driver_override(guest: Guest) -> None:
-    sysfs = Sysfs()
-    processor = the_processor(guest, sysfs, 2)
-    first, second = controllers(sysfs, processor)
-    assert (first.name, first.dst, first.driver) == ("rpmsg-io-0", 0x400, None)
-    assert (second.name, second.dst, second.driver) == ("rpmsg-io-1", 0x401, None)
-    assert not sysfs.nodes(processor)
-    sysfs.bind(first)
-    (node,) = sysfs.nodes(processor)
-    assert (node.name, node.dst, node.parent) == ("rpmsg-io-0", 0x400, first.path)
-    assert sysfs.channels(processor)[-2].driver == CHARDEV
-    assert is_features_reply(features_answered(f"/dev/{node.devname}"))
-
-
-@in_kernel("demo")
-def test_bind_that_fails_leaves_no_driver_override(guest: Guest) -> None:
-    """Else the channel would be lost for every other driver."""
-    sysfs = Sysfs()
-    processor = the_processor(guest, sysfs, 2)
-    first, second = controllers(sysfs, processor)
-    (other,) = (c for c in sysfs.channels(processor) if c.driver == "rpmsg_ctrl")
-    with pytest.raises(OSError, match="busy") as error:
-        sysfs.bind(second._replace(path=other.path))
-    assert error.value.errno == errno.EBUSY
-    assert Path(f"{other.path}/driver_override").read_text() == "(null)\n"
-    # Whoever binds it at the same moment, udev or we, has it for good.
-    sysfs.bind(first)
-    with pytest.raises(OSError, match="busy"):
-        sysfs.bind(first)
-    assert Path(f"{first.path}/driver_override").read_text() == f"{CHARDEV}\n"
-
-
-@in_kernel(RAW)
-def test_rpmsg_raw_binds_by_itself(guest: Guest) -> None:
-    sysfs = Sysfs()
-    processor = the_processor(guest, sysfs, 1)
-    (node,) = guest.until(lambda: sysfs.nodes(processor), "the node")
-    assert node.name == "rpmsg-raw"
-    assert is_features_reply(features_answered(f"/dev/{node.devname}"))
-
-
-@in_kernel("demo")
-def test_endpoint_through_the_control_device(guest: Guest) -> None:
-    sysfs = Sysfs()
-    processor = the_processor(guest, sysfs, 2)
-    sysfs.create_endpoint(processor, "rpmsg-io-0", 2000, 0x400)
-    (node,) = sysfs.nodes(processor)
-    assert (node.name, node.src, node.dst) == ("rpmsg-io-0", 2000, 0x400)
-    assert is_features_reply(features_answered(f"/dev/{node.devname}"))
-    assert "0x7d0" in guest.stub("channels")  # the firmware knows us by our address
-    sysfs.create_endpoint(processor, "rpmsg-io-1", ADDR_ANY, 0x401)
-    assert len(sysfs.nodes(processor)) == 2
-
-
 # ---- the link -----------------------------------------------------------------
-
-
-@contextmanager
-def serving(*urls: str, arguments: tuple[str, ...] = ()) -> Iterator[Serve]:
-    directory = Path("/run/tmp/serve")
-    directory.mkdir(exist_ok=True)
-    links = [word for url in urls for word in ("--link", url)]
-    with Serve(directory, *links, *arguments) as serve:
-        try:
-            yield serve
-        finally:
-            print(serve.log, flush=True)
-
-
-def scenario(guest: Guest, serve: Serve, name: str, index: int = 0) -> None:
-    """The demo's: an LED, a loop, a button, on the demo board or RAW."""
-    with Chip(f"{serve.socket}#{name}") as chip:
-        output = LineSettings(direction=Direction.OUTPUT)
-        with chip.request_lines({LED_GREEN: output}) as led:
-            for value in (Value.ACTIVE, Value.INACTIVE, Value.ACTIVE):
-                led.set_value(LED_GREEN, value)
-                assert guest.stub("read LED_GREEN", index) == str(value.value)
-        lines = {LOOP_OUT: output, LOOP_IN: LineSettings(direction=Direction.INPUT)}
-        with chip.request_lines(lines) as loop:
-            for value in (Value.ACTIVE, Value.INACTIVE) * 20:
-                loop.set_value(LOOP_OUT, value)
-                assert loop.get_value(LOOP_IN) == value
-        settings = LineSettings(edge_detection=Edge.BOTH, bias=Bias.PULL_UP, active_low=True)
-        with chip.request_lines({BUTTON_USER: settings}) as button:
-            for number, act in enumerate(("press", "release") * 3):
-                guest.stub("wait-armed BUTTON_USER", index)
-                guest.stub(f"{act} BUTTON_USER", index)
-                assert button.wait_edge_events(PATIENCE_S), f"edge {number} did not come"
-                (event,) = button.read_edge_events()
-                assert event.event_type.value == 1 + number % 2
-                assert event.line_seqno == number + 1
-
-
-def second_controller(serve: Serve, chip: str) -> None:
-    """The demo board's other controller is another chip, whose lines work."""
-    with Chip(f"{serve.socket}#{chip}") as other:
-        assert other.get_info().label == "m4-gpiob"
-        lines = {
-            1: LineSettings(direction=Direction.OUTPUT),
-            2: LineSettings(direction=Direction.INPUT),
-        }
-        with other.request_lines(lines) as sensor:
-            sensor.set_value(1, Value.ACTIVE)
-            assert sensor.get_value(2) == Value.ACTIVE
 
 
 @in_kernel("demo")
@@ -533,10 +394,6 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process (proc(5), /proc/PID/stat)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-# Inside the kernel its command line is the environment.
-RESTARTS = int(os.environ.get("KERNEL_TEST_RESTARTS", "20"))
 
 
 def restarts_under_load(guest: Guest) -> str:

@@ -18,10 +18,10 @@ from bridge.link.rpmsg_sysfs import ADDR_ANY, Sysfs
 
 from .guest import Guest
 from .load import PATIENCE_S, another_boot, epochs
+from .rpmsg import RAW
 from .system import Systemd, install, install_rules, owner, properties, run, settle, udevd
 from .test_gpiochip_link import Sim
 from .test_remoteproc import CRASH, with_firmware
-from .test_rpmsg import RAW
 from .uml import in_kernel
 
 
