@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from bridge.bench.rig import Rig
-from bridge.doctor import board
+from bridge.client.chip import Chip
+from bridge.doctor import board, users
 from bridge.doctor.examination import examine
 from bridge.doctor.failures import FAILURES, table
 from bridge.doctor.findings import Finding, Place
@@ -224,6 +225,19 @@ def test_link_without_service(cli: Cli) -> None:
     run = cli("doctor", "--link", stub.url)
     assert run.returncode == 1
     assert "the firmware does not answer: " in run.stdout
+
+
+def test_line_that_somebody_takes_meanwhile(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That firmware is not silent."""
+    with rig.chip() as chip:
+        infos = chip.get_all_line_info()
+        with chip.request_lines({0: None}):
+            monkeypatch.setattr(Chip, "get_all_line_info", lambda chip: infos)
+            (finding,) = users.firmware(f"{rig.serve.socket}#{rig.chips[0]}", None)
+            assert (finding.level, finding.failure) == ("ok", None)
+            monkeypatch.setattr(Chip, "get_all_line_info", lambda chip: infos[:1])
+            (finding,) = users.firmware(f"{rig.serve.socket}#{rig.chips[0]}", None)
+            assert "every line is in use" in finding.what
 
 
 def test_link_that_is_no_url(cli: Cli) -> None:
