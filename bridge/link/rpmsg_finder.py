@@ -2,9 +2,10 @@
 """Finds the endpoints of an rpmsg link and hands them to it (shim/pump/rpmsg_link.h).
 
 A thread of its own, because sysfs may block: binding a driver or removing an
-endpoint can wait for the firmware. It looks at sysfs as a whole whenever the
-kernel reports a change on the rpmsg bus, and asks /dev what it lacks there; it
-never goes by what an event says, so none that is lost or late matters.
+endpoint can wait for the firmware. It looks at sysfs as a whole whenever the kernel
+reports a change on the rpmsg or virtio bus, and once more when that has settled, and
+asks /dev what it lacks there; it never goes by what an event says, so none that is
+lost or late matters.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import array
 import contextlib
 import errno
 import logging
+import math
 import os
 import select
 import socket
@@ -43,6 +45,8 @@ _DRAIN_MAX = 4096
 _MESSAGE_SIZE = 512
 # What stands in the way for less is udev at work, as after every start of the firmware.
 _PATIENCE_S = 1.0
+# An event of a removal comes before sysfs shows it, and nothing comes after.
+_SETTLED_S = 0.2
 # In the folder of nodes: one comes, or udev gives one to our group. A node that we may
 # not open cannot be watched either, only its folder can.
 _FOLDER_CHANGES = lib.IN_CREATE | lib.IN_MOVED_TO | lib.IN_ATTRIB
@@ -97,9 +101,10 @@ class Finder:
         self._troubles: dict[Trouble, float] = {}  # since when
         self._met: set[Trouble] = set()  # in this look
         self._watched: dict[int, int] = {}  # node's identity: watch
+        self._again = math.inf  # when to look once more after an event
         self._looked = threading.Event()
         # Before the first look, so that nothing falls in between.
-        self._monitor = monitor("rpmsg")
+        self._monitor = monitor("rpmsg", "virtio")
         self._inotify = lib.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._inotify < 0:
             raise OSError(ffi.errno, f"no inotify instance: {os.strerror(ffi.errno)}")
@@ -150,17 +155,22 @@ class Finder:
         poll = select.poll()
         for fd in (self._monitor.fileno(), self._inotify, self._control.fileno()):
             poll.register(fd, select.POLLIN)
-        ready = {fd for fd, _ in poll.poll(self._patience_ms())}
+        ready = {fd for fd, _ in poll.poll(self._timeout_ms())}
+        if self._monitor.fileno() in ready:
+            self._again = time.monotonic() + _SETTLED_S
+        elif time.monotonic() >= self._again:
+            self._again = math.inf
         if self._control.fileno() in ready:
             self._hear()
         with contextlib.suppress(BlockingIOError):
             os.read(self._inotify, 65536)  # whatever it was
         drain(self._monitor)
 
-    def _patience_ms(self) -> float | None:
-        """Until a trouble has lasted long enough to be told; None without one."""
-        untold = [since for what, since in self._troubles.items() if what not in self._told]
-        return max(0.0, min(untold) + _PATIENCE_S - time.monotonic()) * 1000 if untold else None
+    def _timeout_ms(self) -> float | None:
+        """Until the look after an event, or until a trouble has lasted long enough to be told."""
+        untold = (since for what, since in self._troubles.items() if what not in self._told)
+        next_s = min([self._again, *(since + _PATIENCE_S for since in untold)])
+        return None if next_s == math.inf else max(0.0, next_s - time.monotonic()) * 1000
 
     def _hear(self) -> None:
         """An endpoint broke: it is not used again, but its successor will be."""

@@ -8,7 +8,6 @@ there, but for what happens there too rarely: see the finder's part.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
@@ -149,16 +148,22 @@ def test_successor_on_the_same_path_is_another(board: Board, tmp_path: Path) -> 
 
 
 class Events:
-    """A monitor of uevents that has none."""
+    """A monitor of uevents that has those of `happen`."""
 
     def __init__(self, *subsystems: str) -> None:
-        self._ends = os.pipe()
+        self._ends = os.pipe2(os.O_NONBLOCK)
 
     def fileno(self) -> int:
         return self._ends[0]
 
-    def poll(self, timeout: float) -> None:
-        """None is there."""
+    def poll(self, timeout: float) -> object:
+        try:
+            return os.read(self._ends[0], 1)
+        except BlockingIOError:
+            return None
+
+    def happen(self) -> None:
+        os.write(self._ends[1], b"!")
 
     def __del__(self) -> None:
         for fd in self._ends:
@@ -193,6 +198,7 @@ class Link:
     """
 
     up = True
+    started = False
 
     def __init__(
         self, board: Board, control: socket.socket, theirs: socket.socket, rest: str
@@ -201,7 +207,11 @@ class Link:
         self.sysfs = Changing(str(board.root), str(board.dev))
         self.finder = Finder(rpmsg.parse(rest), self.sysfs, control)
         self._theirs = theirs
-        theirs.setblocking(False)
+
+    def start(self) -> None:
+        """Let it look by itself, until the link is closed."""
+        self.started = True
+        self.finder.start(60)
 
     def wakes(self) -> bool:
         """Whether something in /dev makes the finder look."""
@@ -212,18 +222,21 @@ class Link:
     def look(self) -> list[tuple[int, int, str]]:
         """One look of the finder: (code, address, node behind the descriptor) it sent."""
         self.up = self.finder._look()
-        told = []
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                data, fds, _, _ = socket.recv_fds(
-                    self._theirs, ffi.sizeof("struct gb_rpmsg_packet"), 1
-                )
-                packet = ffi.from_buffer("struct gb_rpmsg_packet *", data)
-                node = "".join(Path(os.readlink(f"/proc/self/fd/{fd}")).name for fd in fds)
-                told.append((packet.code, packet.address, node))
-                for fd in fds:
-                    os.close(fd)
-        return told
+        return self.told()
+
+    def told(self, timeout_s: float = 0) -> list[tuple[int, int, str]]:
+        """What it sent, as `look`; waits at most so long for something."""
+        ready = poll()
+        ready.register(self._theirs, POLLIN)
+        found = []
+        while ready.poll(0 if found else timeout_s * 1000):
+            data, fds, _, _ = socket.recv_fds(self._theirs, ffi.sizeof("struct gb_rpmsg_packet"), 1)
+            packet = ffi.from_buffer("struct gb_rpmsg_packet *", data)
+            node = "".join(Path(os.readlink(f"/proc/self/fd/{fd}")).name for fd in fds)
+            found.append((packet.code, packet.address, node))
+            for fd in fds:
+                os.close(fd)
+        return found
 
 
 @pytest.fixture
@@ -238,10 +251,11 @@ def link(board: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[...
         return made[0]
 
     yield make
-    for each in made:
-        each.finder.close()
-    ours.close()
     theirs.close()
+    for each in made:
+        if not each.started:
+            each.finder.close()
+    ours.close()
 
 
 def test_number_given_to_another_while_it_is_looked_at(
@@ -300,6 +314,16 @@ def test_stable_link_that_leads_to_another_node(board: Board, link: Callable[...
     assert here.wakes()
     assert here.look() == [(lib.GB_RPMSG_DOWN, 0, "")]
     assert not here.up
+
+
+def test_removal_that_is_told_before_it_is_done(board: Board, link: Callable[..., Link]) -> None:
+    """The kernel sends the event first; then, maybe after the look, sysfs changes."""
+    m4 = board.processor(0, "m4_0", "4c000000.m4")
+    here = link()
+    here.start()
+    here.sysfs.change = lambda: m4.rename(board.root / "old")  # type: ignore[func-returns-value]
+    here.finder._monitor.happen()
+    assert here.told(timeout_s=30) == [(lib.GB_RPMSG_DOWN, 0, "")]
 
 
 def test_folder_of_nodes_that_cannot_be_watched(
