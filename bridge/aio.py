@@ -16,14 +16,13 @@ it was opened. Cancelling a coroutine does not undo what it asked for.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from bridge.client import chip as _chip
 from bridge.client import line_request as _line_request
@@ -32,23 +31,39 @@ from bridge.client.edge_event import EdgeEvent
 from bridge.client.info_event import InfoEvent
 from bridge.client.line_info import LineInfo
 from bridge.client.line_settings import LineConfig
+from bridge.clock_info import ClockInfo
 from bridge.line import Value
 
 __all__ = ["Chip", "LineRequest", "request_lines"]
 
 Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
+Behind = TypeVar("Behind", _chip.Chip, _line_request.LineRequest)
+Self = TypeVar("Self", bound="_Face[Any]")
 
 
 class _Events:
     """Waits for a descriptor on the event loop; one task at a time."""
 
     def __init__(self, fd: int) -> None:
-        os.set_blocking(fd, False)
         self._fd = fd
         self._ending = False
         self._waiter: asyncio.Future[None] | None = None
 
-    async def wait(self) -> None:
+    async def read(
+        self,
+        read: Callable[Arguments, Result],
+        *arguments: Arguments.args,
+        **keywords: Arguments.kwargs,
+    ) -> Result:
+        """Return what `read` returns once it does not say EAGAIN."""
+        while True:
+            try:
+                return read(*arguments, **keywords)
+            except BlockingIOError:
+                await self._wait()
+
+    async def _wait(self) -> None:
         """Return when the descriptor is readable or hung up, or when it was closed."""
         if self._waiter is not None:
             raise RuntimeError("another task waits for the events of this object already")
@@ -75,26 +90,27 @@ class _Events:
             _set(self._waiter)
 
 
-class Chip:
-    """`bridge.Chip` on an event loop; made by `open`."""
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work`, which goes on when who awaits it is cancelled."""
+    await asyncio.shield(asyncio.ensure_future(work))
 
-    def __init__(self, chip: _chip.Chip) -> None:
-        """Take over an open chip; for `open` only."""
-        self._chip = chip
-        self._events = _Events(chip.fd)
 
-    @classmethod
-    async def open(cls, path: str) -> Chip:
-        """Open the chip at `path`; takes and raises what `bridge.Chip` does."""
-        return cls(await asyncio.to_thread(_chip.Chip, path))
+class _Face(Generic[Behind]):
+    """What both classes have in common: the object behind, its descriptor, its end."""
+
+    def __init__(self, behind: Behind) -> None:
+        """Take over the object that does the work; for this module only."""
+        os.set_blocking(behind.fd, False)
+        self._behind: Behind = behind
+        self._events = _Events(behind.fd)
 
     def __bool__(self) -> bool:
-        """Whether the chip is open."""
-        return bool(self._chip)
+        """Whether the chip is open, the lines are held."""
+        return bool(self._behind)
 
-    async def __aenter__(self) -> Chip:
-        """Return the chip. Raises ChipClosedError when it is closed."""
-        self._chip.__enter__()
+    async def __aenter__(self: Self) -> Self:
+        """Return this object. Raises ChipClosedError, RequestReleasedError at its end."""
+        self._behind.__enter__()
         return self
 
     async def __aexit__(
@@ -103,56 +119,76 @@ class Chip:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the chip."""
-        await self.close()
+        """Close the chip, release the lines."""
+        await _to_its_end(self._end())
+
+    async def _end(self) -> None:
+        self._events.end()
+        await asyncio.to_thread(self._behind.__exit__, None, None, None)
+        self._events.ended()
+
+    @property
+    def fd(self) -> int:
+        """The descriptor of the events, which is O_NONBLOCK. Raises as ``async with``."""
+        return self._behind.fd
+
+    def fileno(self) -> int:
+        """Return fd."""
+        return self._behind.fd
+
+    def __str__(self) -> str:
+        """As the object of `bridge` prints itself."""
+        return str(self._behind)
+
+
+class Chip(_Face[_chip.Chip]):
+    """`bridge.Chip` on an event loop; made by `open`."""
+
+    @classmethod
+    async def open(cls, path: str) -> Chip:
+        """Open the chip at `path`; takes and raises what `bridge.Chip` does."""
+        return cls(await asyncio.to_thread(_chip.Chip, path))
 
     async def close(self) -> None:
         """Close the chip; its line requests stay. May be called again."""
-        self._events.end()
-        await asyncio.to_thread(self._chip.close)
-        self._events.ended()
+        await _to_its_end(self._end())
 
     @property
     def path(self) -> str:
         """The path exactly as given. Raises ChipClosedError."""
-        return self._chip.path
-
-    @property
-    def fd(self) -> int:
-        """The chip's descriptor, which is O_NONBLOCK. Raises ChipClosedError."""
-        return self._chip.fd
-
-    def fileno(self) -> int:
-        """Return fd."""
-        return self._chip.fd
+        return self._behind.path
 
     def get_info(self) -> ChipInfo:
         """Return name, label and number of lines. Raises ChipClosedError."""
-        return self._chip.get_info()
+        return self._behind.get_info()
 
     async def line_offset_from_id(self, id: str | int) -> int:
         """As Chip.line_offset_from_id()."""
-        return await asyncio.to_thread(self._chip.line_offset_from_id, id)
+        return await asyncio.to_thread(self._behind.line_offset_from_id, id)
 
     async def get_line_info(self, line: int | str) -> LineInfo:
         """As Chip.get_line_info()."""
-        return await asyncio.to_thread(self._chip.get_line_info, line)
+        return await asyncio.to_thread(self._behind.get_line_info, line)
+
+    async def get_all_line_info(self) -> list[LineInfo]:
+        """As Chip.get_all_line_info()."""
+        return await asyncio.to_thread(self._behind.get_all_line_info)
+
+    async def clock(self) -> ClockInfo:
+        """As Chip.clock()."""
+        return await asyncio.to_thread(self._behind.clock)
 
     async def watch_line_info(self, line: int | str) -> LineInfo:
         """As Chip.watch_line_info()."""
-        return await asyncio.to_thread(self._chip.watch_line_info, line)
+        return await asyncio.to_thread(self._behind.watch_line_info, line)
 
     async def unwatch_line_info(self, line: int | str) -> None:
         """As Chip.unwatch_line_info()."""
-        await asyncio.to_thread(self._chip.unwatch_line_info, line)
+        await asyncio.to_thread(self._behind.unwatch_line_info, line)
 
     async def read_info_event(self) -> InfoEvent:
         """Wait for an info event and return it. Raises OSError ENODEV, ChipClosedError."""
-        while True:
-            try:
-                return self._chip.read_info_event()
-            except BlockingIOError:
-                await self._events.wait()
+        return await self._events.read(self._behind.read_info_event)
 
     async def info_events(self) -> AsyncIterator[InfoEvent]:
         """Yield info events without end; raises as read_info_event()."""
@@ -169,83 +205,52 @@ class Chip:
         """Request lines; takes and raises what Chip.request_lines() does."""
         return LineRequest(
             await asyncio.to_thread(
-                self._chip.request_lines, config, consumer, event_buffer_size, output_values
+                self._behind.request_lines, config, consumer, event_buffer_size, output_values
             )
         )
 
     def __repr__(self) -> str:
         """As that of `bridge.Chip`, in this module."""
-        return repr(self._chip).replace("gpiod.Chip", "aio.Chip")
-
-    def __str__(self) -> str:
-        """As `bridge.Chip` prints itself."""
-        return str(self._chip)
+        return repr(self._behind).replace("gpiod.Chip", "aio.Chip")
 
 
-class LineRequest:
+class LineRequest(_Face[_line_request.LineRequest]):
     """`bridge.LineRequest` on an event loop; made by `Chip.request_lines`."""
 
-    def __init__(self, request: _line_request.LineRequest) -> None:
+    def __init__(self, behind: _line_request.LineRequest) -> None:
         """Take over a granted request; for `Chip.request_lines` only."""
-        self._request = request
+        super().__init__(behind)
         self._lock = asyncio.Lock()
-        self._events = _Events(request.fd)
-        self._operations = _Operations(request.operation_fd, request.timeout_ms / 1000)
-
-    def __bool__(self) -> bool:
-        """Whether the lines still are held."""
-        return bool(self._request)
-
-    async def __aenter__(self) -> LineRequest:
-        """Return the request. Raises RequestReleasedError when it is released."""
-        self._request.__enter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Release the lines."""
-        await self.release()
+        self._operations = _Operations(behind.operation_fd, behind.timeout_ms / 1000)
 
     async def release(self) -> None:
         """Release the lines and return when that is done. May be called again."""
+        await _to_its_end(self._end())
+
+    async def _end(self) -> None:
         async with self._lock:
-            self._events.end()
             self._operations.close()
-            await asyncio.to_thread(self._request.release)
-            self._events.ended()
+            await super()._end()
 
     @property
     def chip_name(self) -> str:
         """As LineRequest.chip_name."""
-        return self._request.chip_name
+        return self._behind.chip_name
 
     @property
     def num_lines(self) -> int:
         """As LineRequest.num_lines."""
-        return self._request.num_lines
+        return self._behind.num_lines
 
     @property
     def offsets(self) -> list[int]:
         """As LineRequest.offsets."""
-        return self._request.offsets
+        return self._behind.offsets
 
     @property
     def lines(self) -> list[int | str]:
         """As LineRequest.lines."""
-        return self._request.lines
-
-    @property
-    def fd(self) -> int:
-        """The event descriptor, which is O_NONBLOCK."""
-        return self._request.fd
-
-    def fileno(self) -> int:
-        """Return fd."""
-        return self._request.fd
+        return self._behind.lines
 
     async def get_value(self, line: int | str) -> Value:
         """Return the value of one line; raises as LineRequest.get_value()."""
@@ -253,7 +258,7 @@ class LineRequest:
 
     async def get_values(self, lines: Collection[int | str] | None = None) -> list[Value]:
         """Return the values of `lines`; takes and raises what LineRequest.get_values() does."""
-        masks = self._request.masks_of(lines)
+        masks = self._behind.masks_of(lines)
         bits = await self._operate(_line_request.GET, _line_request.union(masks), 0)
         return [Value.ACTIVE if bits & mask else Value.INACTIVE for mask in masks]
 
@@ -263,46 +268,36 @@ class LineRequest:
 
     async def set_values(self, values: Mapping[int | str, Value]) -> None:
         """Set values; takes and raises what LineRequest.set_values() does."""
-        await self._operate(_line_request.SET, *self._request.bits_of(values))
+        await self._operate(_line_request.SET, *self._behind.bits_of(values))
 
     async def reconfigure_lines(self, config: LineConfig) -> None:
         """As LineRequest.reconfigure_lines()."""
-        async with self._lock:
-            await asyncio.to_thread(self._request.reconfigure_lines, config)
+        await _to_its_end(self._reconfigure(config))
+
+    async def _reconfigure(self, config: LineConfig) -> None:
+        async with self._lock:  # until the answer is there: nobody else may take it
+            await asyncio.to_thread(self._behind.reconfigure_lines, config)
 
     async def _operate(self, code: int, mask: int, bits: int) -> int:
         async with self._lock:
-            self._request.__enter__()  # released while this waited for its turn?
+            self._behind.__enter__()  # released while this waited for its turn?
             error, reason, line, answer = await self._operations.exchange(code, mask, bits)
         if error:
-            raise self._request.failure(error, reason, line)
+            raise self._behind.failure(error, reason, line)
         return answer
 
     async def read_edge_events(self, max_events: int | None = None) -> list[EdgeEvent]:
         """Wait for edge events; takes and raises what LineRequest.read_edge_events() does."""
-        while True:
-            try:
-                return self._request.read_edge_events(max_events)
-            except BlockingIOError:
-                await self._events.wait()
+        return await self._events.read(self._behind.read_edge_events, max_events)
 
     async def read_edge_event_array(self, max_events: int | None = None) -> memoryview:
         """Wait for edge events; as LineRequest.read_edge_event_array()."""
-        while True:
-            try:
-                return self._request.read_edge_event_array(max_events)
-            except BlockingIOError:
-                await self._events.wait()
+        return await self._events.read(self._behind.read_edge_event_array, max_events)
 
     async def edge_events(self) -> AsyncIterator[EdgeEvent]:
         """Yield edge events without end; raises as read_edge_events()."""
-        while True:
-            for event in await self.read_edge_events():
-                yield event
-
-    def __str__(self) -> str:
-        """As `bridge.LineRequest` prints itself."""
-        return str(self._request)
+        while True:  # one by one: those behind it stay for who comes after a break
+            yield (await self.read_edge_events(1))[0]
 
 
 # struct gb_operation and struct gb_operation_reply of bridge/shim/pump/operation.h.
@@ -315,6 +310,7 @@ class _Operations:
 
     def __init__(self, fd: int, timeout_s: float) -> None:
         self._socket = socket.socket(fileno=os.dup(fd))
+        self._events = _Events(self._socket.fileno())
         self._timeout_s = timeout_s
         self._sequence = 0x80000000  # apart from those of the blocking calls
 
@@ -332,7 +328,7 @@ class _Operations:
 
     async def _reply(self) -> tuple[int, int, int, int]:
         while True:
-            packet = await self._readable(self._receive)
+            packet = await self._events.read(self._receive)
             if not packet:
                 return errno.ENODEV, _line_request.RELEASED, 0, 0
             sequence, error, reason, line, bits = _REPLY.unpack_from(packet)
@@ -341,19 +337,6 @@ class _Operations:
 
     def _receive(self) -> bytes:
         return self._socket.recv(4096, socket.MSG_DONTWAIT)
-
-    async def _readable(self, receive: Callable[[], Result]) -> Result:
-        """Return what `receive` returns once it does not say EAGAIN."""
-        loop = asyncio.get_running_loop()
-        while True:
-            with contextlib.suppress(BlockingIOError):
-                return receive()
-            ready: asyncio.Future[None] = loop.create_future()
-            loop.add_reader(self._socket, _set, ready)
-            try:
-                await ready
-            finally:
-                loop.remove_reader(self._socket)
 
     def close(self) -> None:
         """Close our descriptor. May be repeated."""

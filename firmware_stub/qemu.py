@@ -206,7 +206,7 @@ class Mcu:
         self._find_ports()
         if self._pty:
             self._find_pty()
-        self._driven = {pin: 1 for pin in _NAMES if pin.startswith("BUTTON")}
+        self._driven = {pin: 1 for name, pin in _NAMES.items() if name.startswith("BUTTON")}
         self._apply()
         self.command("cont")
 
@@ -308,8 +308,8 @@ class Mcu:
         this has no effect, and QEMU then keeps the last level of the output when
         the pin becomes an input again: drive it after that.
         """
-        _split(pin)
-        self._driven[pin] = level
+        port, bit = _split(pin)
+        self._driven[f"P{port}{bit}"] = level
         self._set_input(pin, level)
 
     def press(self, button: str) -> None:

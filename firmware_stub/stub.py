@@ -14,8 +14,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import select
-import shlex
 import socket as sockets
 import subprocess
 import tempfile
@@ -29,6 +29,8 @@ _EXECUTABLE = Path(__file__).parent / "bin" / "firmware-stub"
 _PATH_MAX = 107  # sun_path of unix(7), less its NUL
 _REPLY_MAX = 1 << 17
 _TIMES_MAX = 2000  # that fit one reply
+# A label may hold anything but quotes.
+_CHANNEL = re.compile(r'(\d+) (\S+) (0x\w+) lines (\d+) label "([^"]*)"(?: driver (0x\w+))?')
 _ANSWER_TIMEOUT = 10.0  # s; a command that does not wait is answered at once
 
 
@@ -271,7 +273,10 @@ class Stub:
 
     def _wait_ready(self, ready: int, timeout: float, log_from: int) -> None:
         assert self._process is not None
-        if not select.select([ready], [], [], timeout)[0]:
+        # Not select(), which takes no descriptor from 1024 on.
+        poll = select.poll()
+        poll.register(ready, select.POLLIN)
+        if not poll.poll(timeout * 1000):
             raise OSError(errno.ETIMEDOUT, f"firmware-stub was not ready within {timeout} s")
         if os.read(ready, 1):
             return
@@ -453,10 +458,18 @@ class Stub:
         """Return the channels that the firmware announces."""
         found = []
         for text in self.command("channels").splitlines():
-            words = shlex.split(text)
-            driver = int(words[8], 16) if len(words) > 8 else None
+            match = _CHANNEL.fullmatch(text)
+            assert match is not None
+            index, name, address, lines, label, driver = match.groups()
             found.append(
-                Channel(int(words[0]), words[1], int(words[2], 16), int(words[4]), words[6], driver)
+                Channel(
+                    int(index),
+                    name,
+                    int(address, 16),
+                    int(lines),
+                    label,
+                    int(driver, 16) if driver else None,
+                )
             )
         return found
 

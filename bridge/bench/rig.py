@@ -11,9 +11,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import BinaryIO
 
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
@@ -45,17 +47,7 @@ class Serve:
         ready, ready_w = os.pipe()
         try:
             with open(self._log, "ab") as log:
-                self.process = subprocess.Popen(
-                    [
-                        *(sys.executable, "-m", "bridge.cli", "serve"),
-                        *("--socket", self.socket, "--ready-fd", str(ready_w)),
-                        *self._arguments,
-                    ],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    pass_fds=(ready_w,),
-                )
+                self.process = self._start(ready_w, log)
             os.close(ready_w)
             ready_w = -1
             if not select.select([ready], [], [], _DEADLINE_S)[0]:
@@ -70,6 +62,19 @@ class Serve:
             if ready_w >= 0:
                 os.close(ready_w)
         return self
+
+    def _start(self, ready_fd: int, log: BinaryIO) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "bridge.cli", "serve"),
+                *("--socket", self.socket, "--ready-fd", str(ready_fd)),
+                *self._arguments,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(ready_fd,),
+        )
 
     def __exit__(
         self,
@@ -133,12 +138,14 @@ class Rig:
         arguments: tuple[str, ...] = (),
         strict: bool = False,
         aggregates: int = 0,
+        service: Callable[..., Serve] = Serve,
     ) -> None:
         """Say which firmware and board, in the words of firmware_stub.Stub.
 
         `arguments` go to `gpio-bridge serve`, which makes so many `aggregates` of
-        the board's chips.
+        the board's chips; `service` is called as the class Serve is.
         """
+        self._service = service
         self._aggregates = aggregates
         self._features = features
         self._dialect = dialect
@@ -167,7 +174,7 @@ class Rig:
                 )
             )
             self.serve = stack.enter_context(
-                Serve(directory, "--link", self.stub.url, *self._arguments)
+                self._service(directory, "--link", self.stub.url, *self._arguments)
             )
             count = len(self.stub.channels()) + self._aggregates
             self.chips = self.serve.wait_for_chips(count)

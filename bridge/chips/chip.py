@@ -256,17 +256,19 @@ class Chip:
         A line whose holder is going is waited for: the client that closed its
         request and asks again must not meet its own shadow.
         """
-        while True:
-            going = self._obstacle(configs, consumer)
-            if going is None:
-                return
-            if isinstance(going, Reservation):
-                going.hang_up()  # without an await: nobody else gets the line
-                continue
-            await asyncio.shield(asyncio.ensure_future(going.release()))
+        while (going := self._obstacle(configs, consumer)) is not None:
+            # Not awaited itself: that it is cancelled with the chip is no reason to be, too.
+            await asyncio.wait((asyncio.ensure_future(going.release()),))
+        for config in configs:
+            kept = self.lines[config.offset].holder
+            if kept is not None:
+                kept.hang_up()  # only now, so that nobody else gets the line
 
     def _obstacle(self, configs: Sequence[LineConfig], consumer: str) -> Holder | None:
-        """A holder that is about to go; raises when the lines cannot be had."""
+        """A holder that is about to go; raises when the lines cannot be had.
+
+        Lines that are kept for this consumer are in nobody's way.
+        """
         self.check_online()
         seen: set[int] = set()
         for config in configs:
@@ -285,11 +287,8 @@ class Chip:
                     f"{'kept for' if reserved else 'held by'} "
                     f'"{holder.consumer}"',
                 )
-        for config in configs:
-            holder = self.lines[config.offset].holder
-            if holder is not None:
-                return holder
-        return None
+        holders = (self.lines[config.offset].holder for config in configs)
+        return next((holder for holder in holders if holder is not None and holder.going), None)
 
     async def remove(self) -> None:
         """Take the chip away: clients see HUP and ENODEV, pins stay as they are."""

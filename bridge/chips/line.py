@@ -318,8 +318,8 @@ class Line:
         live: where a holder that changes the direction by itself tells it.
         pin: what the pin does by itself (LINE_CONFIG), None when that is not known.
         kept: what it was before the firmware restarted, until somebody takes it.
-        irq_unknown: an interrupt may be enabled that this session did not
-            enable (an earlier service, a release that was not answered).
+        irq_unknown: nobody knows whether an interrupt is enabled (by an earlier
+            service, or since a request to change that was not answered).
     """
 
     __slots__ = (

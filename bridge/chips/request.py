@@ -231,9 +231,11 @@ class LineRequest:
     async def _arm(self, index: int) -> None:
         line, config = self._lines[index], self._rest[index]
         self._armed.add(index)
+        line.irq_unknown = True
         reply = await self.chip.controller.ask(wire.MSG_SET_IRQ_TYPE, line.offset, config.irq_type)
         if reply.reason == lib.GB_REASON_STATUS:
             self._armed.discard(index)
+            line.irq_unknown = False
             raise OSError(
                 errno.ENXIO,
                 f"line {line.describe()} of chip {self.chip.name} cannot report these edges: "
@@ -241,6 +243,7 @@ class LineRequest:
             )
         if reply.error:
             raise self.chip.controller.failure(reply, wire.MSG_SET_IRQ_TYPE, line.offset)
+        line.irq_unknown = False
 
     # ---- while held -------------------------------------------------------
 
@@ -287,17 +290,23 @@ class LineRequest:
         for index, config in enumerate(configs):
             if self._going is not None or not self.chip.online:
                 raise OSError(errno.ENODEV, sentence(lib.GB_REASON_RELEASED))
-            if config.directed:
+            if not config.directed:
+                continue
+            try:
                 await self._change(index, config)
+            except BaseException:
+                # Any part of it may be done: the next change takes nothing for granted.
+                self._rest[index] = LineConfig(config.offset, 0)
+                raise
 
     async def _change(self, index: int, config: LineConfig) -> None:
         """Bring one line from its settings to other ones."""
         line, before = self._lines[index], self._rest[index]
         rest = await self._left(index, config)
-        if not before.directed and line.irq_unknown:
-            await self._forget_irq(line)
-        if index in self._armed and rest.irq_type != before.irq_type:
+        if index in self._armed and (line.irq_unknown or rest.irq_type != before.irq_type):
             await self._disarm(index)
+        elif line.irq_unknown:
+            await self._forget_irq(line)
         self._rest[index] = await set_pin(self.chip.controller, line, config)
         self.configs[index] = config
         line.hold(self, config)

@@ -6,7 +6,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -103,7 +104,7 @@ class Chip:
 
     def __del__(self) -> None:
         """Let go of the connection as the descriptor of a collected file is let go."""
-        self._close_events()
+        self._close_events(wake=False)  # nobody reads, and a forked process may have it now
         if self._connection is not None:
             self._connection.close()
         if self._direct is not None:
@@ -113,6 +114,21 @@ class Chip:
         if self._connection is None:
             raise ChipClosedError
         return self._connection
+
+    @contextmanager
+    def _asking(self) -> Iterator[Connection]:
+        """The connection, for one call; another thread may close the chip meanwhile."""
+        connection = self._open()
+        try:
+            yield connection
+        except OSError:
+            if self._connection is None:
+                raise ChipClosedError from None
+            raise
+
+    def _call(self, op: str, **arguments: Any) -> dict[str, Any]:
+        with self._asking() as connection:
+            return connection.call(op, handle=self._handle, **arguments)
 
     def close(self) -> None:
         """Close the chip; its line requests stay. May be called again."""
@@ -125,13 +141,13 @@ class Chip:
         if direct is not None:
             direct.close()
 
-    def _close_events(self) -> None:
+    def _close_events(self, wake: bool = True) -> None:
         events, self._events = self._events, None
         if isinstance(events, tuple):
             for fd in events:
                 os.close(fd)
         elif events is not None:
-            events.close()
+            events.close(wake)
 
     def _open_events(self) -> tuple[int, int] | InfoReader:
         """Return the event side; the caller locks. Another thread may have closed the chip."""
@@ -187,11 +203,11 @@ class Chip:
         is returned. Raises FileNotFoundError for an unknown name, ValueError for an
         offset that the chip does not have, ChipClosedError.
         """
-        connection = self._open()
+        self._open()
         if isinstance(id, int):
             offset = int(id)
         elif isinstance(id, str):
-            offset = self._offset_of_name(connection, id)
+            offset = self._offset_of_name(id)
         else:
             raise TypeError(f"a line is named by str or int, not {type(id).__name__}")
         if offset >= self.get_info().num_lines:
@@ -201,13 +217,13 @@ class Chip:
             )
         return offset
 
-    def _offset_of_name(self, connection: Connection, name: str) -> int:
+    def _offset_of_name(self, name: str) -> int:
         if name == "":  # in the kernel's interface an unnamed line is called ""
-            for line in _lines(connection, self._handle):
+            for line in self._lines():
                 if line["name"] is None:
                     return int(line["offset"])
         else:
-            found = connection.call("find", name=name, handle=self._handle)["found"]
+            found = self._call("find", name=name)["found"]
             if found:
                 return int(found[0][1])
         try:
@@ -224,9 +240,7 @@ class Chip:
         line_offset_from_id() does, ValueError for a negative offset, and OSError
         ENODEV when the chip is gone.
         """
-        connection = self._open()
-        offset = self._offset(line)
-        reply = connection.call("lines", handle=self._handle, first=offset, count=1)
+        reply = self._call("lines", first=self._offset(line), count=1)
         return line_info.from_wire(reply["lines"][0])
 
     def _offset(self, line: int | str) -> int:
@@ -241,7 +255,15 @@ class Chip:
 
         Raises ChipClosedError, and OSError ENODEV when the chip is gone.
         """
-        return [line_info.from_wire(line) for line in _lines(self._open(), self._handle)]
+        return [line_info.from_wire(line) for line in self._lines()]
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        """Fetch the lines, page by page."""
+        following: int | None = 0
+        while following is not None:
+            reply = self._call("lines", first=following)
+            yield from reply["lines"]
+            following = reply["next"]
 
     def clock(self) -> ClockInfo:
         """Return what is known of the coprocessor's clock (not in libgpiod; docs/timing.md).
@@ -253,7 +275,7 @@ class Chip:
         """
         from bridge.clock_info import ClockInfo
 
-        return ClockInfo(**self._open().call("clock", handle=self._handle))
+        return ClockInfo(**self._call("clock"))
 
     def watch_line_info(self, line: int | str) -> LineInfo:
         """Return a snapshot of a line, and report what becomes of it as info events.
@@ -262,8 +284,7 @@ class Chip:
         and OSError EBUSY when this object watches the line already
         (GPIO_V2_GET_LINEINFO_WATCH_IOCTL).
         """
-        connection = self._open()
-        reply = connection.call("watch", handle=self._handle, offset=self._offset(line))
+        reply = self._call("watch", offset=self._offset(line))
         return line_info.from_wire(reply["line"])
 
     def unwatch_line_info(self, line: int | str) -> None:
@@ -272,7 +293,7 @@ class Chip:
         Raises as get_line_info(), and OSError EBUSY when this object does not watch the
         line (GPIO_GET_LINEINFO_UNWATCH_IOCTL).
         """
-        self._open().call("unwatch", handle=self._handle, offset=self._offset(line))
+        self._call("unwatch", offset=self._offset(line))
 
     def wait_info_event(self, timeout: timedelta | float | None = None) -> bool:
         """Wait until read_info_event() has something to say; return whether it has.
@@ -315,7 +336,8 @@ class Chip:
         than the kernel's 10 attributes), ENODEV, ETIMEDOUT (the firmware did not
         answer), EIO (it refused), NotImplementedError, ChipClosedError.
         """
-        connection = self._open()
+        self._open()
+        direct = self._direct  # once: another thread may close the chip meanwhile
         values = self._output_values(output_values)
         plan = self._plan(config)
         configs = [_config(line, values) for line in plan]
@@ -323,15 +345,17 @@ class Chip:
         size = _event_buffer_size(event_buffer_size)
         if consumer is not None and not isinstance(consumer, str):
             raise TypeError(f"consumer must be str, not {type(consumer).__name__}")
-        reply, fds = connection.request(
-            handle=self._handle,
-            lines=[
-                {"offset": line.offset, **config._asdict()}
-                for line, config in zip(plan, configs, strict=True)
-            ],
-            consumer=consumer or "",
-            event_buffer_size=size,
-        )
+        lines = [
+            {"offset": line.offset, **config._asdict()}
+            for line, config in zip(plan, configs, strict=True)
+        ]
+        with self._asking() as connection:
+            reply, fds = connection.request(
+                handle=self._handle,
+                lines=lines,
+                consumer=consumer or "",
+                event_buffer_size=size,
+            )
         from bridge.client.line_request import LineRequest
 
         return LineRequest(
@@ -342,7 +366,7 @@ class Chip:
             fds,
             reply["timeout_ms"],
             event_buffer_size or 64,
-            self._direct.share() if self._direct else None,
+            direct.share() if direct else None,
         )
 
     def _output_values(
@@ -423,15 +447,6 @@ def _event_buffer_size(size: int | None) -> int:
 
 def _chip_info(chip: dict[str, Any]) -> ChipInfo:
     return ChipInfo(chip["name"], chip["label"], chip["num_lines"])
-
-
-def _lines(connection: Connection, handle: int) -> Iterable[dict[str, Any]]:
-    """Fetch the lines of an open chip, page by page."""
-    following: int | None = 0
-    while following is not None:
-        reply = connection.call("lines", handle=handle, first=following)
-        yield from reply["lines"]
-        following = reply["next"]
 
 
 def request_lines(

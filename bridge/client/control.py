@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import msgpack
@@ -79,7 +80,10 @@ class Connection:
         return cls(sock, path)
 
     def close(self) -> None:
-        """Close the connection; requests made on it stay."""
+        """Close the connection; requests made on it stay. A call of another thread ends."""
+        if self._lock.locked():  # close(2) alone would not wake it
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
     def fileno(self) -> int:

@@ -113,7 +113,7 @@ class LineRequest:
     def __del__(self) -> None:
         """Closing the descriptors releases the lines, without waiting for it."""
         direct, self._direct = self._direct, None
-        self._close()
+        self._close(wake=False)  # nobody reads, and a forked process may have the lines now
         if direct is not None:
             direct.abandon()
 
@@ -128,13 +128,13 @@ class LineRequest:
             raise RequestReleasedError
         return ring
 
-    def _close(self) -> None:
+    def _close(self, wake: bool = True) -> None:
         operations, self._operations = self._operations, None
         if operations is not None:
             operations.close()
         ring, self._ring = self._ring, None
         if ring is not None:
-            ring.close()
+            ring.close(wake)
         direct, self._direct = self._direct, None
         if direct is not None:
             direct.close()
@@ -344,7 +344,10 @@ class LineRequest:
         """Return the mask of each of `lines` (None or empty: of all); see get_values()."""
         self._held()
         masks = [self._mask(line) for line in lines or self._offsets]
-        self._check_count(len(masks))
+        if len(masks) > len(self._offsets):
+            raise ValueError(
+                f"{len(masks)} values of a request of {len(self._offsets)} lines: each line once"
+            )
         return masks
 
     def bits_of(self, values: Mapping[int | str, Value]) -> tuple[int, int]:
@@ -355,7 +358,6 @@ class LineRequest:
             one = self._mask(line)
             mask |= one
             bits = bits | one if value.value else bits & ~one
-        self._check_count(len(values))
         if not mask:
             raise ValueError("no values to set: name at least one line")
         return mask, bits
@@ -380,12 +382,6 @@ class LineRequest:
             f"{', '.join(map(str, self._offsets))}"
         )
 
-    def _check_count(self, count: int) -> None:
-        if count > len(self._offsets):
-            raise ValueError(
-                f"{count} values for a request of {len(self._offsets)} lines: each line once"
-            )
-
     def _error(self, failure: OperationFailed) -> Exception:
         """Return the exception for a failed operation, with a sentence."""
         if self._operations is None:  # released by another thread meanwhile
@@ -393,10 +389,10 @@ class LineRequest:
         if failure.why:
             return errors.exception(failure.error, failure.why)
         where = f"chip {self._chip_name}"
-        if failure.line < len(self._offsets):
-            where = f"line {self._offsets[failure.line]} of {where}"
         if failure.error == errno.ETIMEDOUT and failure.reason == lib.GB_REASON_NONE:
             return TimeoutError(failure.error, f"{where}: the service does not answer")
+        if failure.line < len(self._offsets):
+            where = f"line {self._offsets[failure.line]} of {where}"
         return errors.exception(
             failure.error, f"{where}: {errors.sentence(failure.reason, failure.error)}"
         )

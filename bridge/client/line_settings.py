@@ -111,11 +111,17 @@ def flags_of(settings: LineSettings) -> int:
 
 
 def debounce_us(settings: LineSettings) -> int:
-    """Return the debounce period in whole microseconds. Raises ValueError when negative."""
+    """Return the debounce period in whole microseconds.
+
+    Raises ValueError when it is negative or does not fit the 32 bits of the kernel's.
+    """
     period = settings.debounce_period
     if period < timedelta():
         raise ValueError(f"debounce period {period} is negative: 0 turns debouncing off")
-    return int(period.total_seconds() * 1_000_000)
+    microseconds = int(period.total_seconds() * 1_000_000)
+    if microseconds >= 1 << 32:
+        raise ValueError(f"debounce period {period} is too long: 71 minutes is the most")
+    return microseconds
 
 
 LineConfig = Mapping[Any, "LineSettings | None"]

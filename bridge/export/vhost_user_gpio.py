@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import logging
 import os
 from collections.abc import Sequence
@@ -11,10 +13,11 @@ from collections.abc import Sequence
 from bridge import uapi
 from bridge.chips.chip import Chip
 from bridge.chips.dispatcher import Dispatcher
-from bridge.chips.line import clip_consumer
+from bridge.chips.line import Line, clip_consumer
+from bridge.export.handover import Handover, Store
 from bridge.export.hold import Hold
 from bridge.export.selection import ExportConfig, Pick, Place, make_unique, places_of
-from bridge.shim.export import LINES_MAX, Export, Status, listen
+from bridge.shim.export import LINES_MAX, Export, Status, listen, open_state
 from bridge.shim.pump import Report
 
 log = logging.getLogger(__name__)
@@ -33,22 +36,29 @@ class VhostUserGpio:
         dispatcher: of the service.
         config: of the export.
         timeout_ms: deadline of one request to the firmware in milliseconds.
+        store: the service manager's, for a guest that outlives the service.
     """
 
-    def __init__(self, dispatcher: Dispatcher, config: ExportConfig, timeout_ms: int) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, config: ExportConfig, timeout_ms: int, store: Store
+    ) -> None:
         self.config = config
         self.consumer = clip_consumer(f"vhost-user:{config.name}")
-        self.why = ""
+        self._complaints: dict[str, str] = {}
         self._dispatcher = dispatcher
         self._timeout_ms = timeout_ms
+        self._store = store
+        self._handover: Handover | None = None
+        self._at_rest = asyncio.Event()
         self._id = dispatcher.listen(self)
         self._holds: dict[str, tuple[Chip, Hold]] = {}
         self._found: dict[Pick, Place] = {}
         self._whole: list[Place] = []
         self._places: list[Place] = []
+        self._lines: dict[int, tuple[Chip, Line]] = {}
         self._export: Export | None = None
         self._inode = (0, 0)
-        self._last = Status(False, True, 0, 0, 0, 0, "")
+        self._last = Status(False, True, 0, 0, 0, 0, False, "")
 
     # ---- chips come and go ----------------------------------------------------
 
@@ -58,19 +68,23 @@ class VhostUserGpio:
             return
         hold = Hold(self, chip)
         self._holds[chip.name] = chip, hold
+        self._complaints.pop(chip.name, None)
+        if self._export is not None:
+            self._return(chip, hold)
+            return
         try:
-            if self._export is None:
-                self._learn(chip)
-                self._hold_all(chip, hold)
-                self._open_if_complete()
-            else:
-                self._return(chip, hold)
+            self._learn(chip)
+            self._hold_all(chip, hold)
+            self._open_if_complete()
         except (ValueError, OSError) as error:
-            self._fail(error)
+            hold.hang_up()
+            self._complain(chip, [_sentence(error)])
 
-    def _fail(self, error: Exception) -> None:
-        self.why = str(error.strerror or error) if isinstance(error, OSError) else str(error)
-        log.error("export %s: %s", self.config.name, self.why)
+    def _complain(self, chip: Chip, sentences: Sequence[str]) -> None:
+        for sentence in sentences:
+            log.error("export %s: %s", self.config.name, sentence)
+        if sentences:
+            self._complaints[chip.name] = "; ".join(sentences)
 
     def lost(self, chip: Chip) -> None:
         """A chip went offline."""
@@ -78,10 +92,10 @@ class VhostUserGpio:
         if entry is None or entry[0] is not chip:
             return
         del self._holds[chip.name]
-        if self._export is not None:
-            for index, place in enumerate(self._places):
-                if place.chip == chip.name:
-                    self._export.detach(index)
+        for index in [index for index, there in self._lines.items() if there[0] is chip]:
+            del self._lines[index]
+            if self._export is not None:
+                self._export.detach(index)
 
     def _learn(self, chip: Chip) -> None:
         if self.config.picks:
@@ -110,9 +124,11 @@ class VhostUserGpio:
             raise ValueError(f"an export has 1 to {LINES_MAX} lines, not {len(places)}")
         make_unique(places, {pick.name for pick in self.config.picks if pick.name})
         self._places = places
-        self._open([place.name for place in places])
-        for chip, hold in list(self._holds.values()):
-            self._attach(chip, hold)
+        names = [place.name for place in places]
+        self._open(names)
+        for index, place in enumerate(places):
+            self._attach(index, self._holds[place.chip][0], place.offset)
+        self._serve(names)
         log.info("export %s: %d lines at %s", self.config.name, len(places), self.config.path)
 
     def _open(self, names: Sequence[str | None]) -> None:
@@ -122,7 +138,7 @@ class VhostUserGpio:
         self._inode = found.st_dev, found.st_ino
         state = -1
         try:
-            state = os.open(path + STATE_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            state = open_state(path + STATE_SUFFIX, len(names))
         except OSError as error:
             log.warning(
                 "export %s: %s%s: %s; a guest will not outlive the service",
@@ -136,34 +152,47 @@ class VhostUserGpio:
             if state >= 0:
                 os.close(state)
 
-    def _attach(self, chip: Chip, hold: Hold) -> None:
+    def _serve(self, names: Sequence[str | None]) -> None:
+        """Let guests come; first the one of the service before."""
         assert self._export is not None
-        export = self._export
-        for index, place in enumerate(self._places):
-            if place.chip != chip.name or chip.lines[place.offset].holder is not hold:
-                continue
-            export.attach(index, *chip.controller.place(place.offset))
+        self._handover = Handover(self._store, self.config.name, names)
+        kept = self._handover.take()
+        if kept is None:
+            self._export.listen()
+            return
+        log.info("export %s: the guest of the service before goes on", self.config.name)
+        try:
+            self._export.take_over(kept.connection, kept.state)
+        finally:
+            os.close(kept.state)
 
-            def live(index: int = index) -> int:
-                return export.direction(index)
-
-            chip.lines[place.offset].live = live
+    def _attach(self, index: int, chip: Chip, offset: int) -> None:
+        assert self._export is not None
+        line = chip.lines[offset]
+        self._export.attach(index, *chip.controller.place(offset))
+        line.live = functools.partial(self._export.direction, index)
+        self._lines[index] = chip, line
 
     def _return(self, chip: Chip, hold: Hold) -> None:
         """The chip is back, perhaps with other firmware: find each line again."""
-        for place in self._places:
+        complaints: list[str] = []
+        for index, place in enumerate(self._places):
             if place.chip != chip.name:
                 continue
             offset = place.find(chip)
             if offset is None:
-                log.error(
-                    "export %s: chip %s came back without line %d (%s)",
-                    *(self.config.name, chip.name, place.offset, place.source_name),
+                complaints.append(
+                    f"chip {chip.name} came back without line {place.offset} ({place.source_name})"
                 )
                 continue
-            place.offset = offset
-            hold.take(offset)
-        self._attach(chip, hold)
+            try:
+                hold.take(offset)
+                self._attach(index, chip, offset)
+            except OSError as error:
+                complaints.append(_sentence(error))
+            else:
+                place.offset = offset
+        self._complain(chip, complaints)
 
     # ---- the guest ----------------------------------------------------------------
 
@@ -173,13 +202,16 @@ class VhostUserGpio:
             return
         status, before = self._export.status(), self._last
         self._last = status
+        if status.at_rest:
+            self._at_rest.set()
         self._tell(self._export.changed())
         name = self.config.name
         if status.guests != before.guests:
             log.info("export %s: a guest connected", name)
-        if not status.connected and status.why and status.guests:
+        was_there = before.connected or status.guests != before.guests
+        if was_there and not status.connected and status.why:
             log.warning("export %s: the guest was cut off: %s", name, status.why)
-        elif before.connected and not status.connected:
+        elif was_there and not status.connected:
             log.info("export %s: the guest is gone", name)
         if before.interrupts and not status.interrupts:
             log.warning(
@@ -196,11 +228,9 @@ class VhostUserGpio:
     def _tell(self, changed: Sequence[int]) -> None:
         """Watchers see a line that the guest takes, turns round or lets go."""
         for index in changed:
-            place = self._places[index]
-            chip, hold = self._holds.get(place.chip, (None, None))
-            if chip is None or chip.lines[place.offset].holder is not hold:
-                continue  # the chip is away
-            chip.changed(chip.lines[place.offset], uapi.GPIO_V2_LINE_CHANGED_CONFIG)
+            if index in self._lines:  # its chip is not away
+                chip, line = self._lines[index]
+                chip.changed(line, uapi.GPIO_V2_LINE_CHANGED_CONFIG)
 
     def status(self) -> dict[str, object]:
         """The export as the control socket shows it."""
@@ -216,15 +246,25 @@ class VhostUserGpio:
             "requests": status.requests,
             "events": status.events,
             "faults": status.faults,
-            "why": self.why or status.why,
+            "why": "; ".join(self._complaints.values()) or status.why,
             "waiting_for": waiting,
         }
 
+    async def rest(self) -> None:
+        """Take nothing more from the guest, and wait for the end of what is under way."""
+        if self._export is None:
+            return
+        self._export.pause()
+        with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._at_rest.wait(), self._timeout_ms / 1000)
+
     def close(self) -> None:
-        """End: the guest is let go, pins stay as they are."""
+        """End: the guest is let go or handed over, pins stay as they are."""
         self._dispatcher.forget(self._id)
         export, self._export = self._export, None
         if export is not None:
+            if self._handover is not None and self._handover.give(export.hand_over):
+                log.info("export %s: its guest waits for the next service", self.config.name)
             export.close()
         for _, hold in list(self._holds.values()):
             hold.hang_up()
@@ -234,3 +274,7 @@ class VhostUserGpio:
             found = os.stat(self.config.path)
             if (found.st_dev, found.st_ino) == self._inode:
                 os.unlink(self.config.path)
+
+
+def _sentence(error: Exception) -> str:
+    return str(error.strerror or error) if isinstance(error, OSError) else str(error)

@@ -307,6 +307,8 @@ class Device:
 
     def _edges(self, line: _Line) -> None:
         assert line.request is not None
+        if not line.request.wait_edge_events(_AT_ONCE):
+            return  # a message of the same turn dropped them, and reading blocks
         line.request.read_edge_events()
         if line.irq_type in _LEVELS:
             self._look(line)

@@ -51,13 +51,26 @@ class ChipLinks:
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self._directory, gone))
         for new in names - self._names:
-            with contextlib.suppress(FileExistsError):
-                os.symlink(self._target, os.path.join(self._directory, new))
+            self._link(new)
         self._names = names
+
+    def _link(self, name: str) -> None:
+        """Add a link; a chip must not fail for want of its path."""
+        try:
+            os.makedirs(self._directory, 0o755, exist_ok=True)  # somebody may have tidied up
+            os.symlink(self._target, os.path.join(self._directory, name))
+        except FileExistsError:
+            pass
+        except OSError as error:
+            log.warning("no path of chip %s in %s: %s", name, self._directory, error.strerror)
 
     def remove(self) -> None:
         """Remove the links, and the directory if nothing else is in it."""
         self.update(set())
-        self._usable = False
+        self.leave()
         with contextlib.suppress(OSError):
             os.rmdir(self._directory)
+
+    def leave(self) -> None:
+        """Touch nothing any more: all of it is another service's."""
+        self._usable = False

@@ -9,6 +9,7 @@ import errno
 import grp
 import logging
 import os
+import select
 import socket
 import stat
 from collections import deque
@@ -123,17 +124,26 @@ class ControlServer:
             if self._accepting is not None:
                 self._accepting.cancel()
             asyncio.get_running_loop().remove_reader(self._socket)
+            self._remove_files()  # while we listen: nobody takes the path meanwhile
             self._socket.close()
             self._socket = None
-            with contextlib.suppress(OSError):
-                found = os.stat(self._path)
-                if (found.st_dev, found.st_ino) == self._inode:
-                    if self._links is not None:
-                        self._links.remove()
-                    os.unlink(self._path)
         for connection in list(self._connections):
             connection.close()
         await self.tasks.stop()
+
+    def _remove_files(self) -> None:
+        ours = False
+        with contextlib.suppress(OSError):
+            found = os.stat(self._path)
+            ours = (found.st_dev, found.st_ino) == self._inode
+        if ours:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+        if self._links is not None:
+            if ours:
+                self._links.remove()
+            else:
+                self._links.leave()
 
 
 class Connection:
@@ -148,6 +158,7 @@ class Connection:
         self._closing = False  # after what is unsent
         self._client = Client()
         self._running: set[asyncio.Task[None]] = set()
+        self._hangup: select.epoll | None = None  # while nothing is read
         self._unsent: deque[tuple[bytes, Sequence[int]]] = deque()
         self._loop.add_reader(sock, self._readable)
 
@@ -158,6 +169,7 @@ class Connection:
         self._closed = True
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
+        self._forget_hangup()
         for _, fds in self._unsent:
             _close_all(fds)
         self._unsent.clear()
@@ -214,7 +226,7 @@ class Connection:
         self._running.add(task)
         task.add_done_callback(self._finished)
         if len(self._running) >= OUTSTANDING_MAX:
-            self._loop.remove_reader(self._socket)
+            self._pause()
 
     async def _run(self, seq: int, op: str, message: dict[str, Any]) -> None:
         try:
@@ -234,7 +246,25 @@ class Connection:
         self._running.discard(task)
         room = len(self._running) == OUTSTANDING_MAX - 1
         if room and not self._closed and not self._closing:
-            self._loop.add_reader(self._socket, self._readable)
+            self._resume()
+
+    def _pause(self) -> None:
+        """Read no more for now, but notice when the client hangs up."""
+        self._loop.remove_reader(self._socket)
+        with contextlib.suppress(OSError):  # no descriptor for it: noticed later, then
+            self._hangup = select.epoll()
+            self._hangup.register(self._socket, 0)  # HUP is told, asked for or not
+            self._loop.add_reader(self._hangup, self.close)
+
+    def _resume(self) -> None:
+        self._forget_hangup()
+        self._loop.add_reader(self._socket, self._readable)
+
+    def _forget_hangup(self) -> None:
+        hangup, self._hangup = self._hangup, None
+        if hangup is not None:
+            self._loop.remove_reader(hangup)
+            hangup.close()
 
     # ---- out ----------------------------------------------------------------
 

@@ -25,7 +25,7 @@ import logging
 
 from bridge import wire
 from bridge.chips.chip import Chip
-from bridge.chips.line import Kept, Line
+from bridge.chips.line import Kept, Line, LineConfig
 from bridge.chips.request import LineRequest, drive, set_pin
 from bridge.chips.reservation import Reservation
 from bridge.service.config import LinkConfig
@@ -56,7 +56,9 @@ class Memory:
         for holder in chip.requests:
             if isinstance(holder, LineRequest) and holder.established:
                 kept += self._held(holder)
-        self._chips[chip.name] = kept
+        self._chips.pop(chip.name, None)
+        if kept:
+            self._chips[chip.name] = kept
 
     def _held(self, request: LineRequest) -> list[Kept]:
         found = []
@@ -73,33 +75,43 @@ class Memory:
     async def replay(self, chip: Chip) -> None:
         """Treat each line by its policy; the chip is not seen by clients yet."""
         pairs = [(self._find(chip, kept), kept) for kept in self._chips.get(chip.name, ())]
-        lines = [(line, kept) for line, kept in pairs if line is not None]
-        for start in range(0, len(lines), _BATCH):
-            batch = lines[start : start + _BATCH]
-            results = await asyncio.gather(
-                *(self._replay(chip, line, kept) for line, kept in batch), return_exceptions=True
-            )
-            failures = [result for result in results if isinstance(result, OSError)]
-            for failure in failures:
-                log.warning("chip %s: not restored: %s", chip.name, failure.strerror)
-            if any(failure.errno in (errno.ETIMEDOUT, errno.ENODEV) for failure in failures):
-                return  # it will not do for the others either
+        restored = []
+        for line, kept in pairs:
+            if line is None:
+                continue
+            if kept.policy == "hold":
+                Reservation(chip, line, kept)
+            else:
+                line.kept = kept  # whether or not it works this time
+                restored.append((line, kept.config))
+        for start in range(0, len(restored), _BATCH):
+            if not await self._restore_some(chip, restored[start : start + _BATCH]):
+                return
 
     @staticmethod
     def _find(chip: Chip, kept: Kept) -> Line | None:
-        """The line in firmware that may be another one by now: by name, if it had one."""
-        offset = kept.offset if kept.name is None else chip.find(kept.name)
-        if offset is None or offset >= len(chip.lines):
-            return None
-        line = chip.lines[offset]
-        return line if line.name == kept.name else None
+        """The line in firmware that may be another one by now: by name, if it had one.
 
-    async def _replay(self, chip: Chip, line: Line, kept: Kept) -> None:
-        if kept.policy == "hold":
-            Reservation(chip, line, kept)
-            return
-        line.kept = kept
-        config = await set_pin(chip.controller, line, kept.config)
+        Configured names may occur twice: a line that still has its name is the one.
+        """
+        if kept.offset < len(chip.lines) and chip.lines[kept.offset].name == kept.name:
+            return chip.lines[kept.offset]
+        offset = None if kept.name is None else chip.find(kept.name)
+        return None if offset is None else chip.lines[offset]
+
+    async def _restore_some(self, chip: Chip, lines: list[tuple[Line, LineConfig]]) -> bool:
+        """Restore these lines; whether there is a point in going on with others."""
+        results = await asyncio.gather(
+            *(self._restore(chip, line, config) for line, config in lines), return_exceptions=True
+        )
+        failures = [result for result in results if isinstance(result, OSError)]
+        for failure in failures:
+            log.warning("chip %s: not restored: %s", chip.name, failure.strerror)
+        return not any(failure.errno in (errno.ETIMEDOUT, errno.ENODEV) for failure in failures)
+
+    @staticmethod
+    async def _restore(chip: Chip, line: Line, config: LineConfig) -> None:
+        config = await set_pin(chip.controller, line, config)
         if config.output:
             await drive(chip.controller, line, config)
         elif config.input:

@@ -19,10 +19,12 @@ from collections.abc import Callable
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.tasks import Tasks
 from bridge.export.aggregate import Aggregate
+from bridge.export.handover import let_go_of_strangers
 from bridge.export.vhost_user_gpio import VhostUserGpio
 from bridge.link import resolve
 from bridge.service.config import LINK_NAME_MAX, Config
 from bridge.service.control import ControlServer
+from bridge.service.fd_store import FdStore
 from bridge.service.processors import Processors
 from bridge.service.registry import Registry
 from bridge.service.supervisor import Supervisor
@@ -62,38 +64,46 @@ class Service:
         self._dispatcher: Dispatcher | None = None
         self._control = ControlServer(self)
         self._processors: Processors | None = None
+        self._store = FdStore({})
 
     async def start(self) -> None:
         """Listen on the control socket and start to connect the links.
 
         Raises:
             OSError: the socket cannot be had (EADDRINUSE, EACCES, ENOENT...), the
-                pump cannot be started, or two chips would have one name (EINVAL).
+                pump cannot be started, a link's URL is none, or two chips would have
+                one name (EINVAL). Nothing is left open then.
         """
         self._started = time.monotonic()
-        self._check_chip_names()
-        if self.config.socket is not None:
-            self._control.listen(self.config.socket, self.config.mode, self.config.group)
         try:
+            self._check_chip_names()
+            if self.config.socket is not None:
+                self._control.listen(self.config.socket, self.config.mode, self.config.group)
             self._dispatcher = Dispatcher()
-        except OSError:
-            await self._control.stop()
+            self._make_parts(self._dispatcher)
+            self._watch_processors()
+        except BaseException:
+            await self.stop()
             raise
+
+    def _make_parts(self, dispatcher: Dispatcher) -> None:
+        """All that has to do with chips; the links come last, and bring the first ones."""
+        timeout_ms = self.config.timeout_ms
         for chip in self.config.chips:
-            self.aggregates.append(
-                Aggregate(self._dispatcher, self.registry, chip, self.config.timeout_ms)
-            )
+            self.aggregates.append(Aggregate(dispatcher, self.registry, chip, timeout_ms))
             self.registry.takers.append(self.aggregates[-1].appeared)
-        for export in self.config.exports:
-            self.exports.append(VhostUserGpio(self._dispatcher, export, self.config.timeout_ms))
-            self.registry.takers.append(self.exports[-1].appeared)
+        self._prepare_exports(dispatcher)
         for link, name in zip(self.config.links, link_names(self.config), strict=True):
-            supervisor = Supervisor(
-                self._dispatcher, self.registry, link, name, self.config.timeout_ms
-            )
+            supervisor = Supervisor(dispatcher, self.registry, link, name, timeout_ms)
             self.supervisors.append(supervisor)
             self._tasks.spawn(supervisor.run(), f"link {name}")
-        self._watch_processors()
+
+    def _prepare_exports(self, dispatcher: Dispatcher) -> None:
+        let_go_of_strangers(self._store, {export.name for export in self.config.exports})
+        for config in self.config.exports:
+            export = VhostUserGpio(dispatcher, config, self.config.timeout_ms, self._store)
+            self.exports.append(export)
+            self.registry.takers.append(export.appeared)
 
     def _check_chip_names(self) -> None:
         """Those of links' chips begin with the link's."""
@@ -126,6 +136,7 @@ class Service:
         """Stop: clients see HUP and ENODEV, pins stay as they are."""
         await self._control.stop()
         # While the links are up: the guests' requests are to be answered.
+        await asyncio.gather(*(export.rest() for export in self.exports))
         for export in self.exports:
             export.close()
         for aggregate in self.aggregates:
@@ -136,6 +147,7 @@ class Service:
         if self._dispatcher is not None:
             self._dispatcher.close()
             self._dispatcher = None
+        self._store.close()
 
     def adopt(self, connection: socket.socket) -> None:
         """Serve a client on a connected SOCK_SEQPACKET socket, which we own from here on."""
@@ -169,6 +181,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         raise_file_limit()
+        self._store = FdStore()
         await self.start()
         try:
             _notify("READY=1")

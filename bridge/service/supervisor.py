@@ -14,7 +14,7 @@ from typing import Any
 
 from bridge import wire
 from bridge.chips.chip import Chip, Identity
-from bridge.chips.controller import Controller
+from bridge.chips.controller import EXTENDED, Controller
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.tasks import Tasks
 from bridge.link import resolve
@@ -366,7 +366,8 @@ class Channel:
     @staticmethod
     async def _ask(controller: Controller) -> None:
         with contextlib.suppress(OSError):  # it went away meanwhile
-            await controller.ask(wire.MSG_GET_DIRECTION)
+            # In a form that tells the epoch, which the baseline's does not.
+            await controller.ask(wire.MSG_GET_EPOCH, form=EXTENDED)
 
     def remember(self) -> None:
         """The firmware is gone: once for a chip, before clients react to it."""

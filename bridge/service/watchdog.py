@@ -64,7 +64,8 @@ class Watchdog:
         """Whether every question came to an end."""
         chips: dict[str, Chip] = {}
         for chip in self._service.registry.all():
-            chips.setdefault(chip.identity.link, chip)
+            if chip.identity.link:  # else it is made of lines of others
+                chips.setdefault(chip.identity.link, chip)
         ended = await asyncio.gather(*(self._ask(link, chip) for link, chip in chips.items()))
         return all(ended)
 
@@ -75,12 +76,12 @@ class Watchdog:
         question = controller.ask(wire.MSG_GET_DIRECTION, timeout_ms=timeout_ms)
         try:
             report = await asyncio.wait_for(question, timeout_ms / 1000 + _GRACE_S)
+        except (TimeoutError, asyncio.TimeoutError):  # first: it is an OSError, too
+            log.error("link %s: the pump does not answer; the watchdog is not fed", link)
+            return False
         except OSError as error:
             log.debug("link %s: not asked: %s", link, error)  # it is going away, or busy
             return True
-        except (TimeoutError, asyncio.TimeoutError):
-            log.error("link %s: the pump does not answer; the watchdog is not fed", link)
-            return False
         if report.reason != lib.GB_REASON_TIMEOUT:
             self._silent.discard(link)
         elif link not in self._silent:

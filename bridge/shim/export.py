@@ -27,6 +27,7 @@ class Status:
         requests: requests answered so far.
         events: interrupts given to guests so far.
         faults: lines that could not be set up again, armed or let go.
+        at_rest: it was paused, and nothing is under way.
         why: why the last guest was cut off; empty when it left.
     """
 
@@ -36,6 +37,7 @@ class Status:
     requests: int
     events: int
     faults: int
+    at_rest: bool
     why: str
 
 
@@ -61,6 +63,30 @@ def listen(path: str, mode: int) -> int:
     return fd
 
 
+def open_state(path: str, lines: int) -> int:
+    """The file that keeps the state of so many lines; the caller owns the descriptor.
+
+    Args:
+        path: of the file. One of another number of lines is emptied.
+        lines: of the export.
+
+    Raises:
+        OSError: ENOSPC, EACCES..., ELOOP the path is a symbolic link.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(path, flags, 0o600)
+    size = lines * ffi.sizeof("struct gb_export_line")
+    try:
+        if os.fstat(fd).st_size != size:
+            os.ftruncate(fd, 0)
+        # The file is mapped: without room for it a write would kill the service (SIGBUS).
+        os.posix_fallocate(fd, 0, size)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
 class Export(_Owned):
     """Lines as a virtio-gpio device for a guest.
 
@@ -68,7 +94,7 @@ class Export(_Owned):
         pump: that it runs in.
         identity: comes back in EXPORT reports.
         listen_fd: from `listen`; the export owns it from here on.
-        state_fd: file that keeps the state of the lines, or -1.
+        state_fd: from `open_state`, or -1; the caller's.
         names: one a line, None is unnamed.
         timeout_ms: deadline of one request to a controller in milliseconds.
 
@@ -99,6 +125,40 @@ class Export(_Owned):
             raise OSError(number, f"no export could be made: {os.strerror(number)}")
         super().__init__(handle, "export")
 
+    def listen(self) -> None:
+        """Serve guests from here on: the lines are attached that are there."""
+        lib.gb_export_listen(self._handle)
+
+    def take_over(self, connection: int, state: int) -> None:
+        """As `listen`, with the guest of a `hand_over` as the first one.
+
+        Args:
+            connection: its descriptor; the export owns it from here on.
+            state: what `hand_over` wrote, in a non-blocking socket.
+
+        Raises:
+            OSError: errno of gb_export_take_over; it listens all the same.
+        """
+        result = lib.gb_export_take_over(self._handle, connection, state)
+        if result < 0:
+            raise OSError(-result, f"the guest cannot go on: {os.strerror(-result)}")
+
+    def pause(self) -> None:
+        """Take no more requests; a report comes when status().at_rest."""
+        lib.gb_export_pause(self._handle)
+
+    def hand_over(self, state: int) -> int:
+        """End as `close` does, but keep the guest for another process.
+
+        Args:
+            state: a stream socket for what `take_over` needs.
+
+        Returns:
+            The guest's connection, the caller's, or -errno: there is no guest, or it
+            cannot go on elsewhere and was let go.
+        """
+        return lib.gb_export_hand_over(self._take(), state)
+
     def attach(self, line: int, controller: Controller, gpio: int) -> None:
         """Connect a line of the export with one of a controller. Raises OSError EBUSY..."""
         result = lib.gb_export_attach(self._handle, line, controller._handle, gpio)
@@ -123,6 +183,7 @@ class Export(_Owned):
             status.requests,
             status.events,
             status.faults,
+            bool(status.at_rest),
             ffi.string(status.why).decode(errors="replace"),
         )
 

@@ -39,10 +39,17 @@ class RingReader:
         """The doorbell: readable while events wait, HUP when the chip is gone."""
         return self._doorbell
 
-    def close(self) -> None:
-        """Wake readers, close the doorbell and let go of the ring."""
+    def close(self, wake: bool = True) -> None:
+        """Close the doorbell and let go of the ring.
+
+        `wake` ends what other threads read, and what a forked process shares with us.
+        """
         doorbell, self._doorbell = self._doorbell, -1
-        if doorbell >= 0:
+        if doorbell < 0:
+            return
+        if wake:
             # The shutdown fails when the service closed its end first.
             with socket.socket(fileno=doorbell) as bell, suppress(OSError):
                 bell.shutdown(socket.SHUT_RDWR)
+        else:
+            os.close(doorbell)

@@ -55,9 +55,10 @@
  * Serial framing (rpmsg_gpio_serial.h), bytes of RAM each.
  * TX_SIZE: messages on their way to the driver; the longest has
  * RPMSG_GPIO_REPLY_MAX and needs 4 more. RX_MAX: longest message from the
- * driver. RX_RING: between the UART's interrupt and the main loop, a power of
- * two. RX_WINDOW: messages that the driver may send before the first of them
- * is acknowledged; no memory, but a long window makes the ring overflow.
+ * driver, at least 28 with BULK, 20 with LINE_CONFIG, else 16. RX_RING: between
+ * the UART's interrupt and the main loop, a power of two. RX_WINDOW: messages
+ * that the driver may send before the first of them is acknowledged; no memory,
+ * but a long window makes the ring overflow.
  * EVENT_MAX: event_max of a channel behind it, four records: on a noisy line a
  * frame of 500 bytes hardly ever arrives whole.
  */

@@ -8,7 +8,8 @@
  * Threads: everything but rpmsg_gpio_device_irq() and rpmsg_gpio_device_edge()
  * belongs to one context (a main loop or one task). These two may be called
  * from an interrupt at any time, but must not interrupt one another; they only
- * store and never send.
+ * store and never send. The exception: set_irq_type() may call
+ * rpmsg_gpio_device_irq(), with interrupts on, before it enables that of the pin.
  */
 #ifndef RPMSG_GPIO_DEVICE_H
 #define RPMSG_GPIO_DEVICE_H

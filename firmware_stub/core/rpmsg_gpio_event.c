@@ -57,6 +57,8 @@ void rpmsg_gpio_device_irq(struct rpmsg_gpio_device *device, uint16_t gpio)
 		return;
 	if (EXTENDED_EVENTS && config->streams)
 		config->streams[gpio].edges = config->streams[gpio].edges + 1;
+	/* Who sees it fired must find its number. */
+	RPMSG_GPIO_BARRIER();
 	config->lines[gpio].fired = 1;
 	wake(device);
 }
@@ -100,6 +102,7 @@ void rpmsg_gpio_device_edge(struct rpmsg_gpio_device *device, uint16_t gpio,
 	} else {
 		/* One word, so that no half of it is ever seen. */
 		stream->missed = edge.sequence << 1 | (level ? 1u : 0u);
+		RPMSG_GPIO_BARRIER();
 		device->overflowed = 1;
 	}
 	wake(device);
@@ -350,16 +353,20 @@ static uint64_t time_now(const struct rpmsg_gpio_device *device)
 	return config->port->get_time ? config->port->get_time(config->port_context) : 0;
 }
 
-/* A firing that came without its level and time: as they are now. */
+/*
+ * A firing that came without its level and time: as they are now. In this order an
+ * edge that comes meanwhile is the next one, or this one's level is that after it.
+ */
 static void look(struct rpmsg_gpio_device *device, uint16_t gpio, struct rpmsg_gpio_edge *edge)
 {
 	const struct rpmsg_gpio_device_config *config = device->config;
 	const struct rpmsg_gpio_stream *stream = &config->streams[gpio];
 	uint8_t level = 0;
 
-	(void)config->port->get_value(config->port_context, gpio, &level);
 	edge->timestamp = time_now(device);
 	edge->sequence = stream->edges - stream->base;
+	RPMSG_GPIO_BARRIER();
+	(void)config->port->get_value(config->port_context, gpio, &level);
 	edge->gpio = gpio;
 	edge->flags = (uint8_t)(RPMSG_GPIO_EVENT_LATE | (level ? RPMSG_GPIO_EVENT_HIGH : 0));
 }
@@ -435,19 +442,37 @@ static bool drain(struct rpmsg_gpio_device *device)
 	return true;
 }
 
+static bool in_fifo(const struct rpmsg_gpio_device *device, uint16_t gpio)
+{
+	const struct rpmsg_gpio_device_config *config = device->config;
+	uint16_t at = device->edge_tail, head = device->edge_head;
+
+	RPMSG_GPIO_BARRIER();
+	while (at != head && config->edges[at & (config->edge_count - 1u)].gpio != gpio)
+		at++;
+	return at != head;
+}
+
 /* An edge that found the FIFO full, if no later one was dealt with. */
 static bool take_missed(struct rpmsg_gpio_device *device, uint16_t gpio)
 {
 	const struct rpmsg_gpio_stream *stream = &device->config->streams[gpio];
-	uint32_t missed = stream->missed;
+	uint32_t missed = stream->missed, ahead;
 	struct rpmsg_gpio_edge edge;
-	/* 31 bits of it are there, which are enough to tell a distance. */
-	uint32_t ahead = ((missed >> 1) - stream->base - stream->last) & 0x7fffffffu;
 
-	if (!missed || !ahead || ahead > 0x3fffffffu ||
+	RPMSG_GPIO_BARRIER();
+	/* 31 bits of it are there: ahead is what lies within those that came. */
+	ahead = ((missed >> 1) - stream->base - stream->last) & 0x7fffffffu;
+	if (!missed || !ahead || ahead > stream->edges - stream->base - stream->last ||
 	    device->config->lines[gpio].irq_type == VIRTIO_GPIO_IRQ_TYPE_NONE)
 		return true;
+	/* The time first: an edge that is not in the FIFO now will be later than that.
+	 * One that is there goes first, or shows by its number that this one was. */
 	edge.timestamp = time_now(device);
+	if (in_fifo(device, gpio)) {
+		device->overflowed = 1;
+		return true;
+	}
 	edge.sequence = stream->last + ahead;
 	edge.gpio = gpio;
 	edge.flags = (uint8_t)(RPMSG_GPIO_EVENT_LATE | (missed & 1 ? RPMSG_GPIO_EVENT_HIGH : 0));

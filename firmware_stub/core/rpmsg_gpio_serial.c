@@ -18,16 +18,31 @@
 
 #define RETRIES_MAX    8u /* then the driver is taken to be gone */
 #define BACKOFF_MAX    5u /* doublings of the time between them */
+#define WAIT_MAX       0x7fffffffu /* us: more than reached() can tell from the past */
 #define RETRY_MS_MAX   10000u
 #define BYTE_US_MAX    40000u /* a rate below 300 bits/s is not believed */
 #define RECORD_HEAD    4u     /* of a message in tx: length, endpoint, port */
 #define FRAME_OVERHEAD 12u    /* of a DATA frame on the wire, to estimate */
 #define COBS_RUN_MAX   254u
+/* The longest request; and the least mru of docs/protocol.md 12.2. */
+#if RPMSG_GPIO_FEATURES & RPMSG_GPIO_F_BULK
+#define REQUEST_MAX \
+	(sizeof(struct rpmsg_gpio_ext_request) + sizeof(struct rpmsg_gpio_values_body))
+#elif RPMSG_GPIO_FEATURES & RPMSG_GPIO_F_LINE_CONFIG
+#define REQUEST_MAX \
+	(sizeof(struct rpmsg_gpio_ext_request) + sizeof(struct rpmsg_gpio_line_config_body))
+#else
+#define REQUEST_MAX 16
+#endif
 
 #define SEQUENCE(n) ((uint8_t)((n) & RPMSG_GPIO_SERIAL_SEQUENCE_MASK))
 
 typedef char ring_is_a_power_of_two[
-	(RPMSG_GPIO_SERIAL_RX_RING & (RPMSG_GPIO_SERIAL_RX_RING - 1)) == 0 ? 1 : -1];
+	(RPMSG_GPIO_SERIAL_RX_RING & (RPMSG_GPIO_SERIAL_RX_RING - 1)) == 0 &&
+	RPMSG_GPIO_SERIAL_RX_RING > 0 && RPMSG_GPIO_SERIAL_RX_RING <= 0x8000 ? 1 : -1];
+typedef char rx_takes_every_request[
+	RPMSG_GPIO_SERIAL_RX_MAX >= REQUEST_MAX &&
+	RPMSG_GPIO_SERIAL_RX_MAX <= RPMSG_GPIO_MESSAGE_MAX ? 1 : -1];
 typedef char tx_offsets_fit[RPMSG_GPIO_SERIAL_TX_SIZE <= 0x7fff ? 1 : -1];
 typedef char tx_takes_the_longest[
 	RPMSG_GPIO_SERIAL_TX_SIZE >= RPMSG_GPIO_REPLY_MAX + RECORD_HEAD ? 1 : -1];
@@ -123,6 +138,8 @@ static void arm_retry(struct rpmsg_gpio_serial *serial)
 	uint32_t wait = serial->retry_us + 2 * bytes * serial->byte_us;
 	unsigned int doublings = serial->retries < BACKOFF_MAX ? serial->retries : BACKOFF_MAX;
 
+	if (wait > WAIT_MAX >> doublings)
+		wait = WAIT_MAX >> doublings;
 	serial->retry_at = serial->now + (wait << doublings);
 	serial->retry_armed = true;
 }
@@ -233,6 +250,9 @@ static void hello_received(struct rpmsg_gpio_serial *serial, const uint8_t *fram
 			take_parameters(serial, &hello);
 		}
 	} else {
+		/* Of another driver: what this one has not got, nobody waits for. */
+		if (serial->up)
+			set_session(serial, false);
 		serial->session = rpmsg_gpio_load32(hello.session);
 	}
 	owe(serial, OWE_WELCOME);
@@ -390,6 +410,7 @@ static void receive(struct rpmsg_gpio_serial *serial)
 	while (serial->ring_tail != head) {
 		uint8_t byte = serial->ring[serial->ring_tail & (RPMSG_GPIO_SERIAL_RX_RING - 1)];
 
+		RPMSG_GPIO_BARRIER();
 		serial->ring_tail = (uint16_t)(serial->ring_tail + 1);
 		rx_byte(serial, byte);
 	}
@@ -520,9 +541,14 @@ static uint8_t start_block(struct rpmsg_gpio_serial *serial)
 	return (uint8_t)(run + 1);
 }
 
+static bool frame_begins(const struct rpmsg_gpio_serial *serial)
+{
+	return !serial->out_at && !serial->out_run && !serial->out_skip;
+}
+
 static uint8_t encode(struct rpmsg_gpio_serial *serial)
 {
-	if (serial->out_lead) {
+	if (serial->out_lead && frame_begins(serial)) {
 		serial->out_lead = false;
 		return 0;
 	}
@@ -607,7 +633,9 @@ static void check_time(struct rpmsg_gpio_serial *serial)
 /* The user could not take a message and has room for its reply now. */
 static void check_refused(struct rpmsg_gpio_serial *serial)
 {
-	if (!serial->refused || !has_room(serial, RPMSG_GPIO_SERIAL_RX_MAX))
+	bool room = !serial->tx_count || has_room(serial, RPMSG_GPIO_SERIAL_RX_MAX);
+
+	if (!serial->refused || !room)
 		return;
 	serial->refused = false;
 	ask_again(serial);

@@ -16,6 +16,7 @@ from bridge.line import Direction, Edge, Value
 from tests.sim import Chip as Sim
 
 OUTPUT = gpiod.LineSettings(direction=Direction.OUTPUT)
+HIGH = gpiod.LineSettings(direction=Direction.OUTPUT, output_value=Value.ACTIVE)
 BOTH = gpiod.LineSettings(edge_detection=Edge.BOTH)
 
 
@@ -39,6 +40,8 @@ def test_values(sim: Sim) -> None:
             request = await chip.request_lines({("foo", 1): OUTPUT}, consumer="me")
             async with request:
                 assert (await chip.get_line_info(1)).consumer == "me"
+                assert (await chip.get_all_line_info())[5].name == "foo"
+                assert (await chip.clock()).samples >= 0
                 await request.set_value("foo", Value.ACTIVE)
                 assert await request.get_values() == [Value.ACTIVE, Value.INACTIVE]
                 assert await request.get_value(5) is Value.ACTIVE
@@ -54,6 +57,14 @@ def test_values(sim: Sim) -> None:
             _ = chip.fd
 
     run(main())
+
+
+def test_nothing_is_missing() -> None:
+    waits = {"wait_info_event", "wait_edge_events"}  # the loop waits
+    ours = {"operation_fd", "timeout_ms", "masks_of", "bits_of", "failure"}  # for aio itself
+    for face, behind in ((aio.Chip, gpiod.Chip), (aio.LineRequest, gpiod.LineRequest)):
+        names = {name for name in vars(behind) if not name.startswith("_")}
+        assert names - waits - ours <= set(dir(face))
 
 
 def test_edges(sim: Sim) -> None:
@@ -160,5 +171,53 @@ def test_the_chip_goes(sim: Sim) -> None:
             with pytest.raises(OSError) as error:
                 await request.get_value(0)
             assert error.value.errno == errno.ENODEV
+
+    run(main())
+
+
+def test_edges_that_were_not_looked_at_stay(sim: Sim) -> None:
+    async def main() -> None:
+        async with await aio.request_lines(sim.dev_path, {0: BOTH}) as request:
+            for pull in (Sim.Pull.UP, Sim.Pull.DOWN, Sim.Pull.UP, Sim.Pull.DOWN):
+                sim.set_pull(0, pull)
+            sim.stub.wait_armed("0/0")
+            seen = []
+            for _ in range(4):  # each time only the first one, of those that wait
+                async for event in request.edge_events():
+                    seen.append(event.line_seqno)
+                    break
+            assert seen == [1, 2, 3, 4]
+
+    run(main())
+
+
+def test_a_cancelled_reconfiguration_is_waited_for_by_the_next_operation(sim: Sim) -> None:
+    async def main() -> None:
+        async with await aio.request_lines(sim.dev_path, {(0, 1): OUTPUT}) as request:
+            for _ in range(10):
+                sim.stub.fault("stall", "on")
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(request.reconfigure_lines({0: HIGH}), 0.05)
+                asking = asyncio.ensure_future(request.get_value(0))
+                await asyncio.sleep(0.05)
+                sim.stub.fault("stall", "off")
+                assert await asking is Value.ACTIVE
+                await request.set_value(0, Value.INACTIVE)
+
+    run(main())
+
+
+def test_a_release_that_is_cancelled_ends_a_wait_all_the_same(sim: Sim) -> None:
+    async def main() -> None:
+        request = await aio.request_lines(sim.dev_path, {0: BOTH})
+        waiting = asyncio.ensure_future(request.read_edge_events())
+        await asyncio.sleep(0)
+        sim.stub.fault("stall", "on")
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(request.release(), 0.05)
+        sim.stub.fault("stall", "off")
+        with pytest.raises(gpiod.RequestReleasedError):
+            await asyncio.wait_for(waiting, 10)
+        await request.release()
 
     run(main())

@@ -255,3 +255,38 @@ def test_closed_while_another_thread_asks_for_fd(rig: Rig) -> None:
             chip.close()
             with pytest.raises(gpiod.ChipClosedError):
                 end.result(10)
+
+
+def test_closed_while_another_thread_waits_for_an_answer(fresh_rig: Rig) -> None:
+    chip = fresh_rig.chip()
+    fresh_rig.stub.fault("stall", "on")
+    output = gpiod.LineSettings(direction=Direction.OUTPUT)
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(chip.request_lines, {0: output})
+        while not chip._connection._lock.locked():  # type: ignore[union-attr]
+            assert not asking.done()
+        chip.close()
+        with pytest.raises(gpiod.ChipClosedError):
+            asking.result(10)
+    fresh_rig.stub.fault("stall", "off")
+    with fresh_rig.chip() as again, again.request_lines({0: output}):  # what it asked for is undone
+        pass
+
+
+def test_closed_while_other_threads_ask(rig: Rig) -> None:
+    for _ in range(20):
+        chip = rig.chip()
+        started = threading.Barrier(3)
+
+        def ask(chip: gpiod.Chip = chip, started: threading.Barrier = started) -> None:
+            started.wait()
+            while True:
+                assert chip.get_line_info("LED_GREEN").offset == 0
+
+        with ThreadPoolExecutor(2) as pool:
+            ends = [pool.submit(ask) for _ in range(2)]
+            started.wait()
+            chip.close()
+            for end in ends:
+                with pytest.raises(gpiod.ChipClosedError):
+                    end.result(10)

@@ -6,9 +6,14 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -17,6 +22,7 @@ import bridge as gpiod
 from bridge import LineSettings
 from bridge.bench.rig import Rig
 from bridge.line import Bias, Direction, Drive, Edge, Value
+from bridge.shim.client import OperationDescriptor, OperationFailed
 from firmware_stub import Stub
 
 OUTPUT = LineSettings(direction=Direction.OUTPUT)
@@ -63,6 +69,9 @@ def test_by_name(chip: gpiod.Chip, stub: Stub) -> None:
         assert request.get_values(["LOOP_IN", 5, "LED_GREEN"]) == [ACTIVE] * 3
         request.set_values({4: ACTIVE, "LOOP_OUT": INACTIVE})  # one line, the last wins
         assert request.get_value("LOOP_IN") is INACTIVE
+    with chip.request_lines({"LOOP_OUT": OUTPUT}) as request:
+        request.set_values({"LOOP_OUT": INACTIVE, 4: ACTIVE})  # two names of the only line
+        assert stub.read("LOOP_OUT") == 1
 
 
 def test_numeric_string_is_a_name_of_the_request(chip: gpiod.Chip) -> None:
@@ -301,7 +310,7 @@ def test_released_while_others_use_it(chip: gpiod.Chip) -> None:
     started.wait()
     request.release()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     assert ends == [gpiod.RequestReleasedError] * 2
 
 
@@ -318,3 +327,71 @@ def test_firmware_that_does_not_answer() -> None:
         assert 0.15 < time.monotonic() - before < 5
         rig.stub.fault("stall", "off")
         assert request.get_value(10) is ACTIVE
+
+
+def test_service_that_does_not_answer() -> None:
+    with (
+        Rig(arguments=("--timeout-ms", "200")) as rig,
+        rig.chip() as chip,
+        chip.request_lines({(11, 10): INPUT}) as request,
+    ):
+        os.kill(rig.serve.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(TimeoutError) as error:
+                request.get_value(10)
+            assert error.value.strerror == "chip fw-0: the service does not answer"
+        finally:
+            os.kill(rig.serve.pid, signal.SIGCONT)
+        assert request.get_value(10) is ACTIVE
+
+
+def test_operations_end_though_nobody_takes_them() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    operations = OperationDescriptor(ours.detach(), 1)
+
+    def ask() -> None:
+        for _ in range(50):  # more than the socket holds
+            with pytest.raises(OperationFailed) as failed:
+                operations.get(1)
+            assert failed.value.error == errno.ETIMEDOUT
+
+    with ThreadPoolExecutor(1) as pool, theirs:
+        pool.submit(ask).result(30)
+    operations.close()
+
+
+def test_a_process_that_leaves_what_it_has_to_its_child(chip: gpiod.Chip) -> None:
+    """The parent ends, the child goes on: closing a descriptor is not the end of its file."""
+    script = """
+import os, sys
+import bridge
+from bridge.line import Direction, Edge
+
+chip = bridge.Chip(sys.argv[1])
+chip.watch_line_info(1)
+os.set_blocking(chip.fd, False)
+try:
+    chip.read_info_event()
+except BlockingIOError:
+    pass
+edges = bridge.LineSettings(edge_detection=Edge.BOTH)
+output = bridge.LineSettings(direction=Direction.OUTPUT)
+request = chip.request_lines({5: edges, 4: output}, consumer="heir")
+end, parents_end = os.pipe()
+if os.fork():
+    sys.exit()
+os.close(parents_end)
+os.read(end, 1)  # the parent is gone
+request.set_value(4, bridge.line.Value.ACTIVE)
+assert request.wait_edge_events(30)
+assert request.read_edge_events()[0].line_offset == 5
+with bridge.request_lines(sys.argv[1], {1: None}):
+    assert chip.wait_info_event(30)
+    assert chip.read_info_event().line_info.offset == 1
+print("all is well", flush=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, chip.path], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("all is well\n", "")

@@ -110,6 +110,10 @@ def test_settings_that_can_not_be_asked_for() -> None:
         flags_of(gpiod.LineSettings(direction=2))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="negative"):
         debounce_us(gpiod.LineSettings(debounce_period=timedelta(seconds=-1)))
+    with pytest.raises(ValueError, match="too long"):
+        debounce_us(gpiod.LineSettings(debounce_period=timedelta(hours=2)))
+    longest = timedelta(microseconds=2**32 - 1)
+    assert debounce_us(gpiod.LineSettings(debounce_period=longest)) == 2**32 - 1
 
 
 def test_edge_event() -> None:

@@ -26,14 +26,18 @@ class Exported:
         return Frontend(self.path, **options).up()
 
     @property
-    def status(self) -> dict[str, object]:
+    def exports(self) -> list[dict[str, object]]:
         from bridge.client.control import Connection
 
         connection = Connection.open(self.rig.serve.socket)
         try:
-            return dict(connection.call("status")["exports"][0])
+            return list(connection.call("status")["exports"])
         finally:
             connection.close()
+
+    @property
+    def status(self) -> dict[str, object]:
+        return self.exports[0]
 
 
 Start = Callable[..., Exported]
@@ -45,12 +49,18 @@ def export(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start(
-            lines: str = "chip=fw-0", features: str = "all", *more: str, strict: bool = False
+            lines: str = "chip=fw-0",
+            features: str = "all",
+            *more: str,
+            strict: bool = False,
+            board: str = "demo",
         ) -> Exported:
             path = tmp_path / "guest.sock"
             arguments = ("-v", "--timeout-ms", "1000")
             arguments += ("--export", f"vhost-user-gpio:{path},{lines}", *more)
-            rig = stack.enter_context(Rig(features, arguments=arguments, strict=strict))
+            rig = stack.enter_context(
+                Rig(features, board=board, arguments=arguments, strict=strict)
+            )
             return Exported(rig, path)
 
         yield start

@@ -12,8 +12,10 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -40,6 +42,7 @@ struct guest_side {
 	const char *name;
 	int socket, memfd, kick[2], call[2];
 	uint8_t *memory;
+	size_t size;
 	bool up;
 };
 
@@ -107,7 +110,6 @@ static void connect_socket(struct guest_side *g)
 	socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(g->name));
 
 	memcpy(addr.sun_path + 1, g->name, strlen(g->name));
-	g->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (connect(g->socket, (struct sockaddr *)&addr, length) < 0)
 		abort();
 }
@@ -145,6 +147,7 @@ static void up(struct guest_side *g)
 				  VHOST_USER_BIT(VIRTIO_F_INDIRECT_DESC) |
 				  VHOST_USER_BIT(VHOST_USER_F_PROTOCOL_FEATURES) | 1;
 
+	g->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	connect_socket(g);
 	memset(g->memory, 0, MEMORY);
 	say(g, VHOST_USER_SET_OWNER, "", 0, -1, false, NULL);
@@ -162,13 +165,14 @@ static void down(struct guest_side *g)
 	g->up = false;
 }
 
-static void side_init(struct guest_side *g, const char *name)
+static void side_init(struct guest_side *g, const char *name, size_t size)
 {
 	g->name = name;
+	g->size = size;
 	g->memfd = memfd_create("guest", MFD_CLOEXEC);
-	if (g->memfd < 0 || ftruncate(g->memfd, MEMORY) < 0)
+	if (g->memfd < 0 || ftruncate(g->memfd, (off_t)size) < 0)
 		abort();
-	g->memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, g->memfd, 0);
+	g->memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, g->memfd, 0);
 	for (int i = 0; i < 2; i++) {
 		g->kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		g->call[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -179,7 +183,7 @@ static void side_free(struct guest_side *g)
 {
 	if (g->up)
 		down(g);
-	munmap(g->memory, MEMORY);
+	munmap(g->memory, g->size);
 	close(g->memfd);
 	for (int i = 0; i < 2; i++) {
 		close(g->kick[i]);
@@ -453,7 +457,7 @@ static struct gb_export *open_export(const char *name, uint16_t first)
 	socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
 	struct gb_export_config config = {
 		.state_fd = -1, .lines = LINES_EXPORTED, .names = "A\0B\0C\0D\0E\0F\0G\0H",
-		.names_size = 16, .timeout_ms = TIMEOUT_MS,
+		.names_size = 16, .timeout_ms = DEADLINE_MS,
 	};
 	struct gb_export *e;
 
@@ -465,6 +469,7 @@ static struct gb_export *open_export(const char *name, uint16_t first)
 	e = gb_export_open(session.pump, 7, &config);
 	for (uint16_t line = 0; line < LINES_EXPORTED; line++)
 		CHECK_EQ(gb_export_attach(e, line, session.controller, first + line), 0);
+	gb_export_listen(e);
 	return e;
 }
 
@@ -475,8 +480,8 @@ static void set_up(void)
 		snprintf(names[i], sizeof(names[i]), "hostile-guest-%d-%d", getpid(), i);
 		exports[i] = open_export(names[i], (uint16_t)(i * LINES_EXPORTED));
 	}
-	side_init(&hostile, names[0]);
-	side_init(&honest, names[1]);
+	side_init(&hostile, names[0], MEMORY);
+	side_init(&honest, names[1], MEMORY);
 	asked = 0;
 	up(&honest);
 }
@@ -567,6 +572,172 @@ static void generated(void)
 	tear_down();
 }
 
+/* ---- a guest that never stops asking ---------------------------------------------------- */
+
+#define FLOOD_MEMORY (2u << 20)
+#define FLOOD_DESC   0x20000u /* behind what the other queue has */
+#define FLOOD_AVAIL  0x100000u
+#define FLOOD_USED   0x120000u
+#define FLOOD_BUFFER 0x180000u
+
+static atomic_bool flooding;
+
+/* The largest ring there is: to empty it once takes longer than to fill it again. */
+static struct split_ring flood_ring(const struct guest_side *g)
+{
+	struct split_ring ring = {
+		.desc = (void *)(g->memory + FLOOD_DESC),
+		.avail = (void *)(g->memory + FLOOD_AVAIL),
+		.used = (void *)(g->memory + FLOOD_USED),
+		.num = SPLIT_RING_NUM_MAX,
+	};
+
+	return ring;
+}
+
+/* The one request of all entries, for a line that is not there: answered at once. Its
+ * chain is as long as may be, with descriptors of no bytes. */
+static void put_flood(struct guest_side *g)
+{
+	const uint32_t descs = SPLIT_CHAIN_DESCS_MAX;
+	struct split_ring ring = flood_ring(g);
+	struct virtio_gpio_request request = {
+		.type = rpmsg_gpio_store16(VIRTIO_GPIO_MSG_GET_VALUE),
+		.gpio = rpmsg_gpio_store16(LINES_EXPORTED),
+	};
+
+	memcpy(g->memory + FLOOD_BUFFER, &request, sizeof(request));
+	for (uint32_t i = 0; i < descs; i++)
+		ring.desc[i] = (struct split_ring_desc){GUEST_ADDR, 0, VRING_DESC_F_NEXT,
+							(uint16_t)(i + 1)};
+	ring.desc[0].addr = GUEST_ADDR + FLOOD_BUFFER;
+	ring.desc[0].len = sizeof(request);
+	ring.desc[descs - 1] = (struct split_ring_desc){GUEST_ADDR + FLOOD_BUFFER + 32, 2,
+							VRING_DESC_F_WRITE, 0};
+	atomic_store(&ring.avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
+}
+
+static void start_flood_queue(struct guest_side *g)
+{
+	struct vhost_user_mem_table table = {
+		.count = 1, .regions = {{GUEST_ADDR, FLOOD_MEMORY, USER_ADDR, 0}},
+	};
+	struct vhost_user_vring_addr addr = {
+		.desc = USER_ADDR + FLOOD_DESC,
+		.avail = USER_ADDR + FLOOD_AVAIL,
+		.used = USER_ADDR + FLOOD_USED,
+	};
+
+	say(g, VHOST_USER_SET_MEM_TABLE, &table, 8 + sizeof(table.regions[0]), g->memfd, false,
+	    NULL);
+	say_state(g, VHOST_USER_SET_VRING_NUM, 0, SPLIT_RING_NUM_MAX);
+	say(g, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), -1, false, NULL);
+	CHECK_EQ(in_step(g), 0);
+}
+
+static void grow(struct guest_side *g)
+{
+	side_free(g);
+	side_init(g, g->name, FLOOD_MEMORY);
+	up(g);
+	start_flood_queue(g);
+}
+
+/* Whenever a request is answered, there is another. */
+static void *flood(void *argument)
+{
+	struct guest_side *g = argument;
+	struct split_ring ring = flood_ring(g);
+
+	while (flooding) {
+		atomic_store(&ring.avail->idx,
+			     (uint16_t)(atomic_load(&ring.used->idx) + SPLIT_RING_NUM_MAX));
+		if (!atomic_load(&ring.used->flags))
+			kick(g, 0);
+	}
+	return NULL;
+}
+
+static void others_go_on_beside_a_flood(void)
+{
+	struct gb_export_status status;
+	pthread_t thread;
+
+	set_up();
+	grow(&hostile);
+	put_flood(&hostile);
+	flooding = true;
+	pthread_create(&thread, NULL, flood, &hostile);
+	do {
+		other_guest_goes_on(&honest);
+		gb_export_status(exports[0], &status);
+	} while (!check_bad && status.connected && status.requests < 16 * SPLIT_RING_NUM_MAX);
+	flooding = false;
+	pthread_join(thread, NULL);
+	CHECK(status.connected);
+	tear_down();
+}
+
+/* ---- a guest that vanishes ---------------------------------------------------------------- */
+
+/* More requests than are relayed at once. */
+#define MANY 100u
+
+static void put_many(struct guest_side *g)
+{
+	struct split_ring ring = flood_ring(g);
+
+	for (uint16_t i = 0; i < MANY; i++) {
+		struct virtio_gpio_request request = {
+			.type = rpmsg_gpio_store16(VIRTIO_GPIO_MSG_GET_VALUE),
+		};
+		uint32_t at = FLOOD_BUFFER + i * 64u;
+
+		memcpy(g->memory + at, &request, sizeof(request));
+		ring.desc[2 * i] = (struct split_ring_desc){
+			GUEST_ADDR + at, sizeof(request), VRING_DESC_F_NEXT, (uint16_t)(2 * i + 1)};
+		ring.desc[2 * i + 1] = (struct split_ring_desc){GUEST_ADDR + at + 32, 2,
+								VRING_DESC_F_WRITE, 0};
+		ring.avail->ring[i] = (uint16_t)(2 * i);
+	}
+	atomic_store(&ring.avail->idx, MANY);
+}
+
+static bool guest_comes_to_be(struct gb_export *e, bool connected)
+{
+	struct gb_export_status status = {.connected = !connected};
+
+	for (int i = 0; i < DEADLINE_MS && status.connected != connected; i++) {
+		poll(NULL, 0, 1);
+		gb_export_status(e, &status);
+	}
+	return status.connected == connected;
+}
+
+/* Its requests come back when it is gone, and its export then goes at once. */
+static void an_export_ends_behind_its_guest(void)
+{
+	set_up();
+	grow(&hostile);
+	gb_lock(session.pump);
+	session.core->hold = true;
+	gb_unlock(session.pump);
+	put_many(&hostile);
+	kick(&hostile, 0);
+	CHECK_EQ(in_step(&hostile), 0);
+	down(&hostile);
+	CHECK(guest_comes_to_be(exports[0], false));
+	gb_lock(session.pump);
+	CHECK(session.core->queued > 0); /* its requests were under way */
+	session.core->hold = false;
+	core_ready(&session.core->link, 0, EPOLLIN);
+	gb_export_free(exports[0]);
+	gb_unlock(session.pump);
+	other_guest_goes_on(&honest);
+	exports[0] = open_export(names[0], 0);
+	tear_down();
+}
+
 static int open_descriptors(void)
 {
 	DIR *folder = opendir("/proc/self/fd");
@@ -576,6 +747,39 @@ static int open_descriptors(void)
 		count++;
 	closedir(folder);
 	return count;
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
+/* A guest waits at the door, and there is no descriptor for it. */
+static void without_descriptors_the_loop_rests(void)
+{
+	const uint64_t pause_ns = 300000000;
+	struct rlimit limit, none;
+	uint64_t before;
+
+	set_up();
+	getrlimit(RLIMIT_NOFILE, &limit);
+	none = limit;
+	none.rlim_cur = 1; /* poll(2) wants that much */
+	hostile.socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setrlimit(RLIMIT_NOFILE, &none);
+	connect_socket(&hostile);
+	before = cpu_ns();
+	poll(NULL, 0, (int)(pause_ns / 1000000));
+	CHECK(cpu_ns() - before < pause_ns / 3);
+	CHECK(guest_comes_to_be(exports[0], false));
+	other_guest_goes_on(&honest);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	CHECK(guest_comes_to_be(exports[0], true));
+	down(&hostile);
+	tear_down();
 }
 
 static void no_descriptor_leaks(void)
@@ -615,7 +819,10 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		states = strtoul(argv[1], NULL, 0);
 	RUN(corpus);
+	RUN(others_go_on_beside_a_flood);
+	RUN(an_export_ends_behind_its_guest);
 	RUN(generated);
+	RUN(without_descriptors_the_loop_rests);
 	RUN(no_descriptor_leaks);
 	if (!check_failed)
 		unlink("hostile-guest.state");

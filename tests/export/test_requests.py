@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -233,6 +234,64 @@ def test_guest_gone_lines_free(guest: Guest, eventually: Eventually) -> None:
         assert again.ok(vu.GET_DIRECTION, LED) == vu.NONE
 
 
+def test_guest_gone_line_free_though_a_message_is_lost(
+    guest: Guest, eventually: Eventually
+) -> None:
+    exported, driver = guest
+    driver.ok(vu.SET_VALUE, LED, 1)
+    driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
+    exported.stub.fault("drop", "rx", 1)
+    driver.close()
+    eventually(lambda: exported.stub.state("LED_GREEN").direction == "none", "the LED's release")
+
+
+def test_line_free_though_the_guests_own_message_is_lost(
+    guest: Guest, eventually: Eventually
+) -> None:
+    """The driver ignores the error."""
+    exported, driver = guest
+    driver.ok(vu.SET_VALUE, LED, 1)
+    driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
+    exported.stub.fault("drop", "rx", 1)
+    assert driver.request(vu.SET_DIRECTION, LED, vu.NONE)[0] == vu.ERR
+    eventually(lambda: exported.stub.state("LED_GREEN").direction == "none", "the LED's release")
+    driver.ok(vu.SET_VALUE, LED, 1)
+    driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
+    assert exported.stub.read("LED_GREEN") == 1
+
+
+def test_line_in_use_again_is_not_let_go(export: Start) -> None:
+    """What comes behind the message that is lost stands, where that did not delay it."""
+    exported = export()
+    with exported.guest() as driver:
+        queue = driver.queues[vu.REQUESTQ]
+        driver.ok(vu.SET_DIRECTION, LED, vu.IN)
+        exported.stub.fault("drop", "rx", 1)
+        lost = driver.begin(vu.SET_DIRECTION, LED, vu.NONE)
+        driver.begin(vu.SET_VALUE, LED, 1)
+        driver.begin(vu.SET_DIRECTION, LED, vu.OUT)
+        queue.notify()
+        first, *_ = [queue.wait() for _ in range(3)]
+        assert first == (lost, 2)
+        assert queue.answer(lost, 1)[0] == vu.ERR
+        assert driver.ok(vu.GET_DIRECTION, LED) == vu.OUT
+        assert exported.stub.read("LED_GREEN") == 1
+
+
+def test_guest_gone_many_lines_free(export: Start, tmp_path: Path) -> None:
+    """More messages at once than others may queue for a controller."""
+    board = tmp_path / "many.board"
+    board.write_text("controller 0 lines 700\nline 0/0 FIRST\n")
+    exported = export(board=str(board))
+    with exported.guest() as driver:
+        for line in range(700):
+            driver.ok(vu.SET_DIRECTION, line, vu.IN)
+            driver.ok(vu.SET_IRQ_TYPE, line, vu.RISING)
+    with exported.guest() as again:
+        assert all(again.ok(vu.GET_DIRECTION, line) == vu.NONE for line in range(700))
+    assert exported.status["faults"] == 0
+
+
 def test_driver_unbound_and_bound_again(guest: Guest) -> None:
     """As User-Mode Linux does it: rings disabled, GET_FEATURES, then everything anew."""
     exported, driver = guest
@@ -282,6 +341,22 @@ def test_stop_waits_for_requests_under_way(export: Start) -> None:
             assert driver.queues[vu.REQUESTQ].pop() == (mine, 2)
 
 
+def test_kick_while_a_message_waits_is_not_lost(export: Start) -> None:
+    """Though the message is refused then."""
+    exported = export()
+    with exported.guest() as driver:
+        queue = driver.queues[vu.REQUESTQ]
+        exported.stub.fault("stall", "on")
+        first = driver.begin(vu.GET_DIRECTION, 0)
+        queue.notify()
+        driver.send(vu.SET_VRING_ENABLE, struct.pack("=II", 7, 1), ack=1)
+        second = driver.begin(vu.GET_DIRECTION, 1)
+        queue.notify()
+        exported.stub.fault("stall", "off")
+        assert driver.receive()[0] == vu.SET_VRING_ENABLE
+        assert {queue.wait(), queue.wait()} == {(first, 2), (second, 2)}
+
+
 def test_firmware_restart_under_a_live_guest(guest: Guest, eventually: Eventually) -> None:
     exported, driver = guest
     driver.ok(vu.SET_VALUE, LED, 1)
@@ -304,6 +379,19 @@ def test_firmware_restart_under_a_live_guest(guest: Guest, eventually: Eventuall
     assert driver.ok(vu.GET_VALUE, LOOPED) == 1
 
 
+def test_firmware_restart_between_value_and_direction(guest: Guest, eventually: Eventually) -> None:
+    exported, driver = guest
+    driver.ok(vu.SET_DIRECTION, 1, vu.OUT)
+    driver.ok(vu.SET_VALUE, LED, 1)
+    exported.stub.restart()
+    eventually(lambda: exported.stub.state("LED_RED").direction == "out", "LED_RED again")
+    driver.ok(vu.GET_DIRECTION, LED)  # behind what was sent to set the line up
+    driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
+    assert exported.stub.read("LED_GREEN") == 1
+    driver.close()
+    eventually(lambda: exported.stub.state("LED_GREEN").direction == "none", "the LED's release")
+
+
 def test_firmware_away_is_err_and_letting_go_is_remembered(
     export: Start, eventually: Eventually
 ) -> None:
@@ -318,6 +406,56 @@ def test_firmware_away_is_err_and_letting_go_is_remembered(
         exported.stub.start()
         eventually(lambda: exported.stub.state("LED_RED").direction == "out", "LED_RED again")
         assert exported.stub.state("LED_GREEN").direction == "none"
+
+
+def test_other_firmware_under_a_live_guest(
+    export: Start, tmp_path: Path, eventually: Eventually
+) -> None:
+    """A line that went is an error; no other takes its place, and the rest is found by name."""
+    board = tmp_path / "changing.board"
+    first = "controller 0 lines 4\nline 0/0 OLD\nline 0/1 MOVES\nline 0/2 STAYS\nline 0/3 LAST\n"
+    board.write_text(first)
+    exported = export("chip=fw-0", board=str(board))
+    with exported.guest() as driver:
+        for line in range(4):
+            driver.ok(vu.SET_DIRECTION, line, vu.OUT)
+        board.write_text("controller 0 lines 3\nline 0/0 MOVES\nline 0/1 NEW\nline 0/2 STAYS\n")
+        exported.stub.kill()
+        eventually(lambda: driver.request(vu.GET_VALUE, 2)[0] == vu.ERR, "an error")
+        exported.stub.start()
+        eventually(lambda: driver.request(vu.GET_VALUE, 2)[0] == vu.OK, "the chip again")
+        for line in (0, 3):
+            assert driver.request(vu.SET_VALUE, line, 1)[0] == vu.ERR
+        driver.ok(vu.SET_VALUE, 1, 1)
+        assert [exported.stub.read(name) for name in ("MOVES", "NEW", "STAYS")] == [1, 0, 0]
+    why = str(exported.status["why"])
+    assert "OLD" in why and "LAST" in why
+    eventually(lambda: exported.stub.state("MOVES").direction == "none", "the line's release")
+    # With the first firmware again all is well, and says so.
+    board.write_text(first)
+    exported.stub.kill()
+    exported.stub.start()
+    eventually(lambda: exported.status["why"] == "", "no more complaint")
+    with exported.guest() as driver:
+        for line, name in enumerate(("OLD", "MOVES", "STAYS", "LAST")):
+            driver.ok(vu.SET_VALUE, line, 1)
+            driver.ok(vu.SET_DIRECTION, line, vu.OUT)
+            assert exported.stub.read(name) == 1
+
+
+def test_export_of_a_line_that_is_taken_stays_closed(export: Start, tmp_path: Path) -> None:
+    """Also when another of its chips comes behind the one that it cannot have."""
+    second = tmp_path / "second.sock"
+    exported = export(
+        "chip=fw-0,lines=3",
+        "all",
+        *("--export", f"vhost-user-gpio:{second},lines=fw-0:2,fw-0:3,fw-1:0"),
+    )
+    status = exported.exports[1]
+    assert "held by" in str(status["why"])
+    assert not second.exists()
+    with exported.rig.chip(0) as chip:
+        assert not chip.get_line_info(2).used
 
 
 def test_service_restart_under_a_live_guest(export: Start, eventually: Eventually) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import mmap
 import os
+import resource
 import select
 import socket
 import struct
@@ -250,16 +251,28 @@ def test_pulses_are_exact(stub: Stub, hz: int) -> None:
 def test_pulses_take_their_time(stub: Stub) -> None:
     before = time.monotonic()
     stub.pulse("SENSOR", 50, hz=500)
-    assert refused(stub, "pulse SENSOR 1 hz 1")[0] == errno.EBUSY
     stub.wait_edges("SENSOR", 100)
     assert time.monotonic() - before >= 99 / 1000
 
 
-def test_a_clock(stub: Stub) -> None:
-    stub.clock("SENSOR", 10_000)
-    stub.wait_edges("SENSOR", 100)
-    stub.clock("SENSOR", 0)
-    assert stub.count("SENSOR") == stub.count("SENSOR")
+def test_pulses_are_not_disturbed(stub: Stub) -> None:
+    stub.pulse("SENSOR", 100, hz=1)
+    for command in ("pulse SENSOR 1 hz 1", "clock SENSOR hz 1", "drive SENSOR 1", "float SENSOR"):
+        assert refused(stub, command) == (
+            errno.EBUSY,
+            "pulses run on `SENSOR`; wait until they have ended",
+        )
+
+
+def test_a_clock() -> None:
+    with Stub(BOARD, step=True) as stub:
+        stub.clock("SENSOR", 1000)
+        stub.advance(1)
+        assert stub.count("SENSOR").edges == 2001  # one at the start
+        stub.clock("SENSOR", 0)
+        before = stub.count("SENSOR")
+        stub.advance(1)
+        assert stub.count("SENSOR") == before
 
 
 def test_waits_are_answered_when_it_is_so(stub: Stub) -> None:
@@ -336,6 +349,8 @@ def test_shipped_boards() -> None:
         ("fault gremlins", errno.EINVAL, "fault drop|"),
         ("at 1ms press", errno.EINVAL, "write: at TIME press LINE"),
         ("at 1ms controller 1 lines 1", errno.EINVAL, "cannot be done later"),
+        ("at 1ms wait IN 1", errno.EINVAL, "cannot be done later"),
+        ("at 1ms wait-attached", errno.EINVAL, "cannot be done later"),
     ],
 )
 def test_refused_commands(stub: Stub, command: str, number: int, says: str) -> None:
@@ -471,6 +486,35 @@ def test_sockets_in_use_and_stale(tmp_path: Path) -> None:
         assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("target", "says"), [("/dev/null", "Inappropriate ioctl"), ("/etc/passwd", "File exists")]
+)
+def test_a_link_that_is_not_of_a_stub_stays(target: str, says: str, tmp_path: Path) -> None:
+    """As udev makes them for a UART: /dev/serial/by-id/..."""
+    link = tmp_path / "uart"
+    link.symlink_to(target)
+    done = subprocess.run(
+        [executable(), "--serial", link, boards()["demo"]],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert done.returncode == 1
+    assert f"serial port {link}: {says}" in done.stderr
+    assert link.readlink() == Path(target)
+
+
+def test_the_link_of_a_stub_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    link = tmp_path / "tty"
+    link.symlink_to("/dev/pts/999999")
+    command = [executable(), "--serial", link, boards()["demo"]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline()
+        assert link.is_char_device()
+        process.terminate()
+    assert not link.is_symlink()
+
+
 def test_crash_and_start_again(stub: Stub) -> None:
     assert stub.crash() == 134
     with pytest.raises(OSError, match="no stub listens"):
@@ -494,6 +538,30 @@ def test_announcements_and_channels(stub: Stub, guest: Guest) -> None:
     first, second = stub.channels()
     assert first == (0, "rpmsg-io-0", 0x400, 8, "m4 gpio", OURS)
     assert second == (5, "rpmsg-raw", 0x405, 2, "", None)
+
+
+def test_any_label_comes_back() -> None:
+    label = "a \\ b # c\\"
+    with Stub(f'controller 0 label "{label}" lines 1\n') as stub:
+        assert stub.channels()[0].label == label
+
+
+def test_a_stub_starts_in_a_process_with_many_descriptors() -> None:
+    """select(2) takes no descriptor from 1024 on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        pytest.skip(f"the limit of descriptors is {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2048, hard))
+    held: list[int] = []
+    try:
+        while not held or held[-1] < 1024:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+        with Stub(BOARD) as stub:
+            assert stub.read("IN") == 0
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_an_output_drives_its_wire(stub: Stub, guest: Guest) -> None:
@@ -598,6 +666,15 @@ def test_fault_corrupt(stub: Stub, guest: Guest) -> None:
     assert guest.call(GET_VALUE, 1) == 0
 
 
+def test_each_fault_corrupt_begins_with_the_first_byte(stub: Stub, guest: Guest) -> None:
+    for _ in range(2):
+        stub.fault("corrupt", "tx", 1)
+        assert guest.ask(GET_VALUE, 1) == bytes([REPLY ^ 0xFF, OK, 0])
+    stub.fault("corrupt", "rx", 1)  # the type
+    stub.fault("corrupt", "tx", 1)
+    assert guest.ask(GET_VALUE, 1) == bytes([REPLY ^ 0xFF, 1, 0])
+
+
 @pytest.mark.parametrize("direction", ["rx", "tx"])
 def test_fault_delay(stub: Stub, guest: Guest, direction: str) -> None:
     stub.fault("delay", direction, 1, "50ms")
@@ -656,6 +733,24 @@ def test_fault_announce_late(stub: Stub) -> None:
     guest.wait_announced(2)
     assert time.monotonic() - before >= 0.05
     guest.close()
+
+
+def test_fault_clear_ends_a_late_announcement(stub: Stub) -> None:
+    stub.fault("announce-late", "60s")
+    guest = Guest(stub.socket)
+    stub.wait_attached()
+    stub.fault("clear")
+    guest.wait_announced(2)
+    guest.close()
+
+
+def test_fault_announce_takes_the_index_of_the_board(stub: Stub, guest: Guest) -> None:
+    stub.fault("announce", 5, "created")
+    assert guest.wait_announced(3)[2] == ("rpmsg-raw", 0x405)
+    assert refused(stub, "fault announce 1 created") == (
+        errno.ENOENT,
+        "no controller 1; give the index of one on the board",
+    )
 
 
 def test_messages_to_nobody_are_dropped(stub: Stub, guest: Guest) -> None:
@@ -806,15 +901,30 @@ def test_lines_are_configured_where_they_can() -> None:
         assert stub.read("0/1") == 0
 
 
+def offered(guest: Guest) -> int:
+    reply = guest.ask(GET_FEATURES, 0)
+    assert reply is not None
+    return int(struct.unpack_from("<I", reply, 8)[0])
+
+
 @pytest.mark.parametrize(
     ("features", "bits"),
     [("credits", 0x10), ("timestamp", 0x20), ("bulk", 0x40), ("line-config", 0x80), ("all", 0xFD)],
 )
 def test_what_is_offered_can_be_chosen(features: str, bits: int) -> None:
     with Stub(MANY, features=features) as stub, attached(stub) as guest:
-        guest.send(struct.pack("<HHI", GET_FEATURES, 0, 0))
-        reply = guest.receive()
-        assert reply is not None and struct.unpack_from("<I", reply, 8) == (bits,)
+        assert offered(guest) == bits
+
+
+def test_line_config_is_not_offered_where_no_line_has_any() -> None:
+    board = "controller 0 lines 2\ncaps 0/0 none\ncaps 0/1 none\n"
+    with Stub(board) as stub, attached(stub) as guest:
+        assert offered(guest) & LINE_CONFIG == 0
+    with Stub(board) as stub:
+        stub.caps("0/1", "bias")
+        stub.restart()  # a boot finds the board as it is then
+        with attached(stub) as guest:
+            assert offered(guest) & LINE_CONFIG
 
 
 @pytest.mark.parametrize(
@@ -822,6 +932,8 @@ def test_what_is_offered_can_be_chosen(features: str, bits: int) -> None:
     [
         "clock-drift 5",
         "clock-drift 2000ppm",
+        "clock-drift 4294967396ppm",
+        'clock-drift " 5ppm"',
         "clock-offset 3",
         "clock-offset --3h",
         "caps 0/1 pull",

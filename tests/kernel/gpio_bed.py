@@ -35,6 +35,8 @@ class Bed:
         self.machine.calls.update(
             board=lambda command: rig.stub.command(patient(command), 70),
             board_restart=rig.stub.restart,
+            stop_service=rig.serve.stop,
+            start_service=lambda: rig.serve.__enter__().wait_for_chips(2),
             status=lambda: self.status,
             kill_guest=self._kill,
         )

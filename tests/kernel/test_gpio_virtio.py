@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.bench.rig import Rig
+from tests.manager import Manager, managed
 
 from .gpio_bed import GPIO, Bed, board, chip, out, read_line, start
 from .guest import Guest
@@ -37,7 +38,8 @@ def bed(kernel: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Any:
     ]
     lines = ",".join(f"{n}={name}" for n, name in enumerate(names))
     arguments = ("-v", "--export", f"vhost-user-gpio:{path},chip=fw-0,lines={lines}")
-    with Rig(request.param, arguments=arguments) as rig:
+    manager = Manager(tmp_path / "notify")
+    with Rig(request.param, arguments=arguments, service=managed(manager)) as rig:
         yield Bed(Machine(kernel, (), (f"virtio_uml.device={path}:{GPIO}",)), rig)
 
 
@@ -125,6 +127,32 @@ def firmware_restarts(guest: Guest, rounds: int) -> None:
         process.wait(30)
 
 
+def service_restarts(guest: Guest, rounds: int) -> None:
+    """Under a manager that keeps the guest for the next one: its programs go on."""
+    holding = start("gpioset", "--mode=wait", chip(), f"{LED}=1")
+    watching = start("gpiomon", "--rising-edge", "--format=%e", chip(), str(LOOP_IN))
+    guest.until(lambda: board(guest, "read LED_GREEN") == "1", "the LED")
+    board(guest, "wait-armed LOOP_IN")
+    for _ in range(rounds):
+        guest.host("stop_service")
+        assert board(guest, "read LED_GREEN") == "1", "pins stay as they are"
+        board(guest, "drive LOOP_IN 0")
+        # Asked while there is no service: answered by the next one.
+        asking = start("gpioget", chip(), str(LOOP_OUT))
+        guest.host("start_service")
+        assert read_line(asking).strip() == "0"
+        asking.wait(30)
+        board(guest, "wait-armed LOOP_IN")
+        board(guest, "drive LOOP_IN 1")
+        assert read_line(watching).strip() == "1"
+        board(guest, "wait-armed LOOP_IN")
+    for process in (holding, watching):
+        assert process.poll() is None
+        process.kill()
+        process.wait(30)
+    guest.until(lambda: "direction none" in board(guest, "state LED_GREEN"), "the release")
+
+
 def is_killed(guest: Guest) -> None:
     start("gpioset", "--mode=wait", chip(), f"{LED}=1")
     start("gpiomon", chip(), str(LOOP_IN))
@@ -151,6 +179,10 @@ def test_unbind_and_bind(bed: Bed) -> None:
 
 def test_firmware_restarts_under_a_live_guest(bed: Bed) -> None:
     bed.run(firmware_restarts, 3)
+
+
+def test_service_restarts_under_a_live_guest(bed: Bed) -> None:
+    bed.run(service_restarts, 5)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,22 @@ from pathlib import Path
 import pytest
 
 from bridge.bench.rig import Rig
+from tests.manager import Manager, managed
 
 from . import qemu
 from .conftest import lacks
 from .gpio_bed import Bed, board, chip, read_line, start
 from .guest import Guest
-from .test_gpio_virtio import LED, LOOP_IN, binds, edges, firmware_restarts, is_killed, tools
+from .test_gpio_virtio import (
+    LED,
+    LOOP_IN,
+    binds,
+    edges,
+    firmware_restarts,
+    is_killed,
+    service_restarts,
+    tools,
+)
 
 NAMES = [
     *("LED_GREEN", "LED_RED", "LED_BLUE", "RELAY"),
@@ -33,7 +43,8 @@ def bed(pc_kernel: Path, tmp_path: Path) -> Iterator[Bed]:
         )
     path = tmp_path / "guest.sock"
     lines = f"vhost-user-gpio:{path},chip=fw-0,lines={','.join(NAMES)}"
-    with Rig(arguments=("-v", "--export", lines)) as rig:
+    manager = Manager(tmp_path / "notify")
+    with Rig(arguments=("-v", "--export", lines), service=managed(manager)) as rig:
         machine = qemu.QemuMachine(pc_kernel, path)
 
         def pause_edge_resume() -> None:
@@ -44,11 +55,7 @@ def bed(pc_kernel: Path, tmp_path: Path) -> Iterator[Bed]:
             machine.qmp("cont")
 
         bed = Bed(machine, rig)
-        machine.calls.update(
-            pause_edge_resume=pause_edge_resume,
-            stop_service=rig.serve.stop,
-            start_service=lambda: rig.serve.__enter__().wait_for_chips(2),
-        )
+        machine.calls.update(pause_edge_resume=pause_edge_resume, forget_guest=manager.forget)
         yield bed
 
 
@@ -57,7 +64,10 @@ def bed(pc_kernel: Path, tmp_path: Path) -> Iterator[Bed]:
 
 def whole_life(guest: Guest) -> None:
     """One boot for all: without KVM that is what takes the time."""
-    for step in (tools, edges, binds_twice, is_paused, firmware_restarts_twice, service_restarts):
+    for step in (
+        *(tools, edges, binds_twice, is_paused, firmware_restarts_twice),
+        *(service_restarts_thrice, service_restarts_without_a_manager),
+    ):
         guest.say(f"== {step.__name__}")
         step(guest)
     guest.say("== is_killed")
@@ -70,6 +80,10 @@ def binds_twice(guest: Guest) -> None:
 
 def firmware_restarts_twice(guest: Guest) -> None:
     firmware_restarts(guest, 2)
+
+
+def service_restarts_thrice(guest: Guest) -> None:
+    service_restarts(guest, 3)
 
 
 def is_paused(guest: Guest) -> None:
@@ -88,11 +102,12 @@ def is_paused(guest: Guest) -> None:
     guest.until(lambda: "direction none" in board(guest, "state LED_GREEN"), "the release")
 
 
-def service_restarts(guest: Guest) -> None:
-    """The device is unplugged and plugged in: QEMU 10 cannot go on with another back-end."""
+def service_restarts_without_a_manager(guest: Guest) -> None:
+    """The device is unplugged and plugged in: QEMU 10 cannot go on by another connection."""
     holding = start("gpioset", "--mode=wait", chip(), f"{LED}=1")
     guest.until(lambda: board(guest, "read LED_GREEN") == "1", "the LED")
     guest.host("stop_service")
+    guest.host("forget_guest")
     assert board(guest, "read LED_GREEN") == "1", "pins stay as they are"
     guest.host("start_service")
     # The holder stays until its chip is gone: the driver waits for an answer for ever.

@@ -15,6 +15,7 @@ from bridge.client.control import Connection
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Value
 from bridge.link.rpmsg_sysfs import ADDR_ANY, Sysfs
+from tests.export import frontend as vu
 
 from .guest import Guest
 from .load import PATIENCE_S, another_boot, epochs
@@ -122,6 +123,7 @@ def test_rules_installed_while_the_firmware_runs(guest: Guest) -> None:
 SOCKET = "/run/rpmsg-gpio-bridge/control.sock"
 CHIPS = "/run/rpmsg-gpio-bridge/control.chips"
 SERVICE = "gpio-bridge.service"
+LED = 0
 CRASHES = 5
 
 
@@ -178,6 +180,32 @@ def test_service_in_its_sandbox(guest: Guest) -> None:
             )
             drive_as_user_of_gpio(SOCKET, "rpmsg-0")
         assert systemd.show(SERVICE, "MainPID") == service, "the service was started again"
+
+
+@pytest.mark.timeout(320)
+@in_kernel("demo", processors=("m4_0",), timeout_s=300)
+def test_a_guest_outlives_the_service(guest: Guest) -> None:
+    """systemd keeps its connection and its memory from one service to the next."""
+    install()
+    path = "/run/rpmsg-gpio-bridge/guest.sock"
+    with Systemd(guest) as systemd:
+        arguments = f"--link rpmsg: --export vhost-user-gpio:{path},chip=rpmsg-0"
+        systemd.drop_in(SERVICE, f'Environment="GPIO_BRIDGE_ARGS={arguments}"')
+        systemd.control("daemon-reload")
+        with_firmware().start()
+        guest.until(lambda: os.path.exists(path), "the export", PATIENCE_S)
+        with vu.Frontend(path) as driver:
+            driver.up()
+            driver.ok(vu.SET_VALUE, LED, 1)
+            driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
+            for _ in range(3):
+                before = systemd.show(SERVICE, "MainPID")
+                systemd.control("restart", SERVICE)
+                assert driver.ok(vu.GET_VALUE, LED) == 1
+                assert systemd.show(SERVICE, "MainPID") != before
+                assert systemd.show(SERVICE, "NFileDescriptorStore") == "0"
+            systemd.control("stop", SERVICE)
+            assert driver.hung_up(), "stopped for good"
 
 
 @pytest.mark.timeout(320)

@@ -103,7 +103,7 @@ class Held:
 
 
 class Running:
-    """A stub, and a service on it that listens on a socket."""
+    """A service on a stub that listens on a socket, for a ``with`` block or until closed."""
 
     def __init__(self, stub: Stub, path: Path, **options: Any) -> None:
         self.stub = stub
@@ -112,6 +112,12 @@ class Running:
         config = Config(links=(link,), socket=str(path), timeout_ms=TIMEOUT_MS)
         self.thread = ServiceThread(config)
 
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.thread.close()
+
     def client(self, hello: bool = True) -> RawClient:
         return RawClient.connect(self.path, hello)
 
@@ -119,16 +125,12 @@ class Running:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     """The demo board, both chips online."""
-    with Stub("demo") as stub:
-        running = Running(stub, tmp_path / "control.sock")
-        try:
-            client = running.client()
-            client.wait("fw-0")
-            client.wait("fw-1")
-            client.socket.close()
-            yield running
-        finally:
-            running.thread.close()
+    with Stub("demo") as stub, Running(stub, tmp_path / "control.sock") as running:
+        client = running.client()
+        client.wait("fw-0")
+        client.wait("fw-1")
+        client.socket.close()
+        yield running
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgpack
@@ -18,7 +19,8 @@ import pytest
 
 from bridge import uapi, wire
 from bridge.service import Config, ServiceThread
-from bridge.service.control import UNSENT_MAX
+from bridge.service.control import OUTSTANDING_MAX, UNSENT_MAX
+from bridge.service.operations import WAIT_MS_MAX
 from bridge.shim.ffi import lib
 
 from .conftest import RawClient, Running
@@ -28,6 +30,7 @@ OUTPUT = uapi.GPIO_V2_LINE_FLAG_OUTPUT
 LOW = uapi.GPIO_V2_LINE_FLAG_ACTIVE_LOW
 RISING = uapi.GPIO_V2_LINE_FLAG_EDGE_RISING
 FALLING = uapi.GPIO_V2_LINE_FLAG_EDGE_FALLING
+Eventually = Callable[[Callable[[], bool], str], None]
 
 
 def line(offset: int, flags: int = OUTPUT, value: int = 0) -> dict[str, int]:
@@ -343,6 +346,27 @@ def test_client_that_leaves_mid_request_leaves_nothing(running: Running, client:
     assert running.stub.read("LED_GREEN") == 0
     for fd in fds:
         os.close(fd)
+
+
+def test_client_that_dies_with_all_its_requests_under_way(
+    running: Running, client: RawClient, eventually: Eventually
+) -> None:
+    clients = client.ok("status")["clients"]
+    doomed = running.client()
+    for _ in range(OUTSTANDING_MAX):
+        doomed.send("wait", chip="nothing", timeout_ms=WAIT_MS_MAX)
+    assert client.ok("status")["clients"] == clients + 1
+    doomed.socket.close()
+    eventually(lambda: client.ok("status")["clients"] == clients, "the dead client to be noticed")
+
+
+def test_more_requests_than_are_worked_on_at_once(running: Running, client: RawClient) -> None:
+    eager = running.client()
+    count = 2 * OUTSTANDING_MAX + 1
+    sent = [eager.send("wait", chip="nothing", timeout_ms=50) for _ in range(count)]
+    answered = [reply["seq"] for reply, _ in (eager.receive() for _ in sent) if reply]
+    assert sorted(answered) == sent
+    assert eager.ok("chips")
 
 
 # ---- the socket's file ----------------------------------------------------------

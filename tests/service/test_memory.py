@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from bridge import wire
 from bridge.chips import reservation
+from bridge.service import memory
 from bridge.service.config import ConfigError, LinkConfig, from_table, link_from_flag
 from bridge.shim.ffi import lib
 from firmware_stub import Stub
@@ -29,15 +31,14 @@ Eventually = Callable[[Callable[[], bool], str], None]
 def policies(tmp_path: Path) -> Iterator[Running]:
     """LED_GREEN is restored, LED_RED kept, LED_BLUE forgotten; all others are restored."""
     own = {"LED_RED": "hold", "LED_BLUE": "release"}
-    with Stub("demo") as stub:
-        running = Running(
+    with (
+        Stub("demo") as stub,
+        Running(
             stub, tmp_path / "control.sock", on_restart="restore", lines_on_restart=own
-        )
-        try:
-            running.client().wait("fw-0")
-            yield running
-        finally:
-            running.thread.close()
+        ) as running,
+    ):
+        running.client().wait("fw-0")
+        yield running
 
 
 def restart(running: Running, client: RawClient) -> None:
@@ -187,3 +188,70 @@ def test_configuration() -> None:
     for wrong in ("on_restart=keep", "on_restart.LED=none"):
         with pytest.raises(ConfigError, match='expected "release" or "restore" or "hold"'):
             link_from_flag(f"vhost-user:/a,{wrong}", {})
+
+
+def test_of_two_lines_with_one_name_the_right_one_is_restored(tmp_path: Path) -> None:
+    names = {"0": ("TWIN", "TWIN")}
+    with (
+        Stub("demo") as stub,
+        Running(stub, tmp_path / "control.sock", on_restart="restore", names=names) as running,
+    ):
+        client = running.client()
+        client.wait("fw-0")
+        held = client.request("fw-0", line(RED, OUTPUT, 1))
+        restart(running, client)
+        held.close()
+        assert (direction(running, RED), stub.read("LED_RED")) == ("out", 1)
+        assert direction(running, GREEN) == "none"
+
+
+def test_lines_are_kept_though_the_firmware_does_not_let_others_be_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifteen lines to restore, one to keep; the firmware is silent on the first ones."""
+    kept = "SENSOR_IRQ"
+    with (
+        Stub("demo") as stub,
+        Running(
+            stub, tmp_path / "control.sock", on_restart="restore", lines_on_restart={kept: "hold"}
+        ) as running,
+    ):
+        client = running.client()
+        client.wait("fw-0")
+        at = client.ok("find", name=kept, chip="fw-0")["found"][0][1]
+        lines = [line(offset, INPUT) for offset in range(16) if offset != at]
+        held = [client.request("fw-0", *lines), client.request("fw-0", line(at), consumer="me")]
+
+        async def silent(*_: object) -> None:
+            raise OSError(errno.ETIMEDOUT, "silent")
+
+        monkeypatch.setattr(memory, "set_pin", silent)
+        restart(running, client)
+        assert info(client, at) == (True, "me")
+        monkeypatch.undo()
+        restart(running, client)  # what was not restored this time is the next time
+        assert running.stub.state("LED_GREEN").direction == "in"
+        for request in held:
+            request.close()
+
+
+def test_a_kept_line_is_not_lost_to_others_while_a_line_beside_it_is_released(
+    policies: Running,
+) -> None:
+    client, other = policies.client(), policies.client()
+    held = client.request("fw-0", line(RED, OUTPUT), consumer="me")
+    restart(policies, client)
+    held.close()
+    beside = client.request("fw-0", line(GREEN, OUTPUT))
+    policies.stub.fault("stall", "on")
+    beside.close()  # its release takes as long as the firmware is silent
+    client.send("request", chip="fw-0", lines=[line(RED), line(GREEN)], consumer="me")
+    number, message = other.fails("request", chip="fw-0", lines=[line(RED)], consumer="you")
+    assert number == errno.EBUSY
+    assert 'kept for "me"' in message
+    policies.stub.fault("stall", "off")
+    reply, fds = client.receive()
+    assert reply is not None
+    assert "ok" in reply, reply
+    for fd in fds:
+        os.close(fd)

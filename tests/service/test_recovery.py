@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from bridge import wire
+from bridge.chips.controller import AUTO, EXTENDED, Controller
 from bridge.service import Config, LinkConfig, ServiceThread
+from bridge.service.supervisor import Channel
 from bridge.shim.ffi import lib
 from firmware_stub import Stub
 
@@ -71,20 +76,49 @@ def test_channel_announced_twice(
     held.close()
 
 
-def test_baseline_firmware_announced_twice_starts_anew(tmp_path: Path) -> None:
-    """It has no other way to say that it has started again."""
-    with Stub("demo", features="none") as stub:
+def test_announced_twice_without_tags(
+    tmp_path: Path,
+    eventually: Callable[[Callable[[], bool], str], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The same: it is asked in a way that tells."""
+    caplog.set_level(logging.INFO)
+    with Stub("demo", features="config,epoch") as stub:
         running = Running(stub, tmp_path / "control.sock")
         try:
             client = running.client()
             client.wait("fw-0")
             held = client.request("fw-0", line(0, OUTPUT, 1))
             stub.fault("announce", 0, "created")
-            assert hung_up(held.event)
-            client.wait("fw-0")
+            eventually(lambda: "its channel is announced again" in caplog.text, "the announcement")
+            assert held.operate(lib.GB_OPERATION_GET) == (0, 1)
             held.close()
         finally:
             running.thread.close()
+
+
+def test_question_after_an_announcement_tells_a_restart() -> None:
+    """Without TAG no other reply than one in extended form says who gave it."""
+    asked: list[tuple[int, int]] = []
+
+    class Asked:
+        async def ask(self, kind: int, form: int = AUTO) -> None:
+            asked.append((kind, form))
+
+    asyncio.run(Channel._ask(cast(Controller, Asked())))
+    assert asked == [(wire.MSG_GET_EPOCH, EXTENDED)]
+
+
+def test_baseline_firmware_announced_twice_starts_anew(tmp_path: Path) -> None:
+    """It has no other way to say that it has started again."""
+    with Stub("demo", features="none") as stub, Running(stub, tmp_path / "control.sock") as running:
+        client = running.client()
+        client.wait("fw-0")
+        held = client.request("fw-0", line(0, OUTPUT, 1))
+        stub.fault("announce", 0, "created")
+        assert hung_up(held.event)
+        client.wait("fw-0")
+        held.close()
 
 
 def test_channel_taken_back(running: Running, client: RawClient) -> None:
@@ -148,57 +182,52 @@ def test_link_that_always_breaks_is_not_tried_all_the_time(
 
 @pytest.mark.parametrize("dialect", ["rpmsg-gpio", "rpmsg-gpio-padded"])
 def test_baseline_firmware(tmp_path: Path, dialect: str) -> None:
-    with Stub("demo", features="none", dialect=dialect) as stub:
-        running = Running(stub, tmp_path / "control.sock")
-        try:
-            client = running.client()
-            client.wait("fw-0")
-            info = client.ok("chip", chip="fw-0")
-            assert (info["features"], info["epoch"]) == ([], None)
-            assert info["dialect"] == dialect
-            assert info["num_lines"] == 16  # probed: GET_DIRECTION of line 16 says ERR
-            assert info["label"] == "rpmsg-io-0"
-            held = client.request("fw-0", line(4, OUTPUT, 1), line(5, INPUT))
-            assert held.operate(lib.GB_OPERATION_GET, 0b11) == (0, 0b11)
-            held.close()
-        finally:
-            running.thread.close()
+    with (
+        Stub("demo", features="none", dialect=dialect) as stub,
+        Running(stub, tmp_path / "control.sock") as running,
+    ):
+        client = running.client()
+        client.wait("fw-0")
+        info = client.ok("chip", chip="fw-0")
+        assert (info["features"], info["epoch"]) == ([], None)
+        assert info["dialect"] == dialect
+        assert info["num_lines"] == 16  # probed: GET_DIRECTION of line 16 says ERR
+        assert info["label"] == "rpmsg-io-0"
+        held = client.request("fw-0", line(4, OUTPUT, 1), line(5, INPUT))
+        assert held.operate(lib.GB_OPERATION_GET, 0b11) == (0, 0b11)
+        held.close()
 
 
 def test_configuration_can_forbid_extensions_and_say_lines_and_labels(tmp_path: Path) -> None:
-    with Stub("demo") as stub:
-        running = Running(
+    with (
+        Stub("demo") as stub,
+        Running(
             stub,
             tmp_path / "control.sock",
             extensions=0,
             lines=5,
             labels={"0": "mine"},
             names={"0": ("LED", "", "DOOR")},
-        )
-        try:
-            client = running.client()
-            client.wait("fw-0")
-            info = client.ok("chip", chip="fw-0")
-            assert info["features"] == []
-            assert (info["num_lines"], info["label"]) == (5, "mine")
-            lines = client.ok("lines", chip="fw-0")["lines"]
-            assert [one["name"] for one in lines] == ["LED", None, "DOOR", None, None]
-        finally:
-            running.thread.close()
+        ) as running,
+    ):
+        client = running.client()
+        client.wait("fw-0")
+        info = client.ok("chip", chip="fw-0")
+        assert info["features"] == []
+        assert (info["num_lines"], info["label"]) == (5, "mine")
+        lines = client.ok("lines", chip="fw-0")["lines"]
+        assert [one["name"] for one in lines] == ["LED", None, "DOOR", None, None]
 
 
 def test_lost_message_during_negotiation_costs_time_only(tmp_path: Path) -> None:
     with Stub("demo") as stub:
         stub.fault("drop", "rx", 1)
-        running = Running(stub, tmp_path / "control.sock")
-        try:
+        with Running(stub, tmp_path / "control.sock") as running:
             client = running.client()
             client.wait("fw-0")
             client.wait("fw-1")
             for chip in client.ok("chips")["chips"]:
                 assert "tag" in chip["features"]
-        finally:
-            running.thread.close()
 
 
 def test_firmware_that_is_silent_on_unknown_messages_is_baseline(tmp_path: Path) -> None:
@@ -221,8 +250,7 @@ def test_firmware_that_is_silent_on_unknown_messages_is_baseline(tmp_path: Path)
 def test_stall_during_negotiation_is_got_over(tmp_path: Path) -> None:
     with Stub("demo") as stub:
         stub.fault("stall", "on")
-        running = Running(stub, tmp_path / "control.sock")
-        try:
+        with Running(stub, tmp_path / "control.sock") as running:
             client = running.client()
             with pytest.raises(OSError, match="no chip came up"):
                 running.thread.wait_chip(timeout_s=3 * TIMEOUT_MS / 1000)
@@ -231,23 +259,20 @@ def test_stall_during_negotiation_is_got_over(tmp_path: Path) -> None:
             held = client.request("fw-0", line(0, OUTPUT, 1))
             assert stub.read("LED_GREEN") == 1
             held.close()
-        finally:
-            running.thread.close()
 
 
 @pytest.mark.parametrize(("policy", "direction"), [("none", "none"), ("keep", "out")])
 def test_release_policy(tmp_path: Path, policy: str, direction: str) -> None:
-    with Stub("demo") as stub:
-        running = Running(stub, tmp_path / "control.sock", on_release=policy)
-        try:
-            client = running.client()
-            client.wait("fw-0")
-            held = client.request("fw-0", line(0, OUTPUT, 1))
-            assert held.operate(lib.GB_OPERATION_RELEASE)[0] == 0
-            assert stub.state("LED_GREEN").direction == direction
-            held.close()
-        finally:
-            running.thread.close()
+    with (
+        Stub("demo") as stub,
+        Running(stub, tmp_path / "control.sock", on_release=policy) as running,
+    ):
+        client = running.client()
+        client.wait("fw-0")
+        held = client.request("fw-0", line(0, OUTPUT, 1))
+        assert held.operate(lib.GB_OPERATION_RELEASE)[0] == 0
+        assert stub.state("LED_GREEN").direction == direction
+        held.close()
 
 
 def test_service_restart_leaves_pins_and_the_next_one_copes(tmp_path: Path) -> None:
@@ -285,3 +310,16 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
             client.socket.close()
             held.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_request_that_waits_for_a_release_is_answered_when_the_chip_goes(
+    running: Running, client: RawClient
+) -> None:
+    held = client.request("fw-0", line(0))
+    running.stub.fault("stall", "on")
+    held.close()  # its release takes as long as the firmware is silent
+    client.send("request", chip="fw-0", lines=[line(0)])
+    running.stub.kill()
+    reply, _ = client.receive()
+    assert reply is not None
+    assert reply["error"]["errno"] == errno.ENODEV

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from bridge.service.chip_links import ChipLinks, directory_of
 from bridge.service.operations import HANDLES_MAX
 from bridge.shim.ffi import ffi, lib
 from bridge.shim.info_queue import InfoReader
+from firmware_stub import Stub
 
 from .conftest import RawClient, Running
 from .test_control import OUTPUT, line
@@ -211,3 +213,26 @@ def test_no_directory_is_no_disaster(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert "no chip paths" in caplog.text
     links.update({"fw-0"})
     links.remove()
+
+
+def test_a_directory_that_is_removed_costs_no_chip(running: Running, client: RawClient) -> None:
+    directory = Path(directory_of(str(running.path)))
+    shutil.rmtree(directory)
+    running.stub.restart()
+    client.wait("fw-0", online=False)
+    client.wait("fw-0")
+    client.wait("fw-1")
+    assert sorted(os.listdir(directory)) == ["fw-0", "fw-1"]
+
+
+def test_paths_of_a_service_that_took_over_stay(running: Running, client: RawClient) -> None:
+    """The socket's file was removed, and another service made it anew: all is its own."""
+    directory = Path(directory_of(str(running.path)))
+    os.unlink(running.path)
+    with Stub("demo") as stub, Running(stub, running.path) as heir:
+        heir.thread.wait_chip("fw-1", timeout_s=30)
+        heir.thread.wait_chip("fw-0", timeout_s=30)
+        running.thread.close()
+        assert sorted(os.listdir(directory)) == ["fw-0", "fw-1"]
+        assert heir.client().ok("chips")
+    assert not directory.exists()

@@ -24,6 +24,7 @@
 
 #define LINES 40
 #define FIFO 64
+#define QUEUE 256
 #define TIMEOUT_MS 100
 #define SOURCE 1024
 #define ADDRESS 1030
@@ -43,19 +44,22 @@ struct core_link {
 	struct rpmsg_gpio_edge edges[FIFO];
 	uint64_t clock_offset;     /* the core's clock is so much ahead */
 	uint8_t pins[LINES];
-	struct message queue[256];
+	struct message queue[QUEUE];
 	unsigned int queued;
 	int event_fd;
 	unsigned int drop_replies; /* swallow the next n messages to the driver */
 	unsigned int damage_epochs; /* invert a byte of the epoch in the next n replies */
 	bool hold;                 /* keep them instead */
 	bool full;                 /* no transmit buffer */
+	bool broken;               /* the next message finds the link dead */
+	uint16_t largest;          /* message that fits; 0: any */
 	bool mute_unknown;         /* silent on types it does not know */
-	unsigned int drop_requests; /* swallow the next n messages to the device */
 	unsigned int requests;
 	uint16_t last_type;
-	uint16_t counted_type;     /* drop_requests and `counted` are of this type */
+	uint16_t counted_type;     /* that the next three are about */
 	unsigned int counted;
+	unsigned int drop_requests; /* swallow the next n messages to the device */
+	unsigned int damage_requests; /* make the next n unknown to it */
 };
 
 static inline bool port_direction(void *context, uint16_t gpio, uint8_t direction, uint8_t value)
@@ -115,6 +119,8 @@ static inline bool channel_send(void *context, const void *message, size_t lengt
 		core->drop_replies--;
 		return true;
 	}
+	if (core->queued == QUEUE)
+		return true; /* lost, too */
 	core->queue[core->queued].length = (uint16_t)length;
 	memcpy(core->queue[core->queued].bytes, message, length);
 	if (core->damage_epochs) {
@@ -134,11 +140,16 @@ static inline int core_send(struct gb_link *link, uint32_t source, uint32_t dest
 {
 	struct core_link *core = (struct core_link *)link;
 	const struct virtio_gpio_request *request = message;
+	struct message damaged = {.length = length};
 
 	CHECK_EQ(source, SOURCE);
 	CHECK_EQ(destination, ADDRESS);
 	if (core->full)
 		return -EAGAIN;
+	if (core->broken)
+		return -EIO;
+	if (core->largest && length > core->largest)
+		return -EMSGSIZE;
 	core->requests++;
 	core->last_type = rpmsg_gpio_load16(request->type);
 	if (core->last_type == core->counted_type)
@@ -149,6 +160,12 @@ static inline int core_send(struct gb_link *link, uint32_t source, uint32_t dest
 	}
 	if (core->mute_unknown && rpmsg_gpio_load16(request->type) > 6)
 		return 0;
+	if (core->damage_requests && core->last_type == core->counted_type) {
+		core->damage_requests--;
+		memcpy(damaged.bytes, message, length);
+		damaged.bytes[1] ^= 0x40;
+		message = damaged.bytes;
+	}
 	CHECK(rpmsg_gpio_device_receive(&core->device, message, length));
 	CHECK(rpmsg_gpio_device_run(&core->device));
 	return 0;
@@ -258,6 +275,23 @@ static inline struct gb_report call_and_wait(struct session *s, uint16_t type, u
 	CHECK_EQ(report.kind, GB_REPORT_REPLY);
 	CHECK_EQ(report.id, s->cookie);
 	return report;
+}
+
+/* No more fits into the queue of calls, and nothing leaves; until open_gate(). */
+static inline void close_gate(struct session *s)
+{
+	s->core->full = true;
+	while (gb_controller_call(s->controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0, GB_CALL_AUTO,
+				  TIMEOUT_MS, 1) == 0)
+		continue;
+}
+
+static inline void open_gate(struct session *s)
+{
+	gb_lock(s->pump);
+	s->core->full = false;
+	gb_link_writable(&s->core->link);
+	gb_unlock(s->pump);
 }
 
 static inline int64_t now_ms(void)

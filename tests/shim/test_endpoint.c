@@ -52,9 +52,15 @@ static void an_address_has_one_owner(void)
 	struct gb_endpoint *endpoint = open_raw(&s);
 
 	CHECK(!gb_endpoint_open(&s.core->link, SOURCE, ADDRESS) && errno == EADDRINUSE);
+	CHECK(!gb_controller_open(&s.core->link, 2, SOURCE, ADDRESS) && errno == EADDRINUSE);
 	gb_endpoint_close(endpoint);
 	s.controller = gb_controller_open(&s.core->link, 2, SOURCE, ADDRESS);
 	CHECK(!gb_endpoint_open(&s.core->link, SOURCE, ADDRESS) && errno == EADDRINUSE);
+	gb_lock(s.pump);
+	gb_link_die(&s.core->link, EIO);
+	gb_unlock(s.pump);
+	CHECK(!gb_endpoint_open(&s.core->link, SOURCE + 1, ADDRESS) && errno == ENODEV);
+	CHECK(!gb_controller_open(&s.core->link, 3, SOURCE + 1, ADDRESS) && errno == ENODEV);
 	close_session(&s);
 }
 

@@ -86,6 +86,85 @@ static void late_replies_never_answer_the_next_request(void)
 	}
 }
 
+/* However many requests come between: a tag is 16 bits, and comes round. */
+static void a_very_late_reply_answers_nothing(void)
+{
+	struct message late;
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	s.core->pins[1] = 1;
+	s.core->hold = true;
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 1, 0).error, ETIMEDOUT);
+	late = s.core->queue[--s.core->queued];
+	for (int i = 0; i < 3000 && !check_bad; i++) {
+		struct gb_report report;
+
+		s.core->hold = true;
+		CHECK_EQ(gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 2, 0,
+					    GB_CALL_AUTO, 2000, ++s.cookie), 0);
+		gb_lock(s.pump);
+		gb_link_received(&s.core->link, ADDRESS, SOURCE, late.bytes, late.length);
+		gb_unlock(s.pump);
+		s.core->hold = false;
+		notify(s.core);
+		report = next_report(&s);
+		CHECK_EQ(report.id, s.cookie);
+		CHECK_EQ(report.error, 0);
+		CHECK_EQ(report.value, 0);
+	}
+	close_session(&s);
+}
+
+/* A probe that left when buffers came free, long after the last call, and was lost. */
+static void a_lost_probe_is_sent_again(void)
+{
+	struct session s;
+
+	open_session(&s, 0);
+	s.core->drop_replies = 1;
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, ETIMEDOUT);
+	s.core->drop_replies = UINT32_MAX;
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, ETIMEDOUT);
+	poll(NULL, 0, 3 * TIMEOUT_MS); /* nobody asks: it waits for demand */
+	gb_lock(s.pump);
+	gb_link_writable(&s.core->link);
+	gb_unlock(s.pump);
+	s.core->drop_replies = 0;
+	CHECK_EQ(gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0, GB_CALL_AUTO,
+				    15 * TIMEOUT_MS, ++s.cookie), 0);
+	CHECK_EQ(next_report(&s).error, 0);
+	close_session(&s);
+}
+
+/* A firmware on a serial line may take as little as 16 bytes. */
+static void a_message_that_does_not_fit_blocks_no_other(void)
+{
+	static const uint32_t forms[] = {RPMSG_GPIO_F_BULK, RPMSG_GPIO_F_BULK | RPMSG_GPIO_F_TAG};
+	struct rpmsg_gpio_mask_body mask = {rpmsg_gpio_store64(4)};
+
+	for (size_t form = 0; form < 2; form++) {
+		struct session s;
+
+		open_session(&s, forms[form]);
+		s.core->largest = 16;
+		s.core->hold = true; /* the first one is in flight: the others wait */
+		call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
+		CHECK_EQ(gb_controller_call_body(s.controller, RPMSG_GPIO_MSG_GET_VALUES, 0, 0,
+						 &mask, sizeof(mask), TIMEOUT_MS, 77), 0);
+		call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 1, 0);
+		s.core->hold = false;
+		notify(s.core);
+		for (int n = 0; n < 3; n++) {
+			struct gb_report report = next_report(&s);
+
+			CHECK_EQ(report.kind, GB_REPORT_REPLY);
+			CHECK_EQ(report.error, report.id == 77 ? EMSGSIZE : 0);
+		}
+		close_session(&s);
+	}
+}
+
 static void mute_firmware_gets_a_quiet_period_instead_of_probes(void)
 {
 	struct session s;
@@ -159,6 +238,41 @@ static void a_restarted_firmware_is_noticed(void)
 }
 
 /* One reply with another epoch may be damaged; the firmware is asked again. */
+/* Without tags: a request of 12 bytes answered in the baseline form tells. */
+static void a_restarted_firmware_is_noticed_without_tags(void)
+{
+	struct rpmsg_gpio_mask_body mask = {rpmsg_gpio_store64(4)};
+	struct gb_report report;
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_EPOCH | RPMSG_GPIO_F_BULK);
+	rpmsg_gpio_device_init(&s.core->device, &s.core->config);
+	CHECK_EQ(gb_controller_call_body(s.controller, RPMSG_GPIO_MSG_GET_VALUES, 0, 0, &mask,
+					 sizeof(mask), TIMEOUT_MS, 77), 0);
+	report = next_report(&s);
+	CHECK_EQ(report.kind, GB_REPORT_REPLY);
+	CHECK_EQ(report.error, EIO);
+	CHECK_EQ(next_report(&s).kind, GB_REPORT_RESTARTED);
+	close_session(&s);
+}
+
+/* One such answer may have been damaged on its way. */
+static void a_damaged_request_is_no_restart(void)
+{
+	struct rpmsg_gpio_mask_body mask = {rpmsg_gpio_store64(4)};
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_EPOCH | RPMSG_GPIO_F_BULK);
+	s.core->counted_type = RPMSG_GPIO_MSG_GET_VALUES;
+	s.core->damage_requests = 1;
+	CHECK_EQ(gb_controller_call_body(s.controller, RPMSG_GPIO_MSG_GET_VALUES, 0, 0, &mask,
+					 sizeof(mask), TIMEOUT_MS, 77), 0);
+	CHECK_EQ(next_report(&s).error, EIO);
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
+	CHECK_EQ(s.core->requests, 3); /* the epoch was asked for */
+	close_session(&s);
+}
+
 static void another_epoch_is_asked_for(void)
 {
 	struct session s;
@@ -296,6 +410,24 @@ static void what_lines_were_driven_to_is_known(void)
 	CHECK_EQ(operate(&fds, GB_OPERATION_SET, 1, &bits), ETIMEDOUT);
 	CHECK_EQ(gb_request_driven(request, &levels), 7);
 	CHECK_EQ(levels & 7, 6);
+	/* What it did confirm counts, though the operation failed for another line. */
+	gb_lock(s.pump);
+	s.core->drop_replies = 1;
+	gb_unlock(s.pump);
+	bits = 2;
+	CHECK_EQ(operate(&fds, GB_OPERATION_SET, 3, &bits), ETIMEDOUT);
+	CHECK_EQ(s.core->pins[11], 0);
+	CHECK_EQ(gb_request_driven(request, &levels), 7);
+	CHECK_EQ(levels & 7, 4);
+	/* Of several lines those count that it did confirm. */
+	gb_lock(s.pump);
+	s.core->counted_type = VIRTIO_GPIO_MSG_SET_VALUE;
+	s.core->drop_requests = 1;
+	gb_unlock(s.pump);
+	bits = 1;
+	CHECK_EQ(operate(&fds, GB_OPERATION_SET, 7, &bits), ETIMEDOUT);
+	CHECK_EQ(gb_request_driven(request, &levels), 7);
+	CHECK_EQ(levels & 7, 2);
 	close_fds(&fds);
 	close_session(&s);
 }
@@ -310,6 +442,28 @@ static void a_value_to_an_input_is_refused(void)
 	open_line(&s, 4, 0, 0, &fds);
 	CHECK_EQ(operate(&fds, GB_OPERATION_SET, 1, &bits), EPERM);
 	CHECK_EQ(operate(&fds, GB_OPERATION_GET, 1, &bits), 0);
+	close_fds(&fds);
+	close_session(&s);
+}
+
+/* Whatever happens while its two messages are sent. */
+static void an_emulated_drive_is_answered_once(void)
+{
+	struct gb_operation set = {.code = GB_OPERATION_SET, .sequence = 5, .mask = 1};
+	struct gb_operation_reply reply;
+	struct gb_request_fds fds;
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	open_line(&s, 4, GB_LINE_OUTPUT | GB_LINE_OPEN_DRAIN, 0, &fds);
+	s.core->broken = true;
+	CHECK_EQ(send(fds.operation, &set, sizeof(set), 0), sizeof(set));
+	CHECK_EQ(recv(fds.operation, &reply, sizeof(reply), 0), sizeof(reply));
+	CHECK_EQ(reply.sequence, 5);
+	CHECK_EQ(reply.error, ENODEV);
+	gb_lock(s.pump); /* what the pump had in hand is done */
+	gb_unlock(s.pump);
+	CHECK_EQ(recv(fds.operation, &reply, sizeof(reply), MSG_DONTWAIT), -1);
 	close_fds(&fds);
 	close_session(&s);
 }
@@ -352,26 +506,36 @@ static void a_client_that_lets_go_is_reported_once(void)
 	close_session(&s);
 }
 
-/* In the middle of an operation, too. */
+/* With one operation in hand and one waiting; it is answered before or after Python
+ * closes the request. */
 static void a_client_may_die_at_any_time(void)
 {
 	struct gb_operation get = {.code = GB_OPERATION_GET, .mask = 1};
-	struct gb_request_fds fds;
-	struct gb_request *request;
-	struct session s;
 
-	open_session(&s, 0);
-	s.core->hold = true;
-	request = open_line(&s, 0, 0, 0, &fds);
-	CHECK_EQ(send(fds.operation, &get, sizeof(get), 0), sizeof(get));
-	CHECK_EQ(send(fds.operation, &get, sizeof(get), 0), sizeof(get));
-	close_fds(&fds);
-	CHECK_EQ(next_report(&s).kind, GB_REPORT_HANGUP);
-	gb_request_close(request);
-	s.core->hold = false;
-	notify(s.core);
-	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
-	close_session(&s);
+	for (int answered = 0; answered < 2; answered++) {
+		struct gb_request_fds fds;
+		struct gb_request *request;
+		struct session s;
+
+		open_session(&s, 0);
+		s.core->hold = true;
+		request = open_line(&s, 0, 0, 0, &fds);
+		CHECK_EQ(send(fds.operation, &get, sizeof(get), 0), sizeof(get));
+		while (!s.core->requests)
+			poll(NULL, 0, 1);
+		CHECK_EQ(send(fds.operation, &get, sizeof(get), 0), sizeof(get));
+		poll(NULL, 0, 20); /* time to see that one, too */
+		close_fds(&fds);
+		CHECK_EQ(next_report(&s).kind, GB_REPORT_HANGUP);
+		if (!answered)
+			gb_request_close(request);
+		s.core->hold = false;
+		notify(s.core);
+		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
+		if (answered)
+			gb_request_close(request);
+		close_session(&s);
+	}
 }
 
 static void other_operations_go_to_python_and_back(void)
@@ -495,6 +659,51 @@ static void a_lost_rearm_is_repeated_and_reported(void)
 	close_session(&s);
 }
 
+/* The level at the end of a period is asked for until the firmware tells it: the line
+ * may stay as it is for ever, and its value is what was read last. */
+static void a_debounced_level_is_read_in_the_end(void)
+{
+	struct gb_line_plan plan = {
+		.gpio = 6, .flags = GB_LINE_EDGE_RISING | GB_LINE_EDGE_FALLING,
+		.irq_type = VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH, .debounce_us = 2000,
+	};
+	struct gb_line_event event = {0};
+	struct gb_request *request;
+	struct gb_event_ring *ring;
+	struct gb_request_fds fds;
+	struct gb_report report;
+	struct pollfd poller;
+	struct session s;
+	uint64_t bits = 0;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	plan.controller = s.controller;
+	request = gb_request_open(s.pump, 9, &plan, 1, 16, TIMEOUT_MS, &fds);
+	CHECK(request != NULL);
+	ring = gb_event_ring_map(fds.ring);
+	call_and_wait(&s, VIRTIO_GPIO_MSG_SET_DIRECTION, 6, VIRTIO_GPIO_DIRECTION_IN);
+	call_and_wait(&s, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, 6, VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH);
+	gb_request_settle(request, 0, false);
+	gb_lock(s.pump);
+	s.core->counted_type = VIRTIO_GPIO_MSG_GET_VALUE;
+	s.core->drop_requests = 2;
+	s.core->pins[6] = 1;
+	gb_unlock(s.pump);
+	fire(&s, 6);
+	report = next_report(&s);
+	CHECK_EQ(report.kind, GB_REPORT_LINE_FAULT);
+	CHECK_EQ(report.error, ETIMEDOUT);
+	poller = (struct pollfd){.fd = fds.event, .events = POLLIN};
+	CHECK_EQ(poll(&poller, 1, 2000), 1);
+	CHECK_EQ(gb_event_ring_take(ring, fds.event, &event, 1), 1);
+	CHECK_EQ(event.id, 1);
+	CHECK_EQ(operate(&fds, GB_OPERATION_GET, 1, &bits), 0);
+	CHECK_EQ(bits, 1);
+	gb_event_ring_free(ring);
+	close_fds(&fds);
+	close_session(&s);
+}
+
 static void a_line_has_one_owner(void)
 {
 	struct gb_request_fds fds, more;
@@ -510,16 +719,108 @@ static void a_line_has_one_owner(void)
 	close_session(&s);
 }
 
+/* ---- the loop ------------------------------------------------------------- */
+
+static struct {
+	struct gb_pump *pump;
+	struct gb_timer timer;
+	uint64_t give_up_ns;
+	int fd;
+	bool seen;
+} restless;
+
+static void arm_again(struct gb_timer *timer)
+{
+	eventfd_write(restless.fd, 1);
+	if (!restless.seen && gb_now_ns() < restless.give_up_ns)
+		gb_timer_arm(restless.pump, timer, 0);
+}
+
+static void see(void *owner, int index, uint32_t events)
+{
+	(void)owner;
+	(void)index;
+	(void)events;
+	restless.seen = true;
+}
+
+static void a_timer_that_is_always_due_leaves_others_their_turn(void)
+{
+	struct gb_source *source;
+
+	restless.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	restless.pump = gb_pump_new();
+	restless.timer.expired = arm_again;
+	restless.give_up_ns = gb_now_ns() + UINT64_C(5000000000);
+	gb_lock(restless.pump);
+	source = gb_source_add(restless.pump, restless.fd, EPOLLIN | EPOLLET, see, NULL, 0);
+	CHECK(source != NULL);
+	gb_timer_arm(restless.pump, &restless.timer, 0);
+	gb_unlock(restless.pump);
+	while (gb_now_ns() < restless.give_up_ns) {
+		bool seen;
+
+		gb_lock(restless.pump);
+		seen = restless.seen;
+		gb_unlock(restless.pump);
+		if (seen)
+			break;
+	}
+	gb_lock(restless.pump);
+	CHECK(restless.seen);
+	gb_timer_cancel(restless.pump, &restless.timer);
+	gb_source_remove(restless.pump, source);
+	gb_unlock(restless.pump);
+	gb_pump_free(restless.pump);
+	close(restless.fd);
+}
+
+static void announcements_without_end_end_the_link(void)
+{
+	const unsigned int many = 100000;
+	struct gb_report report;
+	unsigned int count = 0;
+	struct session s;
+
+	open_session(&s, 0);
+	gb_lock(s.pump);
+	for (unsigned int i = 0; i < many; i++)
+		gb_link_announced(&s.core->link, "rpmsg-io-0", i, i % 2);
+	gb_unlock(s.pump);
+	while ((report = next_report(&s)).kind == GB_REPORT_ANNOUNCED)
+		count++;
+	CHECK_EQ(report.kind, GB_REPORT_LINK_DOWN);
+	CHECK_EQ(report.error, EPROTO);
+	CHECK(count < many / 10);
+	close_session(&s);
+
+	/* One after the other there may be any number. */
+	open_session(&s, 0);
+	for (unsigned int i = 0; i < many / 10; i++) {
+		gb_lock(s.pump);
+		gb_link_announced(&s.core->link, "rpmsg-io-0", i, i % 2);
+		gb_unlock(s.pump);
+		CHECK_EQ(next_report(&s).kind, GB_REPORT_ANNOUNCED);
+	}
+	close_session(&s);
+}
+
 int main(void)
 {
+	RUN(a_timer_that_is_always_due_leaves_others_their_turn);
 	RUN(every_form_of_session_answers);
 	RUN(a_lost_reply_ends_at_the_deadline);
 	RUN(after_a_lost_reply_an_untagged_session_gets_into_step);
 	RUN(late_replies_never_answer_the_next_request);
+	RUN(a_very_late_reply_answers_nothing);
+	RUN(a_lost_probe_is_sent_again);
+	RUN(a_message_that_does_not_fit_blocks_no_other);
 	RUN(mute_firmware_gets_a_quiet_period_instead_of_probes);
 	RUN(many_calls_keep_their_order_and_the_queue_its_bound);
 	RUN(without_transmit_buffers_calls_wait_and_then_go);
 	RUN(a_restarted_firmware_is_noticed);
+	RUN(a_restarted_firmware_is_noticed_without_tags);
+	RUN(a_damaged_request_is_no_restart);
 	RUN(another_epoch_is_asked_for);
 	RUN(a_damaged_epoch_is_no_restart);
 	RUN(forged_messages_are_strays);
@@ -527,6 +828,7 @@ int main(void)
 	RUN(values_go_through_an_operation_descriptor);
 	RUN(what_lines_were_driven_to_is_known);
 	RUN(a_value_to_an_input_is_refused);
+	RUN(an_emulated_drive_is_answered_once);
 	RUN(malformed_operations_get_an_answer);
 	RUN(a_client_that_lets_go_is_reported_once);
 	RUN(a_client_may_die_at_any_time);
@@ -534,6 +836,8 @@ int main(void)
 	RUN(a_closed_request_shows_hup_and_err);
 	RUN(edges_come_as_records_and_are_rearmed);
 	RUN(a_lost_rearm_is_repeated_and_reported);
+	RUN(a_debounced_level_is_read_in_the_end);
 	RUN(a_line_has_one_owner);
+	RUN(announcements_without_end_end_the_link);
 	return check_report();
 }

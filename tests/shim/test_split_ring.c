@@ -391,7 +391,7 @@ static void hostile_tables_are_refused(void)
 		entry(i, GUEST_BASE, 0, i < NUM ? VRING_DESC_F_NEXT : 0, (uint16_t)(i + 1));
 	desc(0, GUEST_BASE + TABLE, (NUM + 1) * 16, VRING_DESC_F_INDIRECT, 0);
 	offer(0);
-	refused("longer than the queue");
+	refused("longer than 16 descriptors");
 
 	set_up_indirect();
 	entry(0, GUEST_BASE, 8, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 1);
@@ -403,6 +403,25 @@ static void hostile_tables_are_refused(void)
 	entry(1, GUEST_BASE + ARENA_SIZE - 1, 2, VRING_DESC_F_WRITE, 0);
 	offer(0);
 	refused("outside the memory table");
+}
+
+/* Each descriptor costs the device time, those of no bytes too: a large queue does not
+ * make long chains. */
+static void chains_of_nothing_have_an_end(void)
+{
+	const unsigned int longest = SPLIT_CHAIN_DESCS_MAX;
+
+	set_up(2 * longest);
+	for (unsigned int i = 0; i < longest; i++)
+		desc(i, GUEST_BASE, 0, i + 1 < longest ? VRING_DESC_F_NEXT : 0, (uint16_t)(i + 1));
+	offer(0);
+	CHECK_EQ(split_device_pop(&bench.device, &bench.chain), 1);
+
+	set_up(2 * longest);
+	for (unsigned int i = 0; i < longest + 2; i++) /* one could be that of a table */
+		desc(i, GUEST_BASE, 0, i < longest + 1 ? VRING_DESC_F_NEXT : 0, (uint16_t)(i + 1));
+	offer(0);
+	refused("longer than 64 descriptors");
 }
 
 static void bad_rings_are_not_started(void)
@@ -602,6 +621,7 @@ int main(void)
 	RUN(hostile_drivers_are_refused);
 	RUN(indirect_tables_are_followed);
 	RUN(hostile_tables_are_refused);
+	RUN(chains_of_nothing_have_an_end);
 	RUN(bad_rings_are_not_started);
 	RUN(hostile_devices_are_refused);
 	RUN(the_length_of_a_read_buffer_says_nothing);

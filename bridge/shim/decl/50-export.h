@@ -18,6 +18,7 @@ struct gb_export_status {
 	uint64_t requests;
 	uint64_t events;
 	uint64_t faults;
+	bool at_rest;
 	char why[...];
 };
 
@@ -38,7 +39,11 @@ void gb_export_detach(struct gb_export *exported, uint32_t line);
 void gb_export_status(struct gb_export *exported, struct gb_export_status *status);
 int64_t gb_export_changed(struct gb_export *exported, uint32_t line);
 int gb_export_line(struct gb_export *exported, uint32_t line, struct gb_export_line *state);
+void gb_export_listen(struct gb_export *exported);
+int gb_export_take_over(struct gb_export *exported, int connection, int from);
+void gb_export_pause(struct gb_export *exported);
 void gb_export_close(struct gb_export *exported);
+int gb_export_hand_over(struct gb_export *exported, int to);
 
 /* virtio/vhost_user_session.h */
 int vhost_user_listen(const char *path, char *why, size_t why_size);

@@ -41,12 +41,14 @@ struct gb_export_status {
 	uint64_t requests; /* answered so far */
 	uint64_t events;   /* interrupts given to guests so far */
 	uint64_t faults;   /* lines that could not be set up again or let go */
+	bool at_rest; /* paused, and no request is under way */
 	char why[GB_EXPORT_WHY_MAX]; /* why the last guest was cut off; empty: it left */
 };
 
 struct gb_export_config {
 	int listen_fd;    /* SOCK_STREAM, listening; the export owns it */
-	int state_fd;     /* file for the state of the lines, or -1; the caller's */
+	int state_fd;     /* file of a struct gb_export_line for each line, with all of
+			   * its blocks, or -1; the caller's */
 	uint32_t lines;   /* 1..GB_EXPORT_LINES_MAX */
 	const char *names; /* as in GET_LINE_NAMES: each with its NUL, or none at all */
 	uint32_t names_size;
@@ -54,7 +56,7 @@ struct gb_export_config {
 };
 
 /*
- * Serve guests, one at a time. Reports GB_REPORT_EXPORT with `id` when the status or
+ * Serve guests, one at a time, from gb_export_listen() on. Reports GB_REPORT_EXPORT with `id` when the status or
  * the direction of a line changed. With a state file a guest that stays while the service is started anew
  * finds its lines as they were. NULL with errno; the descriptors are closed then.
  */
@@ -70,8 +72,22 @@ void gb_export_status(struct gb_export *exported, struct gb_export_status *statu
 int64_t gb_export_changed(struct gb_export *exported, uint32_t line);
 /* What the guest has set up of a line. 0 or -EINVAL. */
 int gb_export_line(struct gb_export *exported, uint32_t line, struct gb_export_line *state);
+/* Let guests come. Lines that are attached before never answer ERR for want of it. */
+void gb_export_listen(struct gb_export *exported);
+/* As gb_export_listen(), with a guest that gb_export_hand_over() of another process
+ * gave: its connection, the export's from here on, and what was written there, in a
+ * non-blocking socket. 0 or -errno; it listens either way. */
+int gb_export_take_over(struct gb_export *exported, int connection, int from);
+/* Take no more requests; a report comes when the last one under way is answered. */
+void gb_export_pause(struct gb_export *exported);
 /* Requests under way are answered ERR, the guest is let go, lines stay as they
  * are. */
 void gb_export_close(struct gb_export *exported);
+/*
+ * As gb_export_close(), but the guest stays connected, for another process. `to`, a
+ * stream socket, gets what gb_export_take_over() needs. The connection, the caller's,
+ * or -errno: there is no guest, or it was let go all the same.
+ */
+int gb_export_hand_over(struct gb_export *exported, int to);
 
 #endif

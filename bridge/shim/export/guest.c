@@ -4,6 +4,7 @@
 #include "guest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "virtio/vhost_user_handover.h"
 
 /* ---- a guest that truncates its memory ------------------------------------ */
 
@@ -148,7 +151,9 @@ static void look(struct guest *guest)
 
 void guest_look_again(struct guest *guest)
 {
-	gb_timer_arm(guest->pump, &guest->again, 0);
+	/* Requests of a guest that is gone come back, too. */
+	if (guest->session.socket >= 0)
+		gb_timer_arm(guest->pump, &guest->again, 0);
 }
 
 static void look_timer(struct gb_timer *timer)
@@ -239,8 +244,10 @@ static void socket_ready(void *owner, int index, uint32_t events)
 
 void guest_resume(struct guest *guest)
 {
-	if (guest->session.held && !guest->closing)
-		received(guest, vhost_user_session_resume(&guest->session));
+	if (!guest->session.held || guest->closing)
+		return;
+	received(guest, vhost_user_session_resume(&guest->session));
+	look(guest); /* kicks of the meantime, also if the message was refused */
 }
 
 /* ---- life -------------------------------------------------------------------------- */
@@ -267,6 +274,32 @@ int guest_open(struct guest *guest, int socket)
 	guest->why[0] = '\0';
 	vhost_user_session_start(&guest->session, socket);
 	return 0;
+}
+
+int guest_take_over(struct guest *guest, int socket, int from)
+{
+	int error = guest_open(guest, socket);
+
+	if (error)
+		return error;
+	guest_enter(guest);
+	if (vhost_user_session_load(&guest->session, from) < 0)
+		guest_fail(guest, "what the service before says of it: %s", guest->session.why);
+	guest_leave(guest);
+	return 0;
+}
+
+int guest_hand_over(struct guest *guest, int to)
+{
+	int error, socket;
+
+	if (guest->session.socket < 0 || guest->closing || guest->memory_lost)
+		return -ENOTCONN;
+	error = vhost_user_session_save(&guest->session, to);
+	if (error)
+		return error;
+	socket = fcntl(guest->session.socket, F_DUPFD_CLOEXEC, 0);
+	return socket < 0 ? -errno : socket;
 }
 
 void guest_drop(struct guest *guest)

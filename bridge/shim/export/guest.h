@@ -52,6 +52,14 @@ struct guest {
 void guest_init(struct guest *guest, struct gb_pump *pump, const struct guest_ops *ops);
 /* It connected; its socket is the guest's from here on. 0 or -errno. */
 int guest_open(struct guest *guest, int socket);
+/*
+ * Serve a guest of the process before, whose socket is the guest's from here on;
+ * `from` says how it was left (vhost_user_handover.h). 0 or -errno.
+ */
+int guest_take_over(struct guest *guest, int socket, int from);
+/* For the process after: what `to` needs, and the socket, which is the caller's
+ * then. The guest stays here to be dropped. -errno: it cannot be handed over. */
+int guest_hand_over(struct guest *guest, int to);
 /* Let it go now. Not inside a callback. */
 void guest_drop(struct guest *guest);
 /* Around everything that touches its memory. */

@@ -3,6 +3,7 @@
 #include "client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -22,14 +23,27 @@ static int finish(struct gb_operation_reply *reply, int error)
 {
 	memset(reply, 0, sizeof(*reply));
 	reply->error = error;
-	reply->reason = error == ETIMEDOUT ? GB_REASON_TIMEOUT : GB_REASON_RELEASED;
+	/* A timeout of ours is not the firmware's: that one is in an answer. */
+	reply->reason = error == ETIMEDOUT ? GB_REASON_NONE : GB_REASON_RELEASED;
 	return error;
 }
 
-/* EPIPE and ECONNRESET say that the service hung up, as the kernel's ENODEV. */
-static int gone_or(int error)
+/* EPIPE and ECONNRESET say that the service hung up, as the kernel's ENODEV; EAGAIN
+ * that the descriptor's own time limit is over. */
+static int meaning(int error)
 {
+	if (error == EAGAIN)
+		return ETIMEDOUT;
 	return error == EPIPE || error == ECONNRESET ? ENODEV : error;
+}
+
+/* A signal or a stale reply came instead: wait for what is left of the time. */
+static bool wait_on(int fd, int64_t deadline_ms)
+{
+	struct pollfd poller = {.fd = fd, .events = POLLIN};
+	int64_t left = deadline_ms - now_ms();
+
+	return left > 0 && poll(&poller, 1, (int)left) != 0;
 }
 
 int gb_client_operate_body(int fd, uint32_t timeout_ms,
@@ -43,14 +57,13 @@ int gb_client_operate_body(int fd, uint32_t timeout_ms,
 			      {reply_body, reply_length ? *reply_length : 0}};
 	struct msghdr send = {.msg_iov = out, .msg_iovlen = length ? 2 : 1};
 	struct msghdr receive = {.msg_iov = in, .msg_iovlen = in[1].iov_len ? 2 : 1};
-	int64_t deadline = 0;
+	int64_t deadline = now_ms() + timeout_ms;
 
 	if (sendmsg(fd, &send, MSG_NOSIGNAL) < 0)
-		return finish(reply, gone_or(errno));
-	for (;;) {
-		/* The socket has a receive timeout (see the caller's set-up), so
-		 * the common case costs one system call; a signal or a stale
-		 * reply re-enters with what is left. */
+		return finish(reply, meaning(errno));
+	do {
+		/* The socket has time limits of its own (gb_client_prepare()), so
+		 * the common case costs one system call. */
 		ssize_t got = recvmsg(fd, &receive, 0);
 
 		if (got == 0)
@@ -61,12 +74,9 @@ int gb_client_operate_body(int fd, uint32_t timeout_ms,
 			return reply->error;
 		}
 		if (got < 0 && errno != EINTR)
-			return finish(reply, errno == EAGAIN ? ETIMEDOUT : gone_or(errno));
-		if (!deadline)
-			deadline = now_ms() + timeout_ms;
-		else if (now_ms() >= deadline)
-			return finish(reply, ETIMEDOUT);
-	}
+			return finish(reply, meaning(errno));
+	} while (wait_on(fd, deadline));
+	return finish(reply, ETIMEDOUT);
 }
 
 int gb_client_operate(int fd, uint32_t timeout_ms, const struct gb_operation *operation,
@@ -79,5 +89,9 @@ int gb_client_prepare(int fd, uint32_t timeout_ms)
 {
 	struct timeval timeout = {timeout_ms / 1000, (suseconds_t)(timeout_ms % 1000) * 1000};
 
-	return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ? -errno : 0;
+	/* A service that stopped reading lets the socket fill up. */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0)
+		return -errno;
+	return 0;
 }

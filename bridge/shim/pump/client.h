@@ -8,13 +8,14 @@
 
 #include "operation.h"
 
-/* Once for each received descriptor: no reply takes longer than this. 0, -errno. */
+/* Once for each received descriptor: nothing takes longer than this. 0, -errno. */
 int gb_client_prepare(int fd, uint32_t timeout_ms);
 
 /*
  * One operation and its reply on `fd`; not thread safe for one fd. Sets
  * reply->error to ENODEV when the service hung up and to ETIMEDOUT when it
- * did not answer in timeout_ms. Returns reply->error.
+ * did not answer in timeout_ms; reply->reason is GB_REASON_NONE then, and there
+ * is no body. Returns reply->error.
  */
 int gb_client_operate(int fd, uint32_t timeout_ms, const struct gb_operation *operation,
 		      struct gb_operation_reply *reply);

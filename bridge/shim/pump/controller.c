@@ -1,25 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Calls to one virtio-gpio device: framing, order, deadlines (docs/protocol.md). */
-#include "internal.h"
+/* Calls to one virtio-gpio device: their queue, their deadlines (docs/protocol.md). */
+#include "controller.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define TAG_SLOT_BITS 6
-_Static_assert(GB_TAG_SLOTS == 1u << TAG_SLOT_BITS, "tags hold a slot and a generation");
-
-/* A type that no firmware knows: its status is ERR for sure. */
-#define UNKNOWN_TYPE 0x7fff
-/* The resynchronisation word is OK and this many ERR; one more in each round
- * after one that was given up in the middle. */
-#define WORD_ERRORS 2u
-#define WORD_ERRORS_MAX 16u
-
-static bool tagged(const struct gb_controller *c)
-{
-	return c->features & RPMSG_GPIO_F_TAG;
-}
 
 /* ---- the pool ----------------------------------------------------------- */
 
@@ -40,7 +25,7 @@ void gb_call_discard(struct gb_pump *pump, struct gb_call *call)
 	pump->free_calls = call;
 }
 
-static void complete(struct gb_call *call, const struct gb_outcome *outcome)
+void gb_call_complete(struct gb_call *call, const struct gb_outcome *outcome)
 {
 	struct gb_pump *pump = call->controller->link->pump;
 
@@ -49,83 +34,83 @@ static void complete(struct gb_call *call, const struct gb_outcome *outcome)
 	gb_call_discard(pump, call);
 }
 
-static void fail(struct gb_call *call, int error, uint32_t reason)
+void gb_call_fail(struct gb_call *call, int error, uint32_t reason)
 {
 	struct gb_outcome outcome = {.error = error, .reason = reason};
 
-	complete(call, &outcome);
+	gb_call_complete(call, &outcome);
 }
 
-/* ---- queue -------------------------------------------------------------- */
+/* ---- lists -------------------------------------------------------------- */
 
-static void enqueue(struct gb_controller *c, struct gb_call *call)
+static void append(struct gb_call_list *list, struct gb_call *call)
 {
 	call->next = NULL;
-	if (c->last)
-		c->last->next = call;
+	if (list->last)
+		list->last->next = call;
 	else
-		c->first = call;
-	c->last = call;
-	c->queued++;
+		list->first = call;
+	list->last = call;
+	list->count++;
 }
 
-static void unlink_queued(struct gb_controller *c, struct gb_call *call)
+/* Mostly the first one: deadlines and replies come in the order of the requests. */
+static void take_out(struct gb_call_list *list, struct gb_call *call)
 {
 	struct gb_call *before = NULL;
 
-	for (struct gb_call *at = c->first; at != call; at = at->next)
+	for (struct gb_call *at = list->first; at != call; at = at->next)
 		before = at;
 	if (before)
 		before->next = call->next;
 	else
-		c->first = call->next;
-	if (c->last == call)
-		c->last = before;
-	c->queued--;
+		list->first = call->next;
+	if (list->last == call)
+		list->last = before;
+	list->count--;
+}
+
+void gb_call_land(struct gb_controller *c, struct gb_call *call)
+{
+	call->in_flight = false;
+	take_out(&c->flying, call);
+}
+
+static void take_off(struct gb_controller *c, struct gb_call *call)
+{
+	take_out(&c->queue, call);
+	call->in_flight = true;
+	append(&c->flying, call);
+}
+
+struct gb_call *gb_call_with_tag(const struct gb_controller *c, uint16_t tag)
+{
+	struct gb_call *call = c->flying.first;
+
+	while (call && call->tag != tag)
+		call = call->next;
+	return call;
 }
 
 /* ---- sending ------------------------------------------------------------ */
 
-static bool reserve_tag(struct gb_controller *c, struct gb_call *call)
+/* All tags in turn: a reply that comes after its call timed out matches nothing,
+ * however late it is and however short the calls are (docs/protocol.md 8.4). */
+static uint16_t next_tag(struct gb_controller *c)
 {
-	for (unsigned int slot = 0; slot < GB_TAG_SLOTS; slot++) {
-		if (!c->slots[slot]) {
-			/* A new generation at each use: a reply that comes after
-			 * its call timed out matches nothing. */
-			call->tag = (uint16_t)(++c->generations[slot] << TAG_SLOT_BITS | slot);
-			return true;
-		}
-	}
-	return false;
+	do
+		c->last_tag++;
+	while (!c->last_tag || gb_call_with_tag(c, c->last_tag));
+	return c->last_tag;
 }
 
-static bool may_send(struct gb_controller *c, struct gb_call *call)
+static bool may_send(const struct gb_controller *c)
 {
 	if (c->lost)
 		return false;
 	if (tagged(c))
-		return c->flying_count < GB_TAG_SLOTS && reserve_tag(c, call);
-	return c->step == GB_IN_STEP && !c->flying;
-}
-
-static void mark_flying(struct gb_controller *c, struct gb_call *call)
-{
-	call->in_flight = true;
-	c->flying_count++;
-	if (tagged(c))
-		c->slots[call->tag & (GB_TAG_SLOTS - 1)] = call;
-	else
-		c->flying = call;
-}
-
-static void unmark_flying(struct gb_controller *c, struct gb_call *call)
-{
-	call->in_flight = false;
-	c->flying_count--;
-	if (c->flying == call)
-		c->flying = NULL;
-	else
-		c->slots[call->tag & (GB_TAG_SLOTS - 1)] = NULL;
+		return c->flying.count < GB_FLYING_MAX;
+	return c->step == GB_IN_STEP && !c->flying.count;
 }
 
 static int transmit_call(struct gb_controller *c, struct gb_call *call)
@@ -153,121 +138,27 @@ static int transmit_call(struct gb_controller *c, struct gb_call *call)
 	return gb_link_transmit(c->link, c->source, c->address, &message, (uint16_t)length);
 }
 
-static void send_probe(struct gb_controller *c);
-
 void gb_controller_advance(struct gb_controller *c)
 {
 	if (c->link->dead)
 		return;
 	if (c->step == GB_PROBING && c->probe_due)
-		send_probe(c);
-	while (c->first && may_send(c, c->first)) {
-		struct gb_call *call = c->first;
+		gb_step_probe(c);
+	while (c->queue.first && may_send(c)) {
+		struct gb_call *call = c->queue.first;
+		int error;
 
-		/* On any error but "no buffer" the link has died, and the call
-		 * with it. */
-		if (transmit_call(c, call) != 0)
-			return;
-		unlink_queued(c, call);
-		mark_flying(c, call);
-	}
-}
-
-/* ---- getting into step again (docs/protocol.md, "Resynchronisation") ------ */
-
-static void arm_step_timer(struct gb_controller *c)
-{
-	gb_timer_arm(c->link->pump, &c->step_timer, gb_now_ns() + c->timeout_ns);
-}
-
-static void in_step(struct gb_controller *c)
-{
-	c->step = GB_IN_STEP;
-	gb_timer_cancel(c->link->pump, &c->step_timer);
-	gb_controller_advance(c);
-}
-
-static void send_probe(struct gb_controller *c)
-{
-	bool first = c->probes_sent == 0;
-	struct virtio_gpio_request probe = {
-		.type = rpmsg_gpio_store16(first ? VIRTIO_GPIO_MSG_GET_DIRECTION : UNKNOWN_TYPE),
-	};
-	int error = gb_link_transmit(c->link, c->source, c->address, &probe, sizeof(probe));
-
-	c->probe_due = error == -EAGAIN;
-	if (error == 0)
-		c->probes_sent++;
-}
-
-static void new_round(struct gb_controller *c)
-{
-	/* Probes of a round that had replies may still be answered: a longer
-	 * word cannot be made of their remains. */
-	if (c->replies_seen && c->word_errors < WORD_ERRORS_MAX)
-		c->word_errors++;
-	c->probes_sent = 0;
-	c->replies_seen = 0;
-	c->errors_seen = 0;
-	c->ok_seen = false;
-}
-
-static void start_round(struct gb_controller *c)
-{
-	c->step = GB_PROBING;
-	new_round(c);
-	arm_step_timer(c);
-	send_probe(c);
-}
-
-static void lose_step(struct gb_controller *c)
-{
-	if (c->mute) {
-		c->step = GB_WAITING;
-		/* Half: what is asked meanwhile must have time for its answer. */
-		gb_timer_arm(c->link->pump, &c->step_timer, gb_now_ns() + c->timeout_ns / 2);
-	} else {
-		c->word_errors = WORD_ERRORS;
-		c->replies_seen = 0;
-		start_round(c);
-	}
-}
-
-static void note_probe_reply(struct gb_controller *c, uint8_t status)
-{
-	bool ok = status == VIRTIO_GPIO_STATUS_OK;
-
-	c->replies_seen++;
-	c->errors_seen = ok ? 0 : c->errors_seen + 1;
-	c->ok_seen |= ok;
-	if (c->ok_seen && c->probes_sent > c->word_errors && c->errors_seen == c->word_errors) {
-		in_step(c);
-		return;
-	}
-	arm_step_timer(c);
-	if (c->probes_sent <= c->word_errors)
-		send_probe(c);
-}
-
-static struct gb_controller *of_step_timer(struct gb_timer *timer)
-{
-	return (struct gb_controller *)(void *)((char *)timer -
-						offsetof(struct gb_controller, step_timer));
-}
-
-static void step_expired(struct gb_timer *timer)
-{
-	struct gb_controller *c = of_step_timer(timer);
-
-	if (c->step == GB_WAITING || c->replies_seen > c->word_errors) {
-		/* Silence for a whole deadline: no late reply is under way. */
-		in_step(c);
-	} else if (c->first) {
-		start_round(c);
-	} else {
-		/* Deaf, and nobody asks: the next call starts a new round. */
-		new_round(c);
-		c->probe_due = true;
+		if (tagged(c) && !call->tag)
+			call->tag = next_tag(c);
+		error = transmit_call(c, call);
+		if (error == 0) {
+			take_off(c, call);
+		} else if (error == -EMSGSIZE) {
+			take_out(&c->queue, call);
+			gb_call_fail(call, EMSGSIZE, GB_REASON_NONE);
+		} else {
+			return; /* no buffer, or the link died and the call with it */
+		}
 	}
 }
 
@@ -280,13 +171,13 @@ static void call_expired(struct gb_timer *timer)
 	struct gb_controller *c = call->controller;
 
 	if (!call->in_flight) {
-		unlink_queued(c, call);
+		take_out(&c->queue, call);
 	} else {
-		unmark_flying(c, call);
+		gb_call_land(c, call);
 		if (!tagged(c))
-			lose_step(c);
+			gb_step_lose(c);
 	}
-	fail(call, ETIMEDOUT, GB_REASON_TIMEOUT);
+	gb_call_fail(call, ETIMEDOUT, GB_REASON_TIMEOUT);
 	gb_controller_advance(c);
 }
 
@@ -295,7 +186,7 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 {
 	if (c->link->dead || c->lost)
 		return -ENODEV;
-	if (c->queued >= GB_QUEUE_MAX)
+	if (c->queue.count >= GB_QUEUE_MAX && !call->owed)
 		return -EBUSY;
 	call->controller = c;
 	call->deadline.expired = call_expired;
@@ -304,256 +195,11 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 	c->timeout_ns = timeout_ns;
 	gb_timer_arm(c->link->pump, &call->deadline, now_ns + timeout_ns);
 	gb_stream_submitted(c, call);
-	enqueue(c, call);
+	append(&c->queue, call);
 	if (c->step == GB_PROBING && c->probe_due && !c->step_timer.armed)
-		arm_step_timer(c);
+		gb_step_wait(c);
 	gb_controller_advance(c);
 	return 0;
-}
-
-/* ---- receiving ---------------------------------------------------------- */
-
-/* A reply in any of its forms, fields where its length says they are. */
-struct reply {
-	uint8_t status, value;
-	uint8_t form; /* size of its head, which tells the dialect */
-	bool extended;
-	uint16_t tag, epoch;
-	const uint8_t *body;
-	uint16_t length;
-};
-
-static bool parse_reply(const uint8_t *message, uint16_t length, struct reply *reply)
-{
-	memset(reply, 0, sizeof(*reply));
-	if (length == sizeof(struct rpmsg_gpio_reply)) {
-		reply->status = message[1];
-		reply->value = message[2];
-		reply->form = (uint8_t)length;
-		return true;
-	}
-	if (length == sizeof(struct rpmsg_gpio_padded_reply)) {
-		reply->status = message[2];
-		reply->value = message[3];
-		reply->form = (uint8_t)length;
-		return true;
-	}
-	if (length >= sizeof(struct rpmsg_gpio_ext_reply)) {
-		struct rpmsg_gpio_ext_reply head;
-
-		memcpy(&head, message, sizeof(head));
-		reply->extended = true;
-		reply->form = sizeof(head);
-		reply->status = head.status;
-		reply->value = head.value;
-		reply->tag = rpmsg_gpio_load16(head.tag);
-		reply->epoch = rpmsg_gpio_load16(head.epoch);
-		reply->body = message + sizeof(head);
-		reply->length = (uint16_t)(length - sizeof(head));
-		return true;
-	}
-	return false;
-}
-
-static bool parse_irq(const uint8_t *message, uint16_t length, uint16_t *gpio)
-{
-	rpmsg_gpio_le16 line;
-
-	if (length != sizeof(struct rpmsg_gpio_irq) &&
-	    length != sizeof(struct rpmsg_gpio_padded_irq))
-		return false;
-	memcpy(&line, message + length - sizeof(line), sizeof(line));
-	*gpio = rpmsg_gpio_load16(line);
-	return true;
-}
-
-/* The firmware answers as if nothing had been negotiated, or from another
- * boot: nothing it knows of our lines can be trusted. */
-static void lose_session(struct gb_controller *c)
-{
-	if (c->lost)
-		return;
-	c->lost = true;
-	gb_report_add(c->link->pump, GB_REPORT_RESTARTED, c->id);
-	gb_controller_abandon(c, ENODEV);
-}
-
-static bool forgot_session(const struct gb_controller *c, const struct reply *reply)
-{
-	return !reply->extended && tagged(c) && c->flying_count &&
-	       reply->status != VIRTIO_GPIO_STATUS_OK;
-}
-
-static bool has_other_epoch(const struct gb_controller *c, const struct reply *reply)
-{
-	return reply->extended && c->features & RPMSG_GPIO_F_EPOCH && reply->epoch != c->epoch;
-}
-
-static void epoch_done(struct gb_call *call, const struct gb_outcome *outcome)
-{
-	(void)outcome;
-	call->controller->asking_epoch = false;
-}
-
-/* Another epoch once is a damaged byte, perhaps: the chips of all clients do not
- * hang on that. The answer to this tells. */
-static void ask_epoch(struct gb_controller *c)
-{
-	struct gb_call *call;
-
-	if (c->asking_epoch)
-		return;
-	call = gb_call_new(c->link->pump);
-	if (!call)
-		return; /* the next reply asks */
-	call->type = RPMSG_GPIO_MSG_GET_EPOCH;
-	call->form = GB_CALL_EXTENDED;
-	call->done = epoch_done;
-	c->asking_epoch = true;
-	if (gb_call_submit(c, call, gb_now_ns(), c->timeout_ns)) {
-		gb_call_discard(c->link->pump, call);
-		c->asking_epoch = false;
-	}
-}
-
-static struct gb_call *match(struct gb_controller *c, const struct reply *reply)
-{
-	struct gb_call *call;
-
-	if (!tagged(c))
-		return c->flying;
-	if (!reply->extended)
-		return NULL;
-	call = c->slots[reply->tag & (GB_TAG_SLOTS - 1)];
-	return call && call->tag == reply->tag ? call : NULL;
-}
-
-static bool plausible(const struct gb_call *call, const struct reply *reply)
-{
-	if (reply->status > VIRTIO_GPIO_STATUS_ERR)
-		return false;
-	if (reply->status == VIRTIO_GPIO_STATUS_ERR)
-		return true;
-	if (call->type == VIRTIO_GPIO_MSG_GET_VALUE)
-		return reply->value <= 1;
-	if (call->type == VIRTIO_GPIO_MSG_GET_DIRECTION)
-		return reply->value <= VIRTIO_GPIO_DIRECTION_IN;
-	return true;
-}
-
-static void answer(struct gb_call *call, const struct reply *reply)
-{
-	struct gb_outcome outcome = {
-		.status = reply->status,
-		.value = reply->value,
-		.form = reply->form,
-		.body = reply->body,
-		.length = reply->length,
-	};
-
-	if (!plausible(call, reply)) {
-		outcome.error = EPROTO;
-		outcome.reason = GB_REASON_REPLY;
-	} else if (reply->status == VIRTIO_GPIO_STATUS_ERR) {
-		outcome.error = EIO;
-		outcome.reason = GB_REASON_STATUS;
-	} else {
-		gb_stream_answered(call->controller, call);
-	}
-	complete(call, &outcome);
-}
-
-/* It says the epoch twice, in its head and as its body: no one damaged byte
- * makes another epoch of it. */
-static bool tells_epoch(const struct gb_call *call, const struct reply *reply)
-{
-	rpmsg_gpio_le32 epoch;
-
-	if (call->type != RPMSG_GPIO_MSG_GET_EPOCH || reply->length != sizeof(epoch))
-		return false;
-	memcpy(&epoch, reply->body, sizeof(epoch));
-	return (uint16_t)rpmsg_gpio_load32(epoch) == reply->epoch;
-}
-
-/* A reply with another epoch than ours; what it says is not to be trusted. */
-static void answered_by_another(struct gb_controller *c, struct gb_call *call,
-				const struct reply *reply)
-{
-	bool asked = call->done == epoch_done;
-
-	if (asked && tells_epoch(call, reply)) {
-		lose_session(c);
-		return;
-	}
-	unmark_flying(c, call);
-	fail(call, EPROTO, GB_REASON_REPLY);
-	/* An answer that is damaged itself: the next reply of another epoch
-	 * asks again, so that no firmware makes us ask without end. */
-	if (!asked)
-		ask_epoch(c);
-	gb_controller_advance(c);
-}
-
-static void received_reply(struct gb_controller *c, const struct reply *reply)
-{
-	struct gb_call *call;
-
-	if (forgot_session(c, reply)) {
-		lose_session(c);
-		return;
-	}
-	if (!tagged(c) && c->step == GB_PROBING) {
-		note_probe_reply(c, reply->status);
-		return;
-	}
-	if (!tagged(c) && c->step == GB_WAITING) {
-		c->strays++; /* the late one */
-		in_step(c);
-		return;
-	}
-	call = match(c, reply);
-	if (!call) {
-		c->strays++;
-		return;
-	}
-	if (has_other_epoch(c, reply)) {
-		answered_by_another(c, call, reply);
-		return;
-	}
-	unmark_flying(c, call);
-	answer(call, reply);
-	gb_controller_advance(c);
-}
-
-static void received_irq(struct gb_controller *c, uint16_t gpio)
-{
-	struct gb_line_owner *owner = gpio < c->owner_count ? &c->owners[gpio] : NULL;
-
-	if (!owner || !owner->owner ||
-	    !owner->ops->fired(owner->owner, owner->index, gb_now_ns()))
-		c->strays++;
-}
-
-void gb_controller_received(struct gb_controller *c, const uint8_t *message, uint16_t length)
-{
-	struct reply reply;
-	uint16_t gpio;
-
-	if (c->lost || c->link->dead)
-		return;
-	if (length > RPMSG_GPIO_MESSAGE_MAX)
-		length = 0; /* more than an endpoint can carry: no form of ours */
-	if (length && message[0] == RPMSG_GPIO_QUEUE_REQUEST &&
-	    parse_reply(message, length, &reply))
-		received_reply(c, &reply);
-	else if (length && message[0] == RPMSG_GPIO_QUEUE_EVENT &&
-		 c->features & GB_EXTENDED_EVENTS)
-		gb_stream_received(c, message, length);
-	else if (length && message[0] == RPMSG_GPIO_QUEUE_EVENT &&
-		 parse_irq(message, length, &gpio))
-		received_irq(c, gpio);
-	else
-		c->strays++;
 }
 
 /* ---- life --------------------------------------------------------------- */
@@ -562,23 +208,23 @@ struct gb_controller *gb_controller_open(struct gb_link *link, uint64_t id,
 					 uint32_t source, uint32_t address)
 {
 	struct gb_controller *c = calloc(1, sizeof(*c));
+	int error;
 
 	if (!c)
 		return NULL;
 	gb_lock(link->pump);
-	for (struct gb_controller *other = link->controllers; other; other = other->next) {
-		if (other->source == source) {
-			gb_unlock(link->pump);
-			free(c);
-			errno = EADDRINUSE;
-			return NULL;
-		}
+	error = gb_link_refuses(link, source);
+	if (error) {
+		gb_unlock(link->pump);
+		free(c);
+		errno = error;
+		return NULL;
 	}
 	c->id = id;
 	c->link = link;
 	c->source = source;
 	c->address = address;
-	c->step_timer.expired = step_expired;
+	c->step_timer.expired = gb_step_expired;
 	gb_stream_init(c);
 	c->next = link->controllers;
 	link->controllers = c;
@@ -590,25 +236,17 @@ void gb_controller_abandon(struct gb_controller *c, int error)
 {
 	gb_timer_cancel(c->link->pump, &c->step_timer);
 	gb_timer_cancel(c->link->pump, &c->stream_timer);
-	for (unsigned int slot = 0; slot < GB_TAG_SLOTS; slot++) {
-		struct gb_call *call = c->slots[slot];
+	while (c->flying.first) {
+		struct gb_call *call = c->flying.first;
 
-		if (!call)
-			continue;
-		unmark_flying(c, call);
-		fail(call, error, GB_REASON_LINK);
+		gb_call_land(c, call);
+		gb_call_fail(call, error, GB_REASON_LINK);
 	}
-	if (c->flying) {
-		struct gb_call *call = c->flying;
+	while (c->queue.first) {
+		struct gb_call *call = c->queue.first;
 
-		unmark_flying(c, call);
-		fail(call, error, GB_REASON_LINK);
-	}
-	while (c->first) {
-		struct gb_call *call = c->first;
-
-		unlink_queued(c, call);
-		fail(call, error, GB_REASON_LINK);
+		take_out(&c->queue, call);
+		gb_call_fail(call, error, GB_REASON_LINK);
 	}
 }
 
@@ -646,7 +284,7 @@ void gb_controller_accept(struct gb_controller *c, uint32_t features, uint32_t e
 	c->features = features;
 	c->epoch = (uint16_t)epoch;
 	if (tagged(c) && c->step != GB_IN_STEP)
-		in_step(c);
+		gb_step_found(c);
 	gb_stream_accepted(c);
 	gb_unlock(pump);
 }
@@ -659,7 +297,7 @@ void gb_controller_mute(struct gb_controller *c, bool mute)
 	c->mute = mute;
 	/* Probes of an unknown type would never be answered. */
 	if (mute && c->step == GB_PROBING)
-		lose_step(c);
+		gb_step_lose(c);
 	gb_unlock(pump);
 }
 

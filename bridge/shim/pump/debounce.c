@@ -36,6 +36,12 @@ void gb_debounce_edge(struct gb_debounce *debounce, uint64_t now_ns)
 	gb_timer_arm(debounce->pump, &debounce->timer, now_ns + debounce->period_ns);
 }
 
+void gb_debounce_again(struct gb_debounce *debounce, uint64_t due_ns)
+{
+	if (!debounce->timer.armed)
+		gb_timer_arm(debounce->pump, &debounce->timer, due_ns);
+}
+
 bool gb_debounce_level(struct gb_debounce *debounce, bool high)
 {
 	bool changed = debounce->known && high != debounce->high;

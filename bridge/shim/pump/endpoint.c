@@ -31,11 +31,8 @@ static void ring(struct gb_endpoint *endpoint)
 		return;
 }
 
-static bool in_use(const struct gb_link *link, uint32_t source)
+bool gb_endpoint_has(const struct gb_link *link, uint32_t source)
 {
-	for (const struct gb_controller *c = link->controllers; c; c = c->next)
-		if (c->source == source)
-			return true;
 	for (const struct gb_endpoint *e = link->endpoints; e; e = e->next)
 		if (e->source == source)
 			return true;
@@ -45,14 +42,11 @@ static bool in_use(const struct gb_link *link, uint32_t source)
 /* 0 or errno. */
 static int attach(struct gb_endpoint *endpoint, struct gb_link *link)
 {
-	int error = 0;
+	int error;
 
 	gb_lock(link->pump);
-	if (link->dead) {
-		error = ENODEV;
-	} else if (in_use(link, endpoint->source)) {
-		error = EADDRINUSE;
-	} else {
+	error = gb_link_refuses(link, endpoint->source);
+	if (!error) {
 		endpoint->next = link->endpoints;
 		link->endpoints = endpoint;
 	}

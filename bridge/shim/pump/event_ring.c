@@ -179,6 +179,8 @@ bool gb_event_ring_push(struct gb_event_ring *ring, const struct gb_line_event *
 	if (ring->head - tail >= ring->capacity)
 		atomic_compare_exchange_strong(&shared->tail, &tail,
 					       ring->head - ring->capacity + 1);
+	/* Not before the tail moved: pairs with the fence in copy_out(). */
+	atomic_thread_fence(memory_order_release);
 	store_record(ring, event);
 	return publish(ring);
 }

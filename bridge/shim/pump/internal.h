@@ -4,10 +4,10 @@
  * the pump's lock held.
  *
  *   pump.c        the loop, descriptors, deadlines, reports, links
- *   controller.c  calls to one virtio-gpio device: framing, order, deadlines
- *   stream.c      events as records: credits, loss, time
+ *   controller.c  calls to one virtio-gpio device (controller.h has their parts)
+ *   stream.c      events as records (stream.h has their parts)
  *   clock.c       the coprocessor's clock on ours
- *   request.c     line requests: operations and edges
+ *   request.c     line requests (request.h has their parts)
  *   endpoint.c    messages as they are, for who tests firmware
  */
 #ifndef GB_INTERNAL_H
@@ -52,6 +52,7 @@ struct gb_timer {
 };
 
 uint64_t gb_now_ns(void);
+/* One that is armed again while timers expire waits for the next turn of the loop. */
 void gb_timer_arm(struct gb_pump *pump, struct gb_timer *timer, uint64_t due_ns);
 void gb_timer_cancel(struct gb_pump *pump, struct gb_timer *timer);
 
@@ -77,6 +78,7 @@ struct gb_pump {
 	struct gb_source *wake_source;
 	struct gb_source *dead_sources;
 	struct gb_timer *first_timer, *last_timer;
+	uint64_t expiring_ns;        /* timers due until then expire now; 0: none do */
 	struct gb_link *links;
 	struct gb_request *requests;
 	struct gb_export *exports;
@@ -96,6 +98,8 @@ void gb_report_text(struct gb_report *report, const char *text);
 int gb_link_transmit(struct gb_link *link, uint32_t source, uint32_t destination,
 		     const void *message, uint16_t length);
 void gb_link_die(struct gb_link *link, int error);
+/* Why no more can be opened with the address `source` of ours: 0 or errno. */
+int gb_link_refuses(const struct gb_link *link, uint32_t source);
 
 /* ---- calls -------------------------------------------------------------- */
 
@@ -115,7 +119,7 @@ typedef void (*gb_call_fn)(struct gb_call *call, const struct gb_outcome *outcom
 struct gb_call {
 	struct gb_timer deadline;
 	struct gb_controller *controller;
-	struct gb_call *next; /* in the queue, or in the pool */
+	struct gb_call *next; /* in the list, or in the pool */
 	gb_call_fn done;
 	void *owner;
 	uint64_t argument;
@@ -123,16 +127,22 @@ struct gb_call {
 	uint32_t value;
 	uint16_t type;
 	uint16_t gpio;
-	uint16_t tag;
+	uint16_t tag; /* 0: none yet, or none at all */
 	uint8_t form; /* GB_CALL_BASELINE or _EXTENDED */
 	bool in_flight;
+	bool owed; /* queued however many there are: its owner has few for each line */
 	uint8_t body_length;
 	uint8_t body[GB_CALL_BODY_MAX];
 };
 
-/* Calls that may wait for one controller. */
+struct gb_call_list {
+	struct gb_call *first, *last;
+	uint32_t count;
+};
+
+/* Calls that may wait for one controller, and be in flight. */
 #define GB_QUEUE_MAX 1024u
-#define GB_TAG_SLOTS 64u
+#define GB_FLYING_MAX 64u
 
 enum gb_step {
 	GB_IN_STEP,
@@ -145,7 +155,7 @@ enum gb_step {
 /* An edge that came as a record. */
 struct gb_edge {
 	uint64_t time_ns;   /* CLOCK_MONOTONIC; never before the line's last */
-	uint64_t device_ns; /* the device's clock; 0 without TIMESTAMP */
+	uint64_t device_ns; /* the device's clock, never back either; 0 without TIMESTAMP */
 	uint32_t lost;      /* edges of the line that did not come, before it */
 	bool high;          /* the physical level after it */
 	bool rearm;         /* the line is masked until SET_IRQ_TYPE */
@@ -164,6 +174,7 @@ struct gb_stream {
 	bool closing;        /* NONE is under way */
 	bool granting;       /* a grant is under way */
 	bool starved;        /* no room for more */
+	bool unasked;        /* no place in the queue for the last grant */
 	bool used;           /* events since the last grant after a silence */
 	uint32_t generation; /* tells the answer to a grant of an earlier stream */
 	uint32_t granted, received;
@@ -175,6 +186,8 @@ struct gb_stream {
 	uint64_t starved_ns;
 	uint64_t event_ns;   /* when the last record came */
 	uint64_t time_ns;    /* of the last edge */
+	uint64_t source_ns;  /* of the last edge, by the device's clock */
+	bool ahead;          /* the last record had a time to come */
 };
 
 /* What has the interrupts of a line: a line request, or an export. */
@@ -209,12 +222,9 @@ struct gb_controller {
 	bool mute;
 	bool lost; /* the firmware forgot the session: only closing is left */
 
-	struct gb_call *first, *last; /* queue */
-	uint32_t queued;
-	struct gb_call *flying;       /* untagged: the one in flight */
-	struct gb_call *slots[GB_TAG_SLOTS];
-	uint16_t generations[GB_TAG_SLOTS];
-	uint32_t flying_count;
+	struct gb_call_list queue;
+	struct gb_call_list flying; /* without tags one at most */
+	uint16_t last_tag;
 
 	enum gb_step step;
 	unsigned int word_errors; /* length of this round's word, less its OK */
@@ -261,6 +271,7 @@ void gb_controller_disown(struct gb_controller *controller, uint16_t gpio,
 /* ---- raw endpoints (endpoint.c) ------------------------------------------ */
 
 void gb_endpoint_free(struct gb_endpoint *endpoint);
+bool gb_endpoint_has(const struct gb_link *link, uint32_t source);
 /* False: it is for no endpoint of ours. */
 bool gb_endpoint_received(struct gb_link *link, uint32_t source, uint32_t destination,
 			  const void *message, uint16_t length);

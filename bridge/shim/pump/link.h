@@ -54,6 +54,7 @@ struct gb_link {
 	struct gb_link *next;
 	struct gb_source *sources[GB_LINK_FDS_MAX];
 	uint64_t strays; /* messages for no endpoint of ours */
+	uint32_t announced; /* channels, not read yet */
 };
 
 /* Called by a link: a message came in. `message` is valid during the call. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -13,6 +14,8 @@
 #include <unistd.h>
 
 #define BATCH 64
+/* Announcements of one link that Python has not read; no firmware has so many channels. */
+#define ANNOUNCED_MAX 4096u
 
 /* ---- time and deadlines ------------------------------------------------- */
 
@@ -31,6 +34,8 @@ void gb_timer_arm(struct gb_pump *pump, struct gb_timer *timer, uint64_t due_ns)
 	struct gb_timer *before;
 
 	gb_timer_cancel(pump, timer);
+	if (due_ns <= pump->expiring_ns)
+		due_ns = pump->expiring_ns + 1; /* in the next turn: descriptors come first */
 	timer->due_ns = due_ns;
 	timer->armed = true;
 	for (before = pump->last_timer; before && before->due_ns > due_ns;)
@@ -64,17 +69,16 @@ void gb_timer_cancel(struct gb_pump *pump, struct gb_timer *timer)
 
 static void expire_timers(struct gb_pump *pump)
 {
-	uint64_t now;
-
 	if (!pump->first_timer)
 		return;
-	now = gb_now_ns();
-	while (pump->first_timer && pump->first_timer->due_ns <= now) {
+	pump->expiring_ns = gb_now_ns();
+	while (pump->first_timer && pump->first_timer->due_ns <= pump->expiring_ns) {
 		struct gb_timer *timer = pump->first_timer;
 
 		gb_timer_cancel(pump, timer);
 		timer->expired(timer);
 	}
+	pump->expiring_ns = 0;
 }
 
 /* ---- descriptors -------------------------------------------------------- */
@@ -172,6 +176,13 @@ int gb_pump_report_fd(const struct gb_pump *pump)
 	return pump->report_fd;
 }
 
+static void announcement_was_read(struct gb_pump *pump, uint64_t id)
+{
+	for (struct gb_link *link = pump->links; link; link = link->next)
+		if (link->id == id)
+			link->announced--;
+}
+
 int gb_pump_next_report(struct gb_pump *pump, struct gb_report *report)
 {
 	struct gb_report_node *node;
@@ -189,6 +200,8 @@ int gb_pump_next_report(struct gb_pump *pump, struct gb_report *report)
 	pump->first_report = node->next;
 	if (!node->next)
 		pump->last_report = NULL;
+	if (node->report.kind == GB_REPORT_ANNOUNCED)
+		announcement_was_read(pump, node->report.id);
 	gb_unlock(pump);
 	*report = node->report;
 	free(node);
@@ -418,6 +431,7 @@ int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id)
 	link->pump = pump;
 	link->id = id;
 	link->dead = false;
+	link->announced = 0;
 	link->controllers = NULL;
 	link->endpoints = NULL;
 	link->next = pump->links;
@@ -525,13 +539,31 @@ void gb_link_received(struct gb_link *link, uint32_t source, uint32_t destinatio
 		link->strays++;
 }
 
+int gb_link_refuses(const struct gb_link *link, uint32_t source)
+{
+	if (link->dead)
+		return ENODEV;
+	for (const struct gb_controller *c = link->controllers; c; c = c->next)
+		if (c->source == source)
+			return EADDRINUSE;
+	return gb_endpoint_has(link, source) ? EADDRINUSE : 0;
+}
+
 void gb_link_announced(struct gb_link *link, const char *name, uint32_t address,
 		       bool created)
 {
-	struct gb_report *report = gb_report_add(link->pump, GB_REPORT_ANNOUNCED, link->id);
+	struct gb_report *report;
 
+	if (link->announced == ANNOUNCED_MAX) {
+		snprintf(link->why, sizeof(link->why),
+			 "the firmware side announces channels without end");
+		gb_link_die(link, EPROTO);
+	}
+	report = link->dead ? NULL
+			    : gb_report_add(link->pump, GB_REPORT_ANNOUNCED, link->id);
 	if (!report)
 		return;
+	link->announced++;
 	report->value = created;
 	report->number = address;
 	gb_report_text(report, name);

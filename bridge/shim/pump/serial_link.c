@@ -658,7 +658,7 @@ static int receive(struct serial_link *link)
 
 	for (int i = 0; i < READS_A_TURN && ret > 0; i++)
 		ret = receive_some(link);
-	if (ret > 0) /* looks at the descriptor again */
+	if (ret > 0 && link->base.sources[0]) /* not dead: looks at the descriptor again */
 		gb_source_modify(link->base.pump, link->base.sources[0],
 				 EVENTS | (link->watching_room ? EPOLLOUT : 0u));
 	return ret < 0 ? ret : 0;

@@ -728,6 +728,7 @@ struct gb_link *gb_vhost_user_connect(const char *path, int timeout_ms,
 		return NULL;
 	}
 	ret = connect_link(&hs, timeout_ms);
+	vhost_user_close_fds(&hs.receiver.message); /* of half a reply */
 	if (ret < 0) {
 		vhost_user_link_destroy(&hs.link->base);
 		errno = -ret;

@@ -387,7 +387,9 @@ static int walk(struct split_device *device, struct split_chain *chain)
 	struct split_ring *ring = &device->ring;
 	/* No chain is longer than the queue, tables included (2.7.5.3.1); the
 	 * descriptor of the table itself does not count. */
-	struct walk walk = {.descs = ring->desc, .count = ring->num, .left = ring->num + 1u};
+	unsigned int longest = ring->num < SPLIT_CHAIN_DESCS_MAX ? ring->num
+								 : SPLIT_CHAIN_DESCS_MAX;
+	struct walk walk = {.descs = ring->desc, .count = ring->num, .left = longest + 1u};
 	uint16_t index = chain->head;
 
 	while (walk.left--) {
@@ -396,8 +398,8 @@ static int walk(struct split_device *device, struct split_chain *chain)
 		if (more <= 0)
 			return more;
 	}
-	return fail(ring, "the chain at descriptor %u is a loop, or longer than the queue",
-		    chain->head);
+	return fail(ring, "the chain at descriptor %u is a loop, or longer than %u descriptors",
+		    chain->head, longest);
 }
 
 int split_device_pop(struct split_device *device, struct split_chain *chain)

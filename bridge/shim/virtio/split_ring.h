@@ -151,6 +151,8 @@ struct split_device {
 
 /* A chain may not carry more, whatever its descriptors say. */
 #define SPLIT_CHAIN_BYTES_MAX (64u << 20)
+/* Nor have more descriptors, those of no bytes included: each costs time. */
+#define SPLIT_CHAIN_DESCS_MAX 64u
 
 /* One buffer of the driver. The caller provides the array; the readable parts
  * stand in front of the writable ones. */

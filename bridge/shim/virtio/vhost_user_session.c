@@ -272,7 +272,10 @@ static int set_mem_table(struct vhost_user_session *session, struct vhost_user_m
 		return -1;
 	stop_rings(session); /* apply() starts them on the new mapping */
 	vhost_user_memory_unmap(&session->memory);
+	vhost_user_close_fds(&session->table);
 	session->memory = memory;
+	session->table = *message;
+	message->fd_count = 0; /* they are the session's */
 	return 0;
 }
 
@@ -309,6 +312,8 @@ static int set_vring_addr(struct vhost_user_session *session, struct vhost_user_
  */
 static bool begins(const struct vhost_user_session *session, uint32_t base)
 {
+	if (session->loading)
+		return false;
 	return session->based ? base != session->rings[0].base : base == 0;
 }
 
@@ -599,6 +604,7 @@ void vhost_user_session_end(struct vhost_user_session *session)
 	close_fd(&session->request_fd);
 	vhost_user_close_fds(&session->receiver.message);
 	vhost_user_memory_unmap(&session->memory);
+	vhost_user_close_fds(&session->table);
 	vhost_user_session_init(session, session->ops, session->context);
 }
 

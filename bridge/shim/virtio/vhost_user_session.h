@@ -65,11 +65,13 @@ struct vhost_user_session {
 	int request_fd; /* closed with the guest: that is how UML notices */
 	struct vhost_user_receiver receiver;
 	struct vhost_user_memory memory;
+	struct vhost_user_message table; /* what `memory` was made of */
 	uint64_t features; /* accepted */
 	struct vhost_user_ring rings[VHOST_USER_RINGS];
 	bool held;  /* the message in the receiver waits, see busy() */
 	bool used;  /* a ring ran since the last reset */
 	bool based; /* the base of ring 0 was told */
+	bool loading; /* see vhost_user_handover.h */
 	char why[200];
 };
 

@@ -12,6 +12,7 @@
 enum where {
 	IN_BOARD = 1,   /* before power-up */
 	AT_RUN_TIME = 2,
+	BY_A_CLIENT = AT_RUN_TIME | 4, /* who waits for the reply: not `at` */
 	ANYWHERE = IN_BOARD | AT_RUN_TIME,
 };
 
@@ -231,7 +232,7 @@ static int do_at(struct request *request)
 
 	if (error)
 		return error;
-	if (!verb || !(verb->where & AT_RUN_TIME))
+	if (!verb || !(verb->where & AT_RUN_TIME) || verb->where == BY_A_CLIENT)
 		return request_fail(request, EINVAL,
 			    "`%s` cannot be done later; give a command of run time, "
 				    "such as: at 100ms press BUTTON",
@@ -281,17 +282,17 @@ static const struct verb verbs[] = {
 	{"clock-read", do_clock_read, 1, 1, AT_RUN_TIME, "clock-read"},
 	{"state", do_state, 2, 2, AT_RUN_TIME, "state LINE"},
 	{"channels", do_channels, 1, 1, AT_RUN_TIME, "channels"},
-	{"wait", do_wait, 3, 5, AT_RUN_TIME, "wait LINE 0|1 [timeout TIME]"},
-	{"wait-armed", do_wait_armed, 2, 4, AT_RUN_TIME, "wait-armed LINE [timeout TIME]"},
-	{"wait-edges", do_wait_edges, 3, 5, AT_RUN_TIME, "wait-edges LINE N [timeout TIME]"},
-	{"wait-attached", do_wait_attached, 1, 3, AT_RUN_TIME, "wait-attached [timeout TIME]"},
+	{"wait", do_wait, 3, 5, BY_A_CLIENT, "wait LINE 0|1 [timeout TIME]"},
+	{"wait-armed", do_wait_armed, 2, 4, BY_A_CLIENT, "wait-armed LINE [timeout TIME]"},
+	{"wait-edges", do_wait_edges, 3, 5, BY_A_CLIENT, "wait-edges LINE N [timeout TIME]"},
+	{"wait-attached", do_wait_attached, 1, 3, BY_A_CLIENT, "wait-attached [timeout TIME]"},
 	{"advance", do_advance, 2, 2, AT_RUN_TIME, "advance TIME"},
 	{"restart", do_restart, 1, 1, AT_RUN_TIME, "restart"},
 	{"crash", do_crash, 1, 1, AT_RUN_TIME, "crash"},
 	{"fault", do_fault, 2, 5, AT_RUN_TIME,
 	 "fault drop|duplicate|corrupt rx|tx N, fault delay rx|tx N TIME, fault stall on|off, "
 	 "fault mute N, fault lie N HEADER|- USED|-, fault noise N [SEED], fault cable in|out, "
-	 "fault announce-late TIME, fault announce CONTROLLER created|destroyed, or fault clear"},
+	 "fault announce-late TIME, fault announce INDEX created|destroyed, or fault clear"},
 	{"quit", do_quit, 1, 1, AT_RUN_TIME, "quit"},
 };
 

@@ -38,8 +38,6 @@ struct command {
 	/* The reply's values, or the sentence of an error. */
 	char *reply;
 	size_t reply_size;
-	/* In: whether the one who asks can wait. Out: what for. */
-	bool may_wait;
 	struct wait wait;
 };
 

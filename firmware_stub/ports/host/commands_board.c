@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "commands_internal.h"
@@ -339,15 +341,16 @@ int do_clock_offset(struct request *request)
 int do_clock_drift(struct request *request)
 {
 	const char *text = request->words[1];
-	int ppm, length = 0;
+	char *unit;
+	long ppm = strtol(text, &unit, 10);
 
-	if (sscanf(text, "%d%n", &ppm, &length) != 1 || strcmp(text + length, "ppm") ||
+	if (!isdigit((unsigned char)text[text[0] == '-']) || strcmp(unit, "ppm") ||
 	    ppm < -BOARD_DRIFT_MAX_PPM || ppm > BOARD_DRIFT_MAX_PPM)
 		return request_fail(request, EINVAL,
 				    "the drift is `%s`; give a whole number from -%d to %d and its "
 				    "unit, such as 100ppm",
 				    text, BOARD_DRIFT_MAX_PPM, BOARD_DRIFT_MAX_PPM);
-	board_clock_drift(request->commands->board, ppm);
+	board_clock_drift(request->commands->board, (int32_t)ppm);
 	return 0;
 }
 

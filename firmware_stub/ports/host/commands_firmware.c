@@ -136,15 +136,12 @@ int do_channels(struct request *request)
 
 /* ---- waiting ------------------------------------------------------------------------- */
 
-/* [timeout TIME] at `word`, and whether one may wait here. */
+/* [timeout TIME] at `word` */
 static int start_wait(struct request *request, int word, struct wait wait)
 {
 	int error = 0;
 
 	wait.timeout_ns = WAIT_DEFAULT_NS;
-	if (!request->command->may_wait)
-		return request_fail(request, EINVAL,
-				    "nobody is there to wait; wait on the control channel");
 	if (word < request->count) {
 		if (!request_is(request, word, "timeout") || word + 2 != request->count)
 			return request_usage(request);
@@ -265,6 +262,7 @@ static int fault_messages(struct request *request)
 		plan->duplicate = (unsigned int)count;
 	} else {
 		plan->corrupt = (unsigned int)count;
+		plan->corrupted = 0;
 	}
 	return 0;
 }
@@ -368,37 +366,36 @@ static int fault_announce_late(struct request *request)
 				&request->commands->firmware->faults.announce_late_ns);
 }
 
-/* announce CONTROLLER created|destroyed: whatever was announced before */
+/* announce INDEX created|destroyed: whatever was announced before */
 static int fault_announce(struct request *request)
 {
 	struct firmware *firmware = request->commands->firmware;
 	bool created = request_is(request, 3, "created");
+	struct controller *controller;
 	uint64_t index;
 	int error;
 
 	if (request->count != 4 || !(created || request_is(request, 3, "destroyed")))
 		return request_usage(request);
-	if (!firmware->count)
-		return request_fail(request, ENXIO, "the board has no controller");
-	error = request_number(request, 2, "the controller", 0, firmware->count - 1, &index);
-	if (!error && !firmware_announce(firmware, (unsigned int)index, created))
+	error = request_number(request, 2, "the controller", 0, BOARD_CONTROLLERS_MAX - 1, &index);
+	if (error)
+		return error;
+	controller = firmware_find(firmware, (unsigned int)index);
+	if (!controller)
+		return request_fail(request, ENOENT,
+				    "no controller %u; give the index of one on the board",
+				    (unsigned int)index);
+	if (!firmware_announce(controller, created))
 		return request_fail(request, ENOTCONN,
 				    "no guest is attached, or it has no buffer free");
-	return error;
+	return 0;
 }
 
 static int fault_clear(struct request *request)
 {
-	struct firmware *firmware = request->commands->firmware;
-
 	if (request->count != 2)
 		return request_usage(request);
-	faults_clear(&firmware->faults);
-	if (firmware->backend)
-		rpmsg_backend_lie(firmware->backend, 0, -1, -1);
-	if (firmware->serial)
-		serial_port_noise(firmware->serial, 0, 0);
-	firmware_stall(firmware, false);
+	firmware_clear_faults(request->commands->firmware);
 	return 0;
 }
 

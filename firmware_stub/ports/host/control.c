@@ -125,7 +125,6 @@ static void execute(struct client *client, size_t length)
 	struct command command = {
 		.reply = control->reply + 3, /* behind "ok " */
 		.reply_size = sizeof(control->reply) - 3,
-		.may_wait = true,
 	};
 	int error;
 

@@ -243,9 +243,14 @@ static void announce(void *context)
 	rpmsg_backend_flush(firmware->backend);
 }
 
-bool firmware_announce(struct firmware *firmware, unsigned int index, bool created)
+struct controller *firmware_find(struct firmware *firmware, unsigned int index)
 {
-	struct controller *controller = &firmware->controllers[index];
+	return find_address(firmware, CONTROLLER_ADDRESS + index);
+}
+
+bool firmware_announce(struct controller *controller, bool created)
+{
+	struct firmware *firmware = controller->firmware;
 	char name[32];
 	bool sent;
 
@@ -407,6 +412,17 @@ void firmware_stall(struct firmware *firmware, bool stalled)
 		writable(firmware);
 }
 
+void firmware_clear_faults(struct firmware *firmware)
+{
+	faults_clear(&firmware->faults);
+	if (firmware->backend)
+		rpmsg_backend_lie(firmware->backend, 0, -1, -1);
+	if (firmware->serial)
+		serial_port_noise(firmware->serial, 0, 0);
+	loop_timer_cancel(firmware->loop, &firmware->announce_timer);
+	firmware_stall(firmware, false);
+}
+
 /* ---- start and restart ------------------------------------------------------- */
 
 static uint32_t next_epoch(uint32_t epoch)
@@ -419,6 +435,24 @@ static uint32_t next_epoch(uint32_t epoch)
 	while (!random || random == epoch)
 		random++;
 	return random;
+}
+
+/* LINE_CONFIG is not for a board without a pin that has anything to configure. */
+static uint32_t features_of(const struct controller *controller)
+{
+	const struct board_controller *board = controller->board;
+	uint32_t caps = 0;
+
+	for (uint16_t i = 0; i < board->ngpio; i++)
+		caps |= board->pins[i].caps;
+	return caps ? controller->features : controller->features & ~RPMSG_GPIO_F_LINE_CONFIG;
+}
+
+static void boot_controller(struct controller *controller)
+{
+	controller->config.epoch = controller->firmware->epoch;
+	controller->config.features = features_of(controller);
+	rpmsg_gpio_device_init(&controller->device, &controller->config);
 }
 
 /* All names in a row, NUL terminated; NULL when no line has one. */
@@ -453,6 +487,7 @@ static bool init_controller(struct firmware *firmware, struct board_controller *
 	*controller = (struct controller){
 		.firmware = firmware,
 		.board = board,
+		.features = options->features,
 		.address = CONTROLLER_ADDRESS + board->index,
 		.lines = calloc(board->ngpio, sizeof(struct rpmsg_gpio_line)),
 		.streams = calloc(board->ngpio, sizeof(struct rpmsg_gpio_stream)),
@@ -463,8 +498,6 @@ static bool init_controller(struct firmware *firmware, struct board_controller *
 			.channel = &channel,
 			.channel_context = controller,
 			.ngpio = board->ngpio,
-			.features = options->features,
-			.epoch = firmware->epoch,
 			.label = board->label[0] ? board->label : NULL,
 			.dialect = options->dialect,
 			.strict = options->strict,
@@ -477,7 +510,7 @@ static bool init_controller(struct firmware *firmware, struct board_controller *
 	controller->config.edge_count = EDGES;
 	if (!controller->lines || !controller->streams || !controller->edges || !collect_names(controller))
 		return false;
-	rpmsg_gpio_device_init(&controller->device, &controller->config);
+	boot_controller(controller);
 	board->device = &controller->device;
 	return true;
 }
@@ -541,8 +574,7 @@ void firmware_restart(struct firmware *firmware)
 		struct controller *controller = &firmware->controllers[i];
 
 		controller->breakage = (struct breakage){.rule = controller->breakage.rule};
-		controller->config.epoch = firmware->epoch;
-		rpmsg_gpio_device_init(&controller->device, &controller->config);
+		boot_controller(controller);
 	}
 }
 

@@ -44,6 +44,7 @@ struct controller {
 	struct rpmsg_gpio_stream *streams;
 	struct rpmsg_gpio_edge *edges;
 	char *names;
+	uint32_t features; /* to offer, where the board has what they need */
 	uint32_t address;
 	uint32_t driver; /* source of the last request */
 	bool driver_known;
@@ -105,10 +106,14 @@ void firmware_restart(struct firmware *firmware);
 void firmware_stall(struct firmware *firmware, bool stalled);
 /* Whether the interrupt of this pin waits to fire. */
 bool firmware_armed(const struct board_pin *pin);
-/* The channel's name; `size` at least 32. */
+/* End all faults; announcements that are late come now. */
+void firmware_clear_faults(struct firmware *firmware);
+/* By its index on the board; NULL when there is none. */
+struct controller *firmware_find(struct firmware *firmware, unsigned int index);
 /* Announce the channel of a controller, or take it back, whatever was said before;
  * false when no guest is there to hear it. */
-bool firmware_announce(struct firmware *firmware, unsigned int index, bool created);
+bool firmware_announce(struct controller *controller, bool created);
+/* The channel's name; `size` at least 32. */
 void firmware_channel_name(const struct controller *controller, char *name, size_t size);
 
 #endif

@@ -68,9 +68,9 @@ static bool is_reply(const struct fault_message *message)
 }
 
 /* Damages another byte each time, so that n of them reach every field. */
-static void corrupt(struct faults *faults, struct fault_message *message)
+static void corrupt(struct fault_plan *plan, struct fault_message *message)
 {
-	unsigned int at = faults->corrupted++;
+	unsigned int at = plan->corrupted++;
 
 	if (message->length)
 		message->bytes[at % message->length] ^= 0xff;
@@ -86,7 +86,7 @@ static bool apply(struct faults *faults, struct fault_plan *plan, struct fault_m
 	twice = take(&plan->duplicate);
 	late = take(&plan->delay);
 	if (damaged)
-		corrupt(faults, message);
+		corrupt(plan, message);
 	if (!late && deliver(faults, message)) {
 		if (twice)
 			enqueue(faults, message, 0);
@@ -167,7 +167,6 @@ void faults_run(struct faults *faults)
 void faults_clear(struct faults *faults)
 {
 	memset(faults->plans, 0, sizeof(faults->plans));
-	faults->corrupted = 0;
 	faults->announce_late_ns = 0;
 	faults->stalled = false;
 }

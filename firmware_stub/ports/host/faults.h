@@ -29,6 +29,7 @@ struct fault_plan {
 	unsigned int drop;
 	unsigned int duplicate;
 	unsigned int corrupt;
+	unsigned int corrupted; /* so far: chooses the byte to damage */
 	unsigned int delay;
 	unsigned int mute; /* as drop, but only replies to requests */
 	uint64_t delay_ns;
@@ -41,7 +42,6 @@ struct faults {
 	fault_deliver_fn deliver[2]; /* by fault_direction */
 	void *context;
 	struct fault_plan plans[2];
-	unsigned int corrupted;       /* chooses the byte to damage */
 	uint64_t announce_late_ns;
 	bool stalled;                 /* the firmware hangs */
 	struct fault_message *queue;  /* delayed, doubled or refused so far */

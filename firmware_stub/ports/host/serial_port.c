@@ -18,6 +18,7 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 #define MILLION 1000000u
+#define PTYS "/dev/pts/"
 #define WIRE_SIZE 4096u
 /* What a UART with its FIFO and a ring takes at a time, when it is slow. */
 #define UART_SIZE 64u
@@ -377,12 +378,18 @@ static bool make_raw(int fd)
 	return !tcsetattr(fd, TCSANOW, &termios);
 }
 
-/* A link of an earlier stub is replaced, anything else is not ours. */
+/* A link to a pty is what an earlier stub left behind; udev's are to other ttys. */
+static bool is_left_behind(const char *path)
+{
+	char target[sizeof(PTYS)];
+
+	return readlink(path, target, sizeof(target)) == sizeof(target) &&
+	       !memcmp(target, PTYS, strlen(PTYS));
+}
+
 static bool link_path(const char *target, const char *path)
 {
-	struct stat stat;
-
-	if (!lstat(path, &stat) && S_ISLNK(stat.st_mode))
+	if (is_left_behind(path))
 		unlink(path);
 	return !symlink(target, path);
 }
@@ -481,11 +488,9 @@ bool serial_port_take(struct serial_port *port, const void *bytes, size_t length
 
 static bool is_tty(const char *path)
 {
-	struct stat link, target;
+	struct stat status;
 
-	/* A link to a pty is what an earlier stub left behind. */
-	return !lstat(path, &link) && !S_ISLNK(link.st_mode) && !stat(path, &target) &&
-	       S_ISCHR(target.st_mode);
+	return !is_left_behind(path) && !stat(path, &status) && S_ISCHR(status.st_mode);
 }
 
 static struct serial_port *new_port(struct loop *loop, enum kind kind,

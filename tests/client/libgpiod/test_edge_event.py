@@ -39,7 +39,7 @@ def edges(edge: Edge, debounce_ms: float = 0, **more: object) -> gpiod.LineSetti
 def events_of(request: gpiod.LineRequest, count: int) -> list[gpiod.EdgeEvent]:
     found: list[gpiod.EdgeEvent] = []
     while len(found) < count:
-        assert request.wait_edge_events(5), f"only {len(found)} of {count} events"
+        assert request.wait_edge_events(30), f"only {len(found)} of {count} events"
         found += request.read_edge_events()
     return found
 
@@ -152,7 +152,7 @@ def test_what_a_slow_reader_misses_is_a_gap(chip: gpiod.Chip, sim: Sim) -> None:
         sim.stub.pulse("0/0", count // 2, 0)
         numbers: list[int] = []
         while not numbers or numbers[-1] < count:
-            assert request.wait_edge_events(5), f"nothing behind {numbers[-1:]}"
+            assert request.wait_edge_events(30), f"nothing behind {numbers[-1:]}"
             numbers += [event.line_seqno for event in request.read_edge_events(1)]
         assert sim.stub.count("0/0").interrupts - before == count
         assert numbers == sorted(set(numbers))
@@ -284,5 +284,5 @@ def test_readers_in_several_threads(chip: gpiod.Chip, sim: Sim) -> None:
         for pull in (UP, DOWN):
             sim.set_pull(0, pull)
         for reader in readers:
-            reader.join(5)
+            reader.join(30)
         assert sorted(seen)[:count] == list(range(1, count + 1))

@@ -34,7 +34,7 @@ def chip(sim: Sim) -> Iterator[gpiod.Chip]:
 
 
 def next_event(chip: gpiod.Chip) -> gpiod.InfoEvent:
-    assert chip.wait_info_event(5)
+    assert chip.wait_info_event(30)
     return chip.read_info_event()
 
 
@@ -267,7 +267,7 @@ def test_a_chip_that_came_back_is_another_one(make_sim: MakeSim) -> None:
     sim = make_sim(num_lines=2)
     with gpiod.Chip(sim.dev_path) as before:
         sim.stub.kill()
-        assert before.wait_info_event(5)
+        assert before.wait_info_event(30)
         sim.stub.start()
         assert sim._thread.wait_chip(sim.name) == sim.name
         with pytest.raises(OSError) as error:

@@ -131,6 +131,14 @@ def test_line_offset_from_id(make_sim: MakeSim) -> None:
                 chip.line_offset_from_id(wrong)  # type: ignore[arg-type]
 
 
+def test_names_that_occur_twice_or_look_like_offsets(make_sim: MakeSim) -> None:
+    sim = make_sim(num_lines=8, line_names={2: "twin", 5: "twin", 7: "6"})
+    with gpiod.Chip(sim.dev_path) as chip:
+        assert [chip.line_offset_from_id(id) for id in ("twin", "6", 6, "5")] == [2, 7, 6, 5]
+        with chip.request_lines({(5, "twin"): None}) as request:
+            assert (request.offsets, request.lines) == ([5, 2], [5, "twin"])
+
+
 def test_a_closed_chip_can_not_be_used(sim: Sim) -> None:
     chip = gpiod.Chip(sim.dev_path)
     chip.close()

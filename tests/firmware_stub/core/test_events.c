@@ -49,6 +49,8 @@ static unsigned int event_count, message_count;
 static uint8_t reply[RPMSG_GPIO_MESSAGE_MAX];
 static size_t reply_length;
 static size_t record_size;
+/* Stands for an interrupt that comes while the main loop runs the device. */
+static void (*interrupt)(void);
 
 static bool set_direction(void *context, uint16_t gpio, uint8_t direction, uint8_t value)
 {
@@ -148,6 +150,8 @@ static bool channel_send(void *context, const void *message, size_t length)
 	const uint8_t *bytes = message;
 
 	(void)context;
+	if (interrupt)
+		interrupt();
 	if (no_room)
 		return false;
 	CHECK(length <= RPMSG_GPIO_MESSAGE_MAX);
@@ -164,6 +168,8 @@ static bool channel_send(void *context, const void *message, size_t length)
 }
 
 static const struct rpmsg_gpio_channel channel = {.send = channel_send};
+/* A record a message: there is time between them for an interrupt. */
+static const struct rpmsg_gpio_channel slow_channel = {.send = channel_send, .event_max = 16};
 
 /* Start the device with these features offered and accepted. */
 static void boot(uint32_t features)
@@ -183,6 +189,7 @@ static void boot(uint32_t features)
 	rpmsg_gpio_device_init(&device, &config);
 	device.features = features;
 	no_room = false;
+	interrupt = NULL;
 	refuses = -1;
 	port_calls = set_configs = event_count = message_count = 0;
 	record_size = features & TIMESTAMP ? 16 : features & CREDITS ? 8 : 3;
@@ -366,6 +373,10 @@ static void level_types_are_rearmed_with_records(void)
 	CHECK_EQ(set(SET_IRQ_TYPE, 3, LEVEL_HIGH), OK);
 	CHECK_EQ(event_count, 2);
 	CHECK_EQ(events[1].sequence, 2);
+	CHECK(!rpmsg_gpio_device_armed(&device, 3));
+	pins[3] = 0;
+	CHECK_EQ(set(SET_IRQ_TYPE, 3, LEVEL_HIGH), OK);
+	CHECK(rpmsg_gpio_device_armed(&device, 3));
 }
 
 static void a_line_without_credits_holds_up_no_other(void)
@@ -421,6 +432,145 @@ static void what_finds_the_fifo_full_shows_late(void)
 	edges(3, 1);
 	CHECK_EQ(event_count, FIFO + 2);
 	CHECK_EQ(events[FIFO + 1].sequence, FIFO + 6);
+}
+
+static void one_edge(void)
+{
+	interrupt = NULL;
+	edge(3);
+	clock_ns += 100;
+}
+
+/* The edge that found the FIFO full is older than one that found room meanwhile. */
+static void a_late_edge_is_not_sent_before_a_newer_one(void)
+{
+	boot(CREDITS | TIMESTAMP);
+	config.channel = &slow_channel;
+	set(SET_IRQ_TYPE, 3, BOTH);
+	grant(3, 100);
+	for (int n = 0; n < FIFO + 1; n++)
+		edge(3);
+	interrupt = one_edge;
+	while (!rpmsg_gpio_device_run(&device) || device.pending)
+		;
+	CHECK_EQ(event_count, FIFO + 1);
+	expect_event(FIFO, 3, FIFO + 2, 1000 + FIFO + 2);
+}
+
+static void fill_again(void)
+{
+	interrupt = NULL;
+	for (int n = 0; n < FIFO; n++)
+		edge(3);
+}
+
+static void an_edge_that_was_stored_is_sent(void)
+{
+	boot(CREDITS | TIMESTAMP);
+	config.channel = &slow_channel;
+	set(SET_IRQ_TYPE, 3, BOTH);
+	grant(3, 100);
+	for (int n = 0; n < FIFO; n++)
+		edge(3);
+	interrupt = fill_again; /* some of them, when some have gone */
+	while (!rpmsg_gpio_device_run(&device) || device.pending)
+		;
+	CHECK(event_count > FIFO + 1);
+	for (unsigned int n = 0; n + 1 < event_count; n++)
+		expect_event(n, 3, n + 1, 1001 + n);
+	CHECK_EQ(events[event_count - 1].sequence, 2 * FIFO);
+	CHECK(events[event_count - 1].flags & RPMSG_GPIO_EVENT_LATE);
+}
+
+static bool look_and_edge(void *context, uint16_t gpio, uint8_t *value)
+{
+	(void)get_value(context, gpio, value);
+	one_edge();
+	return true;
+}
+
+/* The firing of a line that was enabled before there were records: an edge while
+ * the device looks at the pin is the next one. */
+static void an_edge_behind_the_look_is_not_lost(void)
+{
+	boot(CREDITS | TIMESTAMP);
+	device.features = 0;
+	set(SET_IRQ_TYPE, 3, BOTH);
+	edge(3);
+	device.features = CREDITS | TIMESTAMP;
+	port.get_value = look_and_edge;
+	grant(3, 100);
+	CHECK(rpmsg_gpio_device_run(&device));
+	CHECK_EQ(event_count, 2);
+	CHECK_EQ(events[0].flags & RPMSG_GPIO_EVENT_LATE, RPMSG_GPIO_EVENT_LATE);
+	CHECK_EQ(events[0].sequence, 1);
+	CHECK(events[0].timestamp < events[1].timestamp);
+	expect_event(1, 3, 2, 1002);
+}
+
+/* Of an overflow long ago nothing is left that could be taken for a new edge. */
+static void an_old_overflow_is_over(void)
+{
+	boot(CREDITS | TIMESTAMP);
+	set(SET_IRQ_TYPE, 3, BOTH);
+	set(SET_IRQ_TYPE, 5, BOTH);
+	grant(3, 100);
+	grant(5, 100);
+	for (int n = 0; n < FIFO + 1; n++)
+		edge(3);
+	CHECK(rpmsg_gpio_device_run(&device));
+	/* As after so many edges of line 3, all of them sent. */
+	streams[3].edges += 0x60000000u;
+	streams[3].last += 0x60000000u;
+	for (int n = 0; n < FIFO + 1; n++)
+		edge(5);
+	event_count = 0;
+	CHECK(rpmsg_gpio_device_run(&device));
+	CHECK_EQ(event_count, FIFO + 1);
+	for (unsigned int n = 0; n < event_count; n++)
+		CHECK_EQ(events[n].gpio, 5);
+	event_count = 0;
+	edges(3, 1);
+	CHECK_EQ(event_count, 1);
+}
+
+/* An edge on its way, or kept for want of credits, when the features change. */
+static void an_edge_outlives_the_features(void)
+{
+	for (int kept = 0; kept < 2; kept++) {
+		boot(CREDITS | TIMESTAMP);
+		set(SET_IRQ_TYPE, 3, BOTH);
+		edge(3);
+		if (kept)
+			CHECK(rpmsg_gpio_device_run(&device));
+		CHECK_EQ(event_count, 0);
+		record_size = 3;
+		CHECK_EQ(set(RPMSG_GPIO_MSG_SET_FEATURES, 0, 0), OK);
+		while (!rpmsg_gpio_device_run(&device) || device.pending)
+			;
+		CHECK_EQ(event_count, 1);
+	}
+}
+
+/* Without a buffer for the reply before it a request waits, and is not overtaken. */
+static void a_burst_does_not_starve_requests(void)
+{
+	static const struct virtio_gpio_request get = {
+		{{VIRTIO_GPIO_MSG_GET_VALUE, 0}}, {{0, 0}}, {{0, 0, 0, 0}}};
+
+	boot(CREDITS);
+	set(SET_IRQ_TYPE, 3, BOTH);
+	grant(3, 100);
+	no_room = true;
+	CHECK(rpmsg_gpio_device_receive(&device, &get, sizeof(get)));
+	CHECK(!rpmsg_gpio_device_receive(&device, &get, sizeof(get)));
+	edge(3);
+	no_room = false;
+	CHECK(rpmsg_gpio_device_run(&device));
+	CHECK_EQ(event_count, 0);
+	CHECK(rpmsg_gpio_device_receive(&device, &get, sizeof(get)));
+	CHECK(rpmsg_gpio_device_run(&device));
+	CHECK_EQ(event_count, 1);
 }
 
 /* ---- timestamps without credits ----------------------------------------------- */
@@ -684,18 +834,37 @@ static uint32_t dice(uint32_t sides)
 	return seed % sides;
 }
 
-/* Whatever the order of edges, grants and room: the order of a line's edges is
- * kept, no more is sent than granted, and in the end its last level is known. */
+static uint32_t total[4];
+
+static void any_edge(void)
+{
+	uint16_t gpio = (uint16_t)dice(4);
+
+	if (dice(3))
+		return;
+	edge(gpio);
+	total[gpio]++;
+}
+
+/* Whatever the order of edges, grants and room, with interrupts while the device
+ * runs: the order of a line's edges is kept, their times do not go back, no more is
+ * sent than granted, and in the end its last level is known. */
 static void any_mixture_ends_with_the_truth(void)
 {
 	for (uint32_t round = 0; round < 40 && !check_bad; round++) {
-		uint32_t granted[4] = {0}, got[4] = {0}, count[4] = {0}, total[4] = {0};
+		uint32_t granted[4] = {0}, got[4] = {0}, count[4] = {0};
+		uint64_t latest[4] = {0};
 		uint8_t level[4] = {0};
 
 		seed = 0x2545f491u + round;
+		memset(total, 0, sizeof(total));
 		boot(round & 1 ? CREDITS | TIMESTAMP : CREDITS);
 		for (uint16_t gpio = 0; gpio < 4; gpio++)
 			set(SET_IRQ_TYPE, gpio, BOTH);
+		if (round & 2) {
+			config.channel = &slow_channel;
+			interrupt = any_edge;
+		}
 		for (int n = 0; n < 3000; n++) {
 			uint16_t gpio = (uint16_t)dice(4);
 
@@ -717,6 +886,7 @@ static void any_mixture_ends_with_the_truth(void)
 			}
 			if (n == 2999) {
 				no_room = false;
+				interrupt = NULL;
 				while (!rpmsg_gpio_device_run(&device) || device.pending)
 					;
 				for (gpio = 0; gpio < 4; gpio++)
@@ -729,11 +899,97 @@ static void any_mixture_ends_with_the_truth(void)
 				level[gpio] = events[e].flags & RPMSG_GPIO_EVENT_HIGH;
 				CHECK(++count[gpio] <= granted[gpio]);
 				CHECK_EQ(level[gpio], got[gpio] & 1);
+				CHECK(events[e].timestamp >= latest[gpio]);
+				latest[gpio] = events[e].timestamp;
 			}
 		}
 		for (uint16_t gpio = 0; gpio < 4; gpio++) {
 			CHECK_EQ(got[gpio], total[gpio]);
 			CHECK_EQ(level[gpio], pins[gpio]);
+		}
+	}
+}
+
+/* What a driver that re-arms knows of a line. */
+static struct {
+	uint32_t sequence;
+	uint64_t time;
+	bool high, masked;
+} known[4];
+
+static void learn(void)
+{
+	for (unsigned int n = 0; n < event_count; n++) {
+		const struct event *event = &events[n];
+
+		CHECK(!known[event->gpio].masked);
+		CHECK((int32_t)(event->sequence - known[event->gpio].sequence) > 0);
+		CHECK(event->timestamp >= known[event->gpio].time);
+		known[event->gpio].sequence = event->sequence;
+		known[event->gpio].time = event->timestamp;
+		known[event->gpio].high = event->flags & RPMSG_GPIO_EVENT_HIGH;
+		known[event->gpio].masked = true;
+	}
+	event_count = 0;
+}
+
+static void rearm(uint16_t gpio)
+{
+	if (!known[gpio].masked || !rpmsg_gpio_device_run(&device) || no_room)
+		return;
+	learn();
+	known[gpio].masked = false;
+	set(SET_IRQ_TYPE, gpio, BOTH);
+}
+
+static void any_step(void)
+{
+	switch (dice(5)) {
+	case 0:
+		rearm((uint16_t)dice(4));
+		break;
+	case 1:
+		no_room = dice(3) == 0;
+		break;
+	case 2:
+		rpmsg_gpio_device_run(&device);
+		break;
+	default:
+		for (uint32_t burst = 1 + dice(4); burst--;)
+			any_edge();
+	}
+	learn();
+}
+
+/* The same without credits: one event a re-arm, and no line is stuck in the end. */
+static void any_mixture_of_rearms_ends_with_the_truth(void)
+{
+	for (uint32_t round = 0; round < 40 && !check_bad; round++) {
+		seed = 0x2545f491u + round;
+		memset(total, 0, sizeof(total));
+		memset(known, 0, sizeof(known));
+		boot(TIMESTAMP);
+		if (round & 1)
+			config.channel = &slow_channel;
+		for (uint16_t gpio = 0; gpio < 4; gpio++)
+			set(SET_IRQ_TYPE, gpio, BOTH);
+		interrupt = any_edge;
+		for (int n = 0; n < 3000; n++)
+			any_step();
+		no_room = false;
+		interrupt = NULL;
+		for (int n = 0; n < 12; n++) {
+			while (!rpmsg_gpio_device_run(&device) || device.pending)
+				;
+			learn();
+			rearm((uint16_t)(n % 4));
+		}
+		for (uint16_t gpio = 0; gpio < 4; gpio++) {
+			CHECK_EQ(known[gpio].sequence, total[gpio]);
+			CHECK_EQ(known[gpio].high, pins[gpio]);
+			edges(gpio, 1);
+			CHECK_EQ(event_count, 1);
+			learn();
 		}
 	}
 }
@@ -750,6 +1006,12 @@ int main(void)
 	RUN(a_line_without_credits_holds_up_no_other);
 	RUN(edges_wait_for_a_transmit_buffer);
 	RUN(what_finds_the_fifo_full_shows_late);
+	RUN(a_late_edge_is_not_sent_before_a_newer_one);
+	RUN(an_edge_that_was_stored_is_sent);
+	RUN(an_edge_behind_the_look_is_not_lost);
+	RUN(an_old_overflow_is_over);
+	RUN(an_edge_outlives_the_features);
+	RUN(a_burst_does_not_starve_requests);
 	RUN(timestamps_alone_keep_the_rearm);
 	RUN(the_clock_can_be_read);
 	RUN(the_baseline_is_as_before);
@@ -764,5 +1026,6 @@ int main(void)
 	RUN(capabilities_are_told);
 	RUN(direction_none_forgets_the_configuration);
 	RUN(any_mixture_ends_with_the_truth);
+	RUN(any_mixture_of_rearms_ends_with_the_truth);
 	return check_report();
 }

@@ -129,6 +129,32 @@ static void feed_hex(struct bench *bench, const char *hex)
 	feed(bench, bytes, count);
 }
 
+/* A frame that is no longer than one COBS block. */
+static void feed_frame(struct bench *bench, const void *frame, size_t length)
+{
+	uint8_t bytes[64], wire[80];
+	uint32_t crc = RPMSG_GPIO_SERIAL_CRC_FIRST;
+	rpmsg_gpio_le32 le;
+	size_t code = 0;
+
+	memcpy(bytes, frame, length);
+	for (size_t i = 0; i < length; i++)
+		crc = rpmsg_gpio_serial_crc(crc, bytes[i]);
+	le = rpmsg_gpio_store32(~crc);
+	memcpy(bytes + length, &le, sizeof(le));
+	length += sizeof(le);
+	for (size_t i = 0; i < length; i++) {
+		wire[i + 1] = bytes[i];
+		if (bytes[i])
+			continue;
+		wire[code] = (uint8_t)(i + 1 - code);
+		code = i + 1;
+	}
+	wire[code] = (uint8_t)(length + 1 - code);
+	wire[length + 1] = 0;
+	feed(bench, wire, length + 2);
+}
+
 /* What was sent since the last look is exactly this. */
 static void expect_hex(struct bench *bench, const char *hex)
 {
@@ -150,6 +176,7 @@ static void expect_hex(struct bench *bench, const char *hex)
 #define ACK_1 "07 03 01 48 5c ed 37 00"
 #define REQUEST_0 "03 80 01 03 07 04 01 01 01 01 01 01 05 73 ce 22 93 00"
 #define REPLY_1 "03 81 01 02 07 01 06 01 81 18 08 22 00"
+#define REPLY_2 "03 82 01 02 07 01 06 01 d9 6d 0d 9a 00"
 #define REQUEST_1 "03 81 02 03 07 04 01 01 01 01 01 01 05 f1 74 2d 1e 00"
 #define NAK_0 "02 04 05 0e 16 eb bf 00"
 #define NAK_1 "07 04 01 0d 95 80 4d 00"
@@ -231,6 +258,60 @@ static void an_ack_waits_for_a_reply(void)
 	expect_hex(&bench, ACK_1);
 }
 
+static void half_a_window_is_acknowledged_at_once(void)
+{
+	uint8_t frame[12] = {0, 1, 0, 7, 4};
+	struct bench bench;
+
+	begin(&bench);
+	for (uint8_t n = 0; n < RPMSG_GPIO_SERIAL_RX_WINDOW / 2; n++) {
+		CHECK_EQ(bench.out_length, 0);
+		frame[0] = (uint8_t)(RPMSG_GPIO_SERIAL_DATA | n);
+		feed_frame(&bench, frame, sizeof(frame));
+	}
+	CHECK(bench.out_length > 2);
+	CHECK_EQ(bench.out[1], RPMSG_GPIO_SERIAL_ACK);
+	CHECK_EQ(bench.out[2], RPMSG_GPIO_SERIAL_RX_WINDOW / 2);
+}
+
+static unsigned int frames_sent(struct bench *bench)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < bench->out_length; i++)
+		count += !bench->out[i];
+	bench->out_length = 0;
+	return count;
+}
+
+static void the_drivers_window_and_mru_are_kept(void)
+{
+	static const uint8_t ack_2[] = {RPMSG_GPIO_SERIAL_ACK, 2};
+	static const uint8_t message[17];
+	struct rpmsg_gpio_serial_hello hello = {
+		.kind = RPMSG_GPIO_SERIAL_HELLO,
+		.version = RPMSG_GPIO_SERIAL_VERSION,
+		.mru = rpmsg_gpio_store16(16),
+		.window = 2,
+		.retry_ms = rpmsg_gpio_store16(50),
+	};
+	struct bench bench;
+
+	bench_init(&bench, 0);
+	feed_frame(&bench, &hello, sizeof(hello));
+	bench.out_length = 0;
+	/* What the driver cannot take is lost. */
+	CHECK(rpmsg_gpio_serial_send(&bench.serial, 0, 7, message, 17));
+	run(&bench);
+	CHECK_EQ(frames_sent(&bench), 0);
+	for (int n = 0; n < 5; n++)
+		CHECK(rpmsg_gpio_serial_send(&bench.serial, 0, 7, message, 16));
+	run(&bench);
+	CHECK_EQ(frames_sent(&bench), 2);
+	feed_frame(&bench, ack_2, sizeof(ack_2));
+	CHECK_EQ(frames_sent(&bench), 2);
+}
+
 static void the_same_frame_again_is_acknowledged_and_dropped(void)
 {
 	struct bench bench;
@@ -278,6 +359,36 @@ static void unacknowledged_frames_are_sent_again_and_given_up(void)
 	expect_hex(&bench, "");
 }
 
+/* The longest times that a HELLO can ask for, and a buffer full of short messages. */
+static void long_times_do_not_wrap(void)
+{
+	struct rpmsg_gpio_serial_hello hello = {
+		.kind = RPMSG_GPIO_SERIAL_HELLO,
+		.version = RPMSG_GPIO_SERIAL_VERSION,
+		.mru = rpmsg_gpio_store16(RPMSG_GPIO_MESSAGE_MAX),
+		.window = RPMSG_GPIO_SERIAL_WINDOW_MAX,
+		.bit_rate = rpmsg_gpio_store32(1),
+		.retry_ms = rpmsg_gpio_store16(0xffff),
+	};
+	struct bench bench;
+	uint32_t wait, before = 0;
+	unsigned int waits = 0;
+
+	bench_init(&bench, 0);
+	feed_frame(&bench, &hello, sizeof(hello));
+	while (rpmsg_gpio_serial_send(&bench.serial, 0, 7, ok_high, sizeof(ok_high)))
+		;
+	while ((wait = run(&bench)) != UINT32_MAX) {
+		CHECK(wait >= before);
+		before = wait;
+		waits++;
+		bench.now += wait;
+		bench.out_length = 0;
+	}
+	CHECK_EQ(waits, 9);
+	CHECK_EQ(bench.ends, 1);
+}
+
 static void a_nak_brings_everything_again(void)
 {
 	struct bench bench;
@@ -287,6 +398,23 @@ static void a_nak_brings_everything_again(void)
 	bench.out_length = 0;
 	feed_hex(&bench, NAK_0);
 	expect_hex(&bench, "00" ANNOUNCE);
+}
+
+/* The delimiter in front of what is sent again is not one in the middle. */
+static void a_frame_on_its_way_is_not_cut(void)
+{
+	struct bench bench;
+
+	begin(&bench);
+	feed_hex(&bench, REQUEST_0);
+	bench.out_limit = 1; /* 16 bytes are encoded ahead: into the second frame */
+	CHECK(rpmsg_gpio_serial_send(&bench.serial, 0, 7, ok_high, sizeof(ok_high)));
+	CHECK(rpmsg_gpio_serial_send(&bench.serial, 0, 7, ok_high, sizeof(ok_high)));
+	run(&bench);
+	CHECK_EQ(bench.out_length, 1);
+	bench.out_limit = sizeof(bench.out);
+	feed_hex(&bench, NAK_1);
+	expect_hex(&bench, REPLY_1 REPLY_2 "00" REPLY_1 REPLY_2);
 }
 
 static void the_same_hello_again_forgets_nothing(void)
@@ -299,6 +427,33 @@ static void the_same_hello_again_forgets_nothing(void)
 	feed_hex(&bench, HELLO);
 	expect_hex(&bench, "00" WELCOME ANNOUNCE);
 	CHECK_EQ(bench.sessions, 1);
+}
+
+/* It is of another driver than that of the session, which ends. */
+static void a_hello_of_another_version_begins_no_session(void)
+{
+	struct rpmsg_gpio_serial_hello hello = {
+		.kind = RPMSG_GPIO_SERIAL_HELLO,
+		.version = RPMSG_GPIO_SERIAL_VERSION + 1,
+		.session = rpmsg_gpio_store32(0x9abcdef0),
+		.mru = rpmsg_gpio_store16(RPMSG_GPIO_MESSAGE_MAX),
+		.window = 1,
+		.retry_ms = rpmsg_gpio_store16(50),
+	};
+	struct bench bench;
+
+	begin(&bench);
+	feed_frame(&bench, &hello, sizeof(hello));
+	CHECK_EQ(bench.sessions, 1);
+	CHECK_EQ(bench.ends, 1);
+	CHECK(!rpmsg_gpio_serial_up(&bench.serial));
+	CHECK_EQ(bench.out[1], RPMSG_GPIO_SERIAL_WELCOME);
+	CHECK_EQ(bench.out[2], RPMSG_GPIO_SERIAL_VERSION);
+	CHECK_BYTES(bench.out + 3, "\xf0\xde\xbc\x9a", 4);
+	/* The same driver tries what the WELCOME told: a session that is new. */
+	hello.version = RPMSG_GPIO_SERIAL_VERSION;
+	feed_frame(&bench, &hello, sizeof(hello));
+	CHECK_EQ(bench.sessions, 2);
 }
 
 static void a_refused_message_is_asked_for_when_there_is_room(void)
@@ -582,11 +737,16 @@ int main(void)
 	RUN(crc_is_castagnolis);
 	RUN(the_examples_of_the_document);
 	RUN(an_ack_waits_for_a_reply);
+	RUN(half_a_window_is_acknowledged_at_once);
+	RUN(the_drivers_window_and_mru_are_kept);
 	RUN(the_same_frame_again_is_acknowledged_and_dropped);
 	RUN(a_gap_is_asked_for_once);
 	RUN(unacknowledged_frames_are_sent_again_and_given_up);
+	RUN(long_times_do_not_wrap);
 	RUN(a_nak_brings_everything_again);
+	RUN(a_frame_on_its_way_is_not_cut);
 	RUN(the_same_hello_again_forgets_nothing);
+	RUN(a_hello_of_another_version_begins_no_session);
 	RUN(a_refused_message_is_asked_for_when_there_is_room);
 	RUN(a_full_uart_and_a_full_buffer_lose_nothing);
 	RUN(random_bytes_do_no_harm);

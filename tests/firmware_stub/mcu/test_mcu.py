@@ -424,6 +424,14 @@ def test_a_reset_is_noticed_and_changes_the_epoch(mcu: Mcu, driver: Driver) -> N
     assert again.request(GET_VALUE, BUTTON_UP) == bytes((0, 0, 1))
 
 
+def test_a_pin_has_one_level_whatever_it_is_called(mcu: Mcu, driver: Driver) -> None:
+    mcu.drive("PE0", 0)
+    mcu.release("BUTTON_UP")
+    assert driver.request(GET_VALUE, BUTTON_UP) == bytes((0, 0, 1))
+    mcu.reset()
+    assert connect(mcu).request(GET_VALUE, BUTTON_UP) == bytes((0, 0, 1))
+
+
 def test_epochs_of_power_ups_differ(image: str) -> None:
     epochs = set()
     for _ in range(5):

@@ -160,6 +160,64 @@ static void has_edges(void)
 			      expected & RPMSG_GPIO_F_CREDITS ? 8 : 3);
 }
 
+/* ---- the serial framing ------------------------------------------------------- */
+
+static uint8_t wire[64];
+static size_t wire_length;
+static bool refusing;
+static unsigned int received;
+
+static size_t write_wire(void *context, const uint8_t *bytes, size_t length)
+{
+	(void)context;
+	if (wire_length + length <= sizeof(wire))
+		memcpy(wire + wire_length, bytes, length);
+	wire_length += length;
+	return length;
+}
+
+static bool receive(void *context, uint8_t endpoint, uint8_t its_port, const void *message,
+		    size_t length)
+{
+	(void)context; (void)endpoint; (void)its_port; (void)message; (void)length;
+	received += !refusing;
+	return !refusing;
+}
+
+static void feed(struct rpmsg_gpio_serial *serial, const uint8_t *bytes, size_t length)
+{
+	wire_length = 0;
+	while (length--)
+		rpmsg_gpio_serial_rx(serial, *bytes++);
+	(void)rpmsg_gpio_serial_run(serial, 0);
+}
+
+/* With whatever sizes of its buffers. */
+static void asks_for_what_was_refused(void)
+{
+	/* docs/protocol.md 12.7: HELLO, DATA 0 */
+	static const uint8_t hello[] = {
+		0x0a, 0x01, 0x01, 0x78, 0x56, 0x34, 0x12, 0xf0, 0x01, 0x20, 0x01, 0x03,
+		0xc2, 0x01, 0x02, 0x05, 0x02, 0x32, 0x05, 0xf5, 0xb5, 0xd9, 0x6a, 0x00 };
+	static const uint8_t request[] = {
+		0x03, 0x80, 0x01, 0x03, 0x07, 0x04, 0x01, 0x01, 0x01, 0x01, 0x01, 0x01,
+		0x05, 0x73, 0xce, 0x22, 0x93, 0x00 };
+	static const struct rpmsg_gpio_serial_ops ops = { write_wire, receive, NULL };
+	static const struct rpmsg_gpio_serial_config serial_config = { .ops = &ops };
+	static struct rpmsg_gpio_serial serial;
+
+	rpmsg_gpio_serial_init(&serial, &serial_config);
+	feed(&serial, hello, sizeof(hello));
+	refusing = true;
+	feed(&serial, request, sizeof(request));
+	CHECK_EQ(wire_length, 0);
+	refusing = false;
+	(void)rpmsg_gpio_serial_run(&serial, 0);
+	CHECK(wire_length > 0 && wire[1] == RPMSG_GPIO_SERIAL_NAK);
+	feed(&serial, request, sizeof(request));
+	CHECK_EQ(received, 1);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2)
@@ -168,5 +226,6 @@ int main(int argc, char **argv)
 	RUN(offers_what_is_compiled_in);
 	RUN(refuses_the_types_of_the_others);
 	RUN(has_edges);
+	RUN(asks_for_what_was_refused);
 	return check_report();
 }

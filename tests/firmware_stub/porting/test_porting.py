@@ -60,27 +60,63 @@ COMBINATIONS = {
 }
 
 
-@pytest.mark.parametrize("features", COMBINATIONS.values(), ids=COMBINATIONS)
-def test_extensions_can_be_left_out(features: int, tmp_path: Path) -> None:
+def build_and_run(features: int, tmp_path: Path, *defines: str) -> None:
     """All files, as an MCU's compiler sees them; and what comes of it runs."""
     program = tmp_path / "features"
     compile_c(
-        *("-std=c99", "-pedantic", "-Os", f"-DRPMSG_GPIO_FEATURES={features}"),
+        *("-std=c99", "-pedantic", "-Os", f"-DRPMSG_GPIO_FEATURES={features}", *defines),
         *(HERE / "features.c", *sorted(CORE.glob("*.c")), "-o", program),
     )
     done = subprocess.run([program, str(features)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_names_need_room() -> None:
-    """A configuration that cannot work does not compile."""
-    small = "-DRPMSG_GPIO_REPLY_MAX=64"
-    for define in ("-DRPMSG_GPIO_FEATURES=0", "-DRPMSG_GPIO_FEATURES=2"):
-        command = [*CC, *INCLUDES, "-fsyntax-only", small, define]
+@pytest.mark.parametrize("features", COMBINATIONS.values(), ids=COMBINATIONS)
+def test_extensions_can_be_left_out(features: int, tmp_path: Path) -> None:
+    build_and_run(features, tmp_path)
+
+
+SIZES = {
+    "least": (
+        *("-DRPMSG_GPIO_REPLY_MAX=48", "-DRPMSG_GPIO_SERIAL_TX_SIZE=52"),
+        *("-DRPMSG_GPIO_SERIAL_RX_MAX=16", "-DRPMSG_GPIO_SERIAL_RX_RING=32"),
+        "-DRPMSG_GPIO_SERIAL_RX_WINDOW=1",
+    ),
+    "a long RX_MAX": ("-DRPMSG_GPIO_SERIAL_RX_MAX=496",),
+    "most": (
+        *("-DRPMSG_GPIO_SERIAL_TX_SIZE=0x7fff", "-DRPMSG_GPIO_SERIAL_RX_MAX=496"),
+        *("-DRPMSG_GPIO_SERIAL_RX_RING=0x8000", "-DRPMSG_GPIO_SERIAL_RX_WINDOW=64"),
+    ),
+}
+
+
+@pytest.mark.parametrize("defines", SIZES.values(), ids=SIZES)
+def test_sizes_can_be_changed(defines: tuple[str, ...], tmp_path: Path) -> None:
+    build_and_run(0, tmp_path, *defines)
+
+
+ALLOWED = {
+    "names_fit": ("device", "REPLY_MAX=64", "FEATURES=2", "FEATURES=0"),
+    "ring_is_a_power_of_two": ("serial", "FEATURES=0", "SERIAL_RX_RING=65536", "SERIAL_RX_RING=16"),
+    "rx_takes_every_request": ("serial", "FEATURES=64", "SERIAL_RX_MAX=27", "SERIAL_RX_MAX=28"),
+}
+
+
+@pytest.mark.parametrize("check", ALLOWED)
+def test_what_cannot_work_does_not_compile(check: str) -> None:
+    part, both, bad, good = ALLOWED[check]
+    for define in (good, bad):
+        command = [
+            *CC,
+            *INCLUDES,
+            "-fsyntax-only",
+            f"-DRPMSG_GPIO_{both}",
+            f"-DRPMSG_GPIO_{define}",
+        ]
         done = subprocess.run(
-            [*command, CORE / "rpmsg_gpio_device.c"], capture_output=True, text=True, timeout=60
+            [*command, CORE / f"rpmsg_gpio_{part}.c"], capture_output=True, text=True, timeout=60
         )
-        assert ("names_fit" in done.stderr) == (done.returncode != 0) == define.endswith("2")
+        assert (check in done.stderr) == (done.returncode != 0) == (define == bad), done.stderr
 
 
 @pytest.mark.parametrize("glue", ["openamp", "rpmsg_lite"])

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A guest that goes on with the next service, by way of the service manager's descriptor store.
+
+Three descriptors are kept: the guest's connection, and both ends of a socket pair that holds
+what the next service must know: a header, then the vhost-user messages that set the guest's
+session up, with their descriptors (bridge/shim/virtio/vhost_user_handover.h).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple, Protocol
+
+import msgpack
+
+log = logging.getLogger(__name__)
+
+_PREFIX = "guest-"  # of the names in the store
+_FORMAT = 1
+
+
+class Store(Protocol):
+    """The manager's store; see `bridge.service.fd_store.FdStore`."""
+
+    def names(self) -> list[str]:
+        """Names of the descriptors that were kept and not taken."""
+
+    def take(self, name: str) -> int | None:
+        """A descriptor that was kept, the caller's from here on."""
+
+    def put(self, name: str, fd: int) -> bool:
+        """Keep a copy of a descriptor; whether there is a manager."""
+
+
+def let_go_of_strangers(store: Store, exports: Collection[str]) -> None:
+    """Close what was kept for guests of exports that are not there any more."""
+    for name in store.names():
+        if name.startswith(_PREFIX) and name[len(_PREFIX) :].rpartition("-")[0] not in exports:
+            fd = store.take(name)
+            if fd is not None:
+                os.close(fd)
+
+
+class Kept(NamedTuple):
+    """A guest of the service before.
+
+    Attributes:
+        connection: with the guest's front-end.
+        state: non-blocking socket that says how it was left.
+    """
+
+    connection: int
+    state: int
+
+
+class Handover:
+    """The guest of one export, from one service to the next.
+
+    Args:
+        store: of the manager.
+        export: name of the export.
+        names: of its lines, which the guest knows: with others it cannot go on.
+    """
+
+    def __init__(self, store: Store, export: str, names: Sequence[str | None]) -> None:
+        self._store = store
+        self._export = export
+        self._header: bytes = msgpack.packb({"format": _FORMAT, "names": list(names)})
+
+    def take(self) -> Kept | None:
+        """The guest of the service before, whose descriptors the caller owns; None: none."""
+        found = [self._store.take(self._name(what)) for what in ("connection", "read", "write")]
+        with contextlib.ExitStack() as stack:
+            fds = [fd for fd in found if fd is not None]
+            for fd in fds:
+                stack.callback(os.close, fd)
+            if len(fds) < len(found):
+                return None  # the manager drops a connection whose other end is gone
+            if not self._header_fits(fds[1]):
+                log.warning(
+                    "export %s: it was another one before; its guest is let go", self._export
+                )
+                return None
+            return Kept(os.dup(fds[0]), os.dup(fds[1]))
+
+    def _header_fits(self, fd: int) -> bool:
+        with socket.socket(fileno=os.dup(fd)) as state:
+            state.setblocking(False)
+            try:
+                return state.recv(len(self._header), socket.MSG_WAITALL) == self._header
+            except OSError:
+                return False
+
+    def give(self, end: Callable[[int], int]) -> bool:
+        """Let the next service have the guest; whether there is a manager that keeps it.
+
+        Args:
+            end: ends the export, writes the guest's state to a socket and returns its
+                connection, or -errno: there is no guest, or it has to go.
+        """
+        theirs, ours = socket.socketpair()
+        with theirs, ours:
+            ours.setblocking(False)
+            ours.sendall(self._header)
+            connection = end(ours.fileno())
+            if connection < 0:
+                return False
+            kept = {"read": theirs.fileno(), "write": ours.fileno(), "connection": connection}
+            try:
+                return all([self._store.put(self._name(what), fd) for what, fd in kept.items()])
+            finally:
+                os.close(connection)
+
+    def _name(self, what: str) -> str:
+        return f"{_PREFIX}{self._export}-{what}"

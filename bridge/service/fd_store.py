@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Descriptors that the service manager keeps while the service is started anew.
+
+The protocol is that of sd_pid_notify_with_fds(3), FDSTORE=1, and of
+sd_listen_fds_with_names(3). No package that is kept up speaks both without libsystemd's
+headers; it is two messages.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import MutableMapping, Sequence
+
+_FIRST = 3  # SD_LISTEN_FDS_START
+
+
+class FdStore:
+    """What the manager kept, and what it is to keep.
+
+    Args:
+        environment: NOTIFY_SOCKET, LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES; the last
+            three are removed, children do not inherit them.
+    """
+
+    def __init__(self, environment: MutableMapping[str, str] = os.environ) -> None:
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        self._kept = _kept(environment)
+
+    def names(self) -> list[str]:
+        """Names of the descriptors that were kept and not taken."""
+        return list(self._kept)
+
+    def take(self, name: str) -> int | None:
+        """A descriptor that was kept, the caller's from here on; None: there is none."""
+        fd = self._kept.pop(name, None)
+        if fd is not None:
+            self._send(f"FDSTOREREMOVE=1\nFDNAME={name}")
+        return fd
+
+    def put(self, name: str, fd: int) -> bool:
+        """Let the manager keep a copy of `fd`; whether there is a manager.
+
+        One without room for it (FileDescriptorStoreMax=) closes it.
+        """
+        return self._send(f"FDSTORE=1\nFDNAME={name}", (fd,))
+
+    def close(self) -> None:
+        """Let go of what nobody took; the manager's copies stay."""
+        for fd in self._kept.values():
+            os.close(fd)
+        self._kept.clear()
+
+    def _send(self, text: str, fds: Sequence[int] = ()) -> bool:
+        if not self._address:
+            return False
+        # systemd writes the first byte of an abstract name as "@".
+        address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
+                to.connect(address)
+                socket.send_fds(to, [text.encode()], list(fds))
+        except OSError:
+            return False
+        return True
+
+
+def _kept(environment: MutableMapping[str, str]) -> dict[str, int]:
+    pid, count, names = (
+        environment.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+    )
+    if pid != str(os.getpid()) or not count.isdigit():
+        return {}
+    kept = {}
+    for fd, name in enumerate(names.split(":")[: int(count)], _FIRST):
+        os.set_inheritable(fd, False)
+        kept[name] = fd
+    return kept

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * internal.h - what the parts of an export share. Everything here is used with the
+ * pump's lock held.
+ *
+ *   export.c    the device: its guest, its queues, its life
+ *   requests.c  requestq: what the driver asks, and the answers in their order
+ *   lines.c     what the guest has set up: interrupts, and lines that come and go
+ *   guest.c     one vhost-user session on the pump's loop
+ */
+#ifndef EXPORT_INTERNAL_H
+#define EXPORT_INTERNAL_H
+
+#include "export.h"
+#include "guest.h"
+
+#define REQUESTQ 0
+#define EVENTQ   1
+
+#define VIRTIO_GPIO_F_IRQ 0 /* feature bit */
+
+/* Of an event, virtio 1.3, 5.18.6.8 */
+#define VIRTIO_GPIO_EVENT_INVALID 0
+#define VIRTIO_GPIO_EVENT_VALID   1
+
+/* Requests of one guest that are under way; the rest waits in its ring, so that
+ * it does not fill the queue of a controller that others use too. */
+#define UNDERWAY_MAX 64u
+
+struct config {
+	rpmsg_gpio_le16 ngpio;
+	uint8_t padding[2];
+	rpmsg_gpio_le32 gpio_names_size;
+};
+
+_Static_assert(sizeof(struct config) == 8, "virtio 1.3, 5.18.4");
+_Static_assert(sizeof(struct gb_export_line) == 4, "as in the state file");
+
+/* A request of the guest, from its chain to the answer in it. */
+struct request {
+	bool used;
+	bool dead;     /* its chain is gone */
+	bool answered; /* but an earlier one of its line is not */
+	uint8_t irq_type_before;
+	uint8_t answer[2]; /* status, value */
+	uint32_t ticket;   /* its place among those of its line */
+	uint16_t head;
+	uint16_t line;
+	uint8_t *status, *value; /* where the answer goes */
+};
+
+struct line {
+	struct gb_controller *controller; /* NULL: not there now */
+	uint16_t gpio;
+	bool enabled; /* the firmware may have an irq type */
+	bool armed;   /* one interrupt is awaited, or asked for */
+	bool latched; /* an edge came while there was no buffer */
+	uint32_t attempts; /* to arm it, without an answer */
+	uint32_t life;     /* of the attachment: calls of an earlier one do not count */
+	uint32_t tickets;  /* given to requests of this guest */
+	uint32_t answers;  /* given in their order */
+	bool changed;      /* its direction, see gb_export_changed() */
+	bool buffered;
+	uint16_t buffer;   /* head of the event's chain */
+	uint8_t *buffer_status;
+};
+
+struct gb_export {
+	struct guest guest; /* first: see of_guest() */
+	struct gb_pump *pump;
+	struct gb_export *next;
+	uint64_t id, timeout_ns;
+	struct gb_source *listen_source;
+	struct gb_timer listen_timer; /* listens again after a pause */
+	int listen_fd;
+	bool closed;
+	bool paused;   /* it takes no more requests */
+	bool reported; /* a report waits for gb_export_status() */
+	bool starved;  /* all requests are under way */
+	bool stale;    /* states are from a file, and no guest has gone on with them */
+	uint32_t references; /* calls that will come back, and the owner */
+	struct gb_export_status status;
+
+	struct config config;
+	char *names;
+	uint32_t names_size;
+	uint32_t count;
+	struct line *lines;
+	struct gb_export_line *states; /* shared with the state file */
+	bool states_mapped;
+	struct request requests[UNDERWAY_MAX];
+};
+
+static inline struct gb_export *of_guest(void *guest)
+{
+	return guest;
+}
+
+static inline uint32_t line_of(const struct gb_export *e, const struct line *line)
+{
+	return (uint32_t)(line - e->lines);
+}
+
+static inline struct gb_export_line *state_of(struct gb_export *e, const struct line *line)
+{
+	return &e->states[line - e->lines];
+}
+
+static inline bool has_irq(const struct gb_export *e)
+{
+	return e->guest.session.features & VHOST_USER_BIT(VIRTIO_GPIO_F_IRQ);
+}
+
+/* The firmware forgets the line. */
+static inline bool frees(uint16_t type, uint32_t value)
+{
+	return type == VIRTIO_GPIO_MSG_SET_DIRECTION && value == VIRTIO_GPIO_DIRECTION_NONE;
+}
+
+/* Such a request the driver takes for done, whatever comes of it. */
+static inline bool lets_go(uint16_t type, uint32_t value)
+{
+	return frees(type, value) || (type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE &&
+				      value == VIRTIO_GPIO_IRQ_TYPE_NONE);
+}
+
+static inline uint8_t *writable_byte(const struct split_chain *chain, size_t offset)
+{
+	const struct iovec *part = chain->iov + chain->readable;
+
+	while (offset >= part->iov_len)
+		offset -= part++->iov_len;
+	return (uint8_t *)part->iov_base + offset;
+}
+
+/* ---- export.c ------------------------------------------------------------------ */
+
+/* Let Python look; at most one report waits, however often a guest comes and goes. */
+void export_report(struct gb_export *e);
+/* A line could not be set up again, armed or let go. */
+void export_note_fault(struct gb_export *e);
+/* No request is under way any more. */
+void export_at_rest(struct gb_export *e);
+/* A call came back, or was not submitted. */
+void export_unreference(struct gb_export *e);
+
+/* ---- lines.c -------------------------------------------------------------------- */
+
+/* Ask the line's controller: of `wanted` count type, value, argument, done and owed.
+ * 0; -ENODEV: the line is not there; other errors of gb_call_submit(). */
+int export_submit(struct gb_export *e, const struct line *line, const struct gb_call *wanted);
+/* The guest's request is about to be submitted. */
+void export_line_ask(struct gb_export *e, struct line *line, uint16_t type, uint32_t value);
+/* What came of it: 0 or an errno. `irq_type_before` is of before export_line_ask(). */
+void export_line_settle(struct gb_export *e, struct line *line, const struct gb_call *call,
+			uint8_t irq_type_before, int error);
+/* The guest is gone, or its driver begins anew. */
+void export_line_reset(struct gb_export *e, struct line *line);
+/* The line is back, perhaps with firmware that has just started. */
+void export_line_restore(struct gb_export *e, struct line *line);
+/* The buffer for the line's next event is there. */
+void export_line_buffered(struct gb_export *e, struct line *line);
+/* Return it, if there is one. */
+void export_line_give_back(struct gb_export *e, struct line *line, uint8_t status);
+void export_line_detach(struct gb_export *e, struct line *line);
+
+/* ---- requests.c ------------------------------------------------------------------ */
+
+/* Whether a type of request knows the value. */
+bool export_sensible(uint16_t type, uint32_t value);
+/* Whether the guest has requests under way. `guest` is of the export. */
+bool export_busy(void *guest);
+/* Take one request from the ring: 1, or 0: nothing there, nothing free, or the guest
+ * was cut off. */
+int export_take_request(struct gb_export *e);
+/* Answer all that are under way with ERR: the export ends. */
+void export_refuse_requests(struct gb_export *e);
+/* The guest is gone: there is nobody to answer. */
+void export_forget_requests(struct gb_export *e);
+
+#endif

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* lines.c - what a guest has set up of its lines: interrupts, and lines that come and go. */
+#include "internal.h"
+
+#include <errno.h>
+
+/* Unanswered messages in a row that make a fault of a line. */
+#define ATTEMPTS 2u
+
+static bool is_edge(uint8_t irq_type)
+{
+	return irq_type >= VIRTIO_GPIO_IRQ_TYPE_EDGE_RISING &&
+	       irq_type <= VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH;
+}
+
+/* ---- calls to the controller -------------------------------------------------- */
+
+/* The argument of a call of our own says for which line, in which life of it. */
+static uint64_t argument_of(const struct gb_export *e, const struct line *line)
+{
+	return (uint64_t)line->life << 32 | line_of(e, line);
+}
+
+/* The line of a call that came back, NULL when it was detached in between. */
+static struct line *line_of_call(struct gb_export *e, const struct gb_call *call)
+{
+	struct line *line = &e->lines[call->argument & UINT32_MAX];
+
+	return line->controller && line->life == call->argument >> 32 ? line : NULL;
+}
+
+int export_submit(struct gb_export *e, const struct line *line, const struct gb_call *wanted)
+{
+	struct gb_call *call;
+	int error;
+
+	if (!line->controller)
+		return -ENODEV;
+	call = gb_call_new(e->pump);
+	if (!call)
+		return -ENOMEM;
+	*call = *wanted;
+	call->gpio = line->gpio;
+	call->owner = e;
+	e->references++;
+	error = gb_call_submit(line->controller, call, gb_now_ns(), e->timeout_ns);
+	if (error) {
+		gb_call_discard(e->pump, call);
+		e->references--;
+	}
+	return error;
+}
+
+/* For the export itself. A line that is not let go stays driven, one that is not armed
+ * is silent: however long the queue is, it is joined. */
+static int submit(struct gb_export *e, const struct line *line, uint16_t type, uint32_t value,
+		  gb_call_fn done)
+{
+	const struct gb_call wanted = {
+		.type = type, .value = value, .owed = true,
+		.done = done, .argument = argument_of(e, line),
+	};
+
+	return export_submit(e, line, &wanted);
+}
+
+/* ---- letting a line go, setting it up again ------------------------------------- */
+
+static void let_go(struct gb_export *e, struct line *line);
+
+/* Lost on the way, perhaps. Unless somebody uses the line again, it is asked for as
+ * long as there is no answer: it would stay driven. */
+static void not_let_go(struct gb_export *e, struct line *line)
+{
+	struct gb_export_line *state = state_of(e, line);
+
+	if (state->flags & GB_EXPORT_LINE_TOUCHED)
+		return;
+	state->flags |= GB_EXPORT_LINE_TOUCHED;
+	let_go(e, line);
+}
+
+static void set_up_done(struct gb_call *call, const struct gb_outcome *outcome)
+{
+	struct gb_export *e = call->owner;
+	struct line *line = line_of_call(e, call);
+	bool lost = outcome->error == ETIMEDOUT && frees(call->type, call->value);
+
+	/* Of a silence that lasts, one fault is enough. */
+	if (outcome->error && outcome->error != ENODEV && !e->closed &&
+	    !(lost && line && line->attempts++))
+		export_note_fault(e);
+	if (lost && line && !e->closed)
+		not_let_go(e, line);
+	export_unreference(e);
+}
+
+static void set_up(struct gb_export *e, struct line *line, uint16_t type, uint32_t value)
+{
+	int error = submit(e, line, type, value, set_up_done);
+
+	if (error && error != -ENODEV)
+		export_note_fault(e);
+}
+
+/*
+ * DIRECTION_NONE makes the firmware forget the line. Its interrupt is disabled
+ * before, as the driver would; requests behind these find the line free.
+ */
+static void let_go(struct gb_export *e, struct line *line)
+{
+	struct gb_export_line *state = state_of(e, line);
+
+	if (!line->controller || !(state->flags & GB_EXPORT_LINE_TOUCHED))
+		return; /* when it returns, see export_line_restore() */
+	state->flags &= (uint8_t)~GB_EXPORT_LINE_TOUCHED;
+	if (line->enabled)
+		set_up(e, line, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, VIRTIO_GPIO_IRQ_TYPE_NONE);
+	line->enabled = false;
+	set_up(e, line, VIRTIO_GPIO_MSG_SET_DIRECTION, VIRTIO_GPIO_DIRECTION_NONE);
+}
+
+static void forget_irq(struct line *line)
+{
+	line->armed = line->latched = false;
+	line->attempts = 0;
+}
+
+static void set_direction(struct gb_export *e, struct line *line, uint8_t direction)
+{
+	struct gb_export_line *state = state_of(e, line);
+
+	if (state->direction == direction)
+		return;
+	state->direction = direction;
+	line->changed = true;
+	export_report(e);
+}
+
+static void forget_state(struct gb_export *e, struct line *line)
+{
+	struct gb_export_line *state = state_of(e, line);
+
+	set_direction(e, line, VIRTIO_GPIO_DIRECTION_NONE);
+	*state = (struct gb_export_line){.flags = state->flags & GB_EXPORT_LINE_TOUCHED};
+}
+
+void export_line_reset(struct gb_export *e, struct line *line)
+{
+	let_go(e, line);
+	forget_state(e, line);
+	forget_irq(line);
+}
+
+/* ---- interrupts -------------------------------------------------------------------- */
+
+void export_line_give_back(struct gb_export *e, struct line *line, uint8_t status)
+{
+	if (!line->buffered)
+		return;
+	line->buffered = false;
+	if (!guest_runs(&e->guest, EVENTQ))
+		return;
+	*line->buffer_status = status;
+	guest_push(&e->guest, EVENTQ, line->buffer, 1);
+}
+
+static void deliver(struct gb_export *e, struct line *line)
+{
+	line->latched = false;
+	e->status.events++;
+	export_line_give_back(e, line, VIRTIO_GPIO_EVENT_VALID);
+}
+
+static void arm(struct gb_export *e, struct line *line);
+
+/* Lost on the way, perhaps: the same type again does no harm. */
+static void arm_failed(struct gb_export *e, struct line *line, int error)
+{
+	line->armed = false;
+	if (error == ENODEV)
+		return; /* attach arms it */
+	if (error != ETIMEDOUT || ++line->attempts == ATTEMPTS)
+		export_note_fault(e);
+	if (error == ETIMEDOUT)
+		arm(e, line); /* silence may end */
+}
+
+static void arm_done(struct gb_call *call, const struct gb_outcome *outcome)
+{
+	struct gb_export *e = call->owner;
+	struct line *line = line_of_call(e, call);
+
+	if (line && !e->closed && !outcome->error)
+		line->attempts = 0;
+	else if (line && !e->closed && line->armed && state_of(e, line)->irq_type)
+		arm_failed(e, line, outcome->error);
+	export_unreference(e);
+}
+
+/* Ask for the next interrupt. What the firmware latched meanwhile fires at once,
+ * and a level that lasts. */
+static void arm(struct gb_export *e, struct line *line)
+{
+	uint8_t type = state_of(e, line)->irq_type;
+	int error;
+
+	if (!type || line->armed || !line->controller)
+		return;
+	line->armed = line->enabled = true;
+	error = submit(e, line, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, type, arm_done);
+	if (error)
+		arm_failed(e, line, -error);
+}
+
+void export_line_buffered(struct gb_export *e, struct line *line)
+{
+	if (!state_of(e, line)->irq_type)
+		return; /* refused, or not enabled: kept until NONE */
+	line->attempts = 0;
+	if (line->latched)
+		deliver(e, line);
+	else
+		arm(e, line);
+}
+
+static bool fired(void *owner, uint32_t index, uint64_t now_ns)
+{
+	struct gb_export *e = owner;
+	struct line *line = &e->lines[index];
+	uint8_t type = state_of(e, line)->irq_type;
+
+	(void)now_ns;
+	if (!type || !line->armed)
+		return false;
+	line->armed = false;
+	line->attempts = 0;
+	guest_enter(&e->guest);
+	if (line->buffered)
+		deliver(e, line);
+	else
+		line->latched = is_edge(type); /* a level is looked at again */
+	guest_leave(&e->guest);
+	return true;
+}
+
+/* ---- what the guest asks for ------------------------------------------------------- */
+
+static bool changes(uint16_t type)
+{
+	return type == VIRTIO_GPIO_MSG_SET_DIRECTION || type == VIRTIO_GPIO_MSG_SET_VALUE ||
+	       type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE;
+}
+
+/* As of the moment the firmware is asked: its interrupt may be here before its
+ * answer. */
+static void set_irq_type(struct gb_export *e, struct line *line, uint8_t type)
+{
+	forget_irq(line);
+	state_of(e, line)->irq_type = type;
+	line->armed = type != VIRTIO_GPIO_IRQ_TYPE_NONE;
+	line->enabled |= line->armed;
+}
+
+void export_line_ask(struct gb_export *e, struct line *line, uint16_t type, uint32_t value)
+{
+	if (changes(type))
+		state_of(e, line)->flags |= GB_EXPORT_LINE_TOUCHED;
+	if (type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE)
+		set_irq_type(e, line, (uint8_t)value);
+}
+
+/* What the guest has asked for has happened: remember it. */
+static void remember(struct gb_export *e, struct line *line, const struct gb_call *call)
+{
+	struct gb_export_line *state = state_of(e, line);
+
+	if (call->type == VIRTIO_GPIO_MSG_SET_VALUE) {
+		state->value = (uint8_t)call->value;
+		state->flags |= GB_EXPORT_LINE_VALUE;
+	} else if (call->type == VIRTIO_GPIO_MSG_SET_DIRECTION) {
+		set_direction(e, line, (uint8_t)call->value);
+	}
+}
+
+/* Whatever came of it, the driver goes on as if it was done. The buffer returns
+ * before the answer, or the driver meets it in its next life. */
+static void line_let_go(struct gb_export *e, struct line *line, uint16_t type, int error)
+{
+	struct gb_export_line *state = state_of(e, line);
+
+	line->enabled &= error != 0;
+	if (type == VIRTIO_GPIO_MSG_SET_DIRECTION) {
+		if (!error)
+			state->flags &= (uint8_t)~GB_EXPORT_LINE_TOUCHED;
+		forget_state(e, line);
+		forget_irq(line);
+		/* With others under way the driver uses the line again. */
+		if (error == ETIMEDOUT && line->tickets - line->answers == 1)
+			let_go(e, line);
+	}
+	if (!state->irq_type)
+		export_line_give_back(e, line, VIRTIO_GPIO_EVENT_INVALID);
+}
+
+/* A driver that is refused a type ignores that: its buffer stays here. One that
+ * got no answer believes in the type: it is asked for again with the buffer. */
+static void irq_type_failed(struct gb_export *e, struct line *line,
+			    uint8_t irq_type_before, int error)
+{
+	struct gb_export_line *state = state_of(e, line);
+
+	forget_irq(line);
+	if (error == EIO)
+		state->irq_type = irq_type_before;
+	if (state->irq_type && line->buffered)
+		arm(e, line);
+}
+
+void export_line_settle(struct gb_export *e, struct line *line, const struct gb_call *call,
+			uint8_t irq_type_before, int error)
+{
+	if (lets_go(call->type, call->value))
+		line_let_go(e, line, call->type, error);
+	else if (!error)
+		remember(e, line, call);
+	else if (call->type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE)
+		irq_type_failed(e, line, irq_type_before, error);
+}
+
+/* ---- lines come and go -------------------------------------------------------------- */
+
+void export_line_restore(struct gb_export *e, struct line *line)
+{
+	struct gb_export_line *state = state_of(e, line);
+
+	if (e->stale)
+		return; /* whose state is that? */
+	if (state->direction == VIRTIO_GPIO_DIRECTION_NONE)
+		let_go(e, line); /* first: it would discard the value */
+	if (state->flags & GB_EXPORT_LINE_VALUE) {
+		state->flags |= GB_EXPORT_LINE_TOUCHED;
+		set_up(e, line, VIRTIO_GPIO_MSG_SET_VALUE, state->value);
+	}
+	if (state->direction != VIRTIO_GPIO_DIRECTION_NONE)
+		set_up(e, line, VIRTIO_GPIO_MSG_SET_DIRECTION, state->direction);
+	if (!line->latched)
+		arm(e, line);
+}
+
+void export_line_detach(struct gb_export *e, struct line *line)
+{
+	if (!line->controller)
+		return;
+	gb_controller_disown(line->controller, line->gpio, e);
+	line->controller = NULL;
+	line->enabled = line->armed = false;
+	line->attempts = 0;
+}
+
+static void orphan(void *owner, uint32_t index)
+{
+	struct gb_export *e = owner;
+
+	export_line_detach(e, &e->lines[index]);
+}
+
+static const struct gb_line_owner_ops owner_ops = {
+	.fired = fired,
+	.orphan = orphan,
+};
+
+int gb_export_attach(struct gb_export *e, uint32_t index, struct gb_controller *controller,
+		     uint16_t gpio)
+{
+	struct gb_line_owner owner = {&owner_ops, e, index};
+	struct line *line;
+	int error;
+
+	if (index >= e->count)
+		return -EINVAL;
+	line = &e->lines[index];
+	gb_lock(e->pump);
+	guest_enter(&e->guest);
+	export_line_detach(e, line);
+	error = gb_controller_own(controller, gpio, &owner);
+	if (!error) {
+		line->controller = controller;
+		line->gpio = gpio;
+		line->life++;
+		export_line_restore(e, line);
+	}
+	guest_leave(&e->guest);
+	gb_unlock(e->pump);
+	return error;
+}
+
+void gb_export_detach(struct gb_export *e, uint32_t index)
+{
+	if (index >= e->count)
+		return;
+	gb_lock(e->pump);
+	export_line_detach(e, &e->lines[index]);
+	gb_unlock(e->pump);
+}

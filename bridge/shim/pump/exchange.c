@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* GET_TIME exchanges: when to ask for the coprocessor's clock, and times by it
+ * (docs/timing.md). */
+#include "stream.h"
+
+#include <string.h>
+
+/* A mapped time with a larger bound than this is worth less than that of the
+ * arrival. */
+#define BOUND_MAX (1 * MS)
+/* Exchanges: one after the other when attached or after a pause, then at most
+ * this often while edges come. */
+#define SERIES 8u
+#define SERIES_AFTER_PAUSE 3u
+#define EXCHANGE_MAX_NS (100 * MS)
+#define EXCHANGE_MIN_NS (2 * MS)
+#define EXCHANGE_TIMEOUT_NS (1000 * MS)
+
+static void ask(struct gb_controller *c);
+
+static void time_done(struct gb_call *call, const struct gb_outcome *outcome)
+{
+	struct gb_controller *c = call->controller;
+	struct rpmsg_gpio_time_body body;
+
+	c->asking_time = false;
+	if (outcome->error || outcome->length != sizeof(body)) {
+		c->time_series = 0; /* the next edge asks again */
+		return;
+	}
+	memcpy(&body, outcome->body, sizeof(body));
+	/* What contradicts the rest wants a second opinion. */
+	if (!gb_clock_add(&c->clock, call->sent_ns, rpmsg_gpio_load64(body.time), gb_now_ns()) &&
+	    c->time_series < 3)
+		c->time_series = 3;
+	if (c->time_series)
+		c->time_series--;
+	if (c->time_series)
+		ask(c);
+}
+
+static void ask(struct gb_controller *c)
+{
+	struct gb_call *call;
+	uint64_t now = gb_now_ns();
+
+	if (c->asking_time || !has_time(c))
+		return;
+	call = gb_call_new(c->link->pump);
+	if (!call)
+		return;
+	call->type = RPMSG_GPIO_MSG_GET_TIME;
+	call->form = GB_CALL_EXTENDED;
+	call->done = time_done;
+	c->asking_time = true;
+	c->time_asked_ns = now;
+	if (gb_call_submit(c, call, now, EXCHANGE_TIMEOUT_NS)) {
+		gb_call_discard(c->link->pump, call);
+		c->asking_time = false;
+	}
+}
+
+void gb_exchange_begin(struct gb_controller *c)
+{
+	gb_clock_reset(&c->clock);
+	c->clock_since_ns = gb_now_ns();
+	c->time_series = SERIES;
+	ask(c);
+}
+
+void gb_exchange_freshen(struct gb_controller *c, uint64_t now_ns)
+{
+	uint64_t pause = now_ns - c->time_asked_ns;
+	uint64_t known = now_ns - c->clock_since_ns;
+	uint64_t interval = known / 4;
+
+	if (c->asking_time || !has_time(c))
+		return;
+	if (interval < EXCHANGE_MIN_NS)
+		interval = EXCHANGE_MIN_NS;
+	if (interval > EXCHANGE_MAX_NS)
+		interval = EXCHANGE_MAX_NS;
+	if (pause < interval)
+		return;
+	c->time_series = pause > 10 * EXCHANGE_MAX_NS ? SERIES_AFTER_PAUSE : 1;
+	ask(c);
+}
+
+uint64_t gb_exchange_time(struct gb_controller *c, struct gb_stream *s, uint64_t device_ns,
+			  uint64_t now_ns)
+{
+	uint64_t host_ns, bound_ns;
+
+	if (!gb_clock_map(&c->clock, device_ns, &host_ns, &bound_ns) || bound_ns > BOUND_MAX) {
+		host_ns = now_ns;
+		c->by_arrival++;
+	}
+	/* No edge is later than its message, nor earlier than the one before. */
+	if (host_ns > now_ns)
+		host_ns = now_ns;
+	if (host_ns < s->time_ns)
+		host_ns = s->time_ns;
+	s->time_ns = host_ns;
+	return host_ns;
+}
+
+void gb_controller_clock(struct gb_controller *c, struct gb_clock_state *state)
+{
+	struct gb_pump *pump = c->link->pump;
+	uint64_t host_ns, now_ns;
+
+	gb_lock(pump);
+	now_ns = gb_now_ns();
+	*state = (struct gb_clock_state){
+		.samples = c->clock.samples,
+		.by_arrival = c->by_arrival,
+		.drift_ppb = (int32_t)(-c->clock.rate * 1e9),
+		.device_ns = c->clock.base.device_ns,
+		.host_ns = c->clock.base.host_ns,
+		.error_ns = c->clock.base.error_ns,
+	};
+	/* As of an edge now. */
+	state->known = gb_clock_map(&c->clock, c->clock.base.device_ns + now_ns -
+						       c->clock.base.host_ns,
+				    &host_ns, &state->bound_ns);
+	gb_unlock(pump);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * stream.h - events as records, as its parts see them. Used with the pump's lock held.
+ *
+ *   stream.c    credits, and the life of a stream
+ *   record.c    the records themselves
+ *   exchange.c  the device's clock
+ */
+#ifndef GB_STREAM_H
+#define GB_STREAM_H
+
+#include "internal.h"
+
+#define MS UINT64_C(1000000)
+
+static inline bool has_credits(const struct gb_controller *c)
+{
+	return c->features & RPMSG_GPIO_F_CREDITS;
+}
+
+static inline bool has_time(const struct gb_controller *c)
+{
+	return c->features & RPMSG_GPIO_F_TIMESTAMP;
+}
+
+static inline struct gb_stream *stream_at(struct gb_controller *c, uint16_t gpio)
+{
+	return gpio < c->stream_count ? &c->streams[gpio] : NULL;
+}
+
+static inline const struct gb_line_owner *owner_at(const struct gb_controller *c, uint16_t gpio)
+{
+	if (gpio >= c->owner_count || !c->owners[gpio].owner)
+		return NULL;
+	return &c->owners[gpio];
+}
+
+/* ---- stream.c ------------------------------------------------------------- */
+
+/* Whether edges of the line come by credits. */
+bool gb_stream_flows(const struct gb_controller *c, const struct gb_stream *s);
+/* Grant more when half is used, as much as the owner can take. */
+void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns);
+/* A message of records has been handled. */
+void gb_stream_used(struct gb_controller *c, uint64_t now_ns);
+
+/* ---- exchange.c ----------------------------------------------------------- */
+
+/* Learn the clock anew. */
+void gb_exchange_begin(struct gb_controller *c);
+/* Edges come: keep the estimate fresh. Nothing is asked while none do. */
+void gb_exchange_freshen(struct gb_controller *c, uint64_t now_ns);
+/* The host's time of a record; that of its arrival when there is no better. */
+uint64_t gb_exchange_time(struct gb_controller *c, struct gb_stream *s, uint64_t device_ns,
+			  uint64_t now_ns);
+
+#endif

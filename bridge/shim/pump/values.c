@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Values of lines: what a get or a set sends to the firmware, and what comes back. */
+#include "request.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool is_emulated(const struct gb_line *line)
+{
+	return line->plan.flags & (GB_LINE_OPEN_DRAIN | GB_LINE_OPEN_SOURCE);
+}
+
+/* The value of a line, at its place. */
+static uint64_t logical_bit(const struct gb_request *request, uint32_t index, bool high)
+{
+	bool low = request->lines[index].plan.flags & GB_LINE_ACTIVE_LOW;
+
+	return (uint64_t)(high != low) << index;
+}
+
+/* Of an emulated drive it is the direction, which comes last, that sets the level. */
+static bool sets_level(const struct gb_line *line, uint16_t type)
+{
+	return type == VIRTIO_GPIO_MSG_SET_DIRECTION ||
+	       (type == VIRTIO_GPIO_MSG_SET_VALUE && !is_emulated(line));
+}
+
+static void line_done(struct gb_call *call, const struct gb_outcome *outcome)
+{
+	struct gb_request *request = call->owner;
+	struct gb_operation_state *op = &request->operation;
+	uint32_t index = (uint32_t)call->argument;
+
+	op->waiting--;
+	if (!request->closed) {
+		if (outcome->error)
+			gb_operation_error(op, outcome->error, outcome->reason, index);
+		else if (call->type == VIRTIO_GPIO_MSG_GET_VALUE)
+			op->bits |= logical_bit(request, index, outcome->value);
+		else if (sets_level(&request->lines[index], call->type))
+			gb_request_drove(request, UINT64_C(1) << index, op->levels);
+		if (op->waiting == 0)
+			gb_operation_finish(request);
+	}
+	gb_request_unreference(request);
+}
+
+/* ---- many lines in one message ------------------------------------------- */
+
+/* Bit of a line in the window of 64 that starts at gpio `first`. */
+static bool in_window(const struct gb_line *line, const struct gb_controller *controller,
+		      uint16_t first)
+{
+	return line->plan.controller == controller && line->plan.gpio >= first &&
+	       line->plan.gpio - first < RPMSG_GPIO_BULK_LINES;
+}
+
+/* What came back has the right length and, where there is a check, is whole. */
+static bool is_whole(const struct gb_outcome *outcome, size_t length)
+{
+	return outcome->length == length &&
+	       (!length || !outcome->value ||
+		outcome->value == rpmsg_gpio_check8(outcome->body, length));
+}
+
+static void take_bits(struct gb_request *request, const struct gb_call *call,
+		      const struct gb_outcome *outcome)
+{
+	struct rpmsg_gpio_bits_body body;
+	uint64_t bits;
+
+	memcpy(&body, outcome->body, sizeof(body));
+	bits = rpmsg_gpio_load64(body.bits);
+	for (uint32_t i = 0; i < request->count; i++) {
+		unsigned int at = request->lines[i].plan.gpio - call->gpio;
+
+		if (call->argument >> i & 1)
+			request->operation.bits |= logical_bit(request, i, bits >> at & 1);
+	}
+}
+
+/* The argument of these calls is the mask of the request's lines. */
+static void bulk_done(struct gb_call *call, const struct gb_outcome *outcome)
+{
+	struct gb_request *request = call->owner;
+	struct gb_operation_state *op = &request->operation;
+	bool get = call->type == RPMSG_GPIO_MSG_GET_VALUES;
+	uint32_t first = (uint32_t)__builtin_ctzll(call->argument);
+
+	op->waiting--;
+	if (!request->closed) {
+		if (outcome->error)
+			gb_operation_error(op, outcome->error, outcome->reason, first);
+		else if (!is_whole(outcome, get ? sizeof(struct rpmsg_gpio_bits_body) : 0))
+			gb_operation_error(op, EPROTO, GB_REASON_REPLY, first);
+		else if (get)
+			take_bits(request, call, outcome);
+		else
+			gb_request_drove(request, call->argument, op->levels);
+		if (op->waiting == 0)
+			gb_operation_finish(request);
+	}
+	gb_request_unreference(request);
+}
+
+static int submit_bulk(struct gb_request *request, struct gb_controller *controller,
+		       uint16_t first, uint64_t lines, bool get, uint64_t now_ns)
+{
+	struct gb_call *call = gb_call_new(request->pump);
+	uint64_t mask = 0, bits = 0;
+	struct rpmsg_gpio_values_body body;
+	int error;
+
+	if (!call)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < request->count; i++) {
+		if (!(lines >> i & 1))
+			continue;
+		mask |= UINT64_C(1) << (request->lines[i].plan.gpio - first);
+		bits |= (request->operation.levels >> i & 1)
+			<< (request->lines[i].plan.gpio - first);
+	}
+	body.mask = rpmsg_gpio_store64(mask);
+	body.bits = rpmsg_gpio_store64(bits);
+	call->type = get ? RPMSG_GPIO_MSG_GET_VALUES : RPMSG_GPIO_MSG_SET_VALUES;
+	call->form = GB_CALL_EXTENDED;
+	call->body_length = get ? sizeof(struct rpmsg_gpio_mask_body) : sizeof(body);
+	memcpy(call->body, &body, call->body_length);
+	call->value = rpmsg_gpio_check32(&body, call->body_length);
+	call->gpio = first;
+	call->argument = lines;
+	call->owner = request;
+	call->done = bulk_done;
+	request->references++;
+	error = gb_call_submit(controller, call, now_ns, request->timeout_ns);
+	if (error) {
+		gb_call_discard(request->pump, call);
+		request->references--;
+	}
+	return error;
+}
+
+/* The lines of `mask` that go with line i in one message; the first gpio. */
+static uint64_t gather(const struct gb_request *request, uint32_t i, uint64_t mask,
+		       uint16_t *first)
+{
+	const struct gb_controller *controller = request->lines[i].plan.controller;
+	uint64_t lines = 0;
+
+	*first = request->lines[i].plan.gpio;
+	if (!controller || !(controller->features & RPMSG_GPIO_F_BULK))
+		return 0;
+	for (uint32_t n = 0; n < request->count; n++)
+		if (mask >> n & 1 && request->lines[n].plan.controller == controller &&
+		    request->lines[n].plan.gpio < *first)
+			*first = request->lines[n].plan.gpio;
+	for (uint32_t n = 0; n < request->count; n++)
+		if (mask >> n & 1 && in_window(&request->lines[n], controller, *first))
+			lines |= UINT64_C(1) << n;
+	return lines;
+}
+
+/* Line i alone. */
+static int start_value(struct gb_request *request, uint32_t i, bool get, uint64_t now_ns)
+{
+	bool level = request->operation.levels >> i & 1;
+
+	if (get)
+		return gb_request_submit(request, i, VIRTIO_GPIO_MSG_GET_VALUE, 0, line_done, now_ns);
+	return gb_request_submit(request, i, VIRTIO_GPIO_MSG_SET_VALUE, level, line_done, now_ns);
+}
+
+/* Line i, and with BULK all that fit into its message; what was taken. */
+static uint64_t start_some(struct gb_request *request, uint32_t i, uint64_t mask, bool get,
+			   uint64_t now_ns)
+{
+	struct gb_operation_state *op = &request->operation;
+	uint16_t first;
+	uint64_t lines = gather(request, i, mask, &first);
+	int error;
+
+	op->waiting++;
+	if (lines & (lines - 1)) {
+		error = submit_bulk(request, request->lines[i].plan.controller, first, lines, get,
+				    now_ns);
+	} else {
+		lines = UINT64_C(1) << i;
+		error = start_value(request, i, get, now_ns);
+	}
+	if (error) {
+		op->waiting--;
+		gb_operation_error(op, -error, gb_submit_reason(error), i);
+	}
+	return lines;
+}
+
+static uint64_t physical(const struct gb_request *request, uint64_t bits)
+{
+	for (uint32_t i = 0; i < request->count; i++)
+		if (request->lines[i].plan.flags & GB_LINE_ACTIVE_LOW)
+			bits ^= UINT64_C(1) << i;
+	return bits;
+}
+
+/* ---- lines whose values are no plain message ------------------------------ */
+
+/* An emulated drive that is set, or a debounced level that is read. */
+static bool is_apart(const struct gb_line *line, bool get)
+{
+	if (get)
+		return line->debounce.period_ns && line->debounce.known && line->plan.controller;
+	return is_emulated(line);
+}
+
+static void submit_for_operation(struct gb_request *request, uint32_t index, uint16_t type,
+				 uint32_t value, uint64_t now_ns)
+{
+	struct gb_operation_state *op = &request->operation;
+	int error;
+
+	op->waiting++; /* first: a link that dies now ends the call at once */
+	error = gb_request_submit(request, index, type, value, line_done, now_ns);
+	if (error) {
+		op->waiting--;
+		gb_operation_error(op, -error, gb_submit_reason(error), index);
+	}
+}
+
+/* As gpiolib emulates it: the level that is not driven is that of an input. */
+static void set_drive(struct gb_request *request, uint32_t index, uint64_t now_ns)
+{
+	uint32_t flags = request->lines[index].plan.flags;
+	bool level = request->operation.levels >> index & 1;
+
+	if (flags & (level ? GB_LINE_OPEN_DRAIN : GB_LINE_OPEN_SOURCE)) {
+		submit_for_operation(request, index, VIRTIO_GPIO_MSG_SET_DIRECTION,
+				     VIRTIO_GPIO_DIRECTION_IN, now_ns);
+		return;
+	}
+	submit_for_operation(request, index, VIRTIO_GPIO_MSG_SET_VALUE, level, now_ns);
+	submit_for_operation(request, index, VIRTIO_GPIO_MSG_SET_DIRECTION,
+			     VIRTIO_GPIO_DIRECTION_OUT, now_ns);
+}
+
+static void start_apart(struct gb_request *request, uint32_t index, bool get, uint64_t now_ns)
+{
+	if (get)
+		request->operation.bits |=
+			logical_bit(request, index, request->lines[index].debounce.high);
+	else
+		set_drive(request, index, now_ns);
+}
+
+void gb_values_start(struct gb_request *request, const struct gb_operation *operation,
+		     uint64_t mask)
+{
+	struct gb_operation_state *op = &request->operation;
+	bool get = operation->code == GB_OPERATION_GET;
+	uint64_t now = gb_now_ns();
+
+	op->levels = physical(request, operation->bits);
+	/* One more, so that it cannot finish before all calls are submitted. */
+	op->waiting = 1;
+	for (uint32_t i = 0; i < request->count; i++) {
+		if (mask >> i & 1 && is_apart(&request->lines[i], get)) {
+			mask &= ~(UINT64_C(1) << i);
+			start_apart(request, i, get, now);
+		}
+	}
+	while (mask)
+		mask &= ~start_some(request, (uint32_t)__builtin_ctzll(mask), mask, get, now);
+	if (--op->waiting == 0)
+		gb_operation_finish(request);
+}
+
+bool gb_values_refuse(struct gb_request *request, const struct gb_operation *operation,
+		      uint64_t mask)
+{
+	struct gb_operation_state *op = &request->operation;
+
+	if (!mask)
+		gb_operation_error(op, EINVAL, GB_REASON_EMPTY, 0);
+	if (operation->code == GB_OPERATION_SET)
+		for (uint32_t i = 0; i < request->count; i++)
+			if (mask >> i & 1 && !(request->lines[i].plan.flags & GB_LINE_OUTPUT))
+				gb_operation_error(op, EPERM, GB_REASON_NOT_OUTPUT, i);
+	return op->error != 0;
+}

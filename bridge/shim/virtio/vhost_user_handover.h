@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * vhost_user_handover.h - a session that goes on in the next process, without
+ * the front-end's knowledge: some do not survive a connection that ends.
+ *
+ * What a session is, is said in the words of vhost-user itself: the messages that
+ * set it up. They are as hostile to the next process as any front-end's.
+ */
+#ifndef VHOST_USER_HANDOVER_H
+#define VHOST_USER_HANDOVER_H
+
+#include "vhost_user_session.h"
+
+/*
+ * Write the messages, with descriptors, to the stream socket `to`, which holds them
+ * until somebody reads: some KiB. The device must be at rest: nothing is taken from
+ * a ring and not returned. 0; -EBUSY: a message is half way here, the session cannot
+ * go on elsewhere; -EAGAIN: `to` is full; other errors of sendmsg(2).
+ */
+int vhost_user_session_save(const struct vhost_user_session *session, int to);
+
+/*
+ * Execute what `from`, a non-blocking socket, holds, then go on with the session's
+ * socket. 0; -EPROTO with why[].
+ */
+int vhost_user_session_load(struct vhost_user_session *session, int from);
+
+#endif

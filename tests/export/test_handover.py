@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The service is started anew under a manager that keeps descriptors: guests go on."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_stub import Stub
+from tests.manager import ManagedServe, Manager
+
+from . import frontend as vu
+from .frontend import F_IRQ, INDIRECT, PROTOCOL_FEATURES, VERSION_1, Frontend
+
+Eventually = Callable[..., None]
+
+LED, LOOPED = 0, 5
+
+
+class Restarts:
+    """A board, and services one after the other with an export."""
+
+    def __init__(self, directory: Path, stub: Stub) -> None:
+        self.stub = stub
+        self.manager = Manager(directory / "notify")
+        self.path = str(directory / "guest.sock")
+        self.serve = self.service("chip=fw-0")
+
+    def service(self, export: str, *more: str) -> ManagedServe:
+        directory = Path(self.path).parent
+        spec = f"vhost-user-gpio:{self.path},{export},name=car"
+        arguments = ("-v", "--link", self.stub.url, "--export", spec, *more)
+        return ManagedServe(self.manager, directory, *arguments)
+
+    def start(self) -> None:
+        self.serve.__enter__()
+        self.serve.wait_for_chips(2)
+
+    def restart(self) -> None:
+        assert self.serve.stop() == 0
+        self.start()
+
+
+@pytest.fixture
+def restarts(tmp_path: Path) -> Iterator[Restarts]:
+    with Stub("demo", socket=tmp_path / "fw.sock") as stub:
+        restarts = Restarts(tmp_path, stub)
+        restarts.start()
+        yield restarts
+        restarts.serve.stop()
+        restarts.manager.forget()
+
+
+@pytest.fixture(params=["plain", "indirect"])
+def driver(restarts: Restarts, request: pytest.FixtureRequest) -> Iterator[Frontend]:
+    """A guest that has LED driven and waits for an edge of LOOPED."""
+    features = VERSION_1 | PROTOCOL_FEATURES | F_IRQ
+    with Frontend(restarts.path, features | (INDIRECT if request.param == "indirect" else 0)) as up:
+        up.up()
+        up.ok(vu.SET_VALUE, LED, 1)
+        up.ok(vu.SET_DIRECTION, LED, vu.OUT)
+        up.ok(vu.SET_DIRECTION, LOOPED, vu.IN)
+        up.ok(vu.SET_IRQ_TYPE, LOOPED, vu.BOTH)
+        yield up
+
+
+def test_the_guest_notices_nothing(restarts: Restarts, driver: Frontend) -> None:
+    """Not a word of vhost-user is said; buffers come back to be queued again."""
+    mine = driver.buffer(LOOPED)
+    level = 0
+    for _ in range(3):
+        restarts.restart()
+        assert driver.event() == (mine, vu.INVALID)
+        mine = driver.buffer(LOOPED)
+        assert driver.ok(vu.GET_VALUE, LED) == 1
+        assert driver.ok(vu.GET_DIRECTION, LED) == vu.OUT
+        restarts.stub.wait_armed("LOOP_IN")
+        level ^= 1
+        restarts.stub.command(f"drive LOOP_IN {level}")
+        assert driver.event() == (mine, vu.VALID)
+        mine = driver.buffer(LOOPED)
+        driver.no_event()
+    assert restarts.stub.read("LED_GREEN") == 1
+    assert restarts.manager.kept == {}
+
+
+def test_requests_wait_for_the_next_service(restarts: Restarts, driver: Frontend) -> None:
+    assert restarts.serve.stop() == 0
+    queue = driver.queues[vu.REQUESTQ]
+    mine = driver.begin(vu.SET_VALUE, LED, 0)
+    queue.notify()
+    assert restarts.stub.read("LED_GREEN") == 1
+    restarts.start()
+    assert queue.wait() == (mine, 2)
+    assert queue.answer(mine, 2)[0] == vu.OK
+    assert restarts.stub.read("LED_GREEN") == 0
+
+
+def test_requests_under_way_are_answered_first(
+    restarts: Restarts, driver: Frontend, eventually: Eventually
+) -> None:
+    restarts.stub.fault("delay", "tx", 1, "300ms")
+    queue = driver.queues[vu.REQUESTQ]
+    mine = driver.begin(vu.SET_VALUE, LED, 0)
+    queue.notify()
+    eventually(lambda: restarts.stub.read("LED_GREEN") == 0, "the firmware to have it")
+    assert restarts.serve.stop() == 0
+    assert queue.wait() == (mine, 2)
+    assert queue.answer(mine, 2)[0] == vu.OK
+
+
+def test_firmware_that_is_silent_does_not_hold_up_the_end(
+    restarts: Restarts, driver: Frontend
+) -> None:
+    restarts.stub.fault("stall", "on")
+    queue = driver.queues[vu.REQUESTQ]
+    mine = driver.begin(vu.GET_VALUE, LED)
+    queue.notify()
+    assert restarts.serve.stop() == 0
+    assert queue.wait() == (mine, 2)
+    assert queue.answer(mine, 2)[0] == vu.ERR
+    restarts.stub.fault("stall", "off")
+    restarts.start()
+    assert driver.ok(vu.GET_VALUE, LED) == 1
+
+
+def test_a_guest_that_left_meanwhile(
+    restarts: Restarts, driver: Frontend, eventually: Eventually
+) -> None:
+    assert restarts.serve.stop() == 0
+    driver.close()
+    assert restarts.stub.state("LED_GREEN").direction == "out"
+    restarts.start()
+    eventually(lambda: restarts.stub.state("LED_GREEN").direction == "none", "the LED's release")
+    with Frontend(restarts.path) as another:
+        assert another.up().ok(vu.GET_VALUE, LED) == 0
+
+
+def test_a_guest_that_sets_up_slowly(restarts: Restarts) -> None:
+    """Handed over half way; what it says next is heard by the next service."""
+    with Frontend(restarts.path) as slow:
+        slow.negotiate()
+        assert slow.share() == 0
+        restarts.restart()
+        slow.start()
+        slow.ok(vu.SET_VALUE, LED, 1)
+        restarts.restart()
+        assert slow.ok(vu.GET_DIRECTION, LED) == vu.NONE
+
+
+@pytest.mark.parametrize("export", ["chip=fw-0,lines=LED_GREEN,LOOP_IN", "chip=fw-1"])
+def test_another_export_lets_the_guest_go(
+    restarts: Restarts, driver: Frontend, export: str
+) -> None:
+    assert restarts.serve.stop() == 0
+    restarts.serve = restarts.service(export)
+    restarts.start()
+    assert driver.hung_up()
+    assert "export car: it was another one before; its guest is let go" in restarts.serve.log
+    with Frontend(restarts.path) as another:
+        another.up().ok(vu.GET_VALUE, LED)
+
+
+def test_an_export_that_is_gone_lets_the_guest_go(restarts: Restarts, driver: Frontend) -> None:
+    assert restarts.serve.stop() == 0
+    restarts.serve = restarts.service("chip=fw-0")
+    restarts.serve._arguments = ("-v", "--link", restarts.stub.url)
+    restarts.start()
+    assert driver.hung_up()
+    restarts.manager.settle()
+    assert restarts.manager.kept == {}
+
+
+def test_chips_that_are_not_there_yet(restarts: Restarts, driver: Frontend) -> None:
+    """Until they are the guest waits, also for the service after the next."""
+    assert restarts.serve.stop() == 0
+    restarts.stub.kill()
+    restarts.serve.__enter__()
+    assert restarts.serve.stop() == 0
+    restarts.manager.settle()
+    assert len(restarts.manager.kept) == 3
+    restarts.stub.start()
+    restarts.start()
+    assert driver.ok(vu.GET_DIRECTION, LED) == vu.OUT
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"\0" * 64,
+        bytes((11, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0)) + b"\xff" * 8,  # GET_VRING_BASE of no ring
+        bytes((8, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0)) + b"\xff" * 8,  # SET_VRING_NUM
+    ],
+)
+def test_a_state_that_is_garbage(restarts: Restarts, driver: Frontend, garbage: bytes) -> None:
+    """The guest is cut off, or what it says next tells; the service and its next guest go on."""
+    assert restarts.serve.stop() == 0
+    restarts.manager.settle()
+    kept = restarts.manager.kept
+    header = read_header(kept["guest-car-read"])
+    for name in ("read", "write"):
+        os.close(kept[f"guest-car-{name}"])
+    read, write = socket.socketpair()
+    write.send(header + garbage)
+    kept["guest-car-read"], kept["guest-car-write"] = read.detach(), write.detach()
+    restarts.start()
+    if garbage:
+        assert driver.hung_up()
+        assert "the guest was cut off: what the service before says of it" in restarts.serve.log
+    driver.close()
+    with Frontend(restarts.path) as another:
+        another.up().ok(vu.GET_VALUE, LED)
+
+
+def read_header(fd: int) -> bytes:
+    """The header of 16 names; vhost-user's first message is SET_FEATURES."""
+    with socket.socket(fileno=os.dup(fd)) as state:
+        everything = state.recv(1 << 16, socket.MSG_PEEK)
+    return everything[: everything.index(bytes((2, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0)))]
+
+
+def test_nothing_is_left_open(restarts: Restarts, driver: Frontend, eventually: Eventually) -> None:
+    def count() -> int:
+        return len(os.listdir(f"/proc/{restarts.serve.pid}/fd"))
+
+    restarts.restart()
+    driver.ok(vu.GET_VALUE, LED)
+    before = count()
+    for _ in range(3):
+        restarts.restart()
+        driver.ok(vu.GET_VALUE, LED)
+    eventually(lambda: count() <= before, "as few descriptors as before")
