@@ -91,17 +91,24 @@ class RemoteProcessor:
         Raises:
             OSError: ENOENT no firmware file, EACCES, ... with what to do about it.
         """
-        state = self.state
-        if state in _UP:
+        if not self._to_be_started():
             return False
+        self._write("state", "start", "start")
+        return True
+
+    def _to_be_started(self) -> bool:
+        """Whether a start is needed. Raises EBUSY where the kernel would count it and do nothing.
+
+        That is: when it has crashed and was not recovered.
+        """
+        state = self.state
         if state == "crashed":
             raise OSError(
                 errno.EBUSY,
                 f"{self.name} has crashed and its recovery is {self.recovery}; "
                 f"stop it first: gpio-bridge remoteproc stop {self.name}",
             )
-        self._write("state", "start", "start")
-        return True
+        return state not in _UP
 
     def stop(self) -> bool:
         """Stop the firmware.
@@ -127,7 +134,8 @@ class RemoteProcessor:
         """Say which firmware the next start loads.
 
         Args:
-            file: a path below one of the kernel's firmware folders, or a name there.
+            file: a path below one of the kernel's firmware folders, or a name there, which
+                may have folders itself.
 
         Returns:
             The name as the kernel has it.
@@ -142,11 +150,13 @@ class RemoteProcessor:
 
     def _firmware_name(self, file: str) -> str:
         folders = firmware_folders(self._root)
+        parent, base = os.path.split(file)
+        # Its own link stays one, as for the kernel; the way there must lie below a folder.
+        here = Path(os.path.realpath(parent), base) if parent else None
         for folder in folders:
-            # A bare name is looked up as the kernel does; a path must lie below.
-            path = (folder / file) if "/" not in file else Path(os.path.realpath(file))
-            if path.is_file() and path.is_relative_to(folder):
-                return str(path.relative_to(folder))
+            for path in (Path(os.path.normpath(folder / file)), here):
+                if path is not None and path.is_relative_to(folder) and path.is_file():
+                    return str(path.relative_to(folder))
         where = ", ".join(str(folder) for folder in folders)
         if not os.path.exists(file):
             raise OSError(errno.ENOENT, f"there is no {file}, here or in {where}")
@@ -217,6 +227,7 @@ class RemoteProcessor:
         Raises:
             OSError: ENOENT without CONFIG_REMOTEPROC_CDEV, else as `start`.
         """
+        wanted = self._to_be_started()
         node = self._dev / self.path.name
         try:
             fd = os.open(node, os.O_RDWR | os.O_CLOEXEC)
@@ -233,9 +244,8 @@ class RemoteProcessor:
                 "auto-stop needs root, or a udev rule that gives the node to a group",
             ) from None
         try:
-            running = self.up
             fcntl.ioctl(fd, _SET_SHUTDOWN_ON_RELEASE, struct.pack("=i", 1))
-            if not running:
+            if wanted:
                 # The kernel compares as many bytes as are written: no newline.
                 os.write(fd, b"start")
         except OSError as error:

@@ -42,7 +42,7 @@ def doctor(socket: str | None, link: str | None, json: bool) -> int:
     from bridge.remoteproc import sysfs_root
 
     if link is not None:
-        resolve(link)
+        resolve(link)  # or it would be taken for the name of a chip
     place = Place(sysfs=sysfs_root(), socket=socket or default_socket(), link=link)
     found = examine(place)
     problems = sum(finding.level == "problem" for finding in found)

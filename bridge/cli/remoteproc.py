@@ -94,8 +94,8 @@ def stop(name: str) -> int:
 def load(name: str, file: str) -> int:
     """Say which firmware the next start loads.
 
-    FILE lies where the kernel looks, such as /lib/firmware; a name without slash is
-    looked for there.
+    FILE lies where the kernel looks, such as /lib/firmware: a path there, or a name as
+    status shows it.
 
     \b
       gpio-bridge remoteproc load m4_0 gpio.elf

@@ -11,6 +11,8 @@ from bridge.doctor.findings import Finding, Place
 _BOARD = (board.kernel, board.remote_processors, board.channels, board.nodes, board.rules)
 # With a link that needs no board these are no problems any more.
 _BOARD_CHECKS = ("kernel", "remoteproc", "channels", "nodes", "udev", "groups")
+# Boards have processors that are used for something else, or not at all.
+_OF_OTHERS = ("remoteproc-down", "no-channel")
 
 
 def examine(place: Place) -> list[Finding]:
@@ -24,16 +26,21 @@ def examine(place: Place) -> list[Finding]:
     """
     found = list(_board(place))
     found += users.groups(place)
+    if any(f.level == "ok" and f.check == "channels" for f in found):
+        found = [_softened(f) if f.failure in _OF_OTHERS else f for f in found]
     if place.link is not None:
-        found += users.link(place)
         boardless = not place.link.startswith("rpmsg:")
+        found += users.link(place)
     else:
         served = list(users.service(place))
+        works = any(f.level == "ok" and f.check == "firmware" for f in served)
+        boardless = works and not any("(rpmsg:" in f.what for f in served)
+        if works:  # so whoever may use the service need not open nodes
+            found = [_softened(f) if f.failure == "node-permission" else f for f in found]
         found += served
-        boardless = any(f.level == "ok" and f.check == "firmware" for f in served) and not any(
-            "(rpmsg:" in f.what for f in served
-        )
-    return [_softened(finding) for finding in found] if boardless else found
+    if boardless:
+        found = [_softened(f) if f.check in _BOARD_CHECKS else f for f in found]
+    return found
 
 
 def _board(place: Place) -> Iterator[Finding]:
@@ -42,6 +49,4 @@ def _board(place: Place) -> Iterator[Finding]:
 
 
 def _softened(finding: Finding) -> Finding:
-    if finding.level == "problem" and finding.check in _BOARD_CHECKS:
-        return finding._replace(level="note")
-    return finding
+    return finding._replace(level="note") if finding.level == "problem" else finding

@@ -11,6 +11,12 @@ A backend is a module with three functions:
 ``short_name(rest)``
     A name for the link where the configuration gives none.
 
+and perhaps
+
+``watch_subsystem(rest)``
+    The kernel's subsystem whose uevents make a new attempt worth while, or None;
+    then there is no path to watch.
+
 Other packages add a scheme through the entry-point group
 ``rpmsg_gpio_bridge.links`` (entry-point name = scheme, value = module).
 """

@@ -199,11 +199,13 @@ def connect(rest: str, timeout_ms: int) -> Any:
 
 
 def watch_path(rest: str) -> str | None:
-    """A control device's node: where one appears, a processor came up.
+    """The node, where the URL names one."""
+    return parse(rest).node
 
-    Only the folder counts, so its number does not matter.
-    """
-    return parse(rest).node or "/dev/rpmsg_ctrl0"
+
+def watch_subsystem(rest: str) -> str | None:
+    """That of the channels: where one appears, a processor came up."""
+    return None if parse(rest).node else "rpmsg"
 
 
 def short_name(rest: str) -> str:

@@ -2,9 +2,10 @@
 """Finds the endpoints of an rpmsg link and hands them to it (shim/pump/rpmsg_link.h).
 
 A thread of its own, because sysfs may block: binding a driver or removing an
-endpoint can wait for the firmware. It looks at sysfs as a whole whenever the
-kernel reports a change on the rpmsg bus, and asks /dev what it lacks there; it
-never goes by what an event says, so none that is lost or late matters.
+endpoint can wait for the firmware. It looks at sysfs as a whole whenever the kernel
+reports a change on the rpmsg or virtio bus, and once more when that has settled, and
+asks /dev what it lacks there; it never goes by what an event says, so none that is
+lost or late matters.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import array
 import contextlib
 import errno
 import logging
+import math
 import os
 import select
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridge import wire
@@ -29,7 +32,7 @@ from bridge.link.rpmsg_sysfs import (
     Sysfs,
     is_controller,
 )
-from bridge.link.uevents import monitor
+from bridge.link.uevents import drain, monitor
 from bridge.shim.ffi import ffi, lib
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ _DRAIN_MAX = 4096
 _MESSAGE_SIZE = 512
 # What stands in the way for less is udev at work, as after every start of the firmware.
 _PATIENCE_S = 1.0
+# An event of a removal comes before sysfs shows it, and nothing comes after.
+_SETTLED_S = 0.2
 # In the folder of nodes: one comes, or udev gives one to our group. A node that we may
 # not open cannot be watched either, only its folder can.
 _FOLDER_CHANGES = lib.IN_CREATE | lib.IN_MOVED_TO | lib.IN_ATTRIB
@@ -83,7 +88,7 @@ class Finder:
 
     Raises:
         OSError: ENOENT, ENOTUNIQ or ENODEV of `Target.select`; ENOSYS without
-            libudev; no descriptors (EMFILE).
+            libudev; no descriptors (EMFILE), no watches of inotify (ENOSPC).
     """
 
     def __init__(self, target: Target, sysfs: Sysfs, control: socket.socket) -> None:
@@ -96,18 +101,19 @@ class Finder:
         self._troubles: dict[Trouble, float] = {}  # since when
         self._met: set[Trouble] = set()  # in this look
         self._watched: dict[int, int] = {}  # node's identity: watch
+        self._again = math.inf  # when to look once more after an event
         self._looked = threading.Event()
         # Before the first look, so that nothing falls in between.
-        self._monitor = monitor("rpmsg")
+        self._monitor = monitor("rpmsg", "virtio")
         self._inotify = lib.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._inotify < 0:
             raise OSError(ffi.errno, f"no inotify instance: {os.strerror(ffi.errno)}")
         try:
             self._processor, self._node = target.select(sysfs)
+            self._watch_folders()  # before the first look
         except BaseException:
             os.close(self._inotify)
             raise
-        lib.inotify_add_watch(self._inotify, os.fsencode(sysfs.dev), _FOLDER_CHANGES)
 
     def start(self, timeout_s: float) -> None:
         """Start to look, and wait at most `timeout_s` for the first look to end."""
@@ -119,6 +125,15 @@ class Finder:
         """End a search that was not started."""
         os.close(self._inotify)
         self._control.close()
+
+    def _watch_folders(self) -> None:
+        """That of the nodes, and that of the link to one which the URL may name."""
+        folders = {self._sysfs.dev}
+        if self._target.node is not None:
+            folders.add(os.path.dirname(self._target.node))
+        for folder in folders:
+            if lib.inotify_add_watch(self._inotify, os.fsencode(folder), _FOLDER_CHANGES) < 0:
+                raise OSError(ffi.errno, f"{folder} cannot be watched: {os.strerror(ffi.errno)}")
 
     # ---- the thread -------------------------------------------------------------
 
@@ -140,19 +155,22 @@ class Finder:
         poll = select.poll()
         for fd in (self._monitor.fileno(), self._inotify, self._control.fileno()):
             poll.register(fd, select.POLLIN)
-        ready = {fd for fd, _ in poll.poll(self._patience_ms())}
+        ready = {fd for fd, _ in poll.poll(self._timeout_ms())}
+        if self._monitor.fileno() in ready:
+            self._again = time.monotonic() + _SETTLED_S
+        elif time.monotonic() >= self._again:
+            self._again = math.inf
         if self._control.fileno() in ready:
             self._hear()
         with contextlib.suppress(BlockingIOError):
             os.read(self._inotify, 65536)  # whatever it was
-        with contextlib.suppress(OSError):  # ENOBUFS: events were lost, and we look anyway
-            while self._monitor.poll(timeout=0) is not None:
-                pass
+        drain(self._monitor)
 
-    def _patience_ms(self) -> float | None:
-        """Until a trouble has lasted long enough to be told; None without one."""
-        untold = [since for what, since in self._troubles.items() if what not in self._told]
-        return max(0.0, min(untold) + _PATIENCE_S - time.monotonic()) * 1000 if untold else None
+    def _timeout_ms(self) -> float | None:
+        """Until the look after an event, or until a trouble has lasted long enough to be told."""
+        untold = (since for what, since in self._troubles.items() if what not in self._told)
+        next_s = min([self._again, *(since + _PATIENCE_S for since in untold)])
+        return None if next_s == math.inf else max(0.0, next_s - time.monotonic()) * 1000
 
     def _hear(self) -> None:
         """An endpoint broke: it is not used again, but its successor will be."""
@@ -169,20 +187,13 @@ class Finder:
     # ---- looking ----------------------------------------------------------------
 
     def _look(self) -> bool:
-        """Bring the link in line with sysfs; False when the processor is gone."""
+        """Bring the link in line with sysfs; False when what it is about is gone."""
         self._met.clear()
-        if not self._sysfs.there(self._processor):
-            self._send(lib.GB_RPMSG_DOWN, text=f"{self._processor.title} went away")
+        why = self._gone()
+        if why is not None:
+            self._send(lib.GB_RPMSG_DOWN, text=why)
             return False
-        if self._node is not None:
-            wanted = self._wanted_node(self._node)
-            if not wanted:
-                self._send(lib.GB_RPMSG_DOWN, text=f"{self._target.node} went away")
-                return False
-        elif self._target.endpoint is not None:
-            wanted = self._wanted_static(*self._target.endpoint)
-        else:
-            wanted = self._wanted_channels()
+        wanted = self._wanted()
         self._detach_all_but(wanted)
         for endpoint in wanted:
             if self._attached.get(endpoint.address) is None:
@@ -191,12 +202,32 @@ class Finder:
             del self._troubles[what]
         return True
 
-    def _wanted_node(self, node: Node) -> list[Endpoint]:
-        if node not in self._sysfs.nodes(self._processor):
-            return []
-        # Whoever names the node says that it is a controller.
+    def _gone(self) -> str | None:
+        """Why there is nothing to be found any more, or None."""
+        if not self._sysfs.there(self._processor):
+            return f"{self._processor.title} went away"
+        if self._node is None:
+            return None
+        path = str(self._target.node)
+        if self._node not in self._sysfs.nodes(self._processor):
+            return f"{path} went away"
+        # udev hears later than we that a number is another's now.
+        if os.path.exists(path) and os.path.basename(os.path.realpath(path)) != self._node.devname:
+            return f"{path} leads to another node now"
+        return None
+
+    def _wanted(self) -> list[Endpoint]:
+        if self._node is not None:
+            return [self._named(self._node)]
+        if self._target.endpoint is not None:
+            return self._wanted_static(*self._target.endpoint)
+        return self._wanted_channels()
+
+    @staticmethod
+    def _named(node: Node) -> Endpoint:
+        """Whoever names the node says that it is a controller."""
         name = node.name if is_controller(node.name) else wire.CHANNEL_RAW
-        return [Endpoint(0, node.identity, name, node.dst, node.devname, False)]
+        return Endpoint(0, node.identity, name, node.dst, node.devname, False)
 
     def _wanted_static(self, name: str, src: int, dst: int) -> list[Endpoint]:
         for attempt in (1, 2):
@@ -209,31 +240,25 @@ class Finder:
 
     def _wanted_channels(self) -> list[Endpoint]:
         """Every controller's channel with its node; nodes are made where they lack."""
-        wanted = []
-        for channel in self._sysfs.channels(self._processor):
-            if not is_controller(channel.name):
-                continue
-            if channel.driver not in (None, CHARDEV):
-                self._tell(channel.identity, f"channel {channel.name} has driver {channel.driver}")
-                continue
-            endpoint = self._endpoint(channel)
-            if endpoint is None and channel.driver is None:
+        channels = [c for c in self._sysfs.channels(self._processor) if self._usable(c)]
+        # Listed once for all: with many channels that is what a look takes its time for.
+        nodes = self._sysfs.nodes(self._processor)
+        lacking = [c for c in channels if c.driver is None and _endpoint(c, nodes) is None]
+        if lacking:
+            for channel in lacking:
                 self._make_node(channel)
-                endpoint = self._endpoint(channel)
-            if endpoint is not None:
-                wanted.append(endpoint)
-        return wanted
+            nodes = self._sysfs.nodes(self._processor)
+        found = (_endpoint(channel, nodes) for channel in channels)
+        return [endpoint for endpoint in found if endpoint is not None]
 
-    def _endpoint(self, channel: Channel) -> Endpoint | None:
-        """The node of a channel: its own, or one made for it through the control device."""
-        made = None
-        for node in self._sysfs.nodes(self._processor):
-            what = (channel.identity, node.identity, channel.name, channel.dst, node.devname)
-            if node.parent == channel.path:
-                return Endpoint(*what, ours=False)
-            if channel.driver is None and (node.name, node.dst) == (channel.name, channel.dst):
-                made = Endpoint(*what, ours=True)
-        return made
+    def _usable(self, channel: Channel) -> bool:
+        """Whether it is a controller's, and no other driver has it."""
+        if not is_controller(channel.name):
+            return False
+        if channel.driver not in (None, CHARDEV):
+            self._tell(channel.identity, f"channel {channel.name} has driver {channel.driver}")
+            return False
+        return True
 
     def _make_node(self, channel: Channel) -> None:
         bind = self._target.via == "bind" or (
@@ -300,6 +325,9 @@ class Finder:
             if last or number != errno.EBUSY or not self._watch(path, endpoint):
                 self._tell(endpoint.node, _refused(path, number or 0))
                 return None
+        if not self._sysfs.has_node(endpoint.devname, endpoint.node):
+            os.close(fd)  # the number went to another meanwhile: what told so is still unread
+            return None
         # What is queued was for the one who had the channel before. A read of no
         # bytes is an empty message. Whatever else goes wrong, the link will notice.
         with contextlib.suppress(OSError):
@@ -334,6 +362,18 @@ class Finder:
         if lasted_s >= _PATIENCE_S and trouble not in self._told:
             self._told.add(trouble)
             log.warning("%s: %s", self._processor.title, sentence)
+
+
+def _endpoint(channel: Channel, nodes: Iterable[Node]) -> Endpoint | None:
+    """A channel through its own node, or one made for it through the control device."""
+    made = None
+    for node in nodes:
+        what = (channel.identity, node.identity, channel.name, channel.dst, node.devname)
+        if node.parent == channel.path:
+            return Endpoint(*what, ours=False)
+        if channel.driver is None and (node.name, node.dst) == (channel.name, channel.dst):
+            made = Endpoint(*what, ours=True)
+    return made
 
 
 def _refused(path: str, number: int) -> str:

@@ -167,6 +167,13 @@ class Sysfs:
                 )
         return found
 
+    def has_node(self, devname: str, identity: int) -> bool:
+        """Whether the endpoint device of this number still is the one of this identity."""
+        try:
+            return os.stat(f"{self.root}/class/rpmsg/{devname}").st_ino == identity
+        except OSError:
+            return False
+
     def control(self, processor: Processor) -> str | None:
         """Path of the processor's control node (/dev/rpmsg_ctrlN)."""
         for path in self._devices("class/rpmsg"):
@@ -195,8 +202,16 @@ class Sysfs:
         Raises:
             OSError: the kernel refused (EACCES, ENODEV...).
         """
-        _write(f"{channel.path}/driver_override", CHARDEV)
-        _write(f"{self.root}/bus/rpmsg/drivers/{CHARDEV}/bind", os.path.basename(channel.path))
+        override = f"{channel.path}/driver_override"
+        _write(override, CHARDEV)
+        try:
+            _write(f"{self.root}/bus/rpmsg/drivers/{CHARDEV}/bind", os.path.basename(channel.path))
+        except OSError:
+            # Unless udev was first: what is not ours must stay free for other drivers.
+            if _link(f"{channel.path}/driver") != CHARDEV:
+                with contextlib.suppress(OSError):
+                    _write(override, "\n")
+            raise
 
     def create_endpoint(self, processor: Processor, name: str, src: int, dst: int) -> None:
         """Make an endpoint device through the processor's control device.

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyudev
+
+_SONAME = "libudev.so.1"
 
 
 def monitor(*subsystems: str) -> pyudev.Monitor:
@@ -32,9 +35,36 @@ def monitor(*subsystems: str) -> pyudev.Monitor:
     return found
 
 
+def drain(monitor: pyudev.Monitor) -> None:
+    """Take what has come. Events that were lost (ENOBUFS) are events too."""
+    with contextlib.suppress(OSError):
+        while monitor.poll(timeout=0) is not None:
+            pass
+
+
 @functools.lru_cache(maxsize=1)
 def _context() -> pyudev.Context:
     """One for the process: each looks for libudev by running ldconfig."""
     import pyudev
 
-    return pyudev.Context()
+    try:
+        return pyudev.Context()
+    except ImportError:
+        return _context_of(_SONAME)
+
+
+def _context_of(library: str) -> pyudev.Context:
+    """One with the library as the loader finds it.
+
+    pyudev has it looked for with ldconfig or a compiler; small systems have neither.
+    """
+    import pyudev
+    from pyudev._ctypeslib import utils
+
+    find, utils.find_library = utils.find_library, lambda name: library
+    try:
+        return pyudev.Context()
+    except OSError as error:
+        raise ImportError(str(error)) from None
+    finally:
+        utils.find_library = find

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bridge import remoteproc
-from bridge.link.uevents import monitor
+from bridge.link.uevents import drain, monitor
 from bridge.service.config import RemoteprocConfig
 
 if TYPE_CHECKING:
@@ -77,10 +77,9 @@ class Processors:
                 self.look()
 
     def _uevent(self) -> None:
-        """Whatever it was, the states are read; events lost (ENOBUFS) are events too."""
-        with contextlib.suppress(OSError):
-            while self._monitor is not None and self._monitor.poll(timeout=0) is not None:
-                pass
+        """Whatever it was, the states are read."""
+        if self._monitor is not None:
+            drain(self._monitor)
         self._event.set()
 
     def look(self) -> None:

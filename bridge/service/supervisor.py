@@ -21,7 +21,7 @@ from bridge.link import resolve
 from bridge.service.config import LinkConfig
 from bridge.service.memory import Memory
 from bridge.service.registry import Registry
-from bridge.service.watch import PathWatch
+from bridge.service.watch import PathWatch, UeventWatch, Watch
 from bridge.shim.pump import Link, Report, ReportKind
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class Supervisor:
         self.memory = Memory(config)
         self._target = resolve(config.url)
         self._session: Session | None = None
+        self._told = ""  # the last reason that was logged, until a link has lasted
 
     def status(self) -> dict[str, object]:
         """The link as the control socket shows it."""
@@ -94,6 +95,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep the link up until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
             opened = await self._connect()
             try:
@@ -103,6 +105,7 @@ class Supervisor:
                 await asyncio.sleep(_BACKOFF_LAST_S)
                 continue
             self.state, self.why = "up", ""
+            born = loop.time()
             log.info("link %s: up (%s)", self.name, self.config.url)
             try:
                 why = await self._session.down
@@ -110,12 +113,18 @@ class Supervisor:
                 self.state = "down"
                 await self._session.close()
                 self._session = None
+            short_lived = loop.time() - born < _SHORT_LIFE_S
+            if not short_lived:
+                self._told = ""
             self._down(why)
+            if short_lived:
+                # What always breaks at once must eat neither a CPU nor the journal.
+                await asyncio.sleep(_RESTART_PAUSE_S)
 
     def _down(self, why: str) -> None:
-        if why != self.why:
+        if why != self._told:
             log.warning("link %s: down: %s", self.name, why)
-        self.state, self.why = "down", why
+        self.state, self.why, self._told = "down", why, why
 
     async def _connect(self) -> Any:
         """Try until the link opens: at once when its path appears, else ever more rarely."""
@@ -142,12 +151,15 @@ class Supervisor:
             if watch is not None:
                 watch.close()
 
-    def _watch(self) -> PathWatch | None:
-        path = self._target.backend.watch_path(self._target.rest)
-        if path is None:
-            return None
+    def _watch(self) -> Watch | None:
+        backend, rest = self._target
+        path = backend.watch_path(rest)
+        find_subsystem = getattr(backend, "watch_subsystem", None)
+        subsystem = find_subsystem(rest) if find_subsystem is not None else None
         try:
-            return PathWatch(path)
+            if path is not None:
+                return PathWatch(path)
+            return UeventWatch(subsystem) if subsystem is not None else None
         except OSError as error:
             log.warning("link %s: %s; trying now and then instead", self.name, error.strerror)
             return None
@@ -214,6 +226,8 @@ class Session:
         self.tasks = Tasks()
         self.addresses = itertools.count(FIRST_ADDRESS)
         self._channels: dict[tuple[str, int], Channel] = {}
+        # Announced while another address has the name; a dict for its order.
+        self._waiting: dict[tuple[str, int], None] = {}
         dispatcher = supervisor.dispatcher
         self._id = dispatcher.listen(self)
         try:
@@ -241,6 +255,7 @@ class Session:
                 self._created(name, report.number)
             else:
                 self._destroyed(name, report.number)
+                self._take_up(name)
 
     def _created(self, name: str, address: int) -> None:
         link = self.supervisor.name
@@ -256,7 +271,14 @@ class Session:
             return
         index = self._index(name)
         if index is None:
-            log.warning("link %s: channel %s is announced twice, ignored", link, name)
+            log.warning(
+                "link %s: channel %s is announced twice; the one at %#x waits for the other to go",
+                link,
+                name,
+                address,
+            )
+            if len(self._waiting) < CHANNELS_MAX:
+                self._waiting[name, address] = None
             return
         self._channels[name, address] = Channel(self, name, index, address)
 
@@ -268,7 +290,14 @@ class Session:
             return next(str(i) for i in itertools.count() if str(i) not in used)
         return match[1] if match[1] not in used else None
 
+    def _take_up(self, name: str) -> None:
+        """The channel of a name is gone: the next one that has it takes its place."""
+        for waiting in list(self._waiting):
+            if waiting[0] == name and self._index(name) is not None:
+                self._created(*waiting)
+
     def _destroyed(self, name: str, address: int) -> None:
+        self._waiting.pop((name, address), None)
         channel = self._channels.pop((name, address), None)
         if channel is not None:
             channel.remember()

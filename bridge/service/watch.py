@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Wait for a path to appear, without polling (inotify(7))."""
+"""Wait for what a link needs to appear, without polling: a path (inotify(7)), or a device."""
 
 from __future__ import annotations
 
@@ -8,51 +8,35 @@ import contextlib
 import os
 from pathlib import Path
 
+from bridge.link.uevents import drain, monitor
 from bridge.shim.ffi import ffi, lib
 
 # Watching a directory and not a file: a socket that is to come has no file yet.
 _MASK = lib.IN_ATTRIB | lib.IN_MOVED_TO | lib.IN_CREATE | lib.IN_DELETE_SELF
 
 
-class PathWatch:
-    """Notices changes in the directory of a path, or in the nearest one above it.
+class Watch:
+    """What makes a new attempt worth while.
 
-    Where the path is a symbolic link, that of what it leads to is watched, too.
-
-    Make it before looking at the path: what changes in between is not missed.
+    Make it before the attempt: what changes in between is not missed.
 
     Args:
-        path: what is to appear.
-
-    Raises:
-        OSError: no inotify instance or watch (EMFILE, ENOSPC, EACCES).
+        fd: readable after a change.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, fd: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        self._fd = lib.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._fd < 0:
-            raise OSError(ffi.errno, f"no inotify instance: {os.strerror(ffi.errno)}")
-        try:
-            # A symbolic link may be made to lead elsewhere, and what it leads to may come.
-            for name in {os.path.abspath(path), os.path.realpath(path)}:
-                self._watch(Path(name).parent)
-        except OSError:
-            os.close(self._fd)
-            raise
-        self._loop.add_reader(self._fd, self._ready)
-
-    def _watch(self, directory: Path) -> None:
-        for place in (directory, *directory.parents):
-            if lib.inotify_add_watch(self._fd, os.fsencode(place), _MASK) >= 0:
-                return
-        raise OSError(ffi.errno, f"{directory} cannot be watched: {os.strerror(ffi.errno)}")
+        self._fd = fd
+        self._loop.add_reader(fd, self._ready)
 
     def _ready(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._fd, 65536)  # whatever it was: the caller looks again
+        """Whatever it was: the caller looks again."""
+        self._drain()
         self._changed.set()
+
+    def _drain(self) -> None:
+        raise NotImplementedError
 
     async def changed(self, timeout_s: float | None) -> bool:
         """Wait for a change.
@@ -72,4 +56,62 @@ class PathWatch:
     def close(self) -> None:
         """Stop watching."""
         self._loop.remove_reader(self._fd)
+
+
+class PathWatch(Watch):
+    """Notices changes in the directory of a path, or in the nearest one above it.
+
+    Where the path is a symbolic link, that of what it leads to is watched, too.
+
+    Args:
+        path: what is to appear.
+
+    Raises:
+        OSError: no inotify instance or watch (EMFILE, ENOSPC, EACCES).
+    """
+
+    def __init__(self, path: str) -> None:
+        self._fd = lib.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._fd < 0:
+            raise OSError(ffi.errno, f"no inotify instance: {os.strerror(ffi.errno)}")
+        try:
+            # A symbolic link may be made to lead elsewhere, and what it leads to may come.
+            for name in {os.path.abspath(path), os.path.realpath(path)}:
+                self._watch(Path(name).parent)
+        except OSError:
+            os.close(self._fd)
+            raise
+        super().__init__(self._fd)
+
+    def _watch(self, directory: Path) -> None:
+        for place in (directory, *directory.parents):
+            if lib.inotify_add_watch(self._fd, os.fsencode(place), _MASK) >= 0:
+                return
+        raise OSError(ffi.errno, f"{directory} cannot be watched: {os.strerror(ffi.errno)}")
+
+    def _drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._fd, 65536)
+
+    def close(self) -> None:
+        """Stop watching."""
+        super().close()
         os.close(self._fd)
+
+
+class UeventWatch(Watch):
+    """Notices devices of a subsystem that come, go, or change.
+
+    Args:
+        subsystem: of the kernel.
+
+    Raises:
+        OSError: as `monitor`.
+    """
+
+    def __init__(self, subsystem: str) -> None:
+        self._monitor = monitor(subsystem)
+        super().__init__(self._monitor.fileno())
+
+    def _drain(self) -> None:
+        drain(self._monitor)

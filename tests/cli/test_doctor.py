@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from bridge.bench.rig import Rig
-from bridge.doctor import board
+from bridge.client.chip import Chip
+from bridge.doctor import board, users
 from bridge.doctor.examination import examine
 from bridge.doctor.failures import FAILURES, table
 from bridge.doctor.findings import Finding, Place
@@ -156,6 +157,23 @@ def test_channels_nodes_and_rules(tree: Tree) -> None:
     assert other.exists()
 
 
+def test_processors_that_do_something_else(tree: Tree) -> None:
+    """A board of several: one has GPIO, one has rpmsg for something else, one does not run."""
+    tree.processor("r5", "offline")
+    tree.channel(tree.root / "sys/devices/soc/dsp/virtio1", "ping", None)
+
+    def problems() -> set[str | None]:
+        return {f.failure for f in examine(tree.place) if f.level == "problem"}
+
+    assert problems() >= {"no-channel", "remoteproc-down"}
+    channel = tree.channel(tree.root / "sys/devices/soc/mcu/virtio0", "rpmsg-io-0", None)
+    assert problems() >= {"no-channel", "remoteproc-down", "no-node"}, "it may be that one's fault"
+    tree.node(channel, "rpmsg0")
+    assert not problems() & {"no-channel", "remoteproc-down"}
+    told = {f.failure for f in examine(tree.place) if f.level == "note"}
+    assert told >= {"no-channel", "remoteproc-down"}
+
+
 # ---- the verb ------------------------------------------------------------------------
 
 
@@ -221,6 +239,25 @@ def test_damaged_configuration_of_the_kernel(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
     tree.write("proc/config.gz", "").write_bytes(gzip.compress(b"CONFIG_X=y")[:10] + b"\xff" * 20)
     assert [f.level for f in board.kernel(tree.place)] == ["note"]
+
+
+def test_line_that_somebody_takes_meanwhile(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That firmware is not silent."""
+    with rig.chip() as chip:
+        infos = chip.get_all_line_info()
+        with chip.request_lines({0: None}):
+            monkeypatch.setattr(Chip, "get_all_line_info", lambda chip: infos)
+            (finding,) = users.firmware(f"{rig.serve.socket}#{rig.chips[0]}", None)
+            assert (finding.level, finding.failure) == ("ok", None)
+            monkeypatch.setattr(Chip, "get_all_line_info", lambda chip: infos[:1])
+            (finding,) = users.firmware(f"{rig.serve.socket}#{rig.chips[0]}", None)
+            assert "every line is in use" in finding.what
+
+
+def test_link_that_is_no_url(cli: Cli) -> None:
+    run = cli("doctor", "--link", "m4_0")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert '"m4_0" is no link URL' in run.stderr
 
 
 def test_it_changes_nothing(cli: Cli, rig: Rig) -> None:

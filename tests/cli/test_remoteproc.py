@@ -102,6 +102,29 @@ def test_load_takes_what_lies_where_the_kernel_looks(sysfs: Path, tmp_path: Path
         processor.load("nothing.elf")
 
 
+def test_load_of_links_and_of_names_with_folders(sysfs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "firmware"
+    (folder / "vendor").mkdir(parents=True)
+    (folder / "vendor/gpio.elf").touch()
+    (tmp_path / "elsewhere.elf").touch()
+    (folder / "current.elf").symlink_to(tmp_path / "elsewhere.elf")
+    parameters = sysfs / "module/firmware_class/parameters"
+    parameters.mkdir(parents=True)
+    (parameters / "path").write_text(f"{folder}\n")
+    processor = remoteproc.find("m4_0", str(sysfs))
+    # The kernel follows links, wherever they lead.
+    assert processor.load(str(folder / "current.elf")) == "current.elf"
+    assert processor.load("current.elf") == "current.elf"
+    # As `status` shows it.
+    assert processor.load("vendor/gpio.elf") == "vendor/gpio.elf"
+    assert processor.load(str(folder / "vendor/../vendor/gpio.elf")) == "vendor/gpio.elf"
+    with pytest.raises(OSError, match="copy it there first") as error:
+        processor.load(str(tmp_path / "elsewhere.elf"))
+    assert error.value.errno == errno.EINVAL
+    with pytest.raises(OSError, match="copy it there first"):
+        processor.load(f"{folder}/../elsewhere.elf")
+
+
 def test_without_permission_it_says_what_to_do(sysfs: Path) -> None:
     """As the kernel refuses whoever is not root."""
     processor = remoteproc.find("m4_0", str(sysfs))

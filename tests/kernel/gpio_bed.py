@@ -15,7 +15,7 @@ from typing import Any
 from bridge.bench.rig import Rig
 
 from .guest import Guest
-from .uml import Machine, check, check_killed
+from .uml import Machine, check, check_killed, patient
 
 GPIO = 41  # VIRTIO_ID_GPIO
 
@@ -33,7 +33,7 @@ class Bed:
         self.machine = machine
         self._killed = False
         self.machine.calls.update(
-            board=lambda command: rig.stub.command(command, 70),
+            board=lambda command: rig.stub.command(patient(command), 70),
             board_restart=rig.stub.restart,
             stop_service=rig.serve.stop,
             start_service=lambda: rig.serve.__enter__().wait_for_chips(2),

@@ -66,7 +66,7 @@ class Guest:
 
     @staticmethod
     def until(
-        state: Callable[[], Any], what: str, timeout_s: float = 30.0, pause_s: float = 0.005
+        state: Callable[[], Any], what: str, timeout_s: float = 60.0, pause_s: float = 0.005
     ) -> Any:
         """Wait for a true value of `state` that has no event to wait on, and return it."""
         deadline = time.monotonic() + timeout_s

@@ -22,6 +22,8 @@ from bridge.line import Direction, Value
 from .guest import Guest
 
 CLIENTS = 8
+# Inside the kernel its command line is the environment.
+RESTARTS = int(os.environ.get("KERNEL_TEST_RESTARTS", "20"))
 DEADLINE_S = 1.0
 """Deadline of one request to the firmware, the service's default."""
 GRACE_S = 0.2
@@ -140,6 +142,16 @@ class Sleeper(threading.Thread):
             time.sleep(self.NAP_S)
             self.latest = max(self.latest, time.monotonic() - start - self.NAP_S)
 
+    def __enter__(self) -> Sleeper:
+        """Start to sleep."""
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Wake up for good."""
+        self.stopping = True
+        self.join(PATIENCE_S)
+
 
 class Load:
     """`CLIENTS` clients on the lines of one chip.
@@ -163,16 +175,16 @@ class Load:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Have them work; they have ended, and ended well, afterwards."""
-        threads = [self._sleeper, *self.clients]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            for thread in threads:
-                thread.stopping = True
-            for thread in threads:
-                thread.join(PATIENCE_S)
+        with self._sleeper:
+            for client in self.clients:
+                client.start()
+            try:
+                yield
+            finally:
+                for client in self.clients:
+                    client.stopping = True
+                for client in self.clients:
+                    client.join(PATIENCE_S)
         self._check()
 
     def wait_for_work(self, when: str) -> None:

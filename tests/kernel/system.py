@@ -18,7 +18,7 @@ LIBRARY = INSTALLED / "usr/lib"
 
 def run(*command: str | Path) -> str:
     """Run a program; what it prints. A failure shows what it said."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout
 
@@ -50,24 +50,25 @@ def install_rules() -> None:
 
 
 @contextlib.contextmanager
-def udevd() -> Iterator[None]:
-    """A udevd with our rules; it has seen every device by then."""
-    install_rules()
+def udevd(*, rules: bool = True) -> Iterator[None]:
+    """A udevd, with our rules or without; it has seen every device by then."""
+    if rules:
+        install_rules()
     daemon = subprocess.Popen(["/lib/systemd/systemd-udevd"])
     try:
         Guest.until(lambda: os.path.exists("/run/udev/control"), "udevd to listen")
-        run("udevadm", "control", "--ping", "--timeout=20")
+        run("udevadm", "control", "--ping", "--timeout=60")
         run("udevadm", "trigger", "--action=add")
         settle()
         yield
     finally:
         daemon.terminate()
-        daemon.wait(20)
+        daemon.wait(60)
 
 
 def settle() -> None:
     """Until udevd has handled every event."""
-    run("udevadm", "settle", "--timeout=20")
+    run("udevadm", "settle", "--timeout=60")
 
 
 def properties(node: str | Path) -> dict[str, str]:
@@ -187,7 +188,7 @@ class Systemd:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=30,
+            timeout=60,
         ).stdout.strip()
 
     def _pid(self) -> int:

@@ -74,7 +74,7 @@ def test_host_is_read_only_and_devices_are_here(guest: Guest) -> None:
 def test_stub_is_attached_again(kernel: Path) -> None:
     with Stub("demo") as stub:
         machine = Machine(kernel, [stub])
-        check(machine.run(sees_restarts, (6,), 20), [stub])
+        check(machine.run(sees_restarts, (6,)), [stub])
 
 
 def sees_restarts(guest: Guest, rounds: int) -> None:

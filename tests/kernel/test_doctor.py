@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import subprocess
@@ -13,9 +14,9 @@ from typing import Any
 from bridge.link.rpmsg_sysfs import Sysfs
 
 from .guest import Guest
+from .rpmsg import serving
 from .system import install, settle, udevd
 from .test_remoteproc import with_firmware
-from .test_rpmsg import serving
 from .uml import in_kernel
 
 
@@ -29,6 +30,13 @@ def examined(socket: str, *before: str) -> tuple[int, list[dict[str, Any]]]:
 
 def failures(socket: str, *before: str) -> list[str]:
     return sorted({f["failure"] for f in examined(socket, *before)[1] if f["failure"]})
+
+
+def somebody(group: int) -> tuple[str, ...]:
+    """Runs a command as nobody, in one group."""
+    # Python and this project may be where only root reads.
+    caps = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    return ("setpriv", "--reuid=65534", f"--regid={group}", "--clear-groups", *caps)
 
 
 @in_kernel("demo", processors=("m4_0",), timeout_s=100)
@@ -46,12 +54,18 @@ def test_from_bare_to_working(guest: Guest) -> None:
         settle()
         assert failures(socket) == ["no-service"]
         # Somebody without groups: the service is what he needs, and the group gpio.
-        nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-        # Python and this project may be where only root reads.
-        nobody += ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+        nobody = somebody(65534)
         assert failures(socket, *nobody) == ["no-service", "node-permission", "not-in-group"]
-        with serving("rpmsg:remoteproc=m4_0") as serve:
+        with serving("rpmsg:remoteproc=m4_0", arguments=("--group", "gpio")) as serve:
             serve.wait_for_chips(2)
+            assert failures(socket, *nobody) == [
+                "node-permission", "not-in-group", "service-refuses"
+            ]  # fmt: skip
+            # Who may use the service needs no node.
+            status, found = examined(socket, *somebody(grp.getgrnam("gpio").gr_gid))
+            assert [f["what"] for f in found if f["level"] == "problem"] == []
+            assert {f["failure"] for f in found if f["level"] == "note"} >= {"node-permission"}
+            assert status == 0
             status, found = examined(serve.socket)
             assert [f["what"] for f in found if f["level"] == "problem"] == []
             assert status == 0

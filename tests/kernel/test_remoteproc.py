@@ -110,5 +110,8 @@ def test_crash_without_recovery_stays_crashed(guest: Guest) -> None:
     assert Sysfs().processors(), "nothing but the state shows such a crash"
     with pytest.raises(OSError, match="stop it first"):
         processor.start()
+    # The kernel counts such a start, and does nothing.
+    with pytest.raises(OSError, match="stop it first"):
+        processor.hold()
     assert processor.stop()
     assert processor.start()

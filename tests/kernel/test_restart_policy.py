@@ -15,9 +15,9 @@ from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Value
 
 from .guest import Guest
-from .load import PATIENCE_S, Load, another_boot, descriptors, epochs
+from .load import PATIENCE_S, RESTARTS, Load, another_boot, descriptors, epochs
+from .rpmsg import serving
 from .test_remoteproc import with_firmware
-from .test_rpmsg import RESTARTS, serving
 from .uml import in_kernel
 
 GREEN, RED, BLUE = 0, 1, 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import select
@@ -20,154 +21,44 @@ from pathlib import Path
 
 import pytest
 
-from bridge import wire
 from bridge.bench.rig import Serve
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
 from bridge.client.line_request import LineRequest
 from bridge.client.line_settings import LineSettings
-from bridge.line import Bias, Direction, Edge, Value
-from bridge.link.rpmsg_sysfs import ADDR_ANY, CHARDEV, Channel, Processor, Sysfs
+from bridge.line import Direction, Value
+from bridge.link.rpmsg_sysfs import ADDR_ANY, CHARDEV, Processor, Sysfs
 
 from .guest import Guest
-from .load import DEADLINE_S, GRACE_S, PATIENCE_S, Load, another_boot, descriptors, epochs
+from .load import (
+    DEADLINE_S,
+    GRACE_S,
+    PATIENCE_S,
+    RESTARTS,
+    Load,
+    Sleeper,
+    another_boot,
+    descriptors,
+    epochs,
+)
+from .rpmsg import (
+    LED_GREEN,
+    RAW,
+    controllers,
+    scenario,
+    second_controller,
+    serving,
+    the_processor,
+)
 from .uml import in_kernel
 
-RAW = """
-controller 0 channel rpmsg-raw label "raw" lines 8
-line 0/0 LED_GREEN
-line 0/4 LOOP_OUT
-line 0/5 LOOP_IN
-line 0/6 BUTTON_USER
-wire LOOP_OUT LOOP_IN
-button BUTTON_USER active-low
-"""
-LED_GREEN, LOOP_OUT, LOOP_IN, BUTTON_USER = 0, 4, 5, 6
+CREATE_DEV = 0x4028B503  # RPMSG_CREATE_DEV_IOCTL, linux/rpmsg.h
+ENDPOINT_INFO = struct.Struct("=32sII")  # struct rpmsg_endpoint_info
 USER = 4711
 """Somebody without privileges."""
 
 
-# ---- the kernel itself: what the link relies on -------------------------------
-
-
-def the_processor(guest: Guest, sysfs: Sysfs, channels: int) -> Processor:
-    """The one processor, when so many channels are announced."""
-
-    def ready() -> Processor | None:
-        found = sysfs.processors()
-        return found[0] if found and len(controllers(sysfs, found[0])) == channels else None
-
-    processor = guest.until(ready, f"{channels} channels announced")
-    assert isinstance(processor, Processor)
-    return processor
-
-
-def controllers(sysfs: Sysfs, processor: Processor) -> list[Channel]:
-    return [c for c in sysfs.channels(processor) if c.name.startswith("rpmsg-")]
-
-
-def features_answered(path: str) -> bytes:
-    """Ask GET_FEATURES over an endpoint device as any program would."""
-    fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    try:
-        os.write(fd, struct.pack("<HHI", wire.MSG_GET_FEATURES, 0, wire.ALL_FEATURES))
-        assert select.select([fd], [], [], 5)[0], "no answer in 5 s"
-        return os.read(fd, 512)
-    finally:
-        os.close(fd)
-
-
-def is_features_reply(message: bytes) -> bool:
-    return len(message) >= 8 and message[0] == 0 and message[1] == 0
-
-
-@in_kernel("demo")
-def test_announced_channel_gets_a_device_by_driver_override(guest: Guest) -> None:
-    sysfs = Sysfs()
-    processor = the_processor(guest, sysfs, 2)
-    first, second = controllers(sysfs, processor)
-    assert (first.name, first.dst, first.driver) == ("rpmsg-io-0", 0x400, None)
-    assert (second.name, second.dst, second.driver) == ("rpmsg-io-1", 0x401, None)
-    assert not sysfs.nodes(processor)
-    sysfs.bind(first)
-    (node,) = sysfs.nodes(processor)
-    assert (node.name, node.dst, node.parent) == ("rpmsg-io-0", 0x400, first.path)
-    assert sysfs.channels(processor)[-2].driver == CHARDEV
-    assert is_features_reply(features_answered(f"/dev/{node.devname}"))
-
-
-@in_kernel(RAW)
-def test_rpmsg_raw_binds_by_itself(guest: Guest) -> None:
-    sysfs = Sysfs()
-    processor = the_processor(guest, sysfs, 1)
-    (node,) = guest.until(lambda: sysfs.nodes(processor), "the node")
-    assert node.name == "rpmsg-raw"
-    assert is_features_reply(features_answered(f"/dev/{node.devname}"))
-
-
-@in_kernel("demo")
-def test_endpoint_through_the_control_device(guest: Guest) -> None:
-    sysfs = Sysfs()
-    processor = the_processor(guest, sysfs, 2)
-    sysfs.create_endpoint(processor, "rpmsg-io-0", 2000, 0x400)
-    (node,) = sysfs.nodes(processor)
-    assert (node.name, node.src, node.dst) == ("rpmsg-io-0", 2000, 0x400)
-    assert is_features_reply(features_answered(f"/dev/{node.devname}"))
-    assert "0x7d0" in guest.stub("channels")  # the firmware knows us by our address
-    sysfs.create_endpoint(processor, "rpmsg-io-1", ADDR_ANY, 0x401)
-    assert len(sysfs.nodes(processor)) == 2
-
-
 # ---- the link -----------------------------------------------------------------
-
-
-@contextmanager
-def serving(*urls: str, arguments: tuple[str, ...] = ()) -> Iterator[Serve]:
-    directory = Path("/run/tmp/serve")
-    directory.mkdir(exist_ok=True)
-    links = [word for url in urls for word in ("--link", url)]
-    with Serve(directory, *links, *arguments) as serve:
-        try:
-            yield serve
-        finally:
-            print(serve.log, flush=True)
-
-
-def scenario(guest: Guest, serve: Serve, name: str, index: int = 0) -> None:
-    """The demo's: an LED, a loop, a button, on the demo board or RAW."""
-    with Chip(f"{serve.socket}#{name}") as chip:
-        output = LineSettings(direction=Direction.OUTPUT)
-        with chip.request_lines({LED_GREEN: output}) as led:
-            for value in (Value.ACTIVE, Value.INACTIVE, Value.ACTIVE):
-                led.set_value(LED_GREEN, value)
-                assert guest.stub("read LED_GREEN", index) == str(value.value)
-        lines = {LOOP_OUT: output, LOOP_IN: LineSettings(direction=Direction.INPUT)}
-        with chip.request_lines(lines) as loop:
-            for value in (Value.ACTIVE, Value.INACTIVE) * 20:
-                loop.set_value(LOOP_OUT, value)
-                assert loop.get_value(LOOP_IN) == value
-        settings = LineSettings(edge_detection=Edge.BOTH, bias=Bias.PULL_UP, active_low=True)
-        with chip.request_lines({BUTTON_USER: settings}) as button:
-            for number, act in enumerate(("press", "release") * 3):
-                guest.stub("wait-armed BUTTON_USER", index)
-                guest.stub(f"{act} BUTTON_USER", index)
-                assert button.wait_edge_events(5), f"edge {number} did not come"
-                (event,) = button.read_edge_events()
-                assert event.event_type.value == 1 + number % 2
-                assert event.line_seqno == number + 1
-
-
-def second_controller(serve: Serve, chip: str) -> None:
-    """The demo board's other controller is another chip, whose lines work."""
-    with Chip(f"{serve.socket}#{chip}") as other:
-        assert other.get_info().label == "m4-gpiob"
-        lines = {
-            1: LineSettings(direction=Direction.OUTPUT),
-            2: LineSettings(direction=Direction.INPUT),
-        }
-        with other.request_lines(lines) as sensor:
-            sensor.set_value(1, Value.ACTIVE)
-            assert sensor.get_value(2) == Value.ACTIVE
 
 
 @in_kernel("demo")
@@ -336,6 +227,26 @@ def test_firmware_comes_later_and_comes_back(guest: Guest) -> None:
 
 
 @in_kernel("demo")
+def test_firmware_comes_without_a_control_device(guest: Guest) -> None:
+    """A kernel without CONFIG_RPMSG_CTRL: nothing appears in /dev, only uevents tell."""
+    guest.host("kill", 0)
+    guest.until(lambda: not Sysfs().processors(), "the device to go")
+    bus = Path("/sys/bus/rpmsg")
+    (bus / "drivers_autoprobe").write_text("0")
+    with serving("rpmsg:") as serve:
+        assert serve.wait_for_chips(0) == []
+        nodes = os.listdir("/dev")
+        guest.host("start", 0)
+        server = guest.until(lambda: list(bus.glob("devices/*rpmsg_ns*")), "the name service")[0]
+        (bus / "drivers/rpmsg_ns/bind").write_text(server.name)
+        for controller in (0, 1):  # the first time nobody listened
+            guest.stub(f"fault announce {controller} created")
+        serve.wait_for_chips(2)
+        assert {node for node in os.listdir("/dev") if node not in nodes} == {"rpmsg0", "rpmsg1"}
+        scenario(guest, serve, "rpmsg-0")
+
+
+@in_kernel("demo")
 def test_announced_late_twice_and_taken_back(guest: Guest) -> None:
     """The races of the name service, which the kernel sees first."""
     guest.stub("fault announce-late 300ms")
@@ -358,6 +269,30 @@ def test_announced_late_twice_and_taken_back(guest: Guest) -> None:
         guest.stub("fault announce 0 created")
         serve.wait_for_chips(2, PATIENCE_S)
         scenario(guest, serve, "rpmsg-0")
+
+
+@in_kernel("demo")
+def test_second_channel_of_a_name_waits_for_the_first_to_go(guest: Guest) -> None:
+    """Firmware that begins anew at another address, and takes the old one back late."""
+    sysfs = Sysfs()
+    with serving("rpmsg:") as serve:
+        serve.wait_for_chips(2)
+        guest.stub("fault announce 1 destroyed")
+        assert serve.wait_for_chips(1, PATIENCE_S) == ["rpmsg-0"]
+        # The address of what was rpmsg-io-1.
+        with open(str(sysfs.control(sysfs.processors()[0])), "rb") as control:
+            fcntl.ioctl(control, CREATE_DEV, ENDPOINT_INFO.pack(b"rpmsg-io-0", ADDR_ANY, 0x401))
+        guest.until(lambda: "announced twice" in serve.log, "a word about it")
+        guest.stub("fault announce 0 destroyed")
+        guest.until(lambda: labels(serve) == ["m4-gpiob"], "the second to take its place")
+
+
+def labels(serve: Serve) -> list[str]:
+    connection = Connection.open(serve.socket)
+    try:
+        return [chip["label"] for chip in connection.call("chips")["chips"]]
+    finally:
+        connection.close()
 
 
 @in_kernel("demo")
@@ -400,20 +335,21 @@ def test_exhausted_buffers_end_at_the_deadline(guest: Guest) -> None:
         ended = threading.Event()
         other = threading.Thread(target=keep_setting, args=(alive, ended, slowest))
         other.start()
+        sleeper = stack.enter_context(Sleeper())
         for turn in range(2):
             start = time.monotonic()
             with pytest.raises(OSError, match="did not answer") as error:
                 stalled.set_value(LED_GREEN, Value.ACTIVE)
             took = time.monotonic() - start
             assert error.value.errno == errno.ETIMEDOUT
-            assert DEADLINE_S - 0.01 < took < DEADLINE_S + GRACE_S
+            assert DEADLINE_S - 0.01 < took < DEADLINE_S + GRACE_S + sleeper.latest
             assert not select.select([], [filler], [], 0)[1], "there was a buffer after all"
             if turn == 0:
                 ended.set()  # for the second turn the service has nothing to do
                 other.join()
                 before = cpu_seconds(serve.pid)
         assert cpu_seconds(serve.pid) - before < 0.3, "the service does not sleep"
-        assert slowest[0] < DEADLINE_S / 2, "the other link was held up"
+        assert slowest[0] < DEADLINE_S / 2 + sleeper.latest, "the other link was held up"
         guest.stub("fault stall off", 0)
         guest.until(lambda: works(stalled), "the link to work again")
         stalled.set_value(LED_GREEN, Value.INACTIVE)
@@ -458,10 +394,6 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process (proc(5), /proc/PID/stat)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-# Inside the kernel its command line is the environment.
-RESTARTS = int(os.environ.get("KERNEL_TEST_RESTARTS", "20"))
 
 
 def restarts_under_load(guest: Guest) -> str:

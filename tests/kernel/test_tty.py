@@ -15,7 +15,7 @@ from bridge.line import Direction, Edge, Value
 from bridge.link.rpmsg_sysfs import Sysfs
 
 from .guest import Guest
-from .test_rpmsg import scenario, second_controller, serving
+from .rpmsg import scenario, second_controller, serving
 from .uml import in_kernel
 
 TTY = "/dev/ttyRPMSG0"

@@ -14,14 +14,15 @@ from bridge.client.chip import Chip
 from bridge.client.control import Connection
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Value
-from bridge.link.rpmsg_sysfs import Sysfs
+from bridge.link.rpmsg_sysfs import ADDR_ANY, Sysfs
 from tests.export import frontend as vu
 
 from .guest import Guest
 from .load import PATIENCE_S, another_boot, epochs
-from .system import Systemd, install, owner, properties, settle, udevd
+from .rpmsg import RAW
+from .system import Systemd, install, install_rules, owner, properties, run, settle, udevd
+from .test_gpiochip_link import Sim
 from .test_remoteproc import CRASH, with_firmware
-from .test_rpmsg import RAW
 from .uml import in_kernel
 
 
@@ -78,6 +79,45 @@ def test_rules_without_remoteproc(guest: Guest) -> None:
         assert owner(linked("virtio-uml.1-raw")) == ("root", "rpmsg", "0660")
 
 
+@in_kernel()
+def test_rule_of_gpiochips(guest: Guest) -> None:
+    install()
+    with udevd():
+        sim = Sim()
+        settle()
+        assert owner(sim.path) == ("root", "gpio", "0660")
+
+
+@in_kernel("demo")
+def test_names_of_channels_make_no_other_links(guest: Guest) -> None:
+    """What firmware calls its channels is not ours; the service takes no such names either."""
+    install()
+    with udevd():
+        guest.until(lambda: len(Sysfs().nodes()) == 2, "udevd to bind both channels")
+        (processor,) = Sysfs().processors()
+        for name in ("rpmsg-io-0 stray", "rpmsg-io-*", "rpmsg-io-/../../stray", "rpmsg-io-"):
+            Sysfs().create_endpoint(processor, name, ADDR_ANY, 0x900)
+        guest.until(lambda: len(Sysfs().nodes()) == 6, "the endpoints")
+        settle()
+        assert sorted(os.listdir("/dev/rpmsg-gpio")) == ["virtio-uml.0-0", "virtio-uml.0-1"]
+        assert not os.path.lexists("/dev/stray")
+
+
+@in_kernel("demo")
+def test_rules_installed_while_the_firmware_runs(guest: Guest) -> None:
+    """By the commands of docs/bring-up.md; udevadm trigger says "change", not "add"."""
+    guest.until(lambda: Sysfs().processors(), "the processor")
+    install()
+    with udevd(rules=False):
+        assert not Sysfs().nodes()
+        install_rules()
+        run("udevadm", "control", "--reload")
+        run("udevadm", "trigger")
+        settle()
+        assert sorted(os.listdir("/dev/rpmsg-gpio")) == ["virtio-uml.0-0", "virtio-uml.0-1"]
+        assert owner(linked("virtio-uml.0-0")) == ("root", "rpmsg", "0660")
+
+
 # ---- the units, started by a real systemd ----------------------------------------
 
 SOCKET = "/run/rpmsg-gpio-bridge/control.sock"
@@ -112,8 +152,8 @@ def drive_as_user_of_gpio(socket: str, name: str) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-@pytest.mark.timeout(200)
-@in_kernel("demo", processors=("m4_0",), timeout_s=170)
+@pytest.mark.timeout(320)
+@in_kernel("demo", processors=("m4_0",), timeout_s=300)
 def test_service_in_its_sandbox(guest: Guest) -> None:
     install()
     with Systemd(guest) as systemd:
@@ -142,8 +182,8 @@ def test_service_in_its_sandbox(guest: Guest) -> None:
         assert systemd.show(SERVICE, "MainPID") == service, "the service was started again"
 
 
-@pytest.mark.timeout(200)
-@in_kernel("demo", processors=("m4_0",), timeout_s=170)
+@pytest.mark.timeout(320)
+@in_kernel("demo", processors=("m4_0",), timeout_s=300)
 def test_a_guest_outlives_the_service(guest: Guest) -> None:
     """systemd keeps its connection and its memory from one service to the next."""
     install()
@@ -168,8 +208,8 @@ def test_a_guest_outlives_the_service(guest: Guest) -> None:
             assert driver.hung_up(), "stopped for good"
 
 
-@pytest.mark.timeout(200)
-@in_kernel("demo", processors=("m4_0",), timeout_s=170)
+@pytest.mark.timeout(320)
+@in_kernel("demo", processors=("m4_0",), timeout_s=300)
 def test_watchdog(guest: Guest) -> None:
     install()
     with Systemd(guest) as systemd:
@@ -213,8 +253,8 @@ def test_watchdog(guest: Guest) -> None:
         wait_chip("rpmsg-0")
 
 
-@pytest.mark.timeout(200)
-@in_kernel("demo", processors=("m4_0",), timeout_s=170)
+@pytest.mark.timeout(320)
+@in_kernel("demo", processors=("m4_0",), timeout_s=300)
 def test_unit_of_a_device(guest: Guest) -> None:
     install()
     unit = "gpio-bridge@m4_0\\x2d1.service"

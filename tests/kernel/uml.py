@@ -35,6 +35,8 @@ from firmware_stub import Stub
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = "256M"
+# For a kernel that hangs: it lives for seconds, but the machine may have other things to do.
+LIFE_S = 100
 RPMSG = 7  # VIRTIO_ID_RPMSG
 
 _COMPLAINT = re.compile(r"BUG:|WARNING:|Kernel panic|Oops")
@@ -52,6 +54,12 @@ class Outcome(NamedTuple):
     status: int
     console: str
     result: dict[str, Any] | None
+
+
+def patient(command: str) -> str:
+    """A stub's command, with more patience than its 5 s if it is one that waits."""
+    waits = command.startswith("wait") and " timeout " not in command
+    return f"{command} timeout 60s" if waits else command
 
 
 class Machine:
@@ -79,7 +87,7 @@ class Machine:
         self._uml = Path()
         #: What the test inside may call by `Guest.host`.
         self.calls: dict[str, Callable[..., Any]] = {
-            "stub": lambda index, command: self.stubs[index].command(command, 70),
+            "stub": lambda index, command: self.stubs[index].command(patient(command), 70),
             "kill": lambda index: self.stubs[index].kill(),
             "start": self._start,
             "restart": self._restart,
@@ -93,7 +101,7 @@ class Machine:
         return int((self._uml / "pid").read_text())
 
     def run(
-        self, inside: Callable[..., Any], arguments: Sequence[Any] = (), timeout_s: int = 60
+        self, inside: Callable[..., Any], arguments: Sequence[Any] = (), timeout_s: int = LIFE_S
     ) -> Outcome:
         """Boot, call a function inside and wait for the end, at most `timeout_s`.
 
@@ -201,7 +209,7 @@ class Machine:
     def mconsole(self, command: str) -> str:
         """Give a command to the kernel's management console; return what it says."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
-            connection.settimeout(10)
+            connection.settimeout(60)
             connection.bind("")  # a name to answer to
             data = command.encode()
             request = _MCONSOLE.pack(_MCONSOLE_MAGIC, 2, len(data), data)
@@ -218,7 +226,7 @@ class Machine:
 
 def in_kernel(
     *boards: str,
-    timeout_s: int = 60,
+    timeout_s: int = LIFE_S,
     parameters: Sequence[str] = (),
     processors: Sequence[str] = (),
     **options: Any,

@@ -3,18 +3,24 @@
 
 The kernel of tests/kernel has no remoteproc hardware; the layout is that of
 drivers/remoteproc/remoteproc_virtio.c on a SoC. All else runs on the real thing
-there.
+there, but for what happens there too rarely: see the finder's part.
 """
 
 from __future__ import annotations
 
 import errno
+import os
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from select import POLLIN, poll
 
 import pytest
 
-from bridge.link import resolve, rpmsg
-from bridge.link.rpmsg_sysfs import ADDR_ANY, Sysfs
+from bridge.link import resolve, rpmsg, rpmsg_finder
+from bridge.link.rpmsg_finder import Finder
+from bridge.link.rpmsg_sysfs import ADDR_ANY, Node, Processor, Sysfs
+from bridge.shim.ffi import ffi, lib
 
 
 class Board:
@@ -26,6 +32,8 @@ class Board:
         for folder in ("bus/rpmsg/devices", "bus/rpmsg/drivers/rpmsg_chrdev", "class/rpmsg"):
             (root / folder).mkdir(parents=True)
         (root / "bus/rpmsg/drivers/rpmsg_chrdev/bind").touch()
+        self.dev = root / "dev"
+        self.dev.mkdir()
 
     def processor(self, number: int, name: str, device: str) -> Path:
         remoteproc = self.root / f"devices/platform/{device}/remoteproc/remoteproc{number}"
@@ -134,6 +142,203 @@ def test_successor_on_the_same_path_is_another(board: Board, tmp_path: Path) -> 
     assert not sysfs.there(processor)
     path.mkdir()
     assert not sysfs.there(processor)
+
+
+# ---- the finder: what changes while it looks ----------------------------------------
+
+
+class Events:
+    """A monitor of uevents that has those of `happen`."""
+
+    def __init__(self, *subsystems: str) -> None:
+        self._ends = os.pipe2(os.O_NONBLOCK)
+
+    def fileno(self) -> int:
+        return self._ends[0]
+
+    def poll(self, timeout: float) -> object:
+        try:
+            return os.read(self._ends[0], 1)
+        except BlockingIOError:
+            return None
+
+    def happen(self) -> None:
+        os.write(self._ends[1], b"!")
+
+    def __del__(self) -> None:
+        for fd in self._ends:
+            os.close(fd)
+
+
+class Changing(Sysfs):
+    """A sysfs that changes just when its nodes were listed: once, by `change`.
+
+    Attributes:
+        listings: so often they were.
+    """
+
+    change: Callable[[], None] | None = None
+    listings = 0
+
+    def nodes(self, processor: Processor | None = None) -> list[Node]:
+        self.listings += 1
+        found = super().nodes(processor)
+        change, self.change = self.change, None
+        if change is not None:
+            change()
+        return found
+
+
+class Link:
+    """A finder's other side.
+
+    Attributes:
+        finder: on a `Changing` sysfs.
+        up: whether it was after the last look.
+    """
+
+    up = True
+    started = False
+
+    def __init__(
+        self, board: Board, control: socket.socket, theirs: socket.socket, rest: str
+    ) -> None:
+        self.dev = board.dev
+        self.sysfs = Changing(str(board.root), str(board.dev))
+        self.finder = Finder(rpmsg.parse(rest), self.sysfs, control)
+        self._theirs = theirs
+
+    def start(self) -> None:
+        """Let it look by itself, until the link is closed."""
+        self.started = True
+        self.finder.start(60)
+
+    def wakes(self) -> bool:
+        """Whether something in /dev makes the finder look."""
+        look = poll()
+        look.register(self.finder._inotify, POLLIN)
+        return bool(look.poll(0))
+
+    def look(self) -> list[tuple[int, int, str]]:
+        """One look of the finder: (code, address, node behind the descriptor) it sent."""
+        self.up = self.finder._look()
+        return self.told()
+
+    def told(self, timeout_s: float = 0) -> list[tuple[int, int, str]]:
+        """What it sent, as `look`; waits at most so long for something."""
+        ready = poll()
+        ready.register(self._theirs, POLLIN)
+        found = []
+        while ready.poll(0 if found else timeout_s * 1000):
+            data, fds, _, _ = socket.recv_fds(self._theirs, ffi.sizeof("struct gb_rpmsg_packet"), 1)
+            packet = ffi.from_buffer("struct gb_rpmsg_packet *", data)
+            node = "".join(Path(os.readlink(f"/proc/self/fd/{fd}")).name for fd in fds)
+            found.append((packet.code, packet.address, node))
+            for fd in fds:
+                os.close(fd)
+        return found
+
+
+@pytest.fixture
+def link(board: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Link]]:
+    """Makes the link of the board, when its processor is there."""
+    monkeypatch.setattr(rpmsg_finder, "monitor", Events)
+    made: list[Link] = []
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def make(rest: str = "") -> Link:
+        made.append(Link(board, ours, theirs, rest))
+        return made[0]
+
+    yield make
+    theirs.close()
+    for each in made:
+        if not each.started:
+            each.finder.close()
+    ours.close()
+
+
+def test_number_given_to_another_while_it_is_looked_at(
+    board: Board, link: Callable[..., Link]
+) -> None:
+    """The node that is opened is the one that was listed, or none."""
+    m4 = board.processor(0, "m4_0", "4c000000.m4")
+    old = board.device(m4, "virtio0.rpmsg-io-0.-1.1024", "rpmsg-io-0", 1024)
+    board.node(old, "rpmsg-io-0", 1024)
+    here = link()
+    (here.dev / "rpmsg0").touch()
+
+    def restart() -> None:
+        """The firmware announces its channels in another order."""
+        (board.root / "bus/rpmsg/devices" / old.name).unlink()
+        (board.root / "class/rpmsg/rpmsg0").unlink()
+        old.rename(board.root / "old")
+        new = board.device(m4, "virtio0.rpmsg-io-1.-1.1025", "rpmsg-io-1", 1025)
+        board._nodes = 0
+        board.node(new, "rpmsg-io-1", 1025)
+
+    here.sysfs.change = restart
+    assert here.look() == []
+    assert here.look() == [(lib.GB_RPMSG_ATTACH, 1025, "rpmsg0")]
+    assert here.look() == []
+
+
+def test_a_look_lists_the_nodes_once(board: Board, link: Callable[..., Link]) -> None:
+    """Not once a channel: with 64 of them that took seconds."""
+    m4 = board.processor(0, "m4_0", "4c000000.m4")
+    here = link()
+    for number in range(8):
+        name, address = f"rpmsg-io-{number}", 1024 + number
+        channel = board.device(m4, f"virtio0.{name}.-1.{address}", name, address)
+        (here.dev / board.node(channel, name, address)).touch()
+    assert len(here.look()) == 8
+    assert here.look() == []
+    assert here.sysfs.listings == 2
+
+
+def test_stable_link_that_leads_to_another_node(board: Board, link: Callable[..., Link]) -> None:
+    """After a restart udev's old link may lead to a number that another controller has now."""
+    m4 = board.processor(0, "m4_0", "4c000000.m4")
+    for number, index in enumerate((1, 0)):
+        name, address = f"rpmsg-io-{index}", 1024 + index
+        channel = board.device(m4, f"virtio0.{name}.-1.{address}", name, address)
+        assert board.node(channel, name, address) == f"rpmsg{number}"
+        (board.dev / f"rpmsg{number}").touch()
+    stable = board.dev / "rpmsg-gpio/m4_0-0"
+    stable.parent.mkdir()
+    stable.symlink_to("../rpmsg0")
+    here = link(str(stable))
+    assert here.look() == [(lib.GB_RPMSG_ATTACH, 1025, "rpmsg0")]
+    stable.with_name("new").symlink_to("../rpmsg1")
+    stable.with_name("new").rename(stable)
+    assert here.wakes()
+    assert here.look() == [(lib.GB_RPMSG_DOWN, 0, "")]
+    assert not here.up
+
+
+def test_removal_that_is_told_before_it_is_done(board: Board, link: Callable[..., Link]) -> None:
+    """The kernel sends the event first; then, maybe after the look, sysfs changes."""
+    m4 = board.processor(0, "m4_0", "4c000000.m4")
+    here = link()
+    here.start()
+    here.sysfs.change = lambda: m4.rename(board.root / "old")  # type: ignore[func-returns-value]
+    here.finder._monitor.happen()
+    assert here.told(timeout_s=30) == [(lib.GB_RPMSG_DOWN, 0, "")]
+
+
+def test_folder_of_nodes_that_cannot_be_watched(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A permission that comes late would never be noticed."""
+    monkeypatch.setattr(rpmsg_finder, "monitor", Events)
+    board.processor(0, "m4_0", "4c000000.m4")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs, pytest.raises(OSError, match="/nowhere cannot be watched") as error:
+        Finder(rpmsg.parse(""), Sysfs(str(board.root), str(board.root / "nowhere")), ours)
+    assert error.value.errno == errno.ENOENT
+
+
+# ---- URLs -------------------------------------------------------------------------
 
 
 def test_urls() -> None:

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -165,12 +166,16 @@ static void request_and_reply(void)
 	tear_down();
 }
 
-/* What another session asked for must not answer this one. */
-static void stale_messages_are_dropped(void)
+/* What another session asked for must not answer this one, behind how many edges ever. */
+static void check_stale(unsigned int edges)
 {
+	const uint8_t edge[] = {RPMSG_GPIO_QUEUE_EVENT, 0, 0};
 	struct gb_report report;
 
 	set_up();
+	while (edges--)
+		CHECK_EQ(send(firmware, edge, sizeof(edge), MSG_NOSIGNAL | MSG_DONTWAIT),
+			 sizeof(edge));
 	answer(1);
 	ask(open_controller(), 1);
 	expect_request();
@@ -178,6 +183,32 @@ static void stale_messages_are_dropped(void)
 	report = next_report();
 	CHECK_EQ(report.error, 0);
 	CHECK_EQ(report.value, 0);
+	tear_down();
+}
+
+static void stale_messages_are_dropped(void)
+{
+	check_stale(0);
+	check_stale(200);
+}
+
+/* For want of a descriptor no reader can start: that is no fault of the endpoint. */
+static void no_descriptors_for_a_while(void)
+{
+	struct rlimit before, none;
+
+	set_up();
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 3;
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ask(open_controller(), 1);
+	CHECK_EQ(next_report().error, ETIMEDOUT);
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ask(gb_controller_open(gb_link, CONTROLLER + 1, SOURCE + 1, ADDRESS), 2);
+	expect_request();
+	answer(1);
+	CHECK_EQ(next_report().value, 1);
 	tear_down();
 }
 
@@ -352,6 +383,7 @@ int main(void)
 {
 	RUN(request_and_reply);
 	RUN(stale_messages_are_dropped);
+	RUN(no_descriptors_for_a_while);
 	RUN(reads_between_writes);
 	RUN(sessions_follow_each_other);
 	RUN(broken_endpoint_leaves_alone);

@@ -160,6 +160,26 @@ def test_link_comes_up_when_the_firmware_appears_later(tmp_path: Path) -> None:
         thread.close()
 
 
+def test_link_that_always_breaks_is_not_tried_all_the_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def told(what: str) -> list[str]:
+        messages = [record.getMessage() for record in caplog.records]
+        return [message for message in messages if what in message]
+
+    with caplog.at_level(logging.INFO, "bridge.service"), Stub("demo") as stub:
+        stub.command("fault lie 10000 - 65535")
+        start = time.monotonic()
+        thread = ServiceThread(Config(links=(LinkConfig(stub.url),), socket=None))
+        while len(told(": up (")) < 5 and time.monotonic() < start + 60:
+            time.sleep(0.01)
+        thread.close()
+        took = time.monotonic() - start
+    assert 5 <= len(told(": up (")) <= took / 0.2 + 1
+    (down,) = told(": down: ")
+    assert "broke virtqueue 0" in down
+
+
 @pytest.mark.parametrize("dialect", ["rpmsg-gpio", "rpmsg-gpio-padded"])
 def test_baseline_firmware(tmp_path: Path, dialect: str) -> None:
     with (

@@ -47,6 +47,8 @@ enum { FD_CONTROL, FD_ENDPOINTS };
 /* Messages of one endpoint before the others have their turn. */
 #define READS_MAX 64
 #define BATCH 32
+/* Stale messages: more than a processor has buffers, and an end if they never stop. */
+#define DRAIN_MAX 4096
 /* Pauses before a write without transmit buffers is tried again: doubled each time. */
 #define RETRY_FIRST_NS 1000000u
 #define RETRY_LAST_NS 16000000u
@@ -304,11 +306,17 @@ static void wait_for_buffers(struct rpmsg_link *link, struct endpoint *ep)
 		link->pause_ns *= 2;
 }
 
+/* What passes: no transmit buffer, or no room for a reader, which is our lack. */
+static bool is_want(int error)
+{
+	return error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
+}
+
 static int failed_write(struct rpmsg_link *link, struct endpoint *ep, int error)
 {
 	if (error == EMSGSIZE)
 		return -EMSGSIZE;
-	if (error == EAGAIN) {
+	if (is_want(error)) {
 		wait_for_buffers(link, ep);
 		return -EAGAIN;
 	}
@@ -321,7 +329,7 @@ static int failed_write(struct rpmsg_link *link, struct endpoint *ep, int error)
 static void drain(const struct endpoint *ep)
 {
 	uint8_t message[RPMSG_BUFFER_SIZE];
-	int left = READS_MAX;
+	int left = DRAIN_MAX;
 
 	fcntl(ep->fd, F_SETFL, O_NONBLOCK);
 	while (left-- && read(ep->fd, message, sizeof(message)) >= 0)
