@@ -10,7 +10,6 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
 from bridge.cli import common
 from bridge.cli.options import Failure
@@ -142,19 +141,27 @@ def _sleep(words: list[str]) -> None:
 
 
 def _restore_terminal_on_signals() -> None:
-    """Die of a signal as ever, but not with the echo off, as line editing has it."""
+    """Die of a signal as ever, but not with the echo off, as line editing has it.
+
+    A thread waits for them: a handler in Python would wait for the next key, when the
+    signal comes just before readline does.
+    """
     import termios
+    import threading
 
     before = termios.tcgetattr(sys.stdin)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    deadly = {number for number in numbers if signal.getsignal(number) is signal.SIG_DFL}
+    signal.pthread_sigmask(signal.SIG_BLOCK, deadly)
 
-    def end(number: int, frame: FrameType | None) -> None:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-        signal.signal(number, signal.SIG_DFL)
+    def end() -> None:
+        number = signal.sigwait(deadly)
+        with contextlib.suppress(termios.error):  # after SIGHUP it may be gone
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, deadly)
         os.kill(os.getpid(), number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, end)
+    threading.Thread(target=end, daemon=True).start()
 
 
 def _prepare_editing(ids: list[str]) -> None:
