@@ -127,8 +127,8 @@ static void arm_retry(struct rpmsg_gpio_serial *serial)
 	serial->retry_armed = true;
 }
 
-/* Go back to the oldest message. The delimiter in front ends what a damaged
- * frame left in the driver's receiver. */
+/* Go back to the oldest message. The delimiter in front of the next frame ends
+ * what a damaged one left in the driver's receiver. */
 static void send_again(struct rpmsg_gpio_serial *serial)
 {
 	serial->tx_next = serial->tx_first;
@@ -522,10 +522,6 @@ static uint8_t start_block(struct rpmsg_gpio_serial *serial)
 
 static uint8_t encode(struct rpmsg_gpio_serial *serial)
 {
-	if (serial->out_lead) {
-		serial->out_lead = false;
-		return 0;
-	}
 	if (serial->out_run) {
 		serial->out_run--;
 		return out_byte(serial, serial->out_at++);
@@ -539,9 +535,16 @@ static uint8_t encode(struct rpmsg_gpio_serial *serial)
 static void fill_chunk(struct rpmsg_gpio_serial *serial)
 {
 	serial->chunk_at = serial->chunk_end = 0;
-	while (serial->chunk_end < sizeof(serial->chunk) &&
-	       (serial->out_busy || start_next(serial)))
-		serial->chunk[serial->chunk_end++] = encode(serial);
+	while (serial->chunk_end < sizeof(serial->chunk)) {
+		if (serial->out_busy) {
+			serial->chunk[serial->chunk_end++] = encode(serial);
+		} else if (!start_next(serial)) {
+			return;
+		} else if (serial->out_lead) {
+			serial->chunk[serial->chunk_end++] = 0;
+			serial->out_lead = false;
+		}
+	}
 }
 
 /* Ends when the UART is full or all is said; nothing is said twice in a run. */

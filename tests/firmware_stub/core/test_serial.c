@@ -289,6 +289,25 @@ static void a_nak_brings_everything_again(void)
 	expect_hex(&bench, "00" ANNOUNCE);
 }
 
+/* On a slow line a NAK or a HELLO comes while a frame is under way. That is good still;
+ * cut in two it would be damaged, asked for, cut again, and so for ever. */
+static void a_frame_that_is_under_way_is_not_cut(void)
+{
+	struct bench bench;
+
+	bench_init(&bench, 1);
+	run(&bench);
+	bench.out_length = 0;
+	bench.out_limit = 1;
+	feed_hex(&bench, HELLO);
+	bench.out_limit = 24; /* the WELCOME, and four bytes of the next frame */
+	run(&bench);
+	feed_hex(&bench, NAK_0);
+	bench.out_limit = sizeof(bench.out);
+	run(&bench);
+	expect_hex(&bench, WELCOME ANNOUNCE "00" ANNOUNCE);
+}
+
 static void the_same_hello_again_forgets_nothing(void)
 {
 	struct bench bench;
@@ -586,6 +605,7 @@ int main(void)
 	RUN(a_gap_is_asked_for_once);
 	RUN(unacknowledged_frames_are_sent_again_and_given_up);
 	RUN(a_nak_brings_everything_again);
+	RUN(a_frame_that_is_under_way_is_not_cut);
 	RUN(the_same_hello_again_forgets_nothing);
 	RUN(a_refused_message_is_asked_for_when_there_is_room);
 	RUN(a_full_uart_and_a_full_buffer_lose_nothing);
