@@ -9,6 +9,7 @@ import re
 import select
 import socket
 import struct
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -214,10 +215,48 @@ def test_ports_that_cannot_be_opened() -> None:
         ("nonsense://x", errno.EINVAL, "nonsense"),
         ("rpmsg-tty?device=nonexistent", errno.ENOENT, "called nonexistent has rpmsg"),
         ("socket://localhost", errno.EINVAL, "HOST:PORT"),
+        ("socket://[::1:7000", errno.EINVAL, "Invalid IPv6"),
+        (f"socket://{'x' * 64}.net:7000", errno.EINVAL, "HOST:PORT"),
     ):
         with pytest.raises(OSError, match=sentence) as caught:
             connect(rest, 500)
         assert caught.value.errno == number
+
+
+def test_a_host_that_has_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resolver's numbers are no errno."""
+
+    def unknown(*_: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(OSError, match="Name or service not known") as caught:
+        connect("socket://nowhere.invalid:7000", 500)
+    assert caught.value.errno == errno.EHOSTUNREACH
+
+
+def test_a_port_unplugged_while_it_is_opened(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """termios.error is no OSError; the service would not try again."""
+
+    def gone(*_: object) -> None:
+        raise termios.error(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(termios, "tcflush", gone)
+    with pytest.raises(OSError, match=r"/.*: Input/output error") as caught:
+        connect(stub.serial_url.partition(":")[2], 500)
+    assert caught.value.errno == errno.EIO
+
+
+def test_no_descriptor_left(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is no fault of the kind of port."""
+
+    def none_left(_: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "dup", none_left)
+    with pytest.raises(OSError, match="Too many open files") as caught:
+        connect(stub.serial_url.partition(":")[2], 500)
+    assert caught.value.errno == errno.EMFILE
 
 
 def test_silence_and_garbage_have_their_own_sentences() -> None:
