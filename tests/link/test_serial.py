@@ -12,8 +12,9 @@ import struct
 import termios
 import threading
 import time
+import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -356,6 +357,95 @@ def test_keepalive_leaves_a_living_firmware_alone(stub: Stub) -> None:
         assert next_report().kind == ReportKind.ANNOUNCED
         stub.restart()  # comes after many keepalives, as the first thing to report
         assert expect_down(next_report)[0] == errno.ECONNRESET
+
+
+class Firmware(threading.Thread):
+    """Firmware frame by frame on a pty; it says nothing but what a test has it say."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        self.url = f"serial:{os.ttyname(self._slave)}?keepalive=20&dead=2000"
+        self.session = 0
+        self.polls = 0
+        self.lost = 0  # answers to POLL that are still to be lost
+        self.start()
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame."""
+        os.write(self._master, encode(frame))
+
+    def welcome(self, epoch: int) -> None:
+        """Send a WELCOME to the latest session."""
+        self.send(struct.pack("<BBIHBBI", framing.WELCOME, 1, self.session, 496, 8, 0, epoch))
+
+    def run(self) -> None:
+        rest = b""
+        with suppress(OSError):
+            while True:
+                rest += os.read(self._master, 4096)
+                *wires, rest = rest.split(b"\0")
+                for wire in filter(None, wires):
+                    self._answer(decode(wire))
+
+    def _answer(self, frame: bytes) -> None:
+        if frame[0] == framing.HELLO:
+            (self.session,) = struct.unpack_from("<I", frame, 2)
+            self.welcome(epoch=1)
+        elif frame[0] == framing.POLL:
+            self.polls += 1
+            if self.lost:
+                self.lost -= 1
+                os.write(self._master, b"\x03\x03\x00\x00")  # damaged
+            else:
+                self.send(b"\x03\x00")
+
+    def close(self) -> None:
+        """Let go of the line."""
+        os.close(self._slave)
+        self.join(DEADLINE_S)
+        os.close(self._master)
+
+
+@pytest.fixture
+def firmware() -> Iterator[Firmware]:
+    """A `Firmware`."""
+    started = Firmware()
+    yield started
+    started.close()
+
+
+def test_keepalive_asks_from_the_handshake_on(
+    firmware: Firmware, eventually: Callable[..., None]
+) -> None:
+    with pumped(firmware.url):
+        eventually(lambda: firmware.polls > 3, "a firmware that announces nothing is asked")
+
+
+def test_keepalive_survives_the_loss_of_an_answer(
+    firmware: Firmware, eventually: Callable[..., None]
+) -> None:
+    firmware.lost = 3
+    with pumped(firmware.url) as next_report:
+        firmware.send(b"\x80\x00\xff\x00\x00\x00rpmsg-io-0")
+        assert next_report().kind == ReportKind.ANNOUNCED
+        eventually(lambda: firmware.polls > 6, "it is asked again")
+        firmware.send(struct.pack("<BBI", framing.RESET, 0, 2))
+        assert expect_down(next_report)[0] == errno.ECONNRESET
+
+
+def test_a_restart_behind_a_hello_that_was_repeated(firmware: Firmware) -> None:
+    """The RESET was lost; the old HELLO began a session with numbers from 0 again."""
+    with pumped(firmware.url) as next_report:
+        firmware.send(b"\x80\x00\xff\x00\x00\x00rpmsg-io-0")
+        assert next_report().kind == ReportKind.ANNOUNCED
+        firmware.welcome(epoch=1)  # this is the same as before
+        firmware.send(b"\x81\x00\xff\x00\x00\x01rpmsg-io-1")
+        assert next_report().kind == ReportKind.ANNOUNCED
+        firmware.welcome(epoch=2)
+        number, why = expect_down(next_report)
+    assert number == errno.ECONNRESET and "started again" in why
 
 
 def test_a_tcp_stream_behind_a_pyserial_url(stub: Stub) -> None:

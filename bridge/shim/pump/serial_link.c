@@ -29,6 +29,8 @@
 #define SEQUENCE(n) ((uint8_t)((n) & RPMSG_GPIO_SERIAL_SEQUENCE_MASK))
 #define FRAME_MAX RPMSG_GPIO_SERIAL_FRAME_MAX(RPMSG_GPIO_MESSAGE_MAX)
 #define WIRE_MAX (RPMSG_GPIO_SERIAL_WIRE_SIZE(FRAME_MAX) + 1)
+#define ACK_WIRE (RPMSG_GPIO_SERIAL_WIRE_SIZE(sizeof(struct rpmsg_gpio_serial_ack) + \
+					      RPMSG_GPIO_SERIAL_CRC_SIZE))
 #define OUT_SIZE 2048 /* several frames in one write */
 #define READ_SIZE 4096
 #define READS_A_TURN 16
@@ -88,7 +90,8 @@ struct serial_link {
 	bool polled;           /* an ACK is due, whatever else carries its number */
 	uint64_t ack_at;       /* with unacked */
 	uint64_t nak_again_at; /* 0: at once */
-	uint64_t heard_at, polled_at;
+	uint64_t poll_at;      /* with keepalive_ms: after so much silence */
+	uint64_t polled_at;    /* the first POLL since something came, or 0 */
 
 	/* sending */
 	struct message slots[SLOTS]; /* by sequence number */
@@ -335,9 +338,9 @@ static void arm_timer(struct serial_link *link)
 	if (link->room_at)
 		sooner(&due, link->room_at);
 	if (options->keepalive_ms)
-		sooner(&due, link->polled_at
-			     ? link->polled_at + options->dead_ms * NS_PER_MS
-			     : link->heard_at + options->keepalive_ms * NS_PER_MS);
+		sooner(&due, link->poll_at);
+	if (link->polled_at)
+		sooner(&due, link->polled_at + options->dead_ms * NS_PER_MS);
 	if (due == UINT64_MAX)
 		gb_timer_cancel(link->base.pump, &link->timer);
 	else if (!link->timer.armed || link->timer.due_ns != due)
@@ -359,6 +362,29 @@ static int silent(struct serial_link *link)
 		    (unsigned int)link->options.dead_ms);
 }
 
+/* Something came: the line is not silent. */
+static void heard(struct serial_link *link, uint64_t now)
+{
+	link->poll_at = now + link->options.keepalive_ms * NS_PER_MS;
+	link->polled_at = 0;
+}
+
+/* Silence brings a POLL, and again: it may be lost, and so may its answer. */
+static int check_silence(struct serial_link *link, uint64_t now)
+{
+	const struct gb_serial_options *options = &link->options;
+
+	if (link->polled_at && now >= link->polled_at + options->dead_ms * NS_PER_MS)
+		return silent(link);
+	if (!options->keepalive_ms || now < link->poll_at)
+		return 0;
+	if (!link->polled_at)
+		link->polled_at = now;
+	link->poll_at = now + options->retry_ms * NS_PER_MS + 2 * ACK_WIRE * link->byte_ns;
+	link->poll_due = true;
+	return 0;
+}
+
 static int check_time(struct serial_link *link)
 {
 	const struct gb_serial_options *options = &link->options;
@@ -372,15 +398,7 @@ static int check_time(struct serial_link *link)
 		link->retries++;
 		send_again(link);
 	}
-	if (!options->keepalive_ms)
-		return 0;
-	if (link->polled_at && now >= link->polled_at + options->dead_ms * NS_PER_MS)
-		return silent(link);
-	if (!link->polled_at && now >= link->heard_at + options->keepalive_ms * NS_PER_MS) {
-		link->polled_at = now;
-		link->poll_due = true;
-	}
-	return 0;
+	return check_silence(link, now);
 }
 
 /* Say what is due, and come back when the next thing is. */
@@ -495,6 +513,12 @@ static void ack_received(struct serial_link *link, const uint8_t *frame, uint64_
 		link->polled = true;
 }
 
+static int started_again(struct serial_link *link, uint32_t epoch)
+{
+	return dead(link, -ECONNRESET, "the coprocessor started again (boot id 0x%x, before 0x%x)",
+		    (unsigned int)epoch, (unsigned int)link->epoch);
+}
+
 static int reset_received(struct serial_link *link, const uint8_t *frame)
 {
 	struct rpmsg_gpio_serial_reset reset;
@@ -503,10 +527,22 @@ static int reset_received(struct serial_link *link, const uint8_t *frame)
 	memcpy(&reset, frame, sizeof(reset));
 	epoch = rpmsg_gpio_load32(reset.id);
 	if (epoch != link->epoch)
-		return dead(link, -ECONNRESET,
-			    "the coprocessor started again (boot id 0x%x, before 0x%x)",
-			    (unsigned int)epoch, (unsigned int)link->epoch);
+		return started_again(link, epoch);
 	return dead(link, -ECONNRESET, "the coprocessor ended the session on the serial line");
+}
+
+/* An answer to a HELLO that was repeated. Firmware that started before that HELLO came
+ * takes it for a new session, and both sides would disagree about sequence numbers. */
+static int welcome_again(struct serial_link *link, const uint8_t *frame)
+{
+	struct rpmsg_gpio_serial_welcome welcome;
+	uint32_t epoch;
+
+	memcpy(&welcome, frame, sizeof(welcome));
+	epoch = rpmsg_gpio_load32(welcome.epoch);
+	if (rpmsg_gpio_load32(welcome.session) == link->session && epoch != link->epoch)
+		return started_again(link, epoch);
+	return 0;
 }
 
 static void welcome_received(struct serial_link *link, const uint8_t *frame, uint64_t now)
@@ -527,7 +563,7 @@ static void welcome_received(struct serial_link *link, const uint8_t *frame, uin
 	link->peer_window = welcome.window > SLOTS ? SLOTS : welcome.window;
 	if (!link->peer_window)
 		link->peer_window = 1;
-	link->heard_at = now;
+	heard(link, now);
 	link->up = true;
 }
 
@@ -555,13 +591,14 @@ static int frame_received(struct serial_link *link, const uint8_t *frame, size_t
 		link->reset_seen |= kind == RPMSG_GPIO_SERIAL_RESET;
 		return 0;
 	}
-	link->heard_at = now;
-	link->polled_at = 0;
+	heard(link, now);
+	if (kind == RPMSG_GPIO_SERIAL_RESET)
+		return reset_received(link, frame);
+	if (kind == RPMSG_GPIO_SERIAL_WELCOME)
+		return welcome_again(link, frame);
 	if (kind == RPMSG_GPIO_SERIAL_DATA)
 		data_received(link, frame, length, now);
-	else if (kind == RPMSG_GPIO_SERIAL_RESET)
-		return reset_received(link, frame);
-	else if (kind != RPMSG_GPIO_SERIAL_WELCOME)
+	else
 		ack_received(link, frame, now);
 	return 0;
 }
@@ -932,6 +969,7 @@ struct gb_link *gb_serial_attach(int fd, const char *name,
 	ret = make_raw(&hs, fd);
 	if (ret == 0)
 		ret = shake_hands(&hs);
+	hs.link->base.unflushed = true; /* the first flush sets the timer */
 	if (ret == 0)
 		return &hs.link->base;
 	tcflush(fd, TCOFLUSH);
