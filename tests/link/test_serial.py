@@ -368,6 +368,7 @@ class Firmware(threading.Thread):
         tty.setraw(self._slave)
         self.url = f"serial:{os.ttyname(self._slave)}?keepalive=20&dead=2000"
         self.session = 0
+        self.mru = 496
         self.polls = 0
         self.lost = 0  # answers to POLL that are still to be lost
         self.start()
@@ -378,7 +379,7 @@ class Firmware(threading.Thread):
 
     def welcome(self, epoch: int) -> None:
         """Send a WELCOME to the latest session."""
-        self.send(struct.pack("<BBIHBBI", framing.WELCOME, 1, self.session, 496, 8, 0, epoch))
+        self.send(struct.pack("<BBIHBBI", framing.WELCOME, 1, self.session, self.mru, 8, 0, epoch))
 
     def run(self) -> None:
         rest = b""
@@ -433,6 +434,13 @@ def test_keepalive_survives_the_loss_of_an_answer(
         eventually(lambda: firmware.polls > 6, "it is asked again")
         firmware.send(struct.pack("<BBI", framing.RESET, 0, 2))
         assert expect_down(next_report)[0] == errno.ECONNRESET
+
+
+def test_firmware_that_takes_no_requests_is_told_so(firmware: Firmware) -> None:
+    firmware.mru = 8
+    with pytest.raises(OSError, match="messages of 8 bytes, too short") as caught:
+        connect(firmware.url.partition(":")[2], 5000)
+    assert caught.value.errno == errno.EPROTO
 
 
 def test_a_restart_behind_a_hello_that_was_repeated(firmware: Firmware) -> None:

@@ -77,7 +77,7 @@ struct serial_link {
 	uint16_t peer_mru;
 	uint8_t peer_window;
 	bool up;
-	bool welcome_refused; /* another version: peer_version */
+	bool welcome_refused; /* for its peer_version or peer_mru */
 	uint8_t peer_version;
 	bool reset_seen;
 	uint32_t sources[256]; /* rpmsg address of each port */
@@ -553,13 +553,12 @@ static void welcome_received(struct serial_link *link, const uint8_t *frame, uin
 	if (rpmsg_gpio_load32(welcome.session) != link->session)
 		return; /* for a driver before us */
 	link->peer_version = welcome.version;
-	link->welcome_refused = welcome.version != RPMSG_GPIO_SERIAL_VERSION;
+	link->peer_mru = rpmsg_gpio_load16(welcome.mru);
+	link->welcome_refused = welcome.version != RPMSG_GPIO_SERIAL_VERSION ||
+				link->peer_mru < MRU_LEAST;
 	if (link->welcome_refused)
 		return;
-	if (rpmsg_gpio_load16(welcome.mru) < MRU_LEAST)
-		return; /* no request would fit */
 	link->epoch = rpmsg_gpio_load32(welcome.epoch);
-	link->peer_mru = rpmsg_gpio_load16(welcome.mru);
 	link->peer_window = welcome.window > SLOTS ? SLOTS : welcome.window;
 	if (!link->peer_window)
 		link->peer_window = 1;
@@ -835,15 +834,25 @@ static int make_raw(const struct handshake *hs, int fd)
 	return 0;
 }
 
+static int unfit_answer(const struct handshake *hs)
+{
+	const struct serial_link *link = hs->link;
+
+	if (link->peer_version != RPMSG_GPIO_SERIAL_VERSION)
+		return give_up(hs, -EPROTONOSUPPORT,
+			       "%s: the firmware speaks version %u of the serial framing, not %u",
+			       hs->name, link->peer_version, RPMSG_GPIO_SERIAL_VERSION);
+	return give_up(hs, -EPROTO, "%s: the firmware takes messages of %u bytes, too short for "
+		       "requests: %u are the least", hs->name, link->peer_mru, MRU_LEAST);
+}
+
 static int no_answer(const struct handshake *hs)
 {
 	const struct serial_link *link = hs->link;
 	char rate[64] = "";
 
 	if (link->welcome_refused)
-		return give_up(hs, -EPROTONOSUPPORT,
-			       "%s: the firmware speaks version %u of the serial framing, not %u",
-			       hs->name, link->peer_version, RPMSG_GPIO_SERIAL_VERSION);
+		return unfit_answer(hs);
 	if (link->options.bit_rate)
 		snprintf(rate, sizeof(rate), ", at the baud rate of this side, %u",
 			 (unsigned int)link->options.bit_rate);
@@ -887,7 +896,9 @@ static int wait_for_bytes(const struct handshake *hs, uint64_t now)
 	uint64_t until = hs->hello_at < hs->deadline ? hs->hello_at : hs->deadline;
 	struct pollfd poller = {.fd = link->base.fds[0], .events = POLLIN};
 
-	if (link->out_end)
+	if (link->room_at) /* POLLOUT would come at once, and say nothing */
+		sooner(&until, link->room_at);
+	else if (link->out_end)
 		poller.events |= POLLOUT;
 	if (until <= now)
 		return 0;
@@ -909,6 +920,7 @@ static int shake_hands(struct handshake *hs)
 			if (!link->out_end)
 				put_hello(link);
 		}
+		link->room_at = 0;
 		ret = write_out(link);
 		if (ret >= 0)
 			ret = wait_for_bytes(hs, now);

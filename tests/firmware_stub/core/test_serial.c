@@ -6,13 +6,19 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -595,6 +601,54 @@ static void nobody_there_is_an_error_in_time(void)
 	CHECK_EQ(errno, ENODEV);
 }
 
+/* Let writes to this descriptor fail as those to an rpmsg tty without buffers do. */
+static bool refuse_writes(int fd)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_write, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)fd, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+static int attach_without_buffers(int fd)
+{
+	char why[256] = "";
+	struct timespec used;
+
+	if (!refuse_writes(fd))
+		return 0;
+	if (gb_serial_attach(fd, "/dev/ttyRPMSG0", &options, 1000, why, sizeof(why)) ||
+	    errno != ETIMEDOUT)
+		return 2;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return used.tv_sec || used.tv_nsec > 100000000 ? 3 : 0;
+}
+
+/* Such a tty says that it can be written, and takes nothing. */
+static void a_tty_without_buffers_is_not_asked_without_pause(void)
+{
+	int fds[2], status = -1;
+	pid_t child;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	fflush(NULL);
+	child = fork();
+	if (!child)
+		_exit(attach_without_buffers(fds[1]));
+	CHECK(child > 0 && waitpid(child, &status, 0) == child);
+	CHECK_EQ(WEXITSTATUS(status), 0);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN); /* as Python does */
@@ -613,5 +667,6 @@ int main(void)
 	RUN(messages_survive_noise);
 	RUN(a_reset_ends_the_link_with_a_sentence);
 	RUN(nobody_there_is_an_error_in_time);
+	RUN(a_tty_without_buffers_is_not_asked_without_pause);
 	return check_report();
 }
