@@ -19,6 +19,7 @@
 #define RETRIES_MAX    8u /* then the driver is taken to be gone */
 #define BACKOFF_MAX    5u /* doublings of the time between them */
 #define RETRY_MS_MAX   10000u
+#define RETRY_US_MAX   0x7fffffffu /* the furthest that reached() can tell */
 #define BYTE_US_MAX    40000u /* a rate below 300 bits/s is not believed */
 #define RECORD_HEAD    4u     /* of a message in tx: length, endpoint, port */
 #define FRAME_OVERHEAD 12u    /* of a DATA frame on the wire, to estimate */
@@ -123,7 +124,8 @@ static void arm_retry(struct rpmsg_gpio_serial *serial)
 	uint32_t wait = serial->retry_us + 2 * bytes * serial->byte_us;
 	unsigned int doublings = serial->retries < BACKOFF_MAX ? serial->retries : BACKOFF_MAX;
 
-	serial->retry_at = serial->now + (wait << doublings);
+	wait = wait < RETRY_US_MAX >> doublings ? wait << doublings : RETRY_US_MAX;
+	serial->retry_at = serial->now + wait;
 	serial->retry_armed = true;
 }
 

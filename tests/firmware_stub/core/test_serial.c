@@ -151,6 +151,9 @@ static void expect_hex(struct bench *bench, const char *hex)
 #define RESET_EPOCH "02 06 09 d4 c3 b2 a1 f0 24 97 3f 00"
 #define HELLO \
 	"0a 01 01 78 56 34 12 f0 01 20 01 03 c2 01 02 05 02 32 05 f5 b5 d9 6a 00"
+/* 300 bits/s, a window of 64, 10 s before a repetition */
+#define SLOW_HELLO \
+	"0a 01 01 78 56 34 12 f0 01 40 03 2c 01 01 02 05 07 10 27 96 17 22 53 00"
 #define WELCOME "08 02 01 78 56 34 12 40 02 08 09 d4 c3 b2 a1 b6 c3 21 2f 00"
 #define ANNOUNCE "02 80 02 ff 01 01 0f 72 70 6d 73 67 2d 69 6f 2d 30 03 fd 8d 44 00"
 #define ACK_1 "07 03 01 48 5c ed 37 00"
@@ -282,6 +285,29 @@ static void unacknowledged_frames_are_sent_again_and_given_up(void)
 	CHECK_EQ(repetitions, 8);
 	CHECK_EQ(bench.ends, 1);
 	expect_hex(&bench, "");
+}
+
+/* The longest time that there is, doubled: it must not go beyond what a clock of
+ * 32 bits can tell, or the repetitions would follow at once and end the session. */
+static void the_slowest_line_keeps_its_times(void)
+{
+	struct bench bench;
+	uint32_t wait, before = 0;
+	unsigned int repetitions = 0;
+
+	bench_init(&bench, 0);
+	feed_hex(&bench, SLOW_HELLO);
+	while (rpmsg_gpio_serial_send(&bench.serial, 0, 7, ok_high, sizeof(ok_high)))
+		;
+	while ((wait = run(&bench)) != UINT32_MAX) {
+		CHECK(wait >= before);
+		before = wait;
+		bench.now += wait;
+		bench.out_length = 0;
+		repetitions++;
+	}
+	CHECK_EQ(repetitions, 9);
+	CHECK_EQ(bench.ends, 1);
 }
 
 static void a_nak_brings_everything_again(void)
@@ -658,6 +684,7 @@ int main(void)
 	RUN(the_same_frame_again_is_acknowledged_and_dropped);
 	RUN(a_gap_is_asked_for_once);
 	RUN(unacknowledged_frames_are_sent_again_and_given_up);
+	RUN(the_slowest_line_keeps_its_times);
 	RUN(a_nak_brings_everything_again);
 	RUN(a_frame_that_is_under_way_is_not_cut);
 	RUN(the_same_hello_again_forgets_nothing);
