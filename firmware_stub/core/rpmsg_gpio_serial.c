@@ -258,7 +258,7 @@ static bool deliver(struct rpmsg_gpio_serial *serial, const struct rpmsg_gpio_se
 static void taken(struct rpmsg_gpio_serial *serial)
 {
 	serial->expected = SEQUENCE(serial->expected + 1u);
-	serial->nak_held = false;
+	serial->nak_held = serial->refused = false;
 	settle(serial, OWE_NAK);
 	if (!serial->unacked++)
 		serial->ack_at = serial->now + serial->ack_us;
@@ -597,8 +597,6 @@ static void announce(struct rpmsg_gpio_serial *serial)
 
 static void check_time(struct rpmsg_gpio_serial *serial)
 {
-	if (serial->nak_held && reached(serial->now, serial->nak_at))
-		serial->nak_held = false;
 	if (serial->unacked && reached(serial->now, serial->ack_at))
 		owe(serial, OWE_ACK);
 	if (!serial->retry_armed || !reached(serial->now, serial->retry_at))
@@ -609,10 +607,13 @@ static void check_time(struct rpmsg_gpio_serial *serial)
 		set_session(serial, false);
 }
 
-/* The user could not take a message and has room for its reply now. */
+/* The user could not take a message and has room for its reply now. A NAK that was
+ * sent before is no reason to forget this one. */
 static void check_refused(struct rpmsg_gpio_serial *serial)
 {
-	if (!serial->refused || !has_room(serial, RPMSG_GPIO_SERIAL_RX_MAX))
+	if (serial->nak_held && reached(serial->now, serial->nak_at))
+		serial->nak_held = false;
+	if (!serial->refused || serial->nak_held || !has_room(serial, RPMSG_GPIO_SERIAL_RX_MAX))
 		return;
 	serial->refused = false;
 	ask_again(serial);
@@ -642,6 +643,8 @@ uint32_t rpmsg_gpio_serial_run(struct rpmsg_gpio_serial *serial, uint32_t now_us
 		return UINT32_MAX;
 	if (serial->unacked)
 		wait = time_left(now_us, serial->ack_at, wait);
+	if (serial->refused && serial->nak_held)
+		wait = time_left(now_us, serial->nak_at, wait);
 	if (serial->retry_armed)
 		wait = time_left(now_us, serial->retry_at, wait);
 	return wait;

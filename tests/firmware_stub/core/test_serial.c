@@ -368,6 +368,35 @@ static void a_refused_message_is_asked_for_when_there_is_room(void)
 	CHECK_EQ(bench.messages, 1);
 }
 
+/* The frame behind it already brought a NAK: the one that is due waits its time. */
+static void a_refused_message_is_asked_for_after_another_nak(void)
+{
+	struct bench bench;
+	uint32_t wait;
+
+	begin(&bench);
+	bench.refuse = true;
+	feed_hex(&bench, REQUEST_0 REQUEST_1);
+	expect_hex(&bench, NAK_0);
+	bench.refuse = false;
+	wait = run(&bench);
+	expect_hex(&bench, "");
+	CHECK_EQ(wait, 25 * US_PER_MS);
+	bench.now += wait;
+	CHECK_EQ(run(&bench), UINT32_MAX);
+	expect_hex(&bench, NAK_0);
+	/* It is not asked for when it came by itself. */
+	bench.refuse = true;
+	feed_hex(&bench, REQUEST_0);
+	bench.refuse = false;
+	bench.out_length = 0;
+	feed_hex(&bench, REQUEST_0);
+	CHECK_EQ(bench.messages, 1);
+	bench.now += 4 * US_PER_MS;
+	run(&bench);
+	expect_hex(&bench, "");
+}
+
 static void a_full_uart_and_a_full_buffer_lose_nothing(void)
 {
 	struct bench bench;
@@ -689,6 +718,7 @@ int main(void)
 	RUN(a_frame_that_is_under_way_is_not_cut);
 	RUN(the_same_hello_again_forgets_nothing);
 	RUN(a_refused_message_is_asked_for_when_there_is_room);
+	RUN(a_refused_message_is_asked_for_after_another_nak);
 	RUN(a_full_uart_and_a_full_buffer_lose_nothing);
 	RUN(random_bytes_do_no_harm);
 	RUN(messages_survive_noise);
