@@ -28,6 +28,11 @@ def index_of(name: str) -> int | None:
     return int(match[1]) if match and str(int(match[1])) == match[1] else None
 
 
+def shown(data: bytes) -> str:
+    """Text of the firmware, whatever it is, fit for a terminal and for XML: as printable ASCII."""
+    return "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in data)
+
+
 class Wire:
     """One controller of a firmware, reached by messages alone.
 
@@ -67,7 +72,7 @@ class Wire:
                 self._check(report)
                 if report.kind != ReportKind.ANNOUNCED or not report.value:
                     continue
-                name = report.body.rstrip(b"\0").decode("ascii", "backslashreplace")
+                name = shown(report.body.rstrip(b"\0"))
                 seen.append(name)
                 if self._is_wanted(name, len(seen) - 1, controller):
                     self.channel = name

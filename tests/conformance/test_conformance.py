@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from bridge.conformance import Options, Run, run
+from bridge.conformance import Options, Run, report, run
 from bridge.conformance.check import all_checks
-from bridge.conformance.runner import FAILED, PASSED, SKIPPED
+from bridge.conformance.runner import FAILED, PASSED, SKIPPED, Result
+from bridge.conformance.wire import shown
 from firmware_stub import Stub
 
 LOOP = ("LOOP_OUT", "LOOP_IN")
@@ -162,6 +163,22 @@ def test_table_json_and_junit(tmp_path: Path) -> None:
     assert (suite.tests, suite.failures) == (len(all_checks()), 1)
     names = {case.get("name") for case in xml.parse(path).iter("testcase") if len(case) > 1}
     assert "type-unknown" in names
+
+
+def test_text_of_the_firmware_breaks_no_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("junitparser", reason="needs the Python package junitparser")
+    text = shown(b"[/bold] \x01\x1b[2J<&\xe9")
+    assert text == r"[/bold] \x01\x1b[2J<&\xe9"
+    done = Run(Options("serial:/dev/null"), channel=text, label=text)
+    done.results = [Result(all_checks()[0], FAILED, text, 0)]
+    report.print_table(done)
+    assert text in capsys.readouterr().out
+    path = tmp_path / "result.xml"
+    report.write_junit(done, str(path))
+    (failure,) = xml.parse(path).iter("failure")
+    assert failure.get("message") == text
 
 
 def test_status_0_and_2(tmp_path: Path) -> None:
