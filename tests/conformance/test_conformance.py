@@ -3,22 +3,32 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
+import time
 import xml.etree.ElementTree as xml
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.conformance import Options, Run, report, run
-from bridge.conformance.check import all_checks
+from bridge.conformance.check import Failed, all_checks
+from bridge.conformance.driver import Driver
+from bridge.conformance.framing import Framing
 from bridge.conformance.runner import FAILED, PASSED, SKIPPED, Result
-from bridge.conformance.wire import shown
+from bridge.conformance.wire import Wire, shown
+from bridge.shim.pump import Message
 from firmware_stub import Stub
+from tests.frames import decode, encode
 
 LOOP = ("LOOP_OUT", "LOOP_IN")
 LOOP_NUMBERS = ("4", "5")
@@ -128,6 +138,58 @@ def test_firmware_that_dies_fails_and_ends_the_run() -> None:
 def _kill_at_the_first_edge(stub: Stub) -> None:
     stub.wait_edges("LOOP_OUT", 1, timeout=20)
     stub.kill()
+
+
+def _repeat_for_ever(line: socket.socket) -> None:
+    """Firmware that welcomes, then sends one frame again and again and hears nothing."""
+    with suppress(OSError):
+        session = decode(line.recv(4096).strip(b"\0"))[2:6]
+        line.sendall(encode(b"\2\1" + session + b"\0\2\10\0" + bytes(4)))
+        while True:
+            line.sendall(encode(b"\x80\0\xff\0\0\0rpmsg-io-0"))
+            time.sleep(0.01)
+
+
+def _count_for_ever(line: socket.socket) -> None:
+    """The same with a new frame each time."""
+    with suppress(OSError):
+        session = decode(line.recv(4096).strip(b"\0"))[2:6]
+        line.sendall(encode(b"\2\1" + session + b"\0\2\10\0" + bytes(4)))
+        for number in itertools.count():
+            line.sendall(encode(bytes([0x80 | number & 0x7F]) + b"\0\xff\0\0\0rpmsg-io-0"))
+
+
+@pytest.mark.parametrize("says", [_repeat_for_ever, _count_for_ever])
+@pytest.mark.timeout(60)
+def test_firmware_that_never_stops_speaking_ends_a_check(
+    says: Callable[[socket.socket], None],
+) -> None:
+    ours, theirs = socket.socketpair()
+    thread = threading.Thread(target=says, args=(theirs,))
+    thread.start()
+    framing = Framing(ours.detach(), 300)
+    try:
+        with pytest.raises(Failed, match="no ACK to a POLL"):
+            framing.begin()
+        with pytest.raises(Failed, match=r"no (DATA|reply) to nothing"):
+            framing.reply("to nothing")
+    finally:
+        framing.close()
+        thread.join()
+        theirs.close()
+
+
+def test_messages_without_end_end_a_check() -> None:
+    class Endpoint:
+        def receive(self) -> Message:
+            return Message(0, b"\1\0\0")
+
+    wire = Wire.__new__(Wire)
+    wire.__dict__.update(_endpoint=Endpoint(), channel="", _late=0)
+    driver = Driver(wire, 100, 10)
+    for endless in (driver._take_in, partial(driver.reply, "it"), partial(driver.no_reply, "it")):
+        with pytest.raises(Failed, match="messages came without a pause"):
+            endless()
 
 
 # ---- the command -----------------------------------------------------------------------
