@@ -392,6 +392,7 @@ static void receive(struct rpmsg_gpio_serial *serial)
 	while (serial->ring_tail != head) {
 		uint8_t byte = serial->ring[serial->ring_tail & (RPMSG_GPIO_SERIAL_RX_RING - 1)];
 
+		RPMSG_GPIO_BARRIER(); /* from here on the place may be taken */
 		serial->ring_tail = (uint16_t)(serial->ring_tail + 1);
 		rx_byte(serial, byte);
 	}

@@ -164,7 +164,7 @@ struct rpmsg_gpio_serial {
 	/* written by rpmsg_gpio_serial_rx() */
 	volatile uint16_t ring_head;
 	volatile uint16_t ring_tail;
-	uint8_t ring[RPMSG_GPIO_SERIAL_RX_RING];
+	volatile uint8_t ring[RPMSG_GPIO_SERIAL_RX_RING];
 
 	/* Channels announced in this session; 0 announces them (again),
 	 * config->channel_count keeps them quiet. */
