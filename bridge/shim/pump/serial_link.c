@@ -80,7 +80,9 @@ struct serial_link {
 	bool welcome_refused; /* for its peer_version or peer_mru */
 	uint8_t peer_version;
 	bool reset_seen;
-	uint32_t sources[256]; /* rpmsg address of each port */
+	/* Of each endpoint's last message, where its answers go: a port is the last byte
+	 * of that address, which is not enough to tell all addresses. */
+	uint32_t sources[ENDPOINT_MAX + 1];
 
 	/* receiving */
 	struct decoder decoder;
@@ -469,6 +471,15 @@ static void announcement(struct serial_link *link, const uint8_t *payload, size_
 	gb_link_announced(&link->base, name, payload[1], created);
 }
 
+/* A port that is not the one of the last message: of nobody who is there any more. */
+static uint32_t address_of(const struct serial_link *link,
+			   const struct rpmsg_gpio_serial_data *head)
+{
+	uint32_t source = link->sources[head->endpoint];
+
+	return (uint8_t)source == head->port ? source : head->port;
+}
+
 static void data_received(struct serial_link *link, const uint8_t *frame, size_t length,
 			  uint64_t now)
 {
@@ -499,7 +510,7 @@ static void data_received(struct serial_link *link, const uint8_t *frame, size_t
 	if (head.endpoint == RPMSG_GPIO_SERIAL_NS_ENDPOINT)
 		announcement(link, payload, payload_length);
 	else
-		gb_link_received(&link->base, head.endpoint, link->sources[head.port], payload,
+		gb_link_received(&link->base, head.endpoint, address_of(link, &head), payload,
 				 (uint16_t)payload_length);
 }
 
@@ -739,7 +750,7 @@ static int serial_link_send(struct gb_link *base, uint32_t source, uint32_t dest
 	message->port = (uint8_t)source;
 	if (length)
 		memcpy(message->bytes, payload, length);
-	link->sources[message->port] = source;
+	link->sources[message->endpoint] = source;
 	link->count++;
 	return 0;
 }

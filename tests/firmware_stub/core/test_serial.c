@@ -622,6 +622,30 @@ static void messages_survive_noise(void)
 	close_session(&session);
 }
 
+/* Addresses that end in the same byte, as after 256 announcements of a channel. */
+static void controllers_of_one_port_are_told_apart(void)
+{
+	struct session session;
+	struct gb_report report;
+	struct gb_controller *first, *second;
+
+	open_session(&session);
+	CHECK(next_report(&session, &report));
+	first = gb_controller_open(session.link, 2, 1024, 0);
+	second = gb_controller_open(session.link, 3, 1024 + 256, 1);
+	CHECK(first && second);
+	for (unsigned int i = 0; i < 100; i++) {
+		CHECK_EQ(gb_controller_call(first, 0, 0, 0, GB_CALL_BASELINE, DEADLINE_MS, 1), 0);
+		CHECK_EQ(gb_controller_call(second, 0, 0, 0, GB_CALL_BASELINE, DEADLINE_MS, 2), 0);
+		for (unsigned int n = 0; n < 2; n++) {
+			CHECK(next_report(&session, &report));
+			CHECK_EQ(report.error, 0);
+		}
+	}
+	CHECK_EQ(gb_link_strays(session.link), 0);
+	close_session(&session);
+}
+
 static void a_reset_ends_the_link_with_a_sentence(void)
 {
 	struct session session;
@@ -722,6 +746,7 @@ int main(void)
 	RUN(a_full_uart_and_a_full_buffer_lose_nothing);
 	RUN(random_bytes_do_no_harm);
 	RUN(messages_survive_noise);
+	RUN(controllers_of_one_port_are_told_apart);
 	RUN(a_reset_ends_the_link_with_a_sentence);
 	RUN(nobody_there_is_an_error_in_time);
 	RUN(a_tty_without_buffers_is_not_asked_without_pause);
