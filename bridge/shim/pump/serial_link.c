@@ -51,6 +51,7 @@
 #define HELLO_AGAIN_MS 10u /* after a RESET: the firmware just came up */
 /* A tty without room that does not say when it has some (rpmsg_tty: ENOMEM). */
 #define NO_ROOM_MS 2u
+#define NO_ROOM_DOUBLINGS 5u
 
 struct message {
 	uint16_t length;
@@ -108,6 +109,7 @@ struct serial_link {
 	size_t out_at, out_end;
 	bool watching_room;
 	uint64_t room_at;         /* try to write again, 0: not waiting */
+	unsigned int room_tries;  /* in vain, in a row */
 };
 
 static struct serial_link *to_link(struct gb_link *base)
@@ -277,6 +279,14 @@ static void watch_room(struct serial_link *link, bool watch)
 			 EVENTS | (watch ? EPOLLOUT : 0u));
 }
 
+/* Ever more rarely: what waits may be an ACK alone, for which there is no deadline. */
+static void wait_for_room(struct serial_link *link)
+{
+	link->room_at = gb_now_ns() + (NO_ROOM_MS * NS_PER_MS << link->room_tries);
+	if (link->room_tries < NO_ROOM_DOUBLINGS)
+		link->room_tries++;
+}
+
 /* Write what `out` holds. 1: all of it; 0: no room; or the death of the link. */
 static int write_out(struct serial_link *link)
 {
@@ -286,12 +296,13 @@ static int write_out(struct serial_link *link)
 
 		if (count > 0) {
 			link->out_at += (size_t)count;
+			link->room_tries = 0;
 			link->counters.bytes_sent += (uint64_t)count;
 		} else if (count == 0 || errno == EAGAIN) {
 			watch_room(link, true);
 			return 0;
 		} else if (errno == ENOMEM) {
-			link->room_at = gb_now_ns() + NO_ROOM_MS * NS_PER_MS;
+			wait_for_room(link);
 			return 0;
 		} else if (errno != EINTR) {
 			return dead(link, -ENODEV, "the serial port cannot be written: %s",

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -535,7 +536,7 @@ struct session {
 static const struct gb_serial_options options = {
 	.bit_rate = 4000000, .ack_ms = 2, .retry_ms = 10, .dead_ms = 5000};
 
-static void open_session(struct session *session)
+static void start_session(struct session *session)
 {
 	int fds[2];
 	char why[256] = "";
@@ -554,6 +555,11 @@ static void open_session(struct session *session)
 	if (!session->link)
 		printf("%s\n", why);
 	CHECK(session->link != NULL);
+}
+
+static void open_session(struct session *session)
+{
+	start_session(session);
 	session->pump = gb_pump_new();
 	CHECK_EQ(gb_pump_add_link(session->pump, session->link, 1), 0);
 }
@@ -711,6 +717,39 @@ static int attach_without_buffers(int fd)
 	return used.tv_sec || used.tv_nsec > 100000000 ? 3 : 0;
 }
 
+/* The pump's thread has the filter, the firmware's began before it. */
+static int acknowledge_without_buffers(void)
+{
+	struct session session;
+	struct gb_report report;
+	struct rusage before, after;
+
+	start_session(&session);
+	if (!session.link || !refuse_writes(session.link->fds[0]))
+		return 0;
+	session.pump = gb_pump_new();
+	if (gb_pump_add_link(session.pump, session.link, 1) || !next_report(&session, &report))
+		return 2;
+	getrusage(RUSAGE_SELF, &before);
+	poll(NULL, 0, 1000);
+	getrusage(RUSAGE_SELF, &after);
+	return after.ru_nvcsw - before.ru_nvcsw > 150 ? 3 : 0;
+}
+
+/* An ACK that finds no buffer has no deadline of its own. */
+static void an_acknowledgement_without_buffers_is_no_busy_wait(void)
+{
+	int status = -1;
+	pid_t child;
+
+	fflush(NULL);
+	child = fork();
+	if (!child)
+		_exit(acknowledge_without_buffers());
+	CHECK(child > 0 && waitpid(child, &status, 0) == child);
+	CHECK_EQ(WEXITSTATUS(status), 0);
+}
+
 /* Such a tty says that it can be written, and takes nothing. */
 static void a_tty_without_buffers_is_not_asked_without_pause(void)
 {
@@ -750,5 +789,6 @@ int main(void)
 	RUN(a_reset_ends_the_link_with_a_sentence);
 	RUN(nobody_there_is_an_error_in_time);
 	RUN(a_tty_without_buffers_is_not_asked_without_pause);
+	RUN(an_acknowledgement_without_buffers_is_no_busy_wait);
 	return check_report();
 }
