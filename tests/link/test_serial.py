@@ -27,9 +27,10 @@ from bridge.bench.rig import Serve
 from bridge.client.control import Connection
 from bridge.conformance import framing
 from bridge.conformance.check import Failed
+from bridge.conformance.driver import FEATURES, GET_LINE_NAMES, SET_FEATURES, extended, request
 from bridge.line import Direction, Edge, Value
 from bridge.link import resolve
-from bridge.link.serial import connect, parse, short_name, watch_path
+from bridge.link.serial import connect, open_port, parse, short_name, watch_path
 from bridge.shim.pump import Pump, Report, ReportKind
 from firmware_stub import Stub
 from tests.frames import decode, encode
@@ -143,6 +144,22 @@ def test_another_version_is_told(driver: Driver) -> None:
     assert driver.begin(hello(version=9))[:6] == struct.pack("<BBI", 2, 1, SESSION)
     driver.send(b"\x05\x00")
     assert driver.receive()[0] == 6
+
+
+def test_a_message_longer_than_the_uart_takes_at_a_time() -> None:
+    """It comes whole, without waiting for the time to send it again."""
+    names = "".join(f"line 0/{n} A_NAME_OF_{n:02}\n" for n in range(32))
+    with Stub(f"controller 0 lines 32\n{names}", transport="serial", baud=921600) as stub:
+        line = framing.Framing(open_port(stub.serial_url.partition(":")[2], 5000), 5000)
+        try:
+            line.begin()
+            line.post(request(SET_FEATURES, 0, FEATURES["NAMES"]))
+            assert line.reply("to SET_FEATURES")[1] == 0
+            for _ in range(50):
+                line.post(extended(GET_LINE_NAMES))
+                assert b"A_NAME_OF_31" in line.reply("to GET_LINE_NAMES")
+        finally:
+            line.close()
 
 
 def test_an_rpmsg_tty_carries_it() -> None:
