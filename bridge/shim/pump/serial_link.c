@@ -7,11 +7,7 @@
  * CRC and lengths were checked, and then still.
  */
 #define _GNU_SOURCE
-#include "serial_link.h"
-
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,17 +17,11 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "internal.h"
-#include "rpmsg_gpio_serial.h"
+#include "serial_internal.h"
 
-#define NS_PER_MS UINT64_C(1000000)
-#define SLOTS RPMSG_GPIO_SERIAL_WINDOW_MAX
 #define SEQUENCE(n) ((uint8_t)((n) & RPMSG_GPIO_SERIAL_SEQUENCE_MASK))
-#define FRAME_MAX RPMSG_GPIO_SERIAL_FRAME_MAX(RPMSG_GPIO_MESSAGE_MAX)
-#define WIRE_MAX (RPMSG_GPIO_SERIAL_WIRE_SIZE(FRAME_MAX) + 1)
 #define ACK_WIRE (RPMSG_GPIO_SERIAL_WIRE_SIZE(sizeof(struct rpmsg_gpio_serial_ack) + \
 					      RPMSG_GPIO_SERIAL_CRC_SIZE))
-#define OUT_SIZE 2048 /* several frames in one write */
 #define READ_SIZE 4096
 #define READS_A_TURN 16
 /*
@@ -43,74 +33,11 @@
  */
 #define EVENTS ((uint32_t)EPOLLIN | (uint32_t)EPOLLET)
 #define BACKOFF_MAX 5 /* doublings of the time before a repetition */
-#define ENDPOINT_MAX 0xfeu
 /* We take whatever comes: this only bounds what must come again after a loss. */
 #define RX_WINDOW 32
-#define MRU_LEAST 16u
-#define HELLO_MS 100u
-#define HELLO_AGAIN_MS 10u /* after a RESET: the firmware just came up */
 /* A tty without room that does not say when it has some (rpmsg_tty: ENOMEM). */
 #define NO_ROOM_MS 2u
 #define NO_ROOM_DOUBLINGS 5u
-
-struct message {
-	uint16_t length;
-	uint8_t endpoint, port;
-	uint8_t bytes[RPMSG_GPIO_MESSAGE_MAX];
-};
-
-struct decoder {
-	uint8_t frame[FRAME_MAX];
-	size_t length;
-	uint8_t left; /* bytes of the COBS block */
-	bool zero;    /* follows the block */
-	bool bad;     /* skip until the delimiter */
-	bool begun;
-};
-
-struct serial_link {
-	struct gb_link base;
-	struct gb_serial_options options;
-	struct gb_serial_counters counters;
-	struct gb_timer timer;
-	uint64_t byte_ns;
-	uint32_t session, epoch;
-	uint16_t peer_mru;
-	uint8_t peer_window;
-	bool up;
-	bool welcome_refused; /* for its peer_version or peer_mru */
-	uint8_t peer_version;
-	bool reset_seen;
-	/* Of each endpoint's last message, where its answers go: a port is the last byte
-	 * of that address, which is not enough to tell all addresses. */
-	uint32_t sources[ENDPOINT_MAX + 1];
-
-	/* receiving */
-	struct decoder decoder;
-	uint8_t expected;
-	unsigned int unacked;
-	bool ack_due, nak_due, poll_due;
-	bool polled;           /* an ACK is due, whatever else carries its number */
-	uint64_t ack_at;       /* with unacked */
-	uint64_t nak_again_at; /* 0: at once */
-	uint64_t poll_at;      /* with keepalive_ms: after so much silence */
-	uint64_t polled_at;    /* the first POLL since something came, or 0 */
-
-	/* sending */
-	struct message slots[SLOTS]; /* by sequence number */
-	uint8_t una;
-	unsigned int count, sent; /* from una on: kept; sent in this round */
-	unsigned int retries;
-	uint64_t retry_at;        /* 0: nothing is on its way */
-	uint64_t progress_at;     /* of the acknowledgements */
-	bool lead;                /* a delimiter before the next frame */
-	bool full;                /* send said -EAGAIN */
-	uint8_t out[OUT_SIZE];
-	size_t out_at, out_end;
-	bool watching_room;
-	uint64_t room_at;         /* try to write again, 0: not waiting */
-	unsigned int room_tries;  /* in vain, in a row */
-};
 
 static struct serial_link *to_link(struct gb_link *base)
 {
@@ -130,57 +57,19 @@ dead(struct serial_link *link, int error, const char *format, ...)
 
 /* ---- frames out ------------------------------------------------------------ */
 
-static void put(struct serial_link *link, uint8_t byte)
-{
-	link->out[link->out_end++] = byte;
-}
-
-static void put_cobs(struct serial_link *link, const uint8_t *bytes, size_t length)
-{
-	size_t code_at = link->out_end;
-	uint8_t code = 1;
-
-	put(link, 0); /* the code's place */
-	for (size_t i = 0; i < length; i++) {
-		if (bytes[i]) {
-			put(link, bytes[i]);
-			code++;
-		}
-		if (!bytes[i] || (code == 0xff && i + 1 < length)) {
-			link->out[code_at] = code;
-			code_at = link->out_end;
-			code = 1;
-			put(link, 0);
-		}
-	}
-	link->out[code_at] = code;
-	put(link, 0);
-}
-
 static bool has_space(const struct serial_link *link)
 {
-	return OUT_SIZE - link->out_end >= WIRE_MAX;
+	return OUT_SIZE - link->out_end >= GB_SERIAL_WIRE_MAX + 1;
 }
 
 static void put_frame(struct serial_link *link, const void *head, size_t head_length,
 		      const void *payload, size_t payload_length)
 {
-	uint8_t frame[FRAME_MAX];
-	size_t length = head_length + payload_length;
-	uint32_t crc = RPMSG_GPIO_SERIAL_CRC_FIRST;
-	rpmsg_gpio_le32 le;
-
-	memcpy(frame, head, head_length);
-	if (payload_length)
-		memcpy(frame + head_length, payload, payload_length);
-	for (size_t i = 0; i < length; i++)
-		crc = rpmsg_gpio_serial_crc(crc, frame[i]);
-	le = rpmsg_gpio_store32(~crc);
-	memcpy(frame + length, &le, sizeof(le));
 	if (link->lead)
-		put(link, 0);
+		link->out[link->out_end++] = 0;
 	link->lead = false;
-	put_cobs(link, frame, length + sizeof(le));
+	link->out_end += gb_serial_encode(link->out + link->out_end, head, head_length, payload,
+					  payload_length);
 	link->counters.sent++;
 }
 
@@ -205,7 +94,7 @@ static void put_reset(struct serial_link *link)
 	put_frame(link, &reset, sizeof(reset), NULL, 0);
 }
 
-static void put_hello(struct serial_link *link)
+void gb_serial_put_hello(struct serial_link *link)
 {
 	struct rpmsg_gpio_serial_hello hello = {
 		.kind = RPMSG_GPIO_SERIAL_HELLO,
@@ -287,8 +176,7 @@ static void wait_for_room(struct serial_link *link)
 		link->room_tries++;
 }
 
-/* Write what `out` holds. 1: all of it; 0: no room; or the death of the link. */
-static int write_out(struct serial_link *link)
+int gb_serial_write_out(struct serial_link *link)
 {
 	while (link->out_at < link->out_end) {
 		ssize_t count = write(link->base.fds[0], link->out + link->out_at,
@@ -320,7 +208,7 @@ static int transmit(struct serial_link *link)
 
 	link->room_at = 0;
 	do {
-		ret = write_out(link);
+		ret = gb_serial_write_out(link);
 		if (ret <= 0)
 			return ret;
 		while (has_space(link) && put_next(link))
@@ -624,62 +512,22 @@ static int frame_received(struct serial_link *link, const uint8_t *frame, size_t
 	return 0;
 }
 
-static bool crc_fits(const struct decoder *decoder)
+int gb_serial_take(struct serial_link *link, uint8_t byte)
 {
-	uint32_t crc = RPMSG_GPIO_SERIAL_CRC_FIRST;
+	struct gb_serial_decoder *decoder = &link->decoder;
+	size_t length;
 
-	if (decoder->length <= RPMSG_GPIO_SERIAL_CRC_SIZE)
-		return false;
-	for (size_t i = 0; i < decoder->length; i++)
-		crc = rpmsg_gpio_serial_crc(crc, decoder->frame[i]);
-	return crc == RPMSG_GPIO_SERIAL_CRC_RESIDUE;
-}
-
-static void decode_append(struct decoder *decoder, uint8_t byte)
-{
-	if (decoder->length < sizeof(decoder->frame))
-		decoder->frame[decoder->length++] = byte;
-	else
-		decoder->bad = true;
-}
-
-static int decode_end(struct serial_link *link)
-{
-	struct decoder *decoder = &link->decoder;
-	bool begun = decoder->begun;
-	bool good = !decoder->bad && !decoder->left && crc_fits(decoder);
-	size_t length = decoder->length;
-
-	decoder->length = 0;
-	decoder->left = 0;
-	decoder->zero = decoder->bad = decoder->begun = false;
-	if (good)
-		return frame_received(link, decoder->frame, length - RPMSG_GPIO_SERIAL_CRC_SIZE);
-	if (!begun)
-		return 0; /* two delimiters: an idle line */
-	link->counters.damaged++;
-	if (link->up)
-		ask_again(link, gb_now_ns());
-	return 0;
-}
-
-static int decode(struct serial_link *link, uint8_t byte)
-{
-	struct decoder *decoder = &link->decoder;
-
-	if (!byte)
-		return decode_end(link);
-	decoder->begun = true;
-	if (decoder->left) {
-		decoder->left--;
-		decode_append(decoder, byte);
+	switch (gb_serial_decode(decoder, byte, &length)) {
+	case GB_SERIAL_FRAME:
+		return frame_received(link, decoder->frame, length);
+	case GB_SERIAL_DAMAGED:
+		link->counters.damaged++;
+		if (link->up)
+			ask_again(link, gb_now_ns());
+		return 0;
+	default:
 		return 0;
 	}
-	if (decoder->zero)
-		decode_append(decoder, 0);
-	decoder->left = (uint8_t)(byte - 1);
-	decoder->zero = byte != 0xff;
-	return 0;
 }
 
 /* ---- the pump's side --------------------------------------------------------------- */
@@ -705,7 +553,7 @@ static int receive_some(struct serial_link *link)
 		return gone(link);
 	link->counters.bytes_received += (uint64_t)count;
 	for (ssize_t i = 0; i < count && ret == 0; i++)
-		ret = decode(link, bytes[i]);
+		ret = gb_serial_take(link, bytes[i]);
 	return ret < 0 ? ret : 1;
 }
 
@@ -787,7 +635,7 @@ static void say_goodbye(struct serial_link *link)
 		link->out_at = link->out_end = 0;
 	link->lead = true;
 	put_reset(link);
-	(void)write_out(link);
+	(void)gb_serial_write_out(link);
 }
 
 static void serial_link_destroy(struct gb_link *base)
@@ -809,153 +657,7 @@ static const struct gb_link_ops serial_link_ops = {
 	.destroy = serial_link_destroy,
 };
 
-void gb_serial_count(const struct gb_link *base, struct gb_serial_counters *counters)
-{
-	*counters = ((const struct serial_link *)base)->counters;
-}
-
-/* ---- the handshake ------------------------------------------------------------------ */
-
-struct handshake {
-	struct serial_link *link;
-	const char *name;
-	uint64_t deadline, hello_at;
-	char *why;
-	size_t why_size;
-};
-
-static int __attribute__((format(printf, 3, 4)))
-give_up(const struct handshake *hs, int error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(hs->why, hs->why_size, format, args);
-	va_end(args);
-	return error;
-}
-
-/* Every byte as it is, and a read() of 0 means that the port is gone. */
-static int make_raw(const struct handshake *hs, int fd)
-{
-	struct termios termios;
-
-	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
-		return give_up(hs, -errno, "%s: %s", hs->name, strerror(errno));
-	if (!isatty(fd))
-		return 0;
-	if (tcgetattr(fd, &termios) < 0)
-		return give_up(hs, -errno, "%s: %s", hs->name, strerror(errno));
-	cfmakeraw(&termios);
-	termios.c_cflag |= CREAD | CLOCAL;
-	termios.c_cc[VMIN] = 1;
-	termios.c_cc[VTIME] = 0;
-	if (tcsetattr(fd, TCSANOW, &termios) < 0)
-		return give_up(hs, -errno, "%s: cannot be made raw: %s", hs->name,
-			       strerror(errno));
-	return 0;
-}
-
-static int unfit_answer(const struct handshake *hs)
-{
-	const struct serial_link *link = hs->link;
-
-	if (link->peer_version != RPMSG_GPIO_SERIAL_VERSION)
-		return give_up(hs, -EPROTONOSUPPORT,
-			       "%s: the firmware speaks version %u of the serial framing, not %u",
-			       hs->name, link->peer_version, RPMSG_GPIO_SERIAL_VERSION);
-	return give_up(hs, -EPROTO, "%s: the firmware takes messages of %u bytes, too short for "
-		       "requests: %u are the least", hs->name, link->peer_mru, MRU_LEAST);
-}
-
-static int no_answer(const struct handshake *hs)
-{
-	const struct serial_link *link = hs->link;
-	char rate[64] = "";
-
-	if (link->welcome_refused)
-		return unfit_answer(hs);
-	if (link->options.bit_rate)
-		snprintf(rate, sizeof(rate), ", at the baud rate of this side, %u",
-			 (unsigned int)link->options.bit_rate);
-	if (link->counters.damaged && !link->counters.received)
-		return give_up(hs, -ETIMEDOUT,
-			       "%s: bytes come in but make no frames; does the firmware speak the "
-			       "serial framing%s?", hs->name, rate);
-	return give_up(hs, -ETIMEDOUT, "%s: no firmware answers; does it run, and speak the "
-		       "serial framing%s?", hs->name, rate);
-}
-
-/* Byte by byte: what follows the WELCOME is for the pump. */
-static int listen_for_welcome(struct handshake *hs)
-{
-	struct serial_link *link = hs->link;
-	uint64_t now;
-
-	/* Never past the next HELLO: garbage may flow for ever. */
-	while (!link->up && !link->welcome_refused && (now = gb_now_ns()) < hs->deadline &&
-	       now < hs->hello_at) {
-		uint8_t byte;
-		ssize_t count = read(link->base.fds[0], &byte, 1);
-
-		if (count == 1) {
-			decode(link, byte);
-			if (!link->reset_seen)
-				continue;
-			link->reset_seen = false;
-			if (hs->hello_at > now + HELLO_AGAIN_MS * NS_PER_MS)
-				hs->hello_at = now + HELLO_AGAIN_MS * NS_PER_MS;
-			continue;
-		}
-		return count < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -ENODEV;
-	}
-	return 0;
-}
-
-static int wait_for_bytes(const struct handshake *hs, uint64_t now)
-{
-	const struct serial_link *link = hs->link;
-	uint64_t until = hs->hello_at < hs->deadline ? hs->hello_at : hs->deadline;
-	struct pollfd poller = {.fd = link->base.fds[0], .events = POLLIN};
-
-	if (link->room_at) /* POLLOUT would come at once, and say nothing */
-		sooner(&until, link->room_at);
-	else if (link->out_end)
-		poller.events |= POLLOUT;
-	if (until <= now)
-		return 0;
-	poll(&poller, 1, (int)((until - now) / NS_PER_MS) + 1);
-	return poller.revents & (POLLHUP | POLLERR) && !(poller.revents & POLLIN) ? -ENODEV : 0;
-}
-
-static int shake_hands(struct handshake *hs)
-{
-	struct serial_link *link = hs->link;
-	uint64_t interval = HELLO_MS * NS_PER_MS + 128 * link->byte_ns;
-	uint64_t now;
-	int ret = 0;
-
-	while (ret == 0 && !link->up && !link->welcome_refused &&
-	       (now = gb_now_ns()) < hs->deadline) {
-		if (now >= hs->hello_at) {
-			hs->hello_at = now + interval;
-			if (!link->out_end)
-				put_hello(link);
-		}
-		link->room_at = 0;
-		ret = write_out(link);
-		if (ret >= 0)
-			ret = wait_for_bytes(hs, now);
-		if (ret == 0)
-			ret = listen_for_welcome(hs);
-	}
-	if (ret < 0)
-		return give_up(hs, -ENODEV, "%s: the other end of the serial line is gone",
-			       hs->name);
-	return link->up ? 0 : no_answer(hs);
-}
-
-static struct serial_link *new_link(int fd, const struct gb_serial_options *options)
+struct serial_link *gb_serial_new(int fd, const struct gb_serial_options *options)
 {
 	struct serial_link *link = calloc(1, sizeof(*link));
 
@@ -974,39 +676,7 @@ static struct serial_link *new_link(int fd, const struct gb_serial_options *opti
 	return link;
 }
 
-static int fail(int fd, struct serial_link *link, int error)
+void gb_serial_count(const struct gb_link *base, struct gb_serial_counters *counters)
 {
-	free(link);
-	close(fd);
-	errno = -error;
-	return error;
-}
-
-struct gb_link *gb_serial_attach(int fd, const char *name,
-				 const struct gb_serial_options *options, int timeout_ms,
-				 char *why, size_t why_size)
-{
-	struct handshake hs = {
-		.link = new_link(fd, options),
-		.name = name,
-		.deadline = gb_now_ns() + (uint64_t)timeout_ms * NS_PER_MS,
-		.why = why,
-		.why_size = why_size,
-	};
-	int ret;
-
-	if (!hs.link) {
-		give_up(&hs, -ENOMEM, "%s: out of memory", name);
-		fail(fd, NULL, -ENOMEM);
-		return NULL;
-	}
-	ret = make_raw(&hs, fd);
-	if (ret == 0)
-		ret = shake_hands(&hs);
-	hs.link->base.unflushed = true; /* the first flush sets the timer */
-	if (ret == 0)
-		return &hs.link->base;
-	tcflush(fd, TCOFLUSH);
-	fail(fd, hs.link, ret);
-	return NULL;
+	*counters = ((const struct serial_link *)base)->counters;
 }
