@@ -502,6 +502,11 @@ static void received_reply(struct gb_controller *c, const struct reply *reply)
 		lose_session(c);
 		return;
 	}
+	/* To a request that timed out while TAG was accepted: nobody waits for it. */
+	if (!tagged(c) && reply->tag) {
+		c->strays++;
+		return;
+	}
 	if (!tagged(c) && c->step == GB_PROBING) {
 		note_probe_reply(c, reply->status);
 		return;
