@@ -28,6 +28,7 @@ _WELCOME = struct.Struct("<BBIHBBI")
 _RESET = struct.Struct("<BBI")
 _MESSAGE_MAX = 496
 _HELLO_AGAIN_S = 0.3
+_FRAMES_MAX = 1000  # and nothing that was waited for: the firmware will not stop
 _ACK_MS = 5
 _WINDOW = 32
 RETRY_MS = 5000
@@ -146,7 +147,7 @@ class Framing:
 
     def write(self, wire: bytes) -> None:
         """Write bytes as they are. Raises Failed when they are not taken in time."""
-        deadline = time.monotonic() + self._timeout_s
+        deadline = self._deadline()
         while wire:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([], [self._fd], [], left)[1]:
@@ -182,10 +183,13 @@ class Framing:
             raise Failed(f"the firmware's frame `{data[:24].hex(' ')}` is of no kind it may send")
         return Frame(kind, data)
 
-    def expect(self, *kinds: int, after: str) -> Frame:
+    def _deadline(self) -> float:
+        return time.monotonic() + self._timeout_s
+
+    def expect(self, *kinds: int, after: str, deadline: float | None = None) -> Frame:
         """The next frame of these kinds. Raises Failed when none comes in time."""
         names = " or ".join(KINDS[kind] for kind in kinds)
-        deadline = time.monotonic() + self._timeout_s
+        deadline = self._deadline() if deadline is None else deadline
         while True:
             frame = self.read(deadline)
             if frame is None:
@@ -206,7 +210,7 @@ class Framing:
 
     def greet(self, hello: bytes) -> Welcome:
         """Send a HELLO until its WELCOME comes. Raises Failed when none does."""
-        deadline = time.monotonic() + self._timeout_s
+        deadline = self._deadline()
         while time.monotonic() < deadline:
             self.write(b"\0" + encode(hello))
             until = min(deadline, time.monotonic() + _HELLO_AGAIN_S)
@@ -266,28 +270,39 @@ class Framing:
         What was sent before it has had its effect then, and DATA that came is taken.
         """
         self.send(POLL)
-        frames = []
-        while True:
-            frame = self.expect(*KINDS, after=f"to a POLL {when}")
+        frames: list[Frame] = []
+        deadline = self._deadline()
+        while len(frames) < _FRAMES_MAX:
+            frame = self.read(deadline)
+            if frame is None:
+                raise Failed(f"no ACK to a POLL {when} within {self._timeout_s * 1000:.0f} ms")
             if frame.kind == RESET:
                 raise Failed(f"a RESET {when}")
-            self.took(frame)
+            if self.took(frame):
+                deadline = self._deadline()  # only what is new may take its time
             frames.append(frame)
             if frame.kind == ACK:
                 return frames
+        raise Failed(f"no ACK to a POLL {when}, but {_FRAMES_MAX} other frames")
 
     def gather(self, when: str) -> list[bytes]:
         """The messages that are due, until all that HELLO's window let through came."""
         messages: list[bytes] = []
-        while True:
+        while len(messages) < _FRAMES_MAX:
             frames = self.fence(when)
             messages += (new := [frame.message for frame in frames if frame.kind == DATA])
             if not new or self._window < _WINDOW:
                 return messages
+        raise Failed(f"more than {_FRAMES_MAX} messages {when}")
 
     def reply(self, after: str) -> bytes:
         """The next message to our port. Raises Failed when none comes in time."""
-        while True:
-            frame = self.expect(DATA, after=after)
-            if self.took(frame) and frame.data[3] == PORT and frame.message[:1] == b"\0":
+        deadline = self._deadline()
+        for _ in range(_FRAMES_MAX):
+            frame = self.expect(DATA, after=after, deadline=deadline)
+            if not self.took(frame):
+                continue
+            if frame.data[3] == PORT and frame.message[:1] == b"\0":
                 return frame.message
+            deadline = self._deadline()
+        raise Failed(f"no reply {after}, but {_FRAMES_MAX} other frames")

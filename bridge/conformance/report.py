@@ -51,7 +51,7 @@ def print_table(run: Run) -> None:
 
     console = Console(highlight=False)
     console.print(
-        f"{run.channel} {escape(repr(run.label))}, {run.ngpio} lines, {dialect(run)}, "
+        f"{escape(run.channel)} {escape(repr(run.label))}, {run.ngpio} lines, {dialect(run)}, "
         f"{run.kind} device, extensions: {' '.join(run.features) or 'none'}"
     )
     table = Table("check", "rule", "section", "grade", "outcome")

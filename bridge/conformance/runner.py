@@ -21,7 +21,7 @@ from bridge.conformance.driver import (
     extended,
     request,
 )
-from bridge.conformance.wire import LinkDown, Wire
+from bridge.conformance.wire import LinkDown, Wire, shown
 from bridge.shim.ffi import lib
 
 PASSED, FAILED, WARNED, SKIPPED = "passed", "failed", "warned", "skipped"
@@ -162,7 +162,7 @@ def _identify(driver: Driver, lines: int | None) -> None:
         driver.accept("CONFIG")
         config = driver.call(GET_CONFIG).body
         firmware.ngpio = int.from_bytes(config[:2], "little")
-        firmware.label = config[8:40].split(b"\0")[0].decode("ascii", "backslashreplace")
+        firmware.label = shown(config[8:40].split(b"\0")[0])
     if driver.offers("NAMES"):
         driver.accept("NAMES")
         firmware.names = _names(driver)
@@ -188,7 +188,7 @@ def _names(driver: Driver) -> list[str]:
         block += reply.body
         if len(reply.body) < lib.RPMSG_GPIO_NAMES_PIECE:
             break
-    return [name.decode("ascii", "backslashreplace") for name in block.split(b"\0")[:-1]]
+    return [shown(name) for name in block.split(b"\0")[:-1]]
 
 
 def _permit(driver: Driver, options: Options) -> None:

@@ -9,12 +9,14 @@ import select
 import time
 
 from bridge import wire
+from bridge.conformance.check import Failed
 from bridge.link import resolve
 from bridge.shim.pump import Endpoint, Link, Message, Pump, Report, ReportKind
 
 _SOURCE = 1024  # the first address that Linux gives to an endpoint
 _CONNECT_MS = 5000
 _ANNOUNCED_S = 5.0
+_LATE_MAX = 2048  # twice what the endpoint keeps (endpoint.c)
 _CHANNEL = re.compile(re.escape(wire.CHANNEL_PREFIX) + r"([0-9]+)")
 
 
@@ -26,6 +28,11 @@ def index_of(name: str) -> int | None:
     """The index in a channel's name as docs/protocol.md 2.1 writes it, else None."""
     match = _CHANNEL.fullmatch(name)
     return int(match[1]) if match and str(int(match[1])) == match[1] else None
+
+
+def shown(data: bytes) -> str:
+    """Text of the firmware, whatever it is, fit for a terminal and for XML: as printable ASCII."""
+    return "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in data)
 
 
 class Wire:
@@ -46,6 +53,7 @@ class Wire:
     def __init__(self, url: str, controller: int | None = None) -> None:
         backend, rest = resolve(url)
         self.channel = ""
+        self._late = 0  # messages in a row that came after the deadline
         self._pump = Pump()
         try:
             self._link: Link = self._pump.add_link(backend.connect(rest, _CONNECT_MS), 1)
@@ -67,7 +75,7 @@ class Wire:
                 self._check(report)
                 if report.kind != ReportKind.ANNOUNCED or not report.value:
                     continue
-                name = report.body.rstrip(b"\0").decode("ascii", "backslashreplace")
+                name = shown(report.body.rstrip(b"\0"))
                 seen.append(name)
                 if self._is_wanted(name, len(seen) - 1, controller):
                     self.channel = name
@@ -128,15 +136,22 @@ class Wire:
     def receive(self, deadline: float) -> Message | None:
         """The next message, or None when the deadline passes without one.
 
+        What waited at the deadline is still taken.
+
         Raises:
             LinkDown: the link is gone.
+            Failed: more than can have waited; the firmware never stops.
         """
         while True:
             message = self._endpoint.receive()
-            if message is not None:
-                return message
             left = deadline - time.monotonic()
+            if message is not None:
+                self._late = self._late + 1 if left <= 0 else 0
+                if self._late > _LATE_MAX:
+                    raise Failed(f"{_LATE_MAX} messages came without a pause")
+                return message
             if left <= 0:
+                self._late = 0
                 return None
             select.select([self._endpoint.fileno(), self._pump.report_fd], [], [], left)
             self._look()

@@ -26,6 +26,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import io
 import os
 import re
 import socket
@@ -149,6 +150,17 @@ def _rpmsg_tty(processor: dict[str, str]) -> str:
     )
 
 
+def _refusal(error: Exception, port: str) -> OSError:
+    """What went wrong while a port was opened, as the errno it is, with the port's name."""
+    # termios.error is no OSError; SerialException often has a sentence alone.
+    number = error.errno if isinstance(error, OSError) else error.args[0]
+    # EAGAIN is pyserial's lock, EBUSY is TIOCEXCL.
+    if number in (errno.EAGAIN, errno.EBUSY):
+        return OSError(errno.EBUSY, f"{port}: is in use by another program")
+    reason = os.strerror(number) if number else str(error)
+    return OSError(number or errno.EIO, f"{port}: {reason}")
+
+
 def _open_port(target: Target) -> serial.SerialBase:
     """Let pyserial find, open, lock and configure the port. Raises OSError."""
     import serial
@@ -163,15 +175,11 @@ def _open_port(target: Target) -> serial.SerialBase:
         with contextlib.suppress(AttributeError):  # only POSIX ports have it
             opened.exclusive = True
         opened.open()
-    except serial.SerialException as error:
-        # EAGAIN is pyserial's lock, EBUSY is TIOCEXCL.
-        if error.errno in (errno.EAGAIN, errno.EBUSY):
-            raise OSError(errno.EBUSY, f"{port}: is in use by another program") from error
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        number = error.errno or errno.EIO
-        if target.port == _RPMSG_TTY and number == errno.ENOENT:
-            number = errno.ENODEV  # it went just now: look again soon, not at the next one
-        raise OSError(number, f"{port}: {reason}") from error
+    except (OSError, termios.error) as error:
+        refusal = _refusal(error, port)
+        if target.port == _RPMSG_TTY and refusal.errno == errno.ENOENT:
+            refusal.errno = errno.ENODEV  # it went just now: look again soon, not at the next one
+        raise refusal from error
     except ValueError as error:
         raise OSError(errno.EINVAL, f"{port}: {error}") from error
     return opened
@@ -179,8 +187,8 @@ def _open_port(target: Target) -> serial.SerialBase:
 
 def _open_socket(port: str, timeout_ms: int) -> int:
     """Connect to ``socket://host:port`` as pyserial does; it would not let go of its socket."""
-    url = urlsplit(port)
     try:
+        url = urlsplit(port)
         address = (url.hostname or "", url.port or 0)
     except ValueError as error:
         raise OSError(errno.EINVAL, f"{port}: {error}") from error
@@ -188,8 +196,12 @@ def _open_socket(port: str, timeout_ms: int) -> int:
         raise OSError(errno.EINVAL, f"{port}: write socket://HOST:PORT")
     try:
         stream = socket.create_connection(address, timeout_ms / 1000)
+    except UnicodeError as error:
+        raise OSError(errno.EINVAL, f"{port}: no host's name; write socket://HOST:PORT") from error
     except TimeoutError as error:
         raise OSError(errno.ETIMEDOUT, f"{port}: no answer in {timeout_ms} ms") from error
+    except socket.gaierror as error:  # its numbers are the resolver's, not errno's
+        raise OSError(errno.EHOSTUNREACH, f"{port}: {error.strerror}") from error
     except OSError as error:
         raise OSError(error.errno or errno.EIO, f"{port}: {error.strerror or error}") from error
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -207,7 +219,7 @@ def _descriptor(target: Target, timeout_ms: int) -> int:
     try:
         # A copy has the same lock and outlives pyserial's object.
         return os.dup(opened.fileno())
-    except (AttributeError, OSError) as error:
+    except (AttributeError, io.UnsupportedOperation) as error:
         raise OSError(
             errno.EOPNOTSUPP,
             f"{port}: this kind of port has no file descriptor; use a device or socket://",

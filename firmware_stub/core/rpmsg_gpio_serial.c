@@ -18,8 +18,8 @@
 
 #define RETRIES_MAX    8u /* then the driver is taken to be gone */
 #define BACKOFF_MAX    5u /* doublings of the time between them */
-#define WAIT_MAX       0x7fffffffu /* us: more than reached() can tell from the past */
 #define RETRY_MS_MAX   10000u
+#define RETRY_US_MAX   0x7fffffffu /* the furthest that reached() can tell */
 #define BYTE_US_MAX    40000u /* a rate below 300 bits/s is not believed */
 #define RECORD_HEAD    4u     /* of a message in tx: length, endpoint, port */
 #define FRAME_OVERHEAD 12u    /* of a DATA frame on the wire, to estimate */
@@ -138,14 +138,13 @@ static void arm_retry(struct rpmsg_gpio_serial *serial)
 	uint32_t wait = serial->retry_us + 2 * bytes * serial->byte_us;
 	unsigned int doublings = serial->retries < BACKOFF_MAX ? serial->retries : BACKOFF_MAX;
 
-	if (wait > WAIT_MAX >> doublings)
-		wait = WAIT_MAX >> doublings;
-	serial->retry_at = serial->now + (wait << doublings);
+	wait = wait < RETRY_US_MAX >> doublings ? wait << doublings : RETRY_US_MAX;
+	serial->retry_at = serial->now + wait;
 	serial->retry_armed = true;
 }
 
-/* Go back to the oldest message. The delimiter in front ends what a damaged
- * frame left in the driver's receiver. */
+/* Go back to the oldest message. The delimiter in front of the next frame ends
+ * what a damaged one left in the driver's receiver. */
 static void send_again(struct rpmsg_gpio_serial *serial)
 {
 	serial->tx_next = serial->tx_first;
@@ -276,7 +275,7 @@ static bool deliver(struct rpmsg_gpio_serial *serial, const struct rpmsg_gpio_se
 static void taken(struct rpmsg_gpio_serial *serial)
 {
 	serial->expected = SEQUENCE(serial->expected + 1u);
-	serial->nak_held = false;
+	serial->nak_held = serial->refused = false;
 	settle(serial, OWE_NAK);
 	if (!serial->unacked++)
 		serial->ack_at = serial->now + serial->ack_us;
@@ -410,7 +409,7 @@ static void receive(struct rpmsg_gpio_serial *serial)
 	while (serial->ring_tail != head) {
 		uint8_t byte = serial->ring[serial->ring_tail & (RPMSG_GPIO_SERIAL_RX_RING - 1)];
 
-		RPMSG_GPIO_BARRIER();
+		RPMSG_GPIO_BARRIER(); /* from here on the place may be taken */
 		serial->ring_tail = (uint16_t)(serial->ring_tail + 1);
 		rx_byte(serial, byte);
 	}
@@ -541,17 +540,8 @@ static uint8_t start_block(struct rpmsg_gpio_serial *serial)
 	return (uint8_t)(run + 1);
 }
 
-static bool frame_begins(const struct rpmsg_gpio_serial *serial)
-{
-	return !serial->out_at && !serial->out_run && !serial->out_skip;
-}
-
 static uint8_t encode(struct rpmsg_gpio_serial *serial)
 {
-	if (serial->out_lead && frame_begins(serial)) {
-		serial->out_lead = false;
-		return 0;
-	}
 	if (serial->out_run) {
 		serial->out_run--;
 		return out_byte(serial, serial->out_at++);
@@ -565,9 +555,16 @@ static uint8_t encode(struct rpmsg_gpio_serial *serial)
 static void fill_chunk(struct rpmsg_gpio_serial *serial)
 {
 	serial->chunk_at = serial->chunk_end = 0;
-	while (serial->chunk_end < sizeof(serial->chunk) &&
-	       (serial->out_busy || start_next(serial)))
-		serial->chunk[serial->chunk_end++] = encode(serial);
+	while (serial->chunk_end < sizeof(serial->chunk)) {
+		if (serial->out_busy) {
+			serial->chunk[serial->chunk_end++] = encode(serial);
+		} else if (!start_next(serial)) {
+			return;
+		} else if (serial->out_lead) {
+			serial->chunk[serial->chunk_end++] = 0;
+			serial->out_lead = false;
+		}
+	}
 }
 
 /* Ends when the UART is full or all is said; nothing is said twice in a run. */
@@ -618,8 +615,6 @@ static void announce(struct rpmsg_gpio_serial *serial)
 
 static void check_time(struct rpmsg_gpio_serial *serial)
 {
-	if (serial->nak_held && reached(serial->now, serial->nak_at))
-		serial->nak_held = false;
 	if (serial->unacked && reached(serial->now, serial->ack_at))
 		owe(serial, OWE_ACK);
 	if (!serial->retry_armed || !reached(serial->now, serial->retry_at))
@@ -630,12 +625,15 @@ static void check_time(struct rpmsg_gpio_serial *serial)
 		set_session(serial, false);
 }
 
-/* The user could not take a message and has room for its reply now. */
+/* The user could not take a message and has room for its reply now. A NAK that was
+ * sent before is no reason to forget this one. */
 static void check_refused(struct rpmsg_gpio_serial *serial)
 {
 	bool room = !serial->tx_count || has_room(serial, RPMSG_GPIO_SERIAL_RX_MAX);
 
-	if (!serial->refused || !room)
+	if (serial->nak_held && reached(serial->now, serial->nak_at))
+		serial->nak_held = false;
+	if (!serial->refused || serial->nak_held || !room)
 		return;
 	serial->refused = false;
 	ask_again(serial);
@@ -665,6 +663,8 @@ uint32_t rpmsg_gpio_serial_run(struct rpmsg_gpio_serial *serial, uint32_t now_us
 		return UINT32_MAX;
 	if (serial->unacked)
 		wait = time_left(now_us, serial->ack_at, wait);
+	if (serial->refused && serial->nak_held)
+		wait = time_left(now_us, serial->nak_at, wait);
 	if (serial->retry_armed)
 		wait = time_left(now_us, serial->retry_at, wait);
 	return wait;

@@ -206,7 +206,7 @@ struct rpmsg_gpio_serial {
 
 	/* frame being sent */
 	bool out_busy;
-	bool out_lead;        /* a delimiter goes first */
+	bool out_lead;        /* a delimiter before the next frame */
 	bool out_skip;        /* the COBS block ended at a zero */
 	bool out_more;        /* another block follows */
 	uint8_t out_run;      /* bytes left of the block */

@@ -254,12 +254,6 @@ def test_line_that_somebody_takes_meanwhile(rig: Rig, monkeypatch: pytest.Monkey
             assert "every line is in use" in finding.what
 
 
-def test_link_that_is_no_url(cli: Cli) -> None:
-    run = cli("doctor", "--link", "m4_0")
-    assert (run.returncode, run.stdout) == (1, "")
-    assert '"m4_0" is no link URL' in run.stderr
-
-
 def test_it_changes_nothing(cli: Cli, rig: Rig) -> None:
     with rig.chip() as chip:
         lines = [str(info) for info in chip.get_all_line_info()]

@@ -106,9 +106,11 @@ def test_one_fault_fails_one_check(breakage: str) -> None:
     assert not done.passed
 
 
-@pytest.mark.parametrize("breakage", SERIAL)
-def test_one_fault_of_the_framing_fails_one_check(breakage: str) -> None:
-    with Stub("demo", transport="serial", breakage=breakage) as stub:
+@pytest.mark.parametrize(
+    ("breakage", "baud"), [*((name, 0) for name in SERIAL), ("nak-never", 115200)]
+)
+def test_one_fault_of_the_framing_fails_one_check(breakage: str, baud: int) -> None:
+    with Stub("demo", transport="serial", breakage=breakage, baud=baud) as stub:
         # Nothing is sent again for want of time: on a busy machine that would be a fault more.
         done = run(Options(f"{stub.url}&retry=10000&dead=60000", timeout_ms=3000))
     failed = {r.check.id: r.message for r in done.results if r.outcome == FAILED}

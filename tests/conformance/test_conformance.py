@@ -3,23 +3,33 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import xml.etree.ElementTree as xml
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bridge.conformance import Options, Run, run
-from bridge.conformance.check import all_checks
-from bridge.conformance.runner import FAILED, PASSED, SKIPPED
+from bridge.conformance import Options, Run, report, run
+from bridge.conformance.check import Failed, all_checks
+from bridge.conformance.driver import Driver
+from bridge.conformance.framing import Framing
+from bridge.conformance.runner import FAILED, PASSED, SKIPPED, Result
+from bridge.conformance.wire import Wire, shown
+from bridge.shim.pump import Message
 from firmware_stub import Stub
+from tests.frames import decode, encode
 
 LOOP = ("LOOP_OUT", "LOOP_IN")
 LOOP_NUMBERS = ("4", "5")
@@ -131,6 +141,58 @@ def _kill_at_the_first_edge(stub: Stub) -> None:
     stub.kill()
 
 
+def _repeat_for_ever(line: socket.socket) -> None:
+    """Firmware that welcomes, then sends one frame again and again and hears nothing."""
+    with suppress(OSError):
+        session = decode(line.recv(4096).strip(b"\0"))[2:6]
+        line.sendall(encode(b"\2\1" + session + b"\0\2\10\0" + bytes(4)))
+        while True:
+            line.sendall(encode(b"\x80\0\xff\0\0\0rpmsg-io-0"))
+            time.sleep(0.01)
+
+
+def _count_for_ever(line: socket.socket) -> None:
+    """The same with a new frame each time."""
+    with suppress(OSError):
+        session = decode(line.recv(4096).strip(b"\0"))[2:6]
+        line.sendall(encode(b"\2\1" + session + b"\0\2\10\0" + bytes(4)))
+        for number in itertools.count():
+            line.sendall(encode(bytes([0x80 | number & 0x7F]) + b"\0\xff\0\0\0rpmsg-io-0"))
+
+
+@pytest.mark.parametrize("says", [_repeat_for_ever, _count_for_ever])
+@pytest.mark.timeout(60)
+def test_firmware_that_never_stops_speaking_ends_a_check(
+    says: Callable[[socket.socket], None],
+) -> None:
+    ours, theirs = socket.socketpair()
+    thread = threading.Thread(target=says, args=(theirs,))
+    thread.start()
+    framing = Framing(ours.detach(), 300)
+    try:
+        with pytest.raises(Failed, match="no ACK to a POLL"):
+            framing.begin()
+        with pytest.raises(Failed, match=r"no (DATA|reply) to nothing"):
+            framing.reply("to nothing")
+    finally:
+        framing.close()
+        thread.join()
+        theirs.close()
+
+
+def test_messages_without_end_end_a_check() -> None:
+    class Endpoint:
+        def receive(self) -> Message:
+            return Message(0, b"\1\0\0")
+
+    wire = Wire.__new__(Wire)
+    wire.__dict__.update(_endpoint=Endpoint(), channel="", _late=0)
+    driver = Driver(wire, 100, 10)
+    for endless in (driver._take_in, partial(driver.reply, "it"), partial(driver.no_reply, "it")):
+        with pytest.raises(Failed, match="messages came without a pause"):
+            endless()
+
+
 # ---- the command -----------------------------------------------------------------------
 
 
@@ -187,6 +249,22 @@ def test_table_json_and_junit(tmp_path: Path) -> None:
     assert (suite.tests, suite.failures) == (len(all_checks()), 1)
     names = {case.get("name") for case in xml.parse(path).iter("testcase") if len(case) > 1}
     assert "type-unknown" in names
+
+
+def test_text_of_the_firmware_breaks_no_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("junitparser", reason="needs the Python package junitparser")
+    text = shown(b"[/bold] \x01\x1b[2J<&\xe9")
+    assert text == r"[/bold] \x01\x1b[2J<&\xe9"
+    done = Run(Options("serial:/dev/null"), channel=text, label=text)
+    done.results = [Result(all_checks()[0], FAILED, text, 0)]
+    report.print_table(done)
+    assert text in capsys.readouterr().out
+    path = tmp_path / "result.xml"
+    report.write_junit(done, str(path))
+    (failure,) = xml.parse(path).iter("failure")
+    assert failure.get("message") == text
 
 
 def test_status_0_and_2(tmp_path: Path) -> None:

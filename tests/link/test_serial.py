@@ -9,10 +9,12 @@ import re
 import select
 import socket
 import struct
+import termios
 import threading
 import time
+import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,10 @@ from bridge.bench.rig import Serve
 from bridge.client.control import Connection
 from bridge.conformance import framing
 from bridge.conformance.check import Failed
+from bridge.conformance.driver import FEATURES, GET_LINE_NAMES, SET_FEATURES, extended, request
 from bridge.line import Direction, Edge, Value
 from bridge.link import resolve
-from bridge.link.serial import connect, parse, short_name, watch_path
+from bridge.link.serial import connect, open_port, parse, short_name, watch_path
 from bridge.shim.pump import Pump, Report, ReportKind
 from firmware_stub import Stub
 from tests.frames import decode, encode
@@ -143,6 +146,22 @@ def test_another_version_is_told(driver: Driver) -> None:
     assert driver.receive()[0] == 6
 
 
+def test_a_message_longer_than_the_uart_takes_at_a_time() -> None:
+    """It comes whole, without waiting for the time to send it again."""
+    names = "".join(f"line 0/{n} A_NAME_OF_{n:02}\n" for n in range(32))
+    with Stub(f"controller 0 lines 32\n{names}", transport="serial", baud=921600) as stub:
+        line = framing.Framing(open_port(stub.serial_url.partition(":")[2], 5000), 5000)
+        try:
+            line.begin()
+            line.post(request(SET_FEATURES, 0, FEATURES["NAMES"]))
+            assert line.reply("to SET_FEATURES")[1] == 0
+            for _ in range(50):
+                line.post(extended(GET_LINE_NAMES))
+                assert b"A_NAME_OF_31" in line.reply("to GET_LINE_NAMES")
+        finally:
+            line.close()
+
+
 def test_an_rpmsg_tty_carries_it() -> None:
     """Pieces of at most 496 bytes, cut at any place; tests/kernel has Linux's own driver."""
     with Stub(LOOP, transport="rpmsg-tty") as stub:
@@ -214,10 +233,48 @@ def test_ports_that_cannot_be_opened() -> None:
         ("nonsense://x", errno.EINVAL, "nonsense"),
         ("rpmsg-tty?device=nonexistent", errno.ENOENT, "called nonexistent has rpmsg"),
         ("socket://localhost", errno.EINVAL, "HOST:PORT"),
+        ("socket://[::1:7000", errno.EINVAL, "Invalid IPv6"),
+        (f"socket://{'x' * 64}.net:7000", errno.EINVAL, "HOST:PORT"),
     ):
         with pytest.raises(OSError, match=sentence) as caught:
             connect(rest, 500)
         assert caught.value.errno == number
+
+
+def test_a_host_that_has_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resolver's numbers are no errno."""
+
+    def unknown(*_: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(OSError, match="Name or service not known") as caught:
+        connect("socket://nowhere.invalid:7000", 500)
+    assert caught.value.errno == errno.EHOSTUNREACH
+
+
+def test_a_port_unplugged_while_it_is_opened(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """termios.error is no OSError; the service would not try again."""
+
+    def gone(*_: object) -> None:
+        raise termios.error(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(termios, "tcflush", gone)
+    with pytest.raises(OSError, match=r"/.*: Input/output error") as caught:
+        connect(stub.serial_url.partition(":")[2], 500)
+    assert caught.value.errno == errno.EIO
+
+
+def test_no_descriptor_left(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is no fault of the kind of port."""
+
+    def none_left(_: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "dup", none_left)
+    with pytest.raises(OSError, match="Too many open files") as caught:
+        connect(stub.serial_url.partition(":")[2], 500)
+    assert caught.value.errno == errno.EMFILE
 
 
 def test_silence_and_garbage_have_their_own_sentences() -> None:
@@ -317,6 +374,103 @@ def test_keepalive_leaves_a_living_firmware_alone(stub: Stub) -> None:
         assert next_report().kind == ReportKind.ANNOUNCED
         stub.restart()  # comes after many keepalives, as the first thing to report
         assert expect_down(next_report)[0] == errno.ECONNRESET
+
+
+class Firmware(threading.Thread):
+    """Firmware frame by frame on a pty; it says nothing but what a test has it say."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        self.url = f"serial:{os.ttyname(self._slave)}?keepalive=20&dead=2000"
+        self.session = 0
+        self.mru = 496
+        self.polls = 0
+        self.lost = 0  # answers to POLL that are still to be lost
+        self.start()
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame."""
+        os.write(self._master, encode(frame))
+
+    def welcome(self, epoch: int) -> None:
+        """Send a WELCOME to the latest session."""
+        self.send(struct.pack("<BBIHBBI", framing.WELCOME, 1, self.session, self.mru, 8, 0, epoch))
+
+    def run(self) -> None:
+        rest = b""
+        with suppress(OSError):
+            while True:
+                rest += os.read(self._master, 4096)
+                *wires, rest = rest.split(b"\0")
+                for wire in filter(None, wires):
+                    self._answer(decode(wire))
+
+    def _answer(self, frame: bytes) -> None:
+        if frame[0] == framing.HELLO:
+            (self.session,) = struct.unpack_from("<I", frame, 2)
+            self.welcome(epoch=1)
+        elif frame[0] == framing.POLL:
+            self.polls += 1
+            if self.lost:
+                self.lost -= 1
+                os.write(self._master, b"\x03\x03\x00\x00")  # damaged
+            else:
+                self.send(b"\x03\x00")
+
+    def close(self) -> None:
+        """Let go of the line."""
+        os.close(self._slave)
+        self.join(DEADLINE_S)
+        os.close(self._master)
+
+
+@pytest.fixture
+def firmware() -> Iterator[Firmware]:
+    """A `Firmware`."""
+    started = Firmware()
+    yield started
+    started.close()
+
+
+def test_keepalive_asks_from_the_handshake_on(
+    firmware: Firmware, eventually: Callable[..., None]
+) -> None:
+    with pumped(firmware.url):
+        eventually(lambda: firmware.polls > 3, "a firmware that announces nothing is asked")
+
+
+def test_keepalive_survives_the_loss_of_an_answer(
+    firmware: Firmware, eventually: Callable[..., None]
+) -> None:
+    firmware.lost = 3
+    with pumped(firmware.url) as next_report:
+        firmware.send(b"\x80\x00\xff\x00\x00\x00rpmsg-io-0")
+        assert next_report().kind == ReportKind.ANNOUNCED
+        eventually(lambda: firmware.polls > 6, "it is asked again")
+        firmware.send(struct.pack("<BBI", framing.RESET, 0, 2))
+        assert expect_down(next_report)[0] == errno.ECONNRESET
+
+
+def test_firmware_that_takes_no_requests_is_told_so(firmware: Firmware) -> None:
+    firmware.mru = 8
+    with pytest.raises(OSError, match="messages of 8 bytes, too short") as caught:
+        connect(firmware.url.partition(":")[2], 5000)
+    assert caught.value.errno == errno.EPROTO
+
+
+def test_a_restart_behind_a_hello_that_was_repeated(firmware: Firmware) -> None:
+    """The RESET was lost; the old HELLO began a session with numbers from 0 again."""
+    with pumped(firmware.url) as next_report:
+        firmware.send(b"\x80\x00\xff\x00\x00\x00rpmsg-io-0")
+        assert next_report().kind == ReportKind.ANNOUNCED
+        firmware.welcome(epoch=1)  # this is the same as before
+        firmware.send(b"\x81\x00\xff\x00\x00\x01rpmsg-io-1")
+        assert next_report().kind == ReportKind.ANNOUNCED
+        firmware.welcome(epoch=2)
+        number, why = expect_down(next_report)
+    assert number == errno.ECONNRESET and "started again" in why
 
 
 def test_a_tcp_stream_behind_a_pyserial_url(stub: Stub) -> None:

@@ -165,6 +165,27 @@ static void a_message_that_does_not_fit_blocks_no_other(void)
 	}
 }
 
+/* The first question of a negotiation, without a tag, after a request that had one. */
+static void a_late_reply_with_a_tag_answers_no_negotiation(void)
+{
+	struct session s;
+	struct gb_report report;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	s.core->hold = true;
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 1, 0).error, ETIMEDOUT);
+	gb_controller_accept(s.controller, 0, 0);
+	CHECK_EQ(gb_controller_call(s.controller, RPMSG_GPIO_MSG_GET_FEATURES, 0, 0,
+				    GB_CALL_BASELINE, TIMEOUT_MS * 20, ++s.cookie), 0);
+	s.core->hold = false;
+	notify(s.core);
+	report = next_report(&s);
+	CHECK_EQ(report.error, 0);
+	CHECK_EQ(report.length, 8); /* features and epoch */
+	CHECK_EQ(gb_link_strays(&s.core->link), 1);
+	close_session(&s);
+}
+
 static void mute_firmware_gets_a_quiet_period_instead_of_probes(void)
 {
 	struct session s;
@@ -815,6 +836,7 @@ int main(void)
 	RUN(a_very_late_reply_answers_nothing);
 	RUN(a_lost_probe_is_sent_again);
 	RUN(a_message_that_does_not_fit_blocks_no_other);
+	RUN(a_late_reply_with_a_tag_answers_no_negotiation);
 	RUN(mute_firmware_gets_a_quiet_period_instead_of_probes);
 	RUN(many_calls_keep_their_order_and_the_queue_its_bound);
 	RUN(without_transmit_buffers_calls_wait_and_then_go);

@@ -197,6 +197,11 @@ static void received_reply(struct gb_controller *c, const struct reply *reply)
 		lose_session(c);
 		return;
 	}
+	/* To a request that timed out while TAG was accepted: nobody waits for it. */
+	if (!tagged(c) && reply->tag) {
+		c->strays++;
+		return;
+	}
 	if (!tagged(c) && c->step == GB_PROBING) {
 		gb_step_replied(c, reply->status);
 		return;

@@ -7,11 +7,7 @@
  * CRC and lengths were checked, and then still.
  */
 #define _GNU_SOURCE
-#include "serial_link.h"
-
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,15 +17,11 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "internal.h"
-#include "rpmsg_gpio_serial.h"
+#include "serial_internal.h"
 
-#define NS_PER_MS UINT64_C(1000000)
-#define SLOTS RPMSG_GPIO_SERIAL_WINDOW_MAX
 #define SEQUENCE(n) ((uint8_t)((n) & RPMSG_GPIO_SERIAL_SEQUENCE_MASK))
-#define FRAME_MAX RPMSG_GPIO_SERIAL_FRAME_MAX(RPMSG_GPIO_MESSAGE_MAX)
-#define WIRE_MAX (RPMSG_GPIO_SERIAL_WIRE_SIZE(FRAME_MAX) + 1)
-#define OUT_SIZE 2048 /* several frames in one write */
+#define ACK_WIRE (RPMSG_GPIO_SERIAL_WIRE_SIZE(sizeof(struct rpmsg_gpio_serial_ack) + \
+					      RPMSG_GPIO_SERIAL_CRC_SIZE))
 #define READ_SIZE 4096
 #define READS_A_TURN 16
 /*
@@ -41,69 +33,11 @@
  */
 #define EVENTS ((uint32_t)EPOLLIN | (uint32_t)EPOLLET)
 #define BACKOFF_MAX 5 /* doublings of the time before a repetition */
-#define ENDPOINT_MAX 0xfeu
 /* We take whatever comes: this only bounds what must come again after a loss. */
 #define RX_WINDOW 32
-#define MRU_LEAST 16u
-#define HELLO_MS 100u
-#define HELLO_AGAIN_MS 10u /* after a RESET: the firmware just came up */
 /* A tty without room that does not say when it has some (rpmsg_tty: ENOMEM). */
 #define NO_ROOM_MS 2u
-
-struct message {
-	uint16_t length;
-	uint8_t endpoint, port;
-	uint8_t bytes[RPMSG_GPIO_MESSAGE_MAX];
-};
-
-struct decoder {
-	uint8_t frame[FRAME_MAX];
-	size_t length;
-	uint8_t left; /* bytes of the COBS block */
-	bool zero;    /* follows the block */
-	bool bad;     /* skip until the delimiter */
-	bool begun;
-};
-
-struct serial_link {
-	struct gb_link base;
-	struct gb_serial_options options;
-	struct gb_serial_counters counters;
-	struct gb_timer timer;
-	uint64_t byte_ns;
-	uint32_t session, epoch;
-	uint16_t peer_mru;
-	uint8_t peer_window;
-	bool up;
-	bool welcome_refused; /* another version: peer_version */
-	uint8_t peer_version;
-	bool reset_seen;
-	uint32_t sources[256]; /* rpmsg address of each port */
-
-	/* receiving */
-	struct decoder decoder;
-	uint8_t expected;
-	unsigned int unacked;
-	bool ack_due, nak_due, poll_due;
-	bool polled;           /* an ACK is due, whatever else carries its number */
-	uint64_t ack_at;       /* with unacked */
-	uint64_t nak_again_at; /* 0: at once */
-	uint64_t heard_at, polled_at;
-
-	/* sending */
-	struct message slots[SLOTS]; /* by sequence number */
-	uint8_t una;
-	unsigned int count, sent; /* from una on: kept; sent in this round */
-	unsigned int retries;
-	uint64_t retry_at;        /* 0: nothing is on its way */
-	uint64_t progress_at;     /* of the acknowledgements */
-	bool lead;                /* a delimiter before the next frame */
-	bool full;                /* send said -EAGAIN */
-	uint8_t out[OUT_SIZE];
-	size_t out_at, out_end;
-	bool watching_room;
-	uint64_t room_at;         /* try to write again, 0: not waiting */
-};
+#define NO_ROOM_DOUBLINGS 5u
 
 static struct serial_link *to_link(struct gb_link *base)
 {
@@ -123,57 +57,19 @@ dead(struct serial_link *link, int error, const char *format, ...)
 
 /* ---- frames out ------------------------------------------------------------ */
 
-static void put(struct serial_link *link, uint8_t byte)
-{
-	link->out[link->out_end++] = byte;
-}
-
-static void put_cobs(struct serial_link *link, const uint8_t *bytes, size_t length)
-{
-	size_t code_at = link->out_end;
-	uint8_t code = 1;
-
-	put(link, 0); /* the code's place */
-	for (size_t i = 0; i < length; i++) {
-		if (bytes[i]) {
-			put(link, bytes[i]);
-			code++;
-		}
-		if (!bytes[i] || (code == 0xff && i + 1 < length)) {
-			link->out[code_at] = code;
-			code_at = link->out_end;
-			code = 1;
-			put(link, 0);
-		}
-	}
-	link->out[code_at] = code;
-	put(link, 0);
-}
-
 static bool has_space(const struct serial_link *link)
 {
-	return OUT_SIZE - link->out_end >= WIRE_MAX;
+	return OUT_SIZE - link->out_end >= GB_SERIAL_WIRE_MAX + 1;
 }
 
 static void put_frame(struct serial_link *link, const void *head, size_t head_length,
 		      const void *payload, size_t payload_length)
 {
-	uint8_t frame[FRAME_MAX];
-	size_t length = head_length + payload_length;
-	uint32_t crc = RPMSG_GPIO_SERIAL_CRC_FIRST;
-	rpmsg_gpio_le32 le;
-
-	memcpy(frame, head, head_length);
-	if (payload_length)
-		memcpy(frame + head_length, payload, payload_length);
-	for (size_t i = 0; i < length; i++)
-		crc = rpmsg_gpio_serial_crc(crc, frame[i]);
-	le = rpmsg_gpio_store32(~crc);
-	memcpy(frame + length, &le, sizeof(le));
 	if (link->lead)
-		put(link, 0);
+		link->out[link->out_end++] = 0;
 	link->lead = false;
-	put_cobs(link, frame, length + sizeof(le));
+	link->out_end += gb_serial_encode(link->out + link->out_end, head, head_length, payload,
+					  payload_length);
 	link->counters.sent++;
 }
 
@@ -198,7 +94,7 @@ static void put_reset(struct serial_link *link)
 	put_frame(link, &reset, sizeof(reset), NULL, 0);
 }
 
-static void put_hello(struct serial_link *link)
+void gb_serial_put_hello(struct serial_link *link)
 {
 	struct rpmsg_gpio_serial_hello hello = {
 		.kind = RPMSG_GPIO_SERIAL_HELLO,
@@ -272,8 +168,15 @@ static void watch_room(struct serial_link *link, bool watch)
 			 EVENTS | (watch ? EPOLLOUT : 0u));
 }
 
-/* Write what `out` holds. 1: all of it; 0: no room; or the death of the link. */
-static int write_out(struct serial_link *link)
+/* Ever more rarely: what waits may be an ACK alone, for which there is no deadline. */
+static void wait_for_room(struct serial_link *link)
+{
+	link->room_at = gb_now_ns() + (NO_ROOM_MS * NS_PER_MS << link->room_tries);
+	if (link->room_tries < NO_ROOM_DOUBLINGS)
+		link->room_tries++;
+}
+
+int gb_serial_write_out(struct serial_link *link)
 {
 	while (link->out_at < link->out_end) {
 		ssize_t count = write(link->base.fds[0], link->out + link->out_at,
@@ -281,12 +184,13 @@ static int write_out(struct serial_link *link)
 
 		if (count > 0) {
 			link->out_at += (size_t)count;
+			link->room_tries = 0;
 			link->counters.bytes_sent += (uint64_t)count;
 		} else if (count == 0 || errno == EAGAIN) {
 			watch_room(link, true);
 			return 0;
 		} else if (errno == ENOMEM) {
-			link->room_at = gb_now_ns() + NO_ROOM_MS * NS_PER_MS;
+			wait_for_room(link);
 			return 0;
 		} else if (errno != EINTR) {
 			return dead(link, -ENODEV, "the serial port cannot be written: %s",
@@ -304,7 +208,7 @@ static int transmit(struct serial_link *link)
 
 	link->room_at = 0;
 	do {
-		ret = write_out(link);
+		ret = gb_serial_write_out(link);
 		if (ret <= 0)
 			return ret;
 		while (has_space(link) && put_next(link))
@@ -335,9 +239,9 @@ static void arm_timer(struct serial_link *link)
 	if (link->room_at)
 		sooner(&due, link->room_at);
 	if (options->keepalive_ms)
-		sooner(&due, link->polled_at
-			     ? link->polled_at + options->dead_ms * NS_PER_MS
-			     : link->heard_at + options->keepalive_ms * NS_PER_MS);
+		sooner(&due, link->poll_at);
+	if (link->polled_at)
+		sooner(&due, link->polled_at + options->dead_ms * NS_PER_MS);
 	if (due == UINT64_MAX)
 		gb_timer_cancel(link->base.pump, &link->timer);
 	else if (!link->timer.armed || link->timer.due_ns != due)
@@ -359,6 +263,29 @@ static int silent(struct serial_link *link)
 		    (unsigned int)link->options.dead_ms);
 }
 
+/* Something came: the line is not silent. */
+static void heard(struct serial_link *link, uint64_t now)
+{
+	link->poll_at = now + link->options.keepalive_ms * NS_PER_MS;
+	link->polled_at = 0;
+}
+
+/* Silence brings a POLL, and again: it may be lost, and so may its answer. */
+static int check_silence(struct serial_link *link, uint64_t now)
+{
+	const struct gb_serial_options *options = &link->options;
+
+	if (link->polled_at && now >= link->polled_at + options->dead_ms * NS_PER_MS)
+		return silent(link);
+	if (!options->keepalive_ms || now < link->poll_at)
+		return 0;
+	if (!link->polled_at)
+		link->polled_at = now;
+	link->poll_at = now + options->retry_ms * NS_PER_MS + 2 * ACK_WIRE * link->byte_ns;
+	link->poll_due = true;
+	return 0;
+}
+
 static int check_time(struct serial_link *link)
 {
 	const struct gb_serial_options *options = &link->options;
@@ -372,15 +299,7 @@ static int check_time(struct serial_link *link)
 		link->retries++;
 		send_again(link);
 	}
-	if (!options->keepalive_ms)
-		return 0;
-	if (link->polled_at && now >= link->polled_at + options->dead_ms * NS_PER_MS)
-		return silent(link);
-	if (!link->polled_at && now >= link->heard_at + options->keepalive_ms * NS_PER_MS) {
-		link->polled_at = now;
-		link->poll_due = true;
-	}
-	return 0;
+	return check_silence(link, now);
 }
 
 /* Say what is due, and come back when the next thing is. */
@@ -451,6 +370,15 @@ static void announcement(struct serial_link *link, const uint8_t *payload, size_
 	gb_link_announced(&link->base, name, payload[1], created);
 }
 
+/* A port that is not the one of the last message: of nobody who is there any more. */
+static uint32_t address_of(const struct serial_link *link,
+			   const struct rpmsg_gpio_serial_data *head)
+{
+	uint32_t source = link->sources[head->endpoint];
+
+	return (uint8_t)source == head->port ? source : head->port;
+}
+
 static void data_received(struct serial_link *link, const uint8_t *frame, size_t length,
 			  uint64_t now)
 {
@@ -481,7 +409,7 @@ static void data_received(struct serial_link *link, const uint8_t *frame, size_t
 	if (head.endpoint == RPMSG_GPIO_SERIAL_NS_ENDPOINT)
 		announcement(link, payload, payload_length);
 	else
-		gb_link_received(&link->base, head.endpoint, link->sources[head.port], payload,
+		gb_link_received(&link->base, head.endpoint, address_of(link, &head), payload,
 				 (uint16_t)payload_length);
 }
 
@@ -495,6 +423,12 @@ static void ack_received(struct serial_link *link, const uint8_t *frame, uint64_
 		link->polled = true;
 }
 
+static int started_again(struct serial_link *link, uint32_t epoch)
+{
+	return dead(link, -ECONNRESET, "the coprocessor started again (boot id 0x%x, before 0x%x)",
+		    (unsigned int)epoch, (unsigned int)link->epoch);
+}
+
 static int reset_received(struct serial_link *link, const uint8_t *frame)
 {
 	struct rpmsg_gpio_serial_reset reset;
@@ -503,10 +437,22 @@ static int reset_received(struct serial_link *link, const uint8_t *frame)
 	memcpy(&reset, frame, sizeof(reset));
 	epoch = rpmsg_gpio_load32(reset.id);
 	if (epoch != link->epoch)
-		return dead(link, -ECONNRESET,
-			    "the coprocessor started again (boot id 0x%x, before 0x%x)",
-			    (unsigned int)epoch, (unsigned int)link->epoch);
+		return started_again(link, epoch);
 	return dead(link, -ECONNRESET, "the coprocessor ended the session on the serial line");
+}
+
+/* An answer to a HELLO that was repeated. Firmware that started before that HELLO came
+ * takes it for a new session, and both sides would disagree about sequence numbers. */
+static int welcome_again(struct serial_link *link, const uint8_t *frame)
+{
+	struct rpmsg_gpio_serial_welcome welcome;
+	uint32_t epoch;
+
+	memcpy(&welcome, frame, sizeof(welcome));
+	epoch = rpmsg_gpio_load32(welcome.epoch);
+	if (rpmsg_gpio_load32(welcome.session) == link->session && epoch != link->epoch)
+		return started_again(link, epoch);
+	return 0;
 }
 
 static void welcome_received(struct serial_link *link, const uint8_t *frame, uint64_t now)
@@ -517,17 +463,16 @@ static void welcome_received(struct serial_link *link, const uint8_t *frame, uin
 	if (rpmsg_gpio_load32(welcome.session) != link->session)
 		return; /* for a driver before us */
 	link->peer_version = welcome.version;
-	link->welcome_refused = welcome.version != RPMSG_GPIO_SERIAL_VERSION;
+	link->peer_mru = rpmsg_gpio_load16(welcome.mru);
+	link->welcome_refused = welcome.version != RPMSG_GPIO_SERIAL_VERSION ||
+				link->peer_mru < MRU_LEAST;
 	if (link->welcome_refused)
 		return;
-	if (rpmsg_gpio_load16(welcome.mru) < MRU_LEAST)
-		return; /* no request would fit */
 	link->epoch = rpmsg_gpio_load32(welcome.epoch);
-	link->peer_mru = rpmsg_gpio_load16(welcome.mru);
 	link->peer_window = welcome.window > SLOTS ? SLOTS : welcome.window;
 	if (!link->peer_window)
 		link->peer_window = 1;
-	link->heard_at = now;
+	heard(link, now);
 	link->up = true;
 }
 
@@ -555,73 +500,34 @@ static int frame_received(struct serial_link *link, const uint8_t *frame, size_t
 		link->reset_seen |= kind == RPMSG_GPIO_SERIAL_RESET;
 		return 0;
 	}
-	link->heard_at = now;
-	link->polled_at = 0;
+	heard(link, now);
+	if (kind == RPMSG_GPIO_SERIAL_RESET)
+		return reset_received(link, frame);
+	if (kind == RPMSG_GPIO_SERIAL_WELCOME)
+		return welcome_again(link, frame);
 	if (kind == RPMSG_GPIO_SERIAL_DATA)
 		data_received(link, frame, length, now);
-	else if (kind == RPMSG_GPIO_SERIAL_RESET)
-		return reset_received(link, frame);
-	else if (kind != RPMSG_GPIO_SERIAL_WELCOME)
+	else
 		ack_received(link, frame, now);
 	return 0;
 }
 
-static bool crc_fits(const struct decoder *decoder)
+int gb_serial_take(struct serial_link *link, uint8_t byte)
 {
-	uint32_t crc = RPMSG_GPIO_SERIAL_CRC_FIRST;
+	struct gb_serial_decoder *decoder = &link->decoder;
+	size_t length;
 
-	if (decoder->length <= RPMSG_GPIO_SERIAL_CRC_SIZE)
-		return false;
-	for (size_t i = 0; i < decoder->length; i++)
-		crc = rpmsg_gpio_serial_crc(crc, decoder->frame[i]);
-	return crc == RPMSG_GPIO_SERIAL_CRC_RESIDUE;
-}
-
-static void decode_append(struct decoder *decoder, uint8_t byte)
-{
-	if (decoder->length < sizeof(decoder->frame))
-		decoder->frame[decoder->length++] = byte;
-	else
-		decoder->bad = true;
-}
-
-static int decode_end(struct serial_link *link)
-{
-	struct decoder *decoder = &link->decoder;
-	bool begun = decoder->begun;
-	bool good = !decoder->bad && !decoder->left && crc_fits(decoder);
-	size_t length = decoder->length;
-
-	decoder->length = 0;
-	decoder->left = 0;
-	decoder->zero = decoder->bad = decoder->begun = false;
-	if (good)
-		return frame_received(link, decoder->frame, length - RPMSG_GPIO_SERIAL_CRC_SIZE);
-	if (!begun)
-		return 0; /* two delimiters: an idle line */
-	link->counters.damaged++;
-	if (link->up)
-		ask_again(link, gb_now_ns());
-	return 0;
-}
-
-static int decode(struct serial_link *link, uint8_t byte)
-{
-	struct decoder *decoder = &link->decoder;
-
-	if (!byte)
-		return decode_end(link);
-	decoder->begun = true;
-	if (decoder->left) {
-		decoder->left--;
-		decode_append(decoder, byte);
+	switch (gb_serial_decode(decoder, byte, &length)) {
+	case GB_SERIAL_FRAME:
+		return frame_received(link, decoder->frame, length);
+	case GB_SERIAL_DAMAGED:
+		link->counters.damaged++;
+		if (link->up)
+			ask_again(link, gb_now_ns());
+		return 0;
+	default:
 		return 0;
 	}
-	if (decoder->zero)
-		decode_append(decoder, 0);
-	decoder->left = (uint8_t)(byte - 1);
-	decoder->zero = byte != 0xff;
-	return 0;
 }
 
 /* ---- the pump's side --------------------------------------------------------------- */
@@ -647,7 +553,7 @@ static int receive_some(struct serial_link *link)
 		return gone(link);
 	link->counters.bytes_received += (uint64_t)count;
 	for (ssize_t i = 0; i < count && ret == 0; i++)
-		ret = decode(link, bytes[i]);
+		ret = gb_serial_take(link, bytes[i]);
 	return ret < 0 ? ret : 1;
 }
 
@@ -703,7 +609,7 @@ static int serial_link_send(struct gb_link *base, uint32_t source, uint32_t dest
 	message->port = (uint8_t)source;
 	if (length)
 		memcpy(message->bytes, payload, length);
-	link->sources[message->port] = source;
+	link->sources[message->endpoint] = source;
 	link->count++;
 	return 0;
 }
@@ -729,7 +635,7 @@ static void say_goodbye(struct serial_link *link)
 		link->out_at = link->out_end = 0;
 	link->lead = true;
 	put_reset(link);
-	(void)write_out(link);
+	(void)gb_serial_write_out(link);
 }
 
 static void serial_link_destroy(struct gb_link *base)
@@ -751,140 +657,7 @@ static const struct gb_link_ops serial_link_ops = {
 	.destroy = serial_link_destroy,
 };
 
-void gb_serial_count(const struct gb_link *base, struct gb_serial_counters *counters)
-{
-	*counters = ((const struct serial_link *)base)->counters;
-}
-
-/* ---- the handshake ------------------------------------------------------------------ */
-
-struct handshake {
-	struct serial_link *link;
-	const char *name;
-	uint64_t deadline, hello_at;
-	char *why;
-	size_t why_size;
-};
-
-static int __attribute__((format(printf, 3, 4)))
-give_up(const struct handshake *hs, int error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(hs->why, hs->why_size, format, args);
-	va_end(args);
-	return error;
-}
-
-/* Every byte as it is, and a read() of 0 means that the port is gone. */
-static int make_raw(const struct handshake *hs, int fd)
-{
-	struct termios termios;
-
-	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
-		return give_up(hs, -errno, "%s: %s", hs->name, strerror(errno));
-	if (!isatty(fd))
-		return 0;
-	if (tcgetattr(fd, &termios) < 0)
-		return give_up(hs, -errno, "%s: %s", hs->name, strerror(errno));
-	cfmakeraw(&termios);
-	termios.c_cflag |= CREAD | CLOCAL;
-	termios.c_cc[VMIN] = 1;
-	termios.c_cc[VTIME] = 0;
-	if (tcsetattr(fd, TCSANOW, &termios) < 0)
-		return give_up(hs, -errno, "%s: cannot be made raw: %s", hs->name,
-			       strerror(errno));
-	return 0;
-}
-
-static int no_answer(const struct handshake *hs)
-{
-	const struct serial_link *link = hs->link;
-	char rate[64] = "";
-
-	if (link->welcome_refused)
-		return give_up(hs, -EPROTONOSUPPORT,
-			       "%s: the firmware speaks version %u of the serial framing, not %u",
-			       hs->name, link->peer_version, RPMSG_GPIO_SERIAL_VERSION);
-	if (link->options.bit_rate)
-		snprintf(rate, sizeof(rate), ", at the baud rate of this side, %u",
-			 (unsigned int)link->options.bit_rate);
-	if (link->counters.damaged && !link->counters.received)
-		return give_up(hs, -ETIMEDOUT,
-			       "%s: bytes come in but make no frames; does the firmware speak the "
-			       "serial framing%s?", hs->name, rate);
-	return give_up(hs, -ETIMEDOUT, "%s: no firmware answers; does it run, and speak the "
-		       "serial framing%s?", hs->name, rate);
-}
-
-/* Byte by byte: what follows the WELCOME is for the pump. */
-static int listen_for_welcome(struct handshake *hs)
-{
-	struct serial_link *link = hs->link;
-	uint64_t now;
-
-	/* Never past the next HELLO: garbage may flow for ever. */
-	while (!link->up && !link->welcome_refused && (now = gb_now_ns()) < hs->deadline &&
-	       now < hs->hello_at) {
-		uint8_t byte;
-		ssize_t count = read(link->base.fds[0], &byte, 1);
-
-		if (count == 1) {
-			decode(link, byte);
-			if (!link->reset_seen)
-				continue;
-			link->reset_seen = false;
-			if (hs->hello_at > now + HELLO_AGAIN_MS * NS_PER_MS)
-				hs->hello_at = now + HELLO_AGAIN_MS * NS_PER_MS;
-			continue;
-		}
-		return count < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -ENODEV;
-	}
-	return 0;
-}
-
-static int wait_for_bytes(const struct handshake *hs, uint64_t now)
-{
-	const struct serial_link *link = hs->link;
-	uint64_t until = hs->hello_at < hs->deadline ? hs->hello_at : hs->deadline;
-	struct pollfd poller = {.fd = link->base.fds[0], .events = POLLIN};
-
-	if (link->out_end)
-		poller.events |= POLLOUT;
-	if (until <= now)
-		return 0;
-	poll(&poller, 1, (int)((until - now) / NS_PER_MS) + 1);
-	return poller.revents & (POLLHUP | POLLERR) && !(poller.revents & POLLIN) ? -ENODEV : 0;
-}
-
-static int shake_hands(struct handshake *hs)
-{
-	struct serial_link *link = hs->link;
-	uint64_t interval = HELLO_MS * NS_PER_MS + 128 * link->byte_ns;
-	uint64_t now;
-	int ret = 0;
-
-	while (ret == 0 && !link->up && !link->welcome_refused &&
-	       (now = gb_now_ns()) < hs->deadline) {
-		if (now >= hs->hello_at) {
-			hs->hello_at = now + interval;
-			if (!link->out_end)
-				put_hello(link);
-		}
-		ret = write_out(link);
-		if (ret >= 0)
-			ret = wait_for_bytes(hs, now);
-		if (ret == 0)
-			ret = listen_for_welcome(hs);
-	}
-	if (ret < 0)
-		return give_up(hs, -ENODEV, "%s: the other end of the serial line is gone",
-			       hs->name);
-	return link->up ? 0 : no_answer(hs);
-}
-
-static struct serial_link *new_link(int fd, const struct gb_serial_options *options)
+struct serial_link *gb_serial_new(int fd, const struct gb_serial_options *options)
 {
 	struct serial_link *link = calloc(1, sizeof(*link));
 
@@ -903,38 +676,7 @@ static struct serial_link *new_link(int fd, const struct gb_serial_options *opti
 	return link;
 }
 
-static int fail(int fd, struct serial_link *link, int error)
+void gb_serial_count(const struct gb_link *base, struct gb_serial_counters *counters)
 {
-	free(link);
-	close(fd);
-	errno = -error;
-	return error;
-}
-
-struct gb_link *gb_serial_attach(int fd, const char *name,
-				 const struct gb_serial_options *options, int timeout_ms,
-				 char *why, size_t why_size)
-{
-	struct handshake hs = {
-		.link = new_link(fd, options),
-		.name = name,
-		.deadline = gb_now_ns() + (uint64_t)timeout_ms * NS_PER_MS,
-		.why = why,
-		.why_size = why_size,
-	};
-	int ret;
-
-	if (!hs.link) {
-		give_up(&hs, -ENOMEM, "%s: out of memory", name);
-		fail(fd, NULL, -ENOMEM);
-		return NULL;
-	}
-	ret = make_raw(&hs, fd);
-	if (ret == 0)
-		ret = shake_hands(&hs);
-	if (ret == 0)
-		return &hs.link->base;
-	tcflush(fd, TCOFLUSH);
-	fail(fd, hs.link, ret);
-	return NULL;
+	*counters = ((const struct serial_link *)base)->counters;
 }

@@ -20,9 +20,10 @@ struct gb_serial_options {
  * Begin a session on `fd`, a tty or another byte stream that is open, within
  * `timeout_ms`; `name` is for sentences. The descriptor is the link's from
  * here on, or closed on failure: NULL, errno and a sentence in why[]:
- * ETIMEDOUT nobody answers, EPROTONOSUPPORT another version, ENODEV the other
- * end is gone. Blocks; to be called without the pump's lock, and with SIGPIPE
- * ignored where the stream may be a socket.
+ * ETIMEDOUT nobody answers, EPROTONOSUPPORT another version, EPROTO messages
+ * too short for a request, ENODEV the other end is gone. Blocks; to be called
+ * without the pump's lock, and with SIGPIPE ignored where the stream may be a
+ * socket.
  */
 struct gb_link *gb_serial_attach(int fd, const char *name,
 				 const struct gb_serial_options *options, int timeout_ms,

@@ -239,6 +239,7 @@ static void receive_broken(struct serial_port *port, uint8_t byte)
 void serial_port_break(struct serial_port *port, const struct serial_breakage_rule *rule)
 {
 	port->breakage = (struct serial_breakage){.rule = rule, .core = &port->serial};
+	port->out.limit = WIRE_SIZE; /* frames are held until they end */
 }
 
 static void deliver_in(struct serial_port *port, uint64_t now)
@@ -317,13 +318,15 @@ void serial_port_run(struct serial_port *port)
 {
 	uint64_t due = UINT64_MAX, wire;
 	uint32_t wait;
+	size_t room;
 
 	do {
 		wait = port->stalled ? UINT32_MAX : run_core(port);
+		room = wire_room(&port->out);
 		deliver_out(port, now_ns());
 		/* The core stopped because the UART was full, and now it is not. */
-	} while (!port->byte_ns && port->serial.chunk_at < port->serial.chunk_end &&
-		 !port->stalled && !port->message_length);
+	} while (port->serial.chunk_at < port->serial.chunk_end && !port->stalled &&
+		 !port->message_length && wire_room(&port->out) > room);
 	if (wait != UINT32_MAX)
 		due = now_ns() + (uint64_t)wait * 1000;
 	wire = wire_due(&port->in, port->byte_ns);

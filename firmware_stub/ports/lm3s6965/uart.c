@@ -3,7 +3,8 @@
  * uart.c - UART 0, interrupt driven.
  *
  * The ring has one writer, the main loop, and one reader, the interrupt: an
- * index is written by one side only.
+ * index is written by one side only. All of it is volatile: the compiler may
+ * move an ordinary store behind a volatile one, here a byte behind its index.
  */
 #include "uart.h"
 
@@ -16,7 +17,7 @@
 #define DIVISOR ((SYSTEM_HZ * 4u + UART_BAUD / 2u) / UART_BAUD)
 
 /* Free-running indices: head - tail is what the ring holds. */
-static uint8_t tx_ring[UART_TX_RING];
+static volatile uint8_t tx_ring[UART_TX_RING];
 static volatile uint32_t tx_head, tx_tail;
 static void (*on_byte)(uint8_t byte);
 

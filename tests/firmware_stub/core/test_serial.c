@@ -6,13 +6,20 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -171,6 +178,9 @@ static void expect_hex(struct bench *bench, const char *hex)
 #define RESET_EPOCH "02 06 09 d4 c3 b2 a1 f0 24 97 3f 00"
 #define HELLO \
 	"0a 01 01 78 56 34 12 f0 01 20 01 03 c2 01 02 05 02 32 05 f5 b5 d9 6a 00"
+/* 300 bits/s, a window of 64, 10 s before a repetition */
+#define SLOW_HELLO \
+	"0a 01 01 78 56 34 12 f0 01 40 03 2c 01 01 02 05 07 10 27 96 17 22 53 00"
 #define WELCOME "08 02 01 78 56 34 12 40 02 08 09 d4 c3 b2 a1 b6 c3 21 2f 00"
 #define ANNOUNCE "02 80 02 ff 01 01 0f 72 70 6d 73 67 2d 69 6f 2d 30 03 fd 8d 44 00"
 #define ACK_1 "07 03 01 48 5c ed 37 00"
@@ -359,33 +369,26 @@ static void unacknowledged_frames_are_sent_again_and_given_up(void)
 	expect_hex(&bench, "");
 }
 
-/* The longest times that a HELLO can ask for, and a buffer full of short messages. */
-static void long_times_do_not_wrap(void)
+/* The longest time that there is, doubled: it must not go beyond what a clock of
+ * 32 bits can tell, or the repetitions would follow at once and end the session. */
+static void the_slowest_line_keeps_its_times(void)
 {
-	struct rpmsg_gpio_serial_hello hello = {
-		.kind = RPMSG_GPIO_SERIAL_HELLO,
-		.version = RPMSG_GPIO_SERIAL_VERSION,
-		.mru = rpmsg_gpio_store16(RPMSG_GPIO_MESSAGE_MAX),
-		.window = RPMSG_GPIO_SERIAL_WINDOW_MAX,
-		.bit_rate = rpmsg_gpio_store32(1),
-		.retry_ms = rpmsg_gpio_store16(0xffff),
-	};
 	struct bench bench;
 	uint32_t wait, before = 0;
-	unsigned int waits = 0;
+	unsigned int repetitions = 0;
 
 	bench_init(&bench, 0);
-	feed_frame(&bench, &hello, sizeof(hello));
+	feed_hex(&bench, SLOW_HELLO);
 	while (rpmsg_gpio_serial_send(&bench.serial, 0, 7, ok_high, sizeof(ok_high)))
 		;
 	while ((wait = run(&bench)) != UINT32_MAX) {
 		CHECK(wait >= before);
 		before = wait;
-		waits++;
 		bench.now += wait;
 		bench.out_length = 0;
+		repetitions++;
 	}
-	CHECK_EQ(waits, 9);
+	CHECK_EQ(repetitions, 9);
 	CHECK_EQ(bench.ends, 1);
 }
 
@@ -400,21 +403,23 @@ static void a_nak_brings_everything_again(void)
 	expect_hex(&bench, "00" ANNOUNCE);
 }
 
-/* The delimiter in front of what is sent again is not one in the middle. */
-static void a_frame_on_its_way_is_not_cut(void)
+/* On a slow line a NAK or a HELLO comes while a frame is under way. That is good still;
+ * cut in two it would be damaged, asked for, cut again, and so for ever. */
+static void a_frame_that_is_under_way_is_not_cut(void)
 {
 	struct bench bench;
 
-	begin(&bench);
-	feed_hex(&bench, REQUEST_0);
-	bench.out_limit = 1; /* 16 bytes are encoded ahead: into the second frame */
-	CHECK(rpmsg_gpio_serial_send(&bench.serial, 0, 7, ok_high, sizeof(ok_high)));
-	CHECK(rpmsg_gpio_serial_send(&bench.serial, 0, 7, ok_high, sizeof(ok_high)));
+	bench_init(&bench, 1);
 	run(&bench);
-	CHECK_EQ(bench.out_length, 1);
+	bench.out_length = 0;
+	bench.out_limit = 1;
+	feed_hex(&bench, HELLO);
+	bench.out_limit = 24; /* the WELCOME, and four bytes of the next frame */
+	run(&bench);
+	feed_hex(&bench, NAK_0);
 	bench.out_limit = sizeof(bench.out);
-	feed_hex(&bench, NAK_1);
-	expect_hex(&bench, REPLY_1 REPLY_2 "00" REPLY_1 REPLY_2);
+	run(&bench);
+	expect_hex(&bench, WELCOME ANNOUNCE "00" ANNOUNCE);
 }
 
 static void the_same_hello_again_forgets_nothing(void)
@@ -470,6 +475,35 @@ static void a_refused_message_is_asked_for_when_there_is_room(void)
 	CHECK_EQ(bench.out[1], RPMSG_GPIO_SERIAL_NAK);
 	feed_hex(&bench, REQUEST_0);
 	CHECK_EQ(bench.messages, 1);
+}
+
+/* The frame behind it already brought a NAK: the one that is due waits its time. */
+static void a_refused_message_is_asked_for_after_another_nak(void)
+{
+	struct bench bench;
+	uint32_t wait;
+
+	begin(&bench);
+	bench.refuse = true;
+	feed_hex(&bench, REQUEST_0 REQUEST_1);
+	expect_hex(&bench, NAK_0);
+	bench.refuse = false;
+	wait = run(&bench);
+	expect_hex(&bench, "");
+	CHECK_EQ(wait, 25 * US_PER_MS);
+	bench.now += wait;
+	CHECK_EQ(run(&bench), UINT32_MAX);
+	expect_hex(&bench, NAK_0);
+	/* It is not asked for when it came by itself. */
+	bench.refuse = true;
+	feed_hex(&bench, REQUEST_0);
+	bench.refuse = false;
+	bench.out_length = 0;
+	feed_hex(&bench, REQUEST_0);
+	CHECK_EQ(bench.messages, 1);
+	bench.now += 4 * US_PER_MS;
+	run(&bench);
+	expect_hex(&bench, "");
 }
 
 static void a_full_uart_and_a_full_buffer_lose_nothing(void)
@@ -610,7 +644,7 @@ struct session {
 static const struct gb_serial_options options = {
 	.bit_rate = 4000000, .ack_ms = 2, .retry_ms = 10, .dead_ms = 5000};
 
-static void open_session(struct session *session)
+static void start_session(struct session *session)
 {
 	int fds[2];
 	char why[256] = "";
@@ -629,6 +663,11 @@ static void open_session(struct session *session)
 	if (!session->link)
 		printf("%s\n", why);
 	CHECK(session->link != NULL);
+}
+
+static void open_session(struct session *session)
+{
+	start_session(session);
 	session->pump = gb_pump_new();
 	CHECK_EQ(gb_pump_add_link(session->pump, session->link, 1), 0);
 }
@@ -659,7 +698,8 @@ static bool next_report(struct session *session, struct gb_report *report)
 
 /*
  * A request of type 0 comes back as a reply: its first byte is the request
- * queue, and gpio lies where an extended reply has status and value.
+ * queue, and gpio lies where an extended reply has status and value. Its tag,
+ * which nobody has accepted, stays 0.
  */
 static void messages_survive_noise(void)
 {
@@ -681,8 +721,8 @@ static void messages_survive_noise(void)
 		/* gpio becomes the status (0) and, above it, the value */
 		uint16_t value = (uint16_t)(i & 0xff);
 
-		if (gb_controller_call(controller, 0, (uint16_t)(value << 8), i, GB_CALL_BASELINE,
-				       DEADLINE_MS, i))
+		if (gb_controller_call(controller, 0, (uint16_t)(value << 8), i << 16,
+				       GB_CALL_BASELINE, DEADLINE_MS, i))
 			break;
 		if (!next_report(&session, &report))
 			break;
@@ -694,6 +734,30 @@ static void messages_survive_noise(void)
 	CHECK_EQ(wrong, 0);
 	CHECK(counters.repeated > 0);
 	CHECK(counters.damaged > 0);
+	close_session(&session);
+}
+
+/* Addresses that end in the same byte, as after 256 announcements of a channel. */
+static void controllers_of_one_port_are_told_apart(void)
+{
+	struct session session;
+	struct gb_report report;
+	struct gb_controller *first, *second;
+
+	open_session(&session);
+	CHECK(next_report(&session, &report));
+	first = gb_controller_open(session.link, 2, 1024, 0);
+	second = gb_controller_open(session.link, 3, 1024 + 256, 1);
+	CHECK(first && second);
+	for (unsigned int i = 0; i < 100; i++) {
+		CHECK_EQ(gb_controller_call(first, 0, 0, 0, GB_CALL_BASELINE, DEADLINE_MS, 1), 0);
+		CHECK_EQ(gb_controller_call(second, 0, 0, 0, GB_CALL_BASELINE, DEADLINE_MS, 2), 0);
+		for (unsigned int n = 0; n < 2; n++) {
+			CHECK(next_report(&session, &report));
+			CHECK_EQ(report.error, 0);
+		}
+	}
+	CHECK_EQ(gb_link_strays(session.link), 0);
 	close_session(&session);
 }
 
@@ -731,6 +795,87 @@ static void nobody_there_is_an_error_in_time(void)
 	CHECK_EQ(errno, ENODEV);
 }
 
+/* Let writes to this descriptor fail as those to an rpmsg tty without buffers do. */
+static bool refuse_writes(int fd)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_write, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)fd, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+static int attach_without_buffers(int fd)
+{
+	char why[256] = "";
+	struct timespec used;
+
+	if (!refuse_writes(fd))
+		return 0;
+	if (gb_serial_attach(fd, "/dev/ttyRPMSG0", &options, 1000, why, sizeof(why)) ||
+	    errno != ETIMEDOUT)
+		return 2;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return used.tv_sec || used.tv_nsec > 100000000 ? 3 : 0;
+}
+
+/* The pump's thread has the filter, the firmware's began before it. */
+static int acknowledge_without_buffers(void)
+{
+	struct session session;
+	struct gb_report report;
+	struct rusage before, after;
+
+	start_session(&session);
+	if (!session.link || !refuse_writes(session.link->fds[0]))
+		return 0;
+	session.pump = gb_pump_new();
+	if (gb_pump_add_link(session.pump, session.link, 1) || !next_report(&session, &report))
+		return 2;
+	getrusage(RUSAGE_SELF, &before);
+	poll(NULL, 0, 1000);
+	getrusage(RUSAGE_SELF, &after);
+	return after.ru_nvcsw - before.ru_nvcsw > 150 ? 3 : 0;
+}
+
+/* An ACK that finds no buffer has no deadline of its own. */
+static void an_acknowledgement_without_buffers_is_no_busy_wait(void)
+{
+	int status = -1;
+	pid_t child;
+
+	fflush(NULL);
+	child = fork();
+	if (!child)
+		_exit(acknowledge_without_buffers());
+	CHECK(child > 0 && waitpid(child, &status, 0) == child);
+	CHECK_EQ(WEXITSTATUS(status), 0);
+}
+
+/* Such a tty says that it can be written, and takes nothing. */
+static void a_tty_without_buffers_is_not_asked_without_pause(void)
+{
+	int fds[2], status = -1;
+	pid_t child;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	fflush(NULL);
+	child = fork();
+	if (!child)
+		_exit(attach_without_buffers(fds[1]));
+	CHECK(child > 0 && waitpid(child, &status, 0) == child);
+	CHECK_EQ(WEXITSTATUS(status), 0);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN); /* as Python does */
@@ -742,16 +887,20 @@ int main(void)
 	RUN(the_same_frame_again_is_acknowledged_and_dropped);
 	RUN(a_gap_is_asked_for_once);
 	RUN(unacknowledged_frames_are_sent_again_and_given_up);
-	RUN(long_times_do_not_wrap);
+	RUN(the_slowest_line_keeps_its_times);
 	RUN(a_nak_brings_everything_again);
-	RUN(a_frame_on_its_way_is_not_cut);
+	RUN(a_frame_that_is_under_way_is_not_cut);
 	RUN(the_same_hello_again_forgets_nothing);
 	RUN(a_hello_of_another_version_begins_no_session);
 	RUN(a_refused_message_is_asked_for_when_there_is_room);
+	RUN(a_refused_message_is_asked_for_after_another_nak);
 	RUN(a_full_uart_and_a_full_buffer_lose_nothing);
 	RUN(random_bytes_do_no_harm);
 	RUN(messages_survive_noise);
+	RUN(controllers_of_one_port_are_told_apart);
 	RUN(a_reset_ends_the_link_with_a_sentence);
 	RUN(nobody_there_is_an_error_in_time);
+	RUN(a_tty_without_buffers_is_not_asked_without_pause);
+	RUN(an_acknowledgement_without_buffers_is_no_busy_wait);
 	return check_report();
 }

@@ -20,7 +20,7 @@ import pytest
 from firmware_stub.qemu import Mcu, Transition
 from tests.frames import decode, encode
 
-DEADLINE = 5.0  # s
+DEADLINE = 30.0  # s
 
 GET_DIRECTION, SET_DIRECTION, GET_VALUE, SET_VALUE, SET_IRQ_TYPE = range(2, 7)
 GET_LINE_NAMES, GET_FEATURES, SET_FEATURES, GET_CONFIG = 1, 0x8000, 0x8001, 0x8002
