@@ -564,17 +564,19 @@ def test_mon_unnamed_and_across_chips(start: Start, stub: Stub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "edges", "words"),
     [
-        (["-e", "rising"], ["rising", "rising"]),
-        (["--edges=falling"], ["falling", "falling"]),
-        (["-l"], ["falling", "rising", "falling", "rising"]),
+        (["-e", "rising"], 3, ["rising", "rising"]),  # it ends with the third: nothing is armed
+        (["--edges=falling"], 4, ["falling", "falling"]),
+        (["-l"], 4, ["falling", "rising", "falling", "rising"]),
     ],
 )
-def test_mon_edges(start: Start, stub: Stub, arguments: list[str], words: list[str]) -> None:
+def test_mon_edges(
+    start: Start, stub: Stub, arguments: list[str], edges: int, words: list[str]
+) -> None:
     process = start("mon", "--banner", f"-n{len(words)}", *arguments, "-F", "%E", "bar")
     line_of(process)
-    pulses(stub, "0/2", 4)
+    pulses(stub, "0/2", edges)
     assert ends(process) == (0, "\n".join([*words, ""]))
 
 

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -330,7 +331,16 @@ def test_firmware_that_does_not_answer() -> None:
         assert request.get_value(10) is ACTIVE
 
 
-def test_service_that_does_not_answer() -> None:
+def threads_that_run(pid: int) -> list[str]:
+    """Threads of a process that SIGSTOP has not reached yet."""
+    states = (
+        task.joinpath("stat").read_text().rpartition(")")[2].split()[0]
+        for task in Path(f"/proc/{pid}/task").iterdir()
+    )
+    return [state for state in states if state != "T"]
+
+
+def test_service_that_does_not_answer(eventually: Callable[..., None]) -> None:
     with (
         Rig(arguments=("--timeout-ms", "200")) as rig,
         rig.chip() as chip,
@@ -338,6 +348,7 @@ def test_service_that_does_not_answer() -> None:
     ):
         os.kill(rig.serve.pid, signal.SIGSTOP)
         try:
+            eventually(lambda: not threads_that_run(rig.serve.pid), "the service to stand still")
             with pytest.raises(TimeoutError) as error:
                 request.get_value(10)
             assert error.value.strerror == "chip fw-0: the service does not answer"
