@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import grp
 import os
 import socket
 import stat
+import time
+from collections.abc import Iterator
 
 _BACKLOG = 64
+# Another service is in bind() for a moment only; whoever else locks the directory
+# keeps nobody from starting.
+_TURN_S = 1.0
 
 
 def bind(path: str, mode: int, group: str | None) -> socket.socket:
@@ -25,7 +32,36 @@ def bind(path: str, mode: int, group: str | None) -> socket.socket:
         OSError: with a sentence: EADDRINUSE another service listens there,
             EEXIST something else is there, ENOENT, EACCES, EPERM...
     """
-    _make_room(path)
+    with _turn(os.path.dirname(path)):
+        _make_room(path)
+        return _listen(path, mode, group)
+
+
+@contextlib.contextmanager
+def _turn(directory: str) -> Iterator[None]:
+    """One service at a time: a socket that does not listen yet looks like one left behind."""
+    fd = -1
+    with contextlib.suppress(OSError):  # bind(2) says what is wrong, if anything is
+        fd = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        _lock(fd)
+    try:
+        yield
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _lock(fd: int) -> None:
+    deadline = time.monotonic() + _TURN_S
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.01)
+
+
+def _listen(path: str, mode: int, group: str | None) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
         _bind(sock, path)

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import select
 import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +20,10 @@ import msgpack
 import pytest
 
 from bridge import uapi, wire
-from bridge.service import Config, ServiceThread
+from bridge.service import Config, ServiceThread, socket_file
 from bridge.service.control import OUTSTANDING_MAX, UNSENT_MAX
 from bridge.service.operations import WAIT_MS_MAX
+from bridge.service.socket_file import bind
 from bridge.shim.ffi import lib
 
 from .conftest import RawClient, Running
@@ -397,6 +400,42 @@ def test_stale_socket_is_replaced(tmp_path: Path) -> None:
     thread = ServiceThread(Config(socket=str(path)))
     assert RawClient.connect(path).ok("chips") == {"chips": []}
     thread.close()
+
+
+def test_of_two_that_start_at_once_one_has_the_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "s")
+    refused: list[OSError] = []
+
+    def second() -> None:
+        try:
+            bind(path, 0o600, None).close()
+        except OSError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=second)
+
+    def own(path: str, mode: int, group: str | None) -> None:
+        """Where the first one has made its file, and does not listen yet."""
+        monkeypatch.undo()
+        thread.start()
+        thread.join(0.3)
+
+    monkeypatch.setattr(socket_file, "_own", own)
+    with bind(path, 0o600, None):
+        thread.join()
+        assert [error.errno for error in refused] == [errno.EADDRINUSE]
+        RawClient.connect(path, hello=False).socket.close()
+
+
+def test_directory_that_somebody_locks_keeps_no_service_from_starting(tmp_path: Path) -> None:
+    locked = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        bind(str(tmp_path / "s"), 0o600, None).close()
+    finally:
+        os.close(locked)
 
 
 def test_file_in_the_way_is_not_removed(tmp_path: Path) -> None:
