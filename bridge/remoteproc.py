@@ -26,6 +26,8 @@ WRITE_S = 90.0
 _SET_SHUTDOWN_ON_RELEASE = 0x4004B701  # RPROC_SET_SHUTDOWN_ON_RELEASE, linux/remoteproc_cdev.h
 _UP = ("running", "attached")
 _STARTABLE = ("offline", "detached", "suspended")
+# What the kernel appends to a name, in its order (FW_LOADER_COMPRESS).
+_COMPRESSED = ("", ".zst", ".xz")
 
 
 def sysfs_root() -> str:
@@ -138,7 +140,7 @@ class RemoteProcessor:
                 may have folders itself.
 
         Returns:
-            The name as the kernel has it.
+            The name as the kernel has it, without the .zst or .xz of a compressed file.
 
         Raises:
             OSError: ENOENT no such file, EINVAL not where the kernel looks, EBUSY
@@ -150,12 +152,15 @@ class RemoteProcessor:
 
     def _firmware_name(self, file: str) -> str:
         folders = firmware_folders(self._root)
-        parent, base = os.path.split(file)
+        name, extension = os.path.splitext(file)
+        if extension not in _COMPRESSED:
+            name = file
+        parent, base = os.path.split(name)
         # Its own link stays one, as for the kernel; the way there must lie below a folder.
         here = Path(os.path.realpath(parent), base) if parent else None
         for folder in folders:
-            for path in (Path(os.path.normpath(folder / file)), here):
-                if path is not None and path.is_relative_to(folder) and path.is_file():
+            for path in (Path(os.path.normpath(folder / name)), here):
+                if path is not None and path.is_relative_to(folder) and _is_firmware(path):
                     return str(path.relative_to(folder))
         where = ", ".join(str(folder) for folder in folders)
         if not os.path.exists(file):
@@ -269,6 +274,11 @@ class Hold:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+def _is_firmware(path: Path) -> bool:
+    """Whether the kernel finds it, compressed or not."""
+    return any(os.path.isfile(f"{path}{suffix}") for suffix in _COMPRESSED)
 
 
 def firmware_folders(root: Path | str = "/sys") -> list[Path]:

@@ -102,6 +102,25 @@ def test_load_takes_what_lies_where_the_kernel_looks(sysfs: Path, tmp_path: Path
         processor.load("nothing.elf")
 
 
+def test_load_of_compressed_firmware(sysfs: Path, tmp_path: Path) -> None:
+    """The kernel is told the name without .zst or .xz, which it appends itself."""
+    folder = tmp_path / "firmware"
+    folder.mkdir()
+    (folder / "gpio.elf.zst").touch()
+    (folder / "other.elf.xz").touch()
+    parameters = sysfs / "module/firmware_class/parameters"
+    parameters.mkdir(parents=True)
+    (parameters / "path").write_text(f"{folder}\n")
+    processor = remoteproc.find("m4_0", str(sysfs))
+    assert processor.load("gpio.elf") == "gpio.elf"
+    assert processor.load(str(folder / "gpio.elf.zst")) == "gpio.elf"
+    assert processor.load(str(folder / "other.elf")) == "other.elf"
+    stray = tmp_path / "stray.elf.zst"
+    stray.touch()
+    with pytest.raises(OSError, match=f"copy it there first: cp {stray}"):
+        processor.load(str(stray))
+
+
 def test_load_of_links_and_of_names_with_folders(sysfs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "firmware"
     (folder / "vendor").mkdir(parents=True)
