@@ -222,6 +222,13 @@ def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
         ConfigError: unknown key, wrong type or value.
     """
     url, *options = _FLAG_OPTION.split(text)
+    strange = _LIKE_OPTION.search(url)
+    if strange is not None:
+        raise ConfigError(
+            f'--link {text}: "{strange[1]}" is no option of a link; there are name, lines, '
+            "extensions, on_release, on_restart, label.INDEX and names.INDEX "
+            "(a URL with such a comma can be had in a [[link]] table of a file)"
+        )
     table: dict[str, Any] = {"url": url}
     for option in options:
         key, _, value = option.partition("=")
@@ -244,6 +251,8 @@ def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
 _FLAG_OPTION = re.compile(
     r",(?=(?:name|lines|extensions|on_release|on_restart|(?:on_restart|label|names)\.[^=,]*)=)"
 )
+
+_LIKE_OPTION = re.compile(r",([A-Za-z_][\w.-]*)=")
 
 
 def extensions_word(text: str) -> str | list[str]:

@@ -122,6 +122,13 @@ def test_bad_link_flag(text: str) -> None:
         configs.link_from_flag(text, {})
 
 
+@pytest.mark.parametrize("option", ["nam=x", "lables.0=x", "timeout_ms=5", "Name=x"])
+def test_mistyped_option_of_a_link_is_no_part_of_its_path(option: str) -> None:
+    key = option.partition("=")[0]
+    with pytest.raises(ConfigError, match=f'"{key}" is no option of a link; there are name,'):
+        configs.link_from_flag(f"vhost-user:/run/fw.sock,{option},lines=3", {})
+
+
 def test_link_names_are_unique() -> None:
     urls = ["vhost-user:/a/fw.sock", "vhost-user:/b/fw.sock", "vhost-user:/c/o o.sock"]
     links = (*(LinkConfig(url) for url in urls), LinkConfig("vhost-user:/d", name="fw"))
