@@ -177,7 +177,7 @@ def connect(rest: str, timeout_ms: int) -> Any:
 
     Raises:
         OSError: EINVAL a bad URL; ENOENT no such processor or node; ENOTUNIQ
-            several; ENOSYS no libudev; what the kernel says, with where.
+            several; ENOSYS no libudev; EAGAIN no thread; what the kernel says, with where.
     """
     from bridge.link.rpmsg_finder import Finder
 
@@ -188,13 +188,17 @@ def connect(rest: str, timeout_ms: int) -> Any:
         ours.close()
         theirs.close()
         raise
+    try:
+        finder.start()
+    except BaseException:
+        finder.close()
+        theirs.close()
+        raise
     theirs.setblocking(False)
     link = lib.gb_rpmsg_open(theirs.detach())
-    if link == ffi.NULL:
-        number = ffi.errno
-        finder.close()
-        raise OSError(number, f"no rpmsg link made: {os.strerror(number)}")
-    finder.start(timeout_ms / 1000)
+    if link == ffi.NULL:  # what it was given is closed, and ends the search
+        raise OSError(ffi.errno, f"no rpmsg link made: {os.strerror(ffi.errno)}")
+    finder.wait(timeout_ms / 1000)
     return link
 
 

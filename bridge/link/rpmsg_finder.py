@@ -115,10 +115,16 @@ class Finder:
             os.close(self._inotify)
             raise
 
-    def start(self, timeout_s: float) -> None:
-        """Start to look, and wait at most `timeout_s` for the first look to end."""
+    def start(self) -> None:
+        """Start to look. Raises OSError EAGAIN: there is no thread for it."""
         title = f"rpmsg {self._processor.title}"
-        threading.Thread(target=self._run, name=title, daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name=title, daemon=True).start()
+        except RuntimeError as error:
+            raise OSError(errno.EAGAIN, f"no search for rpmsg endpoints: {error}") from None
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait at most `timeout_s` for the first look to end."""
         self._looked.wait(timeout_s)
 
     def close(self) -> None:

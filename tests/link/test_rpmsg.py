@@ -9,8 +9,10 @@ there, but for what happens there too rarely: see the finder's part.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from select import POLLIN, poll
@@ -211,7 +213,8 @@ class Link:
     def start(self) -> None:
         """Let it look by itself, until the link is closed."""
         self.started = True
-        self.finder.start(60)
+        self.finder.start()
+        self.finder.wait(60)
 
     def wakes(self) -> bool:
         """Whether something in /dev makes the finder look."""
@@ -324,6 +327,28 @@ def test_removal_that_is_told_before_it_is_done(board: Board, link: Callable[...
     here.sysfs.change = lambda: m4.rename(board.root / "old")  # type: ignore[func-returns-value]
     here.finder._monitor.happen()
     assert here.told(timeout_s=30) == [(lib.GB_RPMSG_DOWN, 0, "")]
+
+
+def test_no_thread_for_the_search_is_a_failure_to_try_again_after(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board.processor(0, "m4_0", "4c000000.m4")
+    sysfs = Sysfs(str(board.root), str(board.dev))
+    monkeypatch.setattr(rpmsg, "Sysfs", lambda: sysfs)
+    monkeypatch.setattr(rpmsg_finder, "monitor", Events)
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    open_before = set(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(OSError, match="can't start new thread") as error:
+            rpmsg.connect("", 1000)
+    assert error.value.errno == errno.EAGAIN
+    del error
+    gc.collect()
+    assert set(os.listdir("/proc/self/fd")) <= open_before
 
 
 def test_folder_of_nodes_that_cannot_be_watched(
