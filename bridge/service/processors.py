@@ -49,6 +49,7 @@ class Processors:
         self._down = down
         self._monitor: pyudev.Monitor | None = None
         self._event = asyncio.Event()
+        self._appeared = asyncio.Event()
         self._holds: list[remoteproc.Hold] = []
 
     async def run(self) -> None:
@@ -85,6 +86,8 @@ class Processors:
     def look(self) -> None:
         """Read the states and log what is new."""
         states = {processor.name: processor.state for processor in remoteproc.processors()}
+        if states.keys() - self.states.keys():
+            self._appeared.set()
         for name, state in states.items():
             before = self.states.get(name)
             if before == state:
@@ -98,17 +101,33 @@ class Processors:
     # ---- those that the service starts ------------------------------------------
 
     async def start(self, wanted: Sequence[RemoteprocConfig]) -> None:
-        """Start processors; what goes wrong is logged, the service goes on."""
+        """Start processors, one after the other, then those whose drivers probe later.
+
+        What goes wrong is logged, the service goes on.
+        """
+        missing = []
         for one in wanted:
-            try:
-                processor = await asyncio.to_thread(remoteproc.find, one.name)
-                if one.auto_stop:
-                    await self._hold(processor)
-                else:
-                    await asyncio.to_thread(processor.start)
-            except OSError as error:
-                log.error("remoteproc %s: %s", one.name, error.strerror or error)
-            self.look()
+            await self._start(one)
+            if one.name not in self.states:
+                missing.append(one)
+        await asyncio.gather(*(self._start_late(one) for one in missing))
+
+    async def _start_late(self, one: RemoteprocConfig) -> None:
+        while one.name not in self.states:
+            self._appeared.clear()
+            await self._appeared.wait()
+        await self._start(one)
+
+    async def _start(self, one: RemoteprocConfig) -> None:
+        try:
+            processor = await asyncio.to_thread(remoteproc.find, one.name)
+            if one.auto_stop:
+                await self._hold(processor)
+            else:
+                await asyncio.to_thread(processor.start)
+        except OSError as error:
+            log.error("remoteproc %s: %s", one.name, error.strerror or error)
+        self.look()
 
     async def _hold(self, processor: remoteproc.RemoteProcessor) -> None:
         """A hold that comes after our end is given up at once."""
