@@ -122,7 +122,7 @@ class Serve:
                     errno.ETIMEDOUT,
                     f"{error.strerror}; the service says: {self.log.strip() or 'nothing'}",
                 ) from None
-            return [chip["name"] for chip in connection.call("chips")["chips"]]
+            return [chip["name"] for chip in connection.chips()]
         finally:
             connection.close()
 

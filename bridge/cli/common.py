@@ -256,7 +256,7 @@ class Lines:
         return f"cannot find line '{id}' ({self._where_to_look()})"
 
     def _where_to_look(self) -> str:
-        if self._connection is not None and not self._connection.call("chips")["chips"]:
+        if self._connection is not None and not self._connection.chips():
             return "no chip is online: gpio-bridge doctor says why"
         return "gpio-bridge info shows the lines"
 

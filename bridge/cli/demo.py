@@ -143,7 +143,7 @@ def _check(good: bool, sentence: str) -> None:
 def _chips(socket: str) -> list[dict[str, Any]]:
     connection = Connection.open(socket)
     try:
-        chips: list[dict[str, Any]] = connection.call("chips")["chips"]
+        chips: list[dict[str, Any]] = connection.chips()
         return chips
     finally:
         connection.close()

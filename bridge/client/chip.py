@@ -484,7 +484,7 @@ def list_chips(socket: str | None = None) -> list[ChipInfo]:
     """
     connection = Connection.open(socket or default_socket())
     try:
-        return [_chip_info(chip) for chip in connection.call("chips")["chips"]]
+        return [_chip_info(chip) for chip in connection.chips()]
     finally:
         connection.close()
 

@@ -29,7 +29,9 @@ PACKET_MAX = 65536
 # A request touches up to 64 lines, each of which may take the service's timeout; all
 # else is answered from memory. These only catch a service that is stuck.
 _CALL_TIMEOUT_S = 10.0
-_REQUEST_TIMEOUT_S = 150.0
+_REQUEST_TIMEOUT_S = 150.0  # with timeouts of a second or less
+# After Ctrl-C, for the descriptors of an answer: they would hold their lines.
+_ABANDON_S = 1.0
 
 _FDS_MAX = 3
 
@@ -53,10 +55,11 @@ class Connection:
         self._lock = threading.Lock()
         self._seq = 0
         try:
-            self.call("hello", version=PROTOCOL_VERSION, client=f"bridge {__version__}")
+            hello = self.call("hello", version=PROTOCOL_VERSION, client=f"bridge {__version__}")
         except BaseException:
             sock.close()
             raise
+        self._request_timeout_s = _REQUEST_TIMEOUT_S * max(1, hello.get("timeout_ms", 0) / 1000)
 
     @classmethod
     def open(cls, path: str) -> Connection:
@@ -109,6 +112,16 @@ class Connection:
         arguments["timeout_ms"] = round(timeout_s * 1000)
         self._exchange("wait", arguments, timeout_s + _CALL_TIMEOUT_S)
 
+    def chips(self) -> list[dict[str, Any]]:
+        """Return what the chips are, in version order of their names; raises as call()."""
+        found = []
+        following: str | None = ""
+        while following is not None:
+            reply = self.call("chips", after=following)
+            found += reply["chips"]
+            following = reply.get("next")  # a service that knows no pages sends all
+        return found
+
     def open_chip(self, name: str) -> tuple[dict[str, Any], list[int]]:
         """Open a chip; return what it is and the descriptors event, ring.
 
@@ -121,7 +134,7 @@ class Connection:
 
         Raises as open_chip() does.
         """
-        return self._with_fds(3, "request", arguments, _REQUEST_TIMEOUT_S)
+        return self._with_fds(3, "request", arguments, self._request_timeout_s)
 
     def _with_fds(
         self, count: int, op: str, arguments: dict[str, Any], timeout_s: float
@@ -159,6 +172,11 @@ class Connection:
                 ) from None
             except (BrokenPipeError, ConnectionResetError):
                 raise self._gone() from None
+            except OSError:
+                raise
+            except BaseException:  # Ctrl-C
+                self._abandon(self._seq)
+                raise
         if "error" in reply:
             _close(fds)
             error = reply["error"]
@@ -190,6 +208,11 @@ class Connection:
             if reply.get("seq") in (seq, None):
                 return reply, fds
             _close(fds)
+
+    def _abandon(self, seq: int) -> None:
+        """Let go of what an answer that nobody waits for any more may bring soon."""
+        with suppress(OSError):
+            _close(self._receive(seq, time.monotonic() + _ABANDON_S)[1])
 
     def _gone(self) -> OSError:
         return OSError(errno.ENODEV, f"the service on {self._where} closed the connection")

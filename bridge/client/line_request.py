@@ -42,7 +42,7 @@ _GRACE_MS = 500
 
 _BUFFER_MAX = 1024
 
-# Up to 64 lines, each with several requests to the firmware.
+# Up to 64 lines, each with several requests to the firmware; with timeouts of a second or less.
 _RECONFIGURE_MS = 150_000
 
 _UNTOUCHED = LineSettings()
@@ -74,6 +74,7 @@ class LineRequest:
         self._direct = direct
         operation, event, ring = fds
         self._timeout_ms = timeout_ms + _GRACE_MS
+        self._reconfigure_ms = _RECONFIGURE_MS * max(timeout_ms, 1000) // 1000
         self._operations = OperationDescriptor(operation, self._timeout_ms)
         try:
             self._ring = EventRing(ring, event)
@@ -275,7 +276,7 @@ class LineRequest:
         )
         try:
             with self._lock:
-                operations.exchange(lib.GB_OPERATION_RECONFIGURE, packed, _RECONFIGURE_MS)
+                operations.exchange(lib.GB_OPERATION_RECONFIGURE, packed, self._reconfigure_ms)
         except OperationFailed as failure:
             raise self._error(failure) from None
 

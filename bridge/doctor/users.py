@@ -48,7 +48,7 @@ def service(place: Place) -> Iterator[Finding]:
         return
     try:
         status = connection.call("status")
-        chips = connection.call("chips")["chips"]
+        chips = connection.chips()
     except OSError as error:
         yield problem(check, "service-refuses", _sentence(error))
         return

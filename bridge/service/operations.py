@@ -21,6 +21,8 @@ VERSION = 1
 """Version of the control protocol."""
 
 LINES_PER_PAGE = 256
+CHIPS_PER_PAGE = 100
+"""So many fit a packet, whatever they are called."""
 HANDLES_MAX = 256
 """Chips that one connection may have open."""
 WAIT_MS_MAX = 600_000
@@ -125,10 +127,17 @@ class Operations:
                 f"the client speaks version {version} of the control protocol, "
                 f"this service version {VERSION}; install matching versions",
             )
-        return {"version": VERSION, "service": self._service.version}, ()
+        answer = {"version": VERSION, "service": self._service.version}
+        return {**answer, "timeout_ms": self._service.config.timeout_ms}, ()
 
     async def _chips(self, client: Client, message: Mapping[str, Any]) -> Answer:
-        return {"chips": [chip.info() for chip in self._service.registry.all()]}, ()
+        registry = self._service.registry
+        if "after" not in message:  # a client that knows no pages
+            return {"chips": [chip.info() for chip in registry.all()]}, ()
+        chips = registry.after(_string(message, "after"))
+        page = chips[:CHIPS_PER_PAGE]
+        following = page[-1].name if len(chips) > len(page) else None
+        return {"chips": [chip.info() for chip in page], "next": following}, ()
 
     async def _chip(self, client: Client, message: Mapping[str, Any]) -> Answer:
         return self._service.registry.get(_string(message, "chip")).info(), ()

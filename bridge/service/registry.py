@@ -36,6 +36,11 @@ class Registry:
             self._sorted = _by_version(self._chips.values())
         return self._sorted
 
+    def after(self, name: str) -> list[Chip]:
+        """The chips that `all` has behind the place of `name`, which need not be there."""
+        place = _version_key(name)
+        return [chip for chip in self.all() if _version_key(chip.name) > place]
+
     def has(self, name: str) -> bool:
         """Whether a chip of this name is online."""
         return name in self._chips

@@ -175,6 +175,10 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 self._dispatcher.pump.discard_link(await opening)
             raise
+        except RuntimeError as error:
+            if "shutdown" in str(error):  # of the interpreter: this thread ends with it
+                raise asyncio.CancelledError from None
+            raise OSError(errno.EAGAIN, f"no thread to open the link: {error}") from None
 
     # ---- for the session ----------------------------------------------------
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import threading
@@ -27,12 +28,13 @@ class ServiceThread:
         self._service = Service(config)
         self._ready: Future[None] = Future()
         self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._main, name="gpio-bridge", daemon=True)
-        self._thread.start()
         try:
+            self._thread.start()
             self._ready.result()
-        except BaseException:
-            self._thread.join()
+        except BaseException:  # Ctrl-C, too, and then it may be up, or come up
+            self.close()
             raise
 
     def _main(self) -> None:
@@ -44,7 +46,7 @@ class ServiceThread:
             self._ready.set_exception(error)
             return
         self._ready.set_result(None)
-        self._loop.run_forever()
+        self._loop.run_until_complete(self._stopping.wait())
         self._loop.run_until_complete(self._service.stop())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
@@ -102,6 +104,7 @@ class ServiceThread:
 
     def close(self) -> None:
         """Stop the service and the thread; pins stay as they are. May be repeated."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        with contextlib.suppress(RuntimeError):  # its loop is closed: it ends by itself
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        with contextlib.suppress(RuntimeError):  # it never began
             self._thread.join()

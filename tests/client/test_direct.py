@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
+from typing import Any
 
+import msgpack
 import pytest
 
 import bridge as gpiod
+from bridge.client.control import Connection
 from bridge.line import Direction, Edge, Value
 from firmware_stub import Stub
 
@@ -58,3 +62,32 @@ def test_errors_say_why(eventually: Eventually) -> None:
     # The kernel may still be at it when a thread is joined.
     eventually(lambda: threads() <= alive, "the threads to be gone")
     assert set(os.listdir("/proc/self/fd")) <= descriptors
+
+
+def test_interrupted_request_lets_go_of_its_lines(
+    monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """Ctrl-C comes while the answer is on its way, with descriptors that hold the line."""
+    original = Connection._receive
+
+    def interrupted(self: Connection, *arguments: Any) -> Any:
+        monkeypatch.setattr(Connection, "_receive", original)
+        raise KeyboardInterrupt
+
+    with Stub("demo") as stub, gpiod.Chip(stub.url) as chip, gpiod.Chip(stub.url) as other:
+        chip.line_offset_from_id(0)
+        monkeypatch.setattr(Connection, "_receive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            chip.request_lines({0: None})
+        eventually(lambda: not other.get_line_info(0).used, "the line to be free")
+        assert chip.request_lines({0: None}).offsets == [0]
+
+
+def test_requests_have_time_for_long_deadlines_of_the_firmware() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        for answer in ({}, {"timeout_ms": 300}, {"timeout_ms": 60_000}):
+            theirs.send(msgpack.packb({"seq": 1, "ok": answer}))
+        short = [Connection(ours.dup(), "here")._request_timeout_s for _ in range(2)]
+        assert short[0] == short[1] >= 64 * 2
+        assert Connection(ours, "here")._request_timeout_s == 60 * short[0]
