@@ -9,6 +9,7 @@ chip's; what it leads to is the socket on which to ask for it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 
@@ -36,6 +37,9 @@ class ChipLinks:
         self._usable = True
         try:
             os.makedirs(self._directory, 0o755, exist_ok=True)
+            if os.path.islink(self._directory):
+                # Whoever made it chose in which directory links are removed.
+                raise OSError(errno.ELOOP, "it is a symbolic link; remove it")
             for left_over in os.scandir(self._directory):
                 if left_over.is_symlink():
                     os.unlink(left_over.path)

@@ -438,6 +438,20 @@ def test_directory_that_somebody_locks_keeps_no_service_from_starting(tmp_path: 
         os.close(locked)
 
 
+def test_directory_of_chips_that_leads_elsewhere_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In /tmp somebody else may have put it there, to have links of others removed."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "link").symlink_to("anything")
+    (tmp_path / "s.chips").symlink_to(elsewhere)
+    ServiceThread(Config(socket=str(tmp_path / "s.sock"))).close()
+    assert os.listdir(elsewhere) == ["link"]
+    assert (tmp_path / "s.chips").is_symlink()
+    assert "no chip paths in" in caplog.text
+
+
 def test_file_in_the_way_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("precious")
