@@ -40,7 +40,7 @@ def connect(rest: str, timeout_ms: int) -> Any:
 
     Raises:
         OSError: EINVAL a bad URL, or no GPIO chip; ENOENT there is no such chip;
-            ENOTUNIQ several have the label; ENOSYS without the gpiod package;
+            ENOTUNIQ several have the label; ENOSYS without the gpiod package; EAGAIN no thread;
             what the kernel says.
     """
     from bridge.link.gpiochip_device import Device
@@ -48,16 +48,19 @@ def connect(rest: str, timeout_ms: int) -> Any:
     chip = _open(rest)
     control, links = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     data, endpoint = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with endpoint:
+            device = Device(chip, data, control)
+            tell(control, lib.GB_RPMSG_ATTACH, f"{wire.CHANNEL_PREFIX}0", endpoint)
+        device.start()
+    except BaseException:
+        for thing in (control, links, data, chip):
+            thing.close()
+        raise
     links.setblocking(False)
     link = lib.gb_rpmsg_open(links.detach())
-    if link == ffi.NULL:
-        number = ffi.errno
-        for thing in (control, data, endpoint, chip):
-            thing.close()
-        raise OSError(number, f"no link to {rest} made: {os.strerror(number)}")
-    with endpoint:
-        tell(control, lib.GB_RPMSG_ATTACH, f"{wire.CHANNEL_PREFIX}0", endpoint)
-    Device(chip, data, control).start()
+    if link == ffi.NULL:  # what it was given is closed, and ends the device
+        raise OSError(ffi.errno, f"no link to {rest} made: {os.strerror(ffi.errno)}")
     return link
 
 

@@ -107,8 +107,11 @@ class Device:
         }
 
     def start(self) -> None:
-        """Serve from a new thread."""
-        threading.Thread(target=self._run, name=f"gpiochip {self._path}", daemon=True).start()
+        """Serve from a new thread. Raises OSError EAGAIN: there is none."""
+        try:
+            threading.Thread(target=self._run, name=f"gpiochip {self._path}", daemon=True).start()
+        except RuntimeError as error:
+            raise OSError(errno.EAGAIN, f"{self._path} cannot be served: {error}") from None
 
     def _names_block(self) -> bytes:
         """As of GET_LINE_NAMES: what is no name for virtio, or comes twice, is left out."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -18,6 +19,7 @@ import pytest
 gpiod = pytest.importorskip("gpiod", reason="needs the gpiod package")
 
 from bridge import wire  # noqa: E402
+from bridge.link import gpiochip  # noqa: E402
 from bridge.link.gpiochip_device import Device  # noqa: E402
 
 LINE = 0
@@ -111,3 +113,24 @@ def test_an_edge_that_comes_with_the_message_that_ends_it(
     answer(endpoint)
     ask(endpoint, wire.MSG_GET_DIRECTION)
     assert answer(endpoint) == wire.DIRECTION_IN
+
+
+@pytest.mark.parametrize("part", ["get_line_info", "start"])
+def test_link_that_cannot_be_served_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    chip = Chip()
+    monkeypatch.setattr(gpiochip, "_open", lambda rest: chip)
+    before = len(os.listdir("/proc/self/fd"))
+
+    def fail(*arguments: Any) -> Any:
+        if part == "start":
+            raise RuntimeError("can't start new thread")
+        raise OSError(errno.ENODEV, "the chip is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread if part == "start" else chip, part, fail)
+        with pytest.raises(OSError, match=r"can't start new thread|the chip is gone") as error:
+            gpiochip.connect("/dev/gpiochip0", 1000)
+    assert error.value.errno in (errno.EAGAIN, errno.ENODEV)
+    assert len(os.listdir("/proc/self/fd")) <= before - 1  # the chip, too, is closed
