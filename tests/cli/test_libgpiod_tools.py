@@ -22,7 +22,7 @@ from bridge.bench.rig import Rig
 from bridge.line import Direction
 from firmware_stub import Stub
 
-LATE = 10.0
+LATE = 30.0
 BOARD = """
 controller 0 label "first" lines 4
 line 0/1 foo

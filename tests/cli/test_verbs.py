@@ -28,7 +28,7 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Background = Callable[..., "subprocess.Popen[str]"]
 Eventually = Callable[[Callable[[], bool], str], None]
 
-LATE = 10.0
+LATE = 30.0
 
 
 def line_of(process: subprocess.Popen[str]) -> str:
