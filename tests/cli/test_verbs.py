@@ -243,7 +243,7 @@ def test_set_toggles(background: Background, stub: Stub) -> None:
 
 
 def test_set_daemonizes(cli: Cli, stub: Stub, chip: gpiod.Chip, eventually: Eventually) -> None:
-    run = cli("set", "--daemonize", "--toggle", "1s,0", "RELAY=1")
+    run = cli("set", "--daemonize", "--toggle", "3s,0", "RELAY=1")
     assert run.returncode == 0
     assert chip.get_line_info(3).used
     eventually(lambda: not chip.get_line_info(3).used, "the daemon ends")
