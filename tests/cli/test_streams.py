@@ -94,7 +94,7 @@ def test_a_reader_that_has_enough(verb: list[str], unbuffered: str, socket_path:
 def test_a_daemon_without_streams_holds_its_lines(
     socket_path: str, stub: Stub, chip: gpiod.Chip, eventually: Eventually
 ) -> None:
-    run = shell(["set", "--daemonize", "--toggle", "1s,0", "RELAY=1"], "<&- >&- 2>&-", socket_path)
+    run = shell(["set", "--daemonize", "--toggle", "3s,0", "RELAY=1"], "<&- >&- 2>&-", socket_path)
     assert run.returncode == 0
     assert stub.read("RELAY") == 1
     assert chip.get_line_info(3).used

@@ -28,7 +28,7 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Background = Callable[..., "subprocess.Popen[str]"]
 Eventually = Callable[[Callable[[], bool], str], None]
 
-LATE = 10.0
+LATE = 30.0
 
 
 def line_of(process: subprocess.Popen[str]) -> str:
@@ -243,7 +243,7 @@ def test_set_toggles(background: Background, stub: Stub) -> None:
 
 
 def test_set_daemonizes(cli: Cli, stub: Stub, chip: gpiod.Chip, eventually: Eventually) -> None:
-    run = cli("set", "--daemonize", "--toggle", "1s,0", "RELAY=1")
+    run = cli("set", "--daemonize", "--toggle", "3s,0", "RELAY=1")
     assert run.returncode == 0
     assert chip.get_line_info(3).used
     eventually(lambda: not chip.get_line_info(3).used, "the daemon ends")

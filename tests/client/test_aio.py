@@ -29,7 +29,7 @@ def sim() -> Iterator[Sim]:
 
 def run(work: Coroutine[Any, Any, None]) -> None:
     """Run it with a deadline."""
-    asyncio.run(asyncio.wait_for(work, 20))
+    asyncio.run(asyncio.wait_for(work, 60))
 
 
 def test_values(sim: Sim) -> None:
@@ -217,7 +217,7 @@ def test_a_release_that_is_cancelled_ends_a_wait_all_the_same(sim: Sim) -> None:
             await asyncio.wait_for(request.release(), 0.05)
         sim.stub.fault("stall", "off")
         with pytest.raises(gpiod.RequestReleasedError):
-            await asyncio.wait_for(waiting, 10)
+            await asyncio.wait_for(waiting, 30)
         await request.release()
 
     run(main())

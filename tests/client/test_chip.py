@@ -236,7 +236,7 @@ def test_fd_while_another_thread_reads_for_the_first_time(
     with ThreadPoolExecutor(1) as pool:
         with pytest.raises(BlockingIOError):
             chip.read_info_event()
-        assert asked[0].result(10) == chip.fd
+        assert asked[0].result(30) == chip.fd
 
 
 def test_closed_while_another_thread_asks_for_fd(rig: Rig) -> None:
@@ -254,7 +254,7 @@ def test_closed_while_another_thread_asks_for_fd(rig: Rig) -> None:
             started.wait()
             chip.close()
             with pytest.raises(gpiod.ChipClosedError):
-                end.result(10)
+                end.result(30)
 
 
 def test_closed_while_another_thread_waits_for_an_answer(fresh_rig: Rig) -> None:
@@ -267,7 +267,7 @@ def test_closed_while_another_thread_waits_for_an_answer(fresh_rig: Rig) -> None
             assert not asking.done()
         chip.close()
         with pytest.raises(gpiod.ChipClosedError):
-            asking.result(10)
+            asking.result(30)
     fresh_rig.stub.fault("stall", "off")
     with fresh_rig.chip() as again, again.request_lines({0: output}):  # what it asked for is undone
         pass
@@ -289,4 +289,4 @@ def test_closed_while_other_threads_ask(rig: Rig) -> None:
             chip.close()
             for end in ends:
                 with pytest.raises(gpiod.ChipClosedError):
-                    end.result(10)
+                    end.result(30)

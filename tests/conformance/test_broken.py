@@ -119,7 +119,7 @@ def test_one_fault_of_the_framing_fails_one_check(breakage: str, baud: int) -> N
 
 def test_every_breakage_has_its_test() -> None:
     told = subprocess.run(
-        [executable(), "--break", "help"], capture_output=True, text=True, check=True, timeout=10
+        [executable(), "--break", "help"], capture_output=True, text=True, check=True, timeout=30
     ).stdout
     assert {line.split()[0] for line in told.splitlines()} == {*BREAKAGES, *SERIAL}
     assert {c.id for c in all_checks() if "serial" in c.needs} == set(SERIAL.values())

@@ -137,7 +137,7 @@ def test_firmware_that_dies_fails_and_ends_the_run() -> None:
 
 
 def _kill_at_the_first_edge(stub: Stub) -> None:
-    stub.wait_edges("LOOP_OUT", 1, timeout=20)
+    stub.wait_edges("LOOP_OUT", 1, timeout=60)
     stub.kill()
 
 

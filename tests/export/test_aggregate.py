@@ -57,7 +57,7 @@ def test_values_and_edges_of_both_controllers(rig: Rig) -> None:
         for name, heard in (("enable", 3), ("LOOP_OUT", 2)):
             for level in (Value.ACTIVE, Value.INACTIVE):
                 request.set_value(name, level)
-                assert request.wait_edge_events(10)
+                assert request.wait_edge_events(30)
                 (event,) = request.read_edge_events()
                 rising = event.event_type is bridge.EdgeEvent.Type.RISING_EDGE
                 assert (event.line_offset, rising) == (heard, level is Value.ACTIVE)

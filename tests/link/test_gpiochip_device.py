@@ -23,7 +23,7 @@ from bridge.link import gpiochip  # noqa: E402
 from bridge.link.gpiochip_device import Device  # noqa: E402
 
 LINE = 0
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 OK_REPLY = bytes(2)  # queue and status; a value follows
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,23 @@ class RawClient:
 
     def wait(self, chip: str, online: bool = True) -> None:
         self.ok("wait", chip=chip, online=online, timeout_ms=15_000)
+
+    @contextmanager
+    def goes_and_comes(self, *chips: str) -> Iterator[None]:
+        """What the block does takes the chips away, and they come again.
+
+        They may be back before anybody asks whether they are gone: it is asked before.
+        """
+        for chip in chips:
+            self.send("wait", chip=chip, online=False, timeout_ms=15_000)
+        self.ok("status")  # begun after those, which still wait
+        yield
+        for _ in chips:
+            reply, _ = self.receive()
+            assert reply is not None
+            assert "ok" in reply, reply
+        for chip in chips:
+            self.wait(chip)
 
 
 class Held:

@@ -44,9 +44,8 @@ def policies(tmp_path: Path) -> Iterator[Running]:
 def restart(running: Running, client: RawClient) -> None:
     """The firmware starts anew, and its chip is back."""
     before = client.ok("chip", chip="fw-0")["epoch"]
-    running.stub.restart()
-    client.wait("fw-0", online=False)
-    client.wait("fw-0")
+    with client.goes_and_comes("fw-0"):
+        running.stub.restart()
     assert client.ok("chip", chip="fw-0")["epoch"] != before
 
 

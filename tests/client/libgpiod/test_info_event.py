@@ -99,7 +99,7 @@ def test_request_reconfigure_release(sim: Sim, chip: gpiod.Chip) -> None:
 def test_the_chip_that_requests_sees_it_too(chip: gpiod.Chip) -> None:
     chip.watch_line_info(7)
     with chip.request_lines({7: None}):
-        assert select.select([chip], [], [], 5)[0] == [chip]
+        assert select.select([chip], [], [], 30)[0] == [chip]
         event = chip.read_info_event()
         assert (event.event_type, event.line_info.offset) == (REQUESTED, 7)
 
@@ -237,8 +237,8 @@ def test_the_chip_goes(make_sim: MakeSim) -> None:
             poller.register(fd, 0)
         gone: dict[int, int] = {}
         while len(gone) < 2:
-            ready = poller.poll(5000)
-            assert ready, "HUP within 5 s"
+            ready = poller.poll(30_000)
+            assert ready, "HUP"
             for fd, what in ready:
                 gone[fd] = what
                 poller.unregister(fd)

@@ -25,7 +25,7 @@ def in_threads(*works: Callable[[], None]) -> list[BaseException]:
     barrier = threading.Barrier(len(works))
 
     def run(work: Callable[[], None]) -> None:
-        barrier.wait(10)
+        barrier.wait(30)
         try:
             work()
         except BaseException as failure:

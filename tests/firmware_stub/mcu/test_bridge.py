@@ -17,7 +17,7 @@ from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Edge, Value
 from firmware_stub.qemu import Mcu
 
-DEADLINE = 10.0  # s; QEMU looks once a second whether its terminal is open
+DEADLINE = 30.0  # s; QEMU looks once a second whether its terminal is open
 
 
 @pytest.fixture
