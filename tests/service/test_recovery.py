@@ -48,6 +48,7 @@ def test_a_message_that_cannot_be_read_is_a_stray(running: Running, client: RawC
     before = client.ok("status")["links"][0]["strays"]
     running.stub.fault("lie", 1, 500, "-")  # more than its buffer holds
     assert held.operate(lib.GB_OPERATION_GET)[0] == errno.ETIMEDOUT
+    assert held.operate(lib.GB_OPERATION_GET)[0] == 0  # what came before it was looked at
     assert client.ok("status")["links"][0]["strays"] == before + 1
     held.close()
 
