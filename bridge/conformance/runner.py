@@ -27,7 +27,6 @@ from bridge.shim.ffi import lib
 PASSED, FAILED, WARNED, SKIPPED = "passed", "failed", "warned", "skipped"
 
 LENIENT, STRICT = "lenient", "strict"
-LEVELS = (STRICT, LENIENT)
 """Strict asks for every SHOULD, too; lenient only warns."""
 
 _LINES_PROBED = 256

@@ -43,6 +43,16 @@ def test_stall_ends_at_the_deadline_and_the_next_request_works(
     held.close()
 
 
+def test_a_message_that_cannot_be_read_is_a_stray(running: Running, client: RawClient) -> None:
+    held = client.request("fw-0", line(0))
+    before = client.ok("status")["links"][0]["strays"]
+    running.stub.fault("lie", 1, 500, "-")  # more than its buffer holds
+    assert held.operate(lib.GB_OPERATION_GET)[0] == errno.ETIMEDOUT
+    assert held.operate(lib.GB_OPERATION_GET)[0] == 0  # what came before it was looked at
+    assert client.ok("status")["links"][0]["strays"] == before + 1
+    held.close()
+
+
 def test_stub_killed_and_started_again(running: Running, client: RawClient) -> None:
     held = client.request("fw-0", line(0), line(8, INPUT | RISING))
     running.stub.kill()

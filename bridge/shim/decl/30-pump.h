@@ -30,8 +30,6 @@ enum gb_report_kind {
 	...
 };
 
-#define GB_REPORT_BODY_MAX ...
-
 struct gb_report {
 	uint32_t kind;
 	int32_t error;

@@ -1,8 +1,6 @@
 /* pump/endpoint.h */
 struct gb_endpoint;
 
-#define GB_MESSAGE_MAX ...
-
 struct gb_message {
 	uint64_t arrival_ns;
 	uint16_t length;

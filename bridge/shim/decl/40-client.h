@@ -56,7 +56,6 @@ int gb_event_ring_read(struct gb_event_ring *ring, int doorbell,
 void gb_event_ring_retire(struct gb_event_ring *ring);
 void gb_event_ring_free(struct gb_event_ring *ring);
 
-#define GB_INFO_CAPACITY ...
 #define GB_INFO_RECORD_SIZE ...
 struct gb_event_ring *gb_info_ring_create(int *memfd);
 bool gb_info_ring_push(struct gb_event_ring *ring, const void *record);

@@ -43,6 +43,8 @@ struct gb_link {
 	int fd_count;
 	/* Why the link died, one English sentence without full stop. */
 	char why[160];
+	/* Messages that could not be read; the pump adds those for no endpoint of ours. */
+	uint64_t strays;
 	/* --- the pump's part, not touched by the kinds of link --- */
 	struct gb_pump *pump;
 	uint64_t id;
@@ -53,7 +55,6 @@ struct gb_link {
 	struct gb_endpoint *endpoints;
 	struct gb_link *next;
 	struct gb_source *sources[GB_LINK_FDS_MAX];
-	uint64_t strays; /* messages for no endpoint of ours */
 	uint32_t announced; /* channels, not read yet */
 };
 

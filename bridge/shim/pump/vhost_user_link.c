@@ -43,7 +43,6 @@ struct vhost_user_link {
 	uint8_t *memory;
 	size_t memory_size;
 	uint8_t *buffers[RPMSG_VQ_COUNT]; /* RING_NUM of RPMSG_BUFFER_SIZE */
-	uint64_t dropped;
 	bool blocked; /* send said -EAGAIN */
 };
 
@@ -103,7 +102,7 @@ static void deliver_ns(struct vhost_user_link *link, const uint8_t *payload,
 	char name[RPMSG_NAME_SIZE];
 
 	if (length != sizeof(ns)) {
-		link->dropped++;
+		link->base.strays++;
 		return;
 	}
 	memcpy(&ns, payload, sizeof(ns));
@@ -122,14 +121,14 @@ static void deliver(struct vhost_user_link *link, const uint8_t *message,
 	uint32_t destination;
 
 	if (size < sizeof(header)) {
-		link->dropped++;
+		link->base.strays++;
 		return;
 	}
 	memcpy(&header, message, sizeof(header));
 	length = rpmsg_gpio_load16(header.len);
 	destination = rpmsg_gpio_load32(header.dst);
 	if (length > size - sizeof(header))
-		link->dropped++;
+		link->base.strays++;
 	else if (destination == RPMSG_NS_ADDR)
 		deliver_ns(link, message + sizeof(header), length);
 	else
@@ -312,11 +311,6 @@ static const struct gb_link_ops vhost_user_link_ops = {
 	.ready = vhost_user_link_ready,
 	.destroy = vhost_user_link_destroy,
 };
-
-uint64_t gb_vhost_user_dropped(const struct gb_link *link)
-{
-	return ((const struct vhost_user_link *)link)->dropped;
-}
 
 /* ---- set-up: memory and descriptors --------------------------------------- */
 

@@ -18,7 +18,4 @@
 struct gb_link *gb_vhost_user_connect(const char *path, int timeout_ms,
 				      char *why, size_t why_size);
 
-/* Messages of the peer that were malformed and therefore not delivered. */
-uint64_t gb_vhost_user_dropped(const struct gb_link *link);
-
 #endif

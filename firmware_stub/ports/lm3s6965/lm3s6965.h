@@ -12,9 +12,6 @@
 
 #define REG(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
-#define FLASH_SIZE 0x40000u
-#define SRAM_SIZE  0x10000u
-
 /* ---- system control ------------------------------------------------------ */
 
 #define SYSCTL_RIS   REG(0x400fe050)

@@ -186,7 +186,6 @@ static void expect_hex(struct bench *bench, const char *hex)
 #define ACK_1 "07 03 01 48 5c ed 37 00"
 #define REQUEST_0 "03 80 01 03 07 04 01 01 01 01 01 01 05 73 ce 22 93 00"
 #define REPLY_1 "03 81 01 02 07 01 06 01 81 18 08 22 00"
-#define REPLY_2 "03 82 01 02 07 01 06 01 d9 6d 0d 9a 00"
 #define REQUEST_1 "03 81 02 03 07 04 01 01 01 01 01 01 05 f1 74 2d 1e 00"
 #define NAK_0 "02 04 05 0e 16 eb bf 00"
 #define NAK_1 "07 04 01 0d 95 80 4d 00"
