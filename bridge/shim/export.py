@@ -123,7 +123,7 @@ class Export(_Owned):
         if handle == ffi.NULL:
             number = ffi.errno
             raise OSError(number, f"no export could be made: {os.strerror(number)}")
-        super().__init__(handle, "export")
+        super().__init__(handle, "export", pump)
 
     def listen(self) -> None:
         """Serve guests from here on: the lines are attached that are there."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import errno
 import os
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -72,11 +73,14 @@ class RequestFds(NamedTuple):
 
 
 class _Owned:
-    """A C object with one owner; `_handle` is None once closed."""
+    """A C object with one owner; closed with the one it was opened on, its `parent`."""
 
-    def __init__(self, handle: Any, what: str) -> None:
+    def __init__(self, handle: Any, what: str, parent: _Owned | None = None) -> None:
         self._owned = handle
         self._what = what
+        self._children: weakref.WeakSet[_Owned] = weakref.WeakSet()
+        if parent is not None:
+            parent._children.add(self)
 
     @property
     def _handle(self) -> Any:
@@ -85,6 +89,9 @@ class _Owned:
         return self._owned
 
     def _take(self) -> Any:
+        """The handle, to be freed: nobody has it, or one of a child, any more."""
+        for child in list(self._children):
+            child._take()
         handle, self._owned = self._owned, None
         return handle
 
@@ -97,8 +104,8 @@ class _Owned:
 class Request(_Owned):
     """A line request in the pump: operations and edges of one client."""
 
-    def __init__(self, handle: Any) -> None:
-        super().__init__(handle, "line request")
+    def __init__(self, handle: Any, pump: Pump) -> None:
+        super().__init__(handle, "line request", pump)
 
     @property
     def alive(self) -> bool:
@@ -146,8 +153,8 @@ class Request(_Owned):
 class Controller(_Owned):
     """A virtio-gpio device behind one endpoint."""
 
-    def __init__(self, handle: Any) -> None:
-        super().__init__(handle, "controller")
+    def __init__(self, handle: Any, link: Link) -> None:
+        super().__init__(handle, "controller", link)
 
     def accept(self, features: int, epoch: int) -> None:
         """Frame and check messages by these RPMSG_GPIO_F_* from now on."""
@@ -219,8 +226,8 @@ class Message(NamedTuple):
 class Endpoint(_Owned):
     """An endpoint without a controller: messages as they are (endpoint.h)."""
 
-    def __init__(self, handle: Any) -> None:
-        super().__init__(handle, "endpoint")
+    def __init__(self, handle: Any, link: Link) -> None:
+        super().__init__(handle, "endpoint", link)
         self._message = ffi.new("struct gb_message *")
 
     def fileno(self) -> int:
@@ -261,10 +268,8 @@ class Endpoint(_Owned):
 class Link(_Owned):
     """An attachment to one coprocessor, owned by the pump."""
 
-    def __init__(self, handle: Any) -> None:
-        super().__init__(handle, "link")
-        self._controllers: list[Controller] = []
-        self._endpoints: list[Endpoint] = []
+    def __init__(self, handle: Any, pump: Pump) -> None:
+        super().__init__(handle, "link", pump)
 
     @property
     def strays(self) -> int:
@@ -286,10 +291,7 @@ class Link(_Owned):
         if handle == ffi.NULL:
             number = ffi.errno
             raise OSError(number, f"endpoint {source:#x} not opened: {os.strerror(number)}")
-        controller = Controller(handle)
-        self._controllers = [c for c in self._controllers if not c.closed]
-        self._controllers.append(controller)
-        return controller
+        return Controller(handle, self)
 
     def open_endpoint(self, source: int, address: int) -> Endpoint:
         """Open a raw endpoint `source` (ours) that talks to `address` (theirs).
@@ -301,16 +303,10 @@ class Link(_Owned):
         if handle == ffi.NULL:
             number = ffi.errno
             raise OSError(number, f"endpoint {source:#x} not opened: {os.strerror(number)}")
-        endpoint = Endpoint(handle)
-        self._endpoints.append(endpoint)
-        return endpoint
+        return Endpoint(handle, self)
 
     def close(self) -> None:
         """Close the link and what is open on it."""
-        for controller in self._controllers:
-            controller.close()
-        for endpoint in self._endpoints:
-            endpoint.close()
         handle = self._take()
         if handle is not None:
             lib.gb_link_close(handle)
@@ -363,7 +359,7 @@ class Pump(_Owned):
         result = lib.gb_pump_add_link(self._handle, opened, identity)
         if result < 0:
             raise OSError(-result, f"the pump refused the link: {os.strerror(-result)}")
-        return Link(opened)
+        return Link(opened, self)
 
     def discard_link(self, opened: Any) -> None:
         """Close an opened link that nobody wants any more."""
@@ -392,10 +388,10 @@ class Pump(_Owned):
         if handle == ffi.NULL:
             number = ffi.errno
             raise OSError(number, f"no line request could be made: {os.strerror(number)}")
-        return Request(handle), RequestFds(fds.operation, fds.event, fds.ring)
+        return Request(handle, self), RequestFds(fds.operation, fds.event, fds.ring)
 
     def close(self) -> None:
-        """Stop the thread and free everything (invalidates all objects of it)."""
+        """Stop the thread and close everything that is open on it."""
         handle = self._take()
         if handle is not None:
             lib.gb_pump_free(handle)

@@ -388,6 +388,7 @@ class Firmware(threading.Thread):
         self.mru = 496
         self.polls = 0
         self.lost = 0  # answers to POLL that are still to be lost
+        self.left = 0  # the session that the driver has ended
         self.start()
 
     def send(self, frame: bytes) -> None:
@@ -411,6 +412,8 @@ class Firmware(threading.Thread):
         if frame[0] == framing.HELLO:
             (self.session,) = struct.unpack_from("<I", frame, 2)
             self.welcome(epoch=1)
+        elif frame[0] == framing.RESET:
+            (self.left,) = struct.unpack_from("<I", frame, 2)
         elif frame[0] == framing.POLL:
             self.polls += 1
             if self.lost:
@@ -432,6 +435,15 @@ def firmware() -> Iterator[Firmware]:
     started = Firmware()
     yield started
     started.close()
+
+
+def test_a_driver_that_leaves_ends_its_session(
+    firmware: Firmware, eventually: Callable[..., None]
+) -> None:
+    """Or the firmware would repeat to nobody what it has to say."""
+    with pumped(firmware.url):
+        assert not firmware.left
+    eventually(lambda: firmware.left == firmware.session, "the driver says that it leaves")
 
 
 def test_keepalive_asks_from_the_handshake_on(

@@ -58,6 +58,7 @@ struct core_link {
 	uint16_t last_type;
 	uint16_t counted_type;     /* that the next three are about */
 	unsigned int counted;
+	unsigned int drop_counted_replies; /* do the next n, but swallow what they bring */
 	unsigned int drop_requests; /* swallow the next n messages to the device */
 	unsigned int damage_requests; /* make the next n unknown to it */
 };
@@ -157,6 +158,10 @@ static inline int core_send(struct gb_link *link, uint32_t source, uint32_t dest
 	if (core->drop_requests && core->last_type == core->counted_type) {
 		core->drop_requests--;
 		return 0;
+	}
+	if (core->drop_counted_replies && core->last_type == core->counted_type) {
+		core->drop_counted_replies--;
+		core->drop_replies = 1;
 	}
 	if (core->mute_unknown && rpmsg_gpio_load16(request->type) > 6)
 		return 0;

@@ -500,9 +500,14 @@ static void malformed_operations_get_an_answer(void)
 	open_session(&s, 0);
 	open_line(&s, 0, 0, 0, &fds);
 	for (size_t i = 0; i < 3; i++) {
+		struct gb_operation operation = {.sequence = 7};
+		bool whole = sizes[i] >= sizeof(operation);
+
+		memcpy(packet, &operation, sizeof(operation));
 		CHECK_EQ(send(fds.operation, packet, sizes[i], 0), sizes[i]);
 		CHECK_EQ(recv(fds.operation, &reply, sizeof(reply), 0), sizeof(reply));
 		CHECK_EQ(reply.error, EINVAL);
+		CHECK_EQ(reply.sequence, whole ? 7 : 0); /* or its sender takes it for a late one */
 	}
 	close_fds(&fds);
 	close_session(&s);

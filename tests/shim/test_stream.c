@@ -380,6 +380,65 @@ static void a_line_disabled_behind_our_back_is_enabled_again(void)
 	close_session(&s);
 }
 
+/* The answer to NONE did not come, but it was done: the same type again is a new stream,
+ * without credits at first and with numbers from 1 on. */
+static void a_line_that_was_disabled_without_an_answer_starts_anew(void)
+{
+	static const uint32_t forms[] = {TAG, TAG | CREDITS, TAG | CREDITS | TIMESTAMP};
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		struct client client;
+		struct session s;
+
+		open_session(&s, forms[i]);
+		open_client(&s, &client, GPIO, EDGES, 16);
+		for (uint32_t n = 1; n <= 20; n++) {
+			CHECK(wait_armed(&s, GPIO, 2000));
+			edge(&s, GPIO);
+			expect_event(&client, n);
+		}
+		CHECK(wait_armed(&s, GPIO, 2000));
+		s.core->counted_type = VIRTIO_GPIO_MSG_SET_IRQ_TYPE;
+		s.core->drop_counted_replies = 1;
+		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, GPIO,
+				       VIRTIO_GPIO_IRQ_TYPE_NONE).error, ETIMEDOUT);
+		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, GPIO, BOTH).error, 0);
+		for (uint32_t n = 21; n <= 60 && !check_bad; n++) {
+			CHECK(wait_armed(&s, GPIO, 2000));
+			edge(&s, GPIO);
+			expect_event(&client, n);
+		}
+		close_client(&client);
+		close_session(&s);
+	}
+}
+
+/* Nor was it done: what the firmware still has in credits is found out. */
+static void a_line_that_was_not_disabled_goes_on(void)
+{
+	struct gb_line_event event;
+	struct client client;
+	struct session s;
+
+	open_session(&s, TAG | CREDITS);
+	open_client(&s, &client, GPIO, EDGES, 16);
+	CHECK(wait_armed(&s, GPIO, 2000));
+	s.core->counted_type = VIRTIO_GPIO_MSG_SET_IRQ_TYPE;
+	s.core->drop_requests = 1;
+	call(&s, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, GPIO, VIRTIO_GPIO_IRQ_TYPE_NONE);
+	while (try_edge(&s, GPIO, false)) /* of a line that its owner does not want now */
+		continue;
+	CHECK_EQ(next_report(&s).error, ETIMEDOUT);
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, GPIO, BOTH).error, 0);
+	for (uint32_t n = 1; n <= 40 && !check_bad; n++) {
+		CHECK(wait_armed(&s, GPIO, 500));
+		edge(&s, GPIO);
+		CHECK(next_event(&client, &event));
+	}
+	close_client(&client);
+	close_session(&s);
+}
+
 /* ---- forged records ------------------------------------------------------------ */
 
 static struct rpmsg_gpio_timed_event record_of(uint16_t gpio, uint8_t flags, uint32_t sequence,
@@ -765,6 +824,28 @@ static void many_lines_go_in_one_message(void)
 	}
 }
 
+/* Firmware that knows BULK, behind a link whose messages are too short for it. */
+static void many_lines_go_one_by_one_where_the_message_does_not_fit(void)
+{
+	struct gb_request_fds fds;
+	struct session s;
+	uint64_t bits = 0xabcde;
+
+	open_session(&s, TAG | BULK);
+	open_many(&s, &fds);
+	for (uint16_t gpio = 20; gpio < 40; gpio++)
+		call_and_wait(&s, VIRTIO_GPIO_MSG_SET_DIRECTION, gpio, VIRTIO_GPIO_DIRECTION_OUT);
+	s.core->largest = 16;
+	CHECK_EQ(operate(&fds, GB_OPERATION_SET, 0xfffff, &bits), 0);
+	for (unsigned int n = 0; n < 20; n++)
+		CHECK_EQ(s.core->pins[39 - n], (0xabcde >> n & 1) != (n & 1));
+	bits = 0;
+	CHECK_EQ(operate(&fds, GB_OPERATION_GET, 0xff0ff, &bits), 0);
+	CHECK_EQ(bits, 0xab0de);
+	close_fds(&fds);
+	close_session(&s);
+}
+
 static void a_lost_bulk_message_ends_at_its_deadline(void)
 {
 	struct gb_request_fds fds;
@@ -813,6 +894,8 @@ int main(void)
 	RUN(a_rearm_that_went_wrong_is_made_again);
 	RUN(lost_credits_come_back);
 	RUN(a_line_disabled_behind_our_back_is_enabled_again);
+	RUN(a_line_that_was_disabled_without_an_answer_starts_anew);
+	RUN(a_line_that_was_not_disabled_goes_on);
 	RUN(duplicates_and_late_records_are_dropped);
 	RUN(a_false_jump_is_taken_back);
 	RUN(a_second_false_jump_does_not_stop_a_line);
@@ -825,6 +908,7 @@ int main(void)
 	RUN(a_time_before_our_clock_is_none_to_come);
 	RUN(an_idle_session_is_silent);
 	RUN(many_lines_go_in_one_message);
+	RUN(many_lines_go_one_by_one_where_the_message_does_not_fit);
 	RUN(a_lost_bulk_message_ends_at_its_deadline);
 	RUN(python_can_send_bodies);
 	return check_report();

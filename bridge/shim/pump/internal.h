@@ -171,7 +171,8 @@ struct gb_room {
 struct gb_stream {
 	uint8_t irq_type;    /* that the device has: answered OK */
 	uint8_t attempts;    /* that were answered wrongly, in a row */
-	bool closing;        /* NONE is under way */
+	bool closing;        /* NONE is under way, or went without an answer */
+	bool reopening;      /* a type was asked for behind it */
 	bool granting;       /* a grant is under way */
 	bool starved;        /* no room for more */
 	bool unasked;        /* no place in the queue for the last grant */

@@ -27,6 +27,8 @@ struct gb_link_ops {
 	/* One of the link's descriptors is ready. Delivers messages through
 	 * gb_link_received(). 0, or a negative errno: the link is dead. */
 	int (*ready)(struct gb_link *link, int index, uint32_t epoll_events);
+	/* Optional: the link is alive, and will be destroyed. */
+	void (*leave)(struct gb_link *link);
 	/* Free everything, close the descriptors. Not called twice. */
 	void (*destroy)(struct gb_link *link);
 };

@@ -115,6 +115,8 @@ static void read_operation(struct gb_request *request)
 	if ((size_t)got < sizeof(packet.operation) || (size_t)got > sizeof(packet)) {
 		struct gb_operation_reply reply = {.error = EINVAL, .reason = GB_REASON_OPERATION};
 
+		if ((size_t)got > sizeof(packet))
+			reply.sequence = packet.operation.sequence;
 		send_reply(request, &reply, NULL, 0);
 		return;
 	}

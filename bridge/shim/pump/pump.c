@@ -465,6 +465,8 @@ static void link_free(struct gb_link *link)
 {
 	struct gb_link **place = &link->pump->links;
 
+	if (!link->dead && link->ops->leave)
+		link->ops->leave(link);
 	link->dead = true;
 	unwatch(link);
 	while (link->controllers)

@@ -189,6 +189,22 @@ static void answered_by_another(struct gb_controller *c, struct gb_call *call,
 	gb_controller_advance(c);
 }
 
+/* Without tags: whether the reply is to no call. */
+static bool answers_no_call(struct gb_controller *c, const struct reply *reply)
+{
+	if (reply->tag) {
+		c->strays++; /* to one that timed out while TAG was accepted */
+	} else if (c->step == GB_PROBING) {
+		gb_step_replied(c, reply->status);
+	} else if (c->step == GB_WAITING) {
+		c->strays++; /* the late one */
+		gb_step_found(c);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static void received_reply(struct gb_controller *c, const struct reply *reply)
 {
 	struct gb_call *call;
@@ -197,20 +213,8 @@ static void received_reply(struct gb_controller *c, const struct reply *reply)
 		lose_session(c);
 		return;
 	}
-	/* To a request that timed out while TAG was accepted: nobody waits for it. */
-	if (!tagged(c) && reply->tag) {
-		c->strays++;
+	if (!tagged(c) && answers_no_call(c, reply))
 		return;
-	}
-	if (!tagged(c) && c->step == GB_PROBING) {
-		gb_step_replied(c, reply->status);
-		return;
-	}
-	if (!tagged(c) && c->step == GB_WAITING) {
-		c->strays++; /* the late one */
-		gb_step_found(c);
-		return;
-	}
 	call = match(c, reply);
 	if (!call) {
 		c->strays++;

@@ -38,6 +38,7 @@ struct serial_link {
 	bool welcome_refused; /* for its peer_version or peer_mru */
 	uint8_t peer_version;
 	bool reset_seen;
+	bool left; /* said RESET, and all of it was written */
 	/* Of each endpoint's last message, where its answers go: a port is the last byte
 	 * of that address, which is not enough to tell all addresses. */
 	uint32_t sources[ENDPOINT_MAX + 1];

@@ -624,25 +624,26 @@ static void serial_link_flush(struct gb_link *base)
 	arm_timer(link);
 }
 
-/* A port that does not drain would keep close() waiting for many seconds. */
-static void say_goodbye(struct serial_link *link)
+static void serial_link_leave(struct gb_link *base)
 {
-	if (link->base.dead || !link->up) {
-		tcflush(link->base.fds[0], TCOFLUSH);
-		return;
-	}
+	struct serial_link *link = to_link(base);
+
+	if (link->retries || link->polled_at)
+		return; /* it does not answer: perhaps the port does not drain */
 	if (!has_space(link))
 		link->out_at = link->out_end = 0;
 	link->lead = true;
 	put_reset(link);
-	(void)gb_serial_write_out(link);
+	link->left = gb_serial_write_out(link) == 1;
 }
 
 static void serial_link_destroy(struct gb_link *base)
 {
 	struct serial_link *link = to_link(base);
 
-	say_goodbye(link);
+	/* A port that does not drain would keep close() waiting for many seconds. */
+	if (!link->left)
+		tcflush(link->base.fds[0], TCOFLUSH);
 	if (base->pump)
 		gb_timer_cancel(base->pump, &link->timer);
 	close(base->fds[0]);
@@ -654,6 +655,7 @@ static const struct gb_link_ops serial_link_ops = {
 	.send = serial_link_send,
 	.flush = serial_link_flush,
 	.ready = serial_link_ready,
+	.leave = serial_link_leave,
 	.destroy = serial_link_destroy,
 };
 

@@ -335,6 +335,8 @@ void gb_stream_submitted(struct gb_controller *c, const struct gb_call *call)
 	/* Nothing is granted behind it. */
 	if (s && ends_interrupt(call))
 		s->closing = true;
+	else if (s && call->type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE)
+		s->reopening = s->closing;
 }
 
 void gb_stream_owned(struct gb_controller *c, uint16_t gpio)
@@ -368,12 +370,14 @@ void gb_stream_answered(struct gb_controller *c, const struct gb_call *call)
 	if (call->type != VIRTIO_GPIO_MSG_SET_IRQ_TYPE || !make_stream(c, call->gpio))
 		return;
 	s = &c->streams[call->gpio];
-	/* The same type again is a re-arm, and nothing to the device with CREDITS. */
-	if (s->irq_type != call->value) {
+	if (s->closing && !s->reopening)
+		return; /* asked for before NONE, which is still to come */
+	/* The same type again is a re-arm, and nothing to the device with CREDITS; behind a
+	 * NONE without an answer it is new as far as we know, and the grant's reply tells. */
+	if (s->irq_type != call->value || s->closing) {
 		begin_stream(s, (uint8_t)call->value);
 		gb_exchange_freshen(c, gb_now_ns()); /* for the first edge, too */
 	}
-	s->closing = false;
 	gb_stream_owned(c, call->gpio);
 }
 

@@ -45,6 +45,30 @@ static void line_done(struct gb_call *call, const struct gb_outcome *outcome)
 	gb_request_unreference(request);
 }
 
+static void submit_for_operation(struct gb_request *request, uint32_t index, uint16_t type,
+				 uint32_t value, uint64_t now_ns)
+{
+	struct gb_operation_state *op = &request->operation;
+	int error;
+
+	op->waiting++; /* first: a link that dies now ends the call at once */
+	error = gb_request_submit(request, index, type, value, line_done, now_ns);
+	if (error) {
+		op->waiting--;
+		gb_operation_error(op, -error, gb_submit_reason(error), index);
+	}
+}
+
+/* Line i alone. */
+static void start_value(struct gb_request *request, uint32_t i, bool get, uint64_t now_ns)
+{
+	if (get)
+		submit_for_operation(request, i, VIRTIO_GPIO_MSG_GET_VALUE, 0, now_ns);
+	else
+		submit_for_operation(request, i, VIRTIO_GPIO_MSG_SET_VALUE,
+				     request->operation.levels >> i & 1, now_ns);
+}
+
 /* ---- many lines in one message ------------------------------------------- */
 
 /* Bit of a line in the window of 64 that starts at gpio `first`. */
@@ -79,6 +103,15 @@ static void take_bits(struct gb_request *request, const struct gb_call *call,
 	}
 }
 
+/* The link carries no message as long as that, though the firmware knows it. */
+static void start_one_by_one(struct gb_request *request, uint64_t lines, bool get)
+{
+	uint64_t now = gb_now_ns();
+
+	for (; lines; lines &= lines - 1)
+		start_value(request, (uint32_t)__builtin_ctzll(lines), get, now);
+}
+
 /* The argument of these calls is the mask of the request's lines. */
 static void bulk_done(struct gb_call *call, const struct gb_outcome *outcome)
 {
@@ -87,9 +120,10 @@ static void bulk_done(struct gb_call *call, const struct gb_outcome *outcome)
 	bool get = call->type == RPMSG_GPIO_MSG_GET_VALUES;
 	uint32_t first = (uint32_t)__builtin_ctzll(call->argument);
 
-	op->waiting--;
 	if (!request->closed) {
-		if (outcome->error)
+		if (outcome->error == EMSGSIZE)
+			start_one_by_one(request, call->argument, get);
+		else if (outcome->error)
 			gb_operation_error(op, outcome->error, outcome->reason, first);
 		else if (!is_whole(outcome, get ? sizeof(struct rpmsg_gpio_bits_body) : 0))
 			gb_operation_error(op, EPROTO, GB_REASON_REPLY, first);
@@ -97,7 +131,7 @@ static void bulk_done(struct gb_call *call, const struct gb_outcome *outcome)
 			take_bits(request, call, outcome);
 		else
 			gb_request_drove(request, call->argument, op->levels);
-		if (op->waiting == 0)
+		if (--op->waiting == 0)
 			gb_operation_finish(request);
 	}
 	gb_request_unreference(request);
@@ -160,16 +194,6 @@ static uint64_t gather(const struct gb_request *request, uint32_t i, uint64_t ma
 	return lines;
 }
 
-/* Line i alone. */
-static int start_value(struct gb_request *request, uint32_t i, bool get, uint64_t now_ns)
-{
-	bool level = request->operation.levels >> i & 1;
-
-	if (get)
-		return gb_request_submit(request, i, VIRTIO_GPIO_MSG_GET_VALUE, 0, line_done, now_ns);
-	return gb_request_submit(request, i, VIRTIO_GPIO_MSG_SET_VALUE, level, line_done, now_ns);
-}
-
 /* Line i, and with BULK all that fit into its message; what was taken. */
 static uint64_t start_some(struct gb_request *request, uint32_t i, uint64_t mask, bool get,
 			   uint64_t now_ns)
@@ -179,14 +203,12 @@ static uint64_t start_some(struct gb_request *request, uint32_t i, uint64_t mask
 	uint64_t lines = gather(request, i, mask, &first);
 	int error;
 
-	op->waiting++;
-	if (lines & (lines - 1)) {
-		error = submit_bulk(request, request->lines[i].plan.controller, first, lines, get,
-				    now_ns);
-	} else {
-		lines = UINT64_C(1) << i;
-		error = start_value(request, i, get, now_ns);
+	if (!(lines & (lines - 1))) {
+		start_value(request, i, get, now_ns);
+		return UINT64_C(1) << i;
 	}
+	op->waiting++;
+	error = submit_bulk(request, request->lines[i].plan.controller, first, lines, get, now_ns);
 	if (error) {
 		op->waiting--;
 		gb_operation_error(op, -error, gb_submit_reason(error), i);
@@ -210,20 +232,6 @@ static bool is_apart(const struct gb_line *line, bool get)
 	if (get)
 		return line->debounce.period_ns && line->debounce.known && line->plan.controller;
 	return is_emulated(line);
-}
-
-static void submit_for_operation(struct gb_request *request, uint32_t index, uint16_t type,
-				 uint32_t value, uint64_t now_ns)
-{
-	struct gb_operation_state *op = &request->operation;
-	int error;
-
-	op->waiting++; /* first: a link that dies now ends the call at once */
-	error = gb_request_submit(request, index, type, value, line_done, now_ns);
-	if (error) {
-		op->waiting--;
-		gb_operation_error(op, -error, gb_submit_reason(error), index);
-	}
 }
 
 /* As gpiolib emulates it: the level that is not driven is that of an input. */
