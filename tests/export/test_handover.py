@@ -128,6 +128,16 @@ def test_firmware_that_is_silent_does_not_hold_up_the_end(
     assert driver.ok(vu.GET_VALUE, LED) == 1
 
 
+def test_an_interrupt_that_was_not_asked_for_again(restarts: Restarts, driver: Frontend) -> None:
+    """Of a stream the firmware has the credit of the service before, and that is spent."""
+    for level in (1, 0, 1):
+        mine = driver.buffer(LOOPED)
+        restarts.stub.wait_armed("LOOP_IN")
+        restarts.stub.drive("LOOP_IN", level)
+        assert driver.event() == (mine, vu.VALID)
+        restarts.restart()
+
+
 def test_a_guest_that_left_meanwhile(
     restarts: Restarts, driver: Frontend, eventually: Eventually
 ) -> None:

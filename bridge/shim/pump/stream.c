@@ -132,6 +132,7 @@ static void granted(struct gb_controller *c, uint16_t gpio, const struct gb_outc
 	struct gb_stream *s = &c->streams[gpio];
 	struct rpmsg_gpio_credits_body body;
 	uint32_t has, sent;
+	bool missed;
 
 	memcpy(&body, outcome->body, sizeof(body));
 	has = rpmsg_gpio_load32(body.granted);
@@ -144,9 +145,15 @@ static void granted(struct gb_controller *c, uint16_t gpio, const struct gb_outc
 	}
 	s->granted = has;
 	/* What was sent before this reply and is not here never will be. */
-	if ((int32_t)(sent - s->received) > 0)
+	missed = (int32_t)(sent - s->received) > 0;
+	if (missed)
 		s->received = sent;
-	gb_stream_replenish(c, gpio, gb_now_ns());
+	/* Who takes one event a re-arm still waits for his: it was lost, or the credit
+	 * was that of the process before, and is spent. */
+	if (missed && s->granted == s->received)
+		gb_stream_owned(c, gpio);
+	else
+		gb_stream_replenish(c, gpio, gb_now_ns());
 }
 
 static void grant_done(struct gb_call *call, const struct gb_outcome *outcome)
