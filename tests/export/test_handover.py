@@ -138,6 +138,18 @@ def test_an_interrupt_that_was_not_asked_for_again(restarts: Restarts, driver: F
         restarts.restart()
 
 
+def test_an_edge_that_found_no_buffer(restarts: Restarts, driver: Frontend) -> None:
+    """It is kept for the next service."""
+    restarts.stub.drive("LOOP_IN", 1)
+    driver.ok(vu.GET_VALUE, LOOPED)  # the event came before its answer
+    restarts.restart()
+    mine = driver.buffer(LOOPED)
+    assert driver.event() == (mine, vu.VALID)
+    driver.buffer(LOOPED)
+    restarts.stub.wait_armed("LOOP_IN")
+    driver.no_event()
+
+
 def test_a_guest_that_left_meanwhile(
     restarts: Restarts, driver: Frontend, eventually: Eventually
 ) -> None:

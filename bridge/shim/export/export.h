@@ -32,6 +32,7 @@ struct gb_export_line {
 enum gb_export_line_flags {
 	GB_EXPORT_LINE_VALUE = 1 << 0,   /* value was set */
 	GB_EXPORT_LINE_TOUCHED = 1 << 1, /* the firmware has state of the guest */
+	GB_EXPORT_LINE_LATCHED = 1 << 2, /* an edge came while there was no buffer */
 };
 
 struct gb_export_status {

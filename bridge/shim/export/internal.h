@@ -54,7 +54,6 @@ struct line {
 	uint16_t gpio;
 	bool enabled; /* the firmware may have an irq type */
 	bool armed;   /* one interrupt is awaited, or asked for */
-	bool latched; /* an edge came while there was no buffer */
 	uint32_t attempts; /* to arm it, without an answer */
 	uint32_t life;     /* of the attachment: calls of an earlier one do not count */
 	uint32_t tickets;  /* given to requests of this guest */

@@ -64,6 +64,22 @@ static int submit(struct gb_export *e, const struct line *line, uint16_t type, u
 	return export_submit(e, line, &wanted);
 }
 
+/* ---- an edge that came while there was no buffer --------------------------------- */
+
+static bool is_latched(struct gb_export *e, const struct line *line)
+{
+	return state_of(e, line)->flags & GB_EXPORT_LINE_LATCHED;
+}
+
+static void set_latched(struct gb_export *e, const struct line *line, bool latched)
+{
+	struct gb_export_line *state = state_of(e, line);
+
+	state->flags &= (uint8_t)~GB_EXPORT_LINE_LATCHED;
+	if (latched)
+		state->flags |= GB_EXPORT_LINE_LATCHED;
+}
+
 /* ---- letting a line go, setting it up again ------------------------------------- */
 
 static void let_go(struct gb_export *e, struct line *line);
@@ -120,9 +136,10 @@ static void let_go(struct gb_export *e, struct line *line)
 	set_up(e, line, VIRTIO_GPIO_MSG_SET_DIRECTION, VIRTIO_GPIO_DIRECTION_NONE);
 }
 
-static void forget_irq(struct line *line)
+static void forget_irq(struct gb_export *e, struct line *line)
 {
-	line->armed = line->latched = false;
+	set_latched(e, line, false);
+	line->armed = false;
 	line->attempts = 0;
 }
 
@@ -149,7 +166,7 @@ void export_line_reset(struct gb_export *e, struct line *line)
 {
 	let_go(e, line);
 	forget_state(e, line);
-	forget_irq(line);
+	forget_irq(e, line);
 }
 
 /* ---- interrupts -------------------------------------------------------------------- */
@@ -167,7 +184,7 @@ void export_line_give_back(struct gb_export *e, struct line *line, uint8_t statu
 
 static void deliver(struct gb_export *e, struct line *line)
 {
-	line->latched = false;
+	set_latched(e, line, false);
 	e->status.events++;
 	export_line_give_back(e, line, VIRTIO_GPIO_EVENT_VALID);
 }
@@ -218,7 +235,7 @@ void export_line_buffered(struct gb_export *e, struct line *line)
 	if (!state_of(e, line)->irq_type)
 		return; /* refused, or not enabled: kept until NONE */
 	line->attempts = 0;
-	if (line->latched)
+	if (is_latched(e, line))
 		deliver(e, line);
 	else
 		arm(e, line);
@@ -239,7 +256,7 @@ static bool fired(void *owner, uint32_t index, uint64_t now_ns)
 	if (line->buffered)
 		deliver(e, line);
 	else
-		line->latched = is_edge(type); /* a level is looked at again */
+		set_latched(e, line, is_edge(type)); /* a level is looked at again */
 	guest_leave(&e->guest);
 	return true;
 }
@@ -256,7 +273,7 @@ static bool changes(uint16_t type)
  * answer. */
 static void set_irq_type(struct gb_export *e, struct line *line, uint8_t type)
 {
-	forget_irq(line);
+	forget_irq(e, line);
 	state_of(e, line)->irq_type = type;
 	line->armed = type != VIRTIO_GPIO_IRQ_TYPE_NONE;
 	line->enabled |= line->armed;
@@ -294,7 +311,7 @@ static void line_let_go(struct gb_export *e, struct line *line, uint16_t type, i
 		if (!error)
 			state->flags &= (uint8_t)~GB_EXPORT_LINE_TOUCHED;
 		forget_state(e, line);
-		forget_irq(line);
+		forget_irq(e, line);
 		/* With others under way the driver uses the line again. */
 		if (error == ETIMEDOUT && line->tickets - line->answers == 1)
 			let_go(e, line);
@@ -310,7 +327,7 @@ static void irq_type_failed(struct gb_export *e, struct line *line,
 {
 	struct gb_export_line *state = state_of(e, line);
 
-	forget_irq(line);
+	forget_irq(e, line);
 	if (error == EIO)
 		state->irq_type = irq_type_before;
 	if (state->irq_type && line->buffered)
@@ -344,7 +361,7 @@ void export_line_restore(struct gb_export *e, struct line *line)
 	}
 	if (state->direction != VIRTIO_GPIO_DIRECTION_NONE)
 		set_up(e, line, VIRTIO_GPIO_MSG_SET_DIRECTION, state->direction);
-	if (!line->latched)
+	if (!is_latched(e, line))
 		arm(e, line);
 }
 
