@@ -2,8 +2,9 @@
 """A guest that goes on with the next service, by way of the service manager's descriptor store.
 
 Three descriptors are kept: the guest's connection, and both ends of a socket pair that holds
-what the next service must know: a header, then the vhost-user messages that set the guest's
-session up, with their descriptors (bridge/shim/virtio/vhost_user_handover.h).
+what the next service must know: a header, what the guest has set up of each line
+(bridge/shim/export/export.h), then the vhost-user messages that set the guest's session up,
+with their descriptors (bridge/shim/virtio/vhost_user_handover.h).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import msgpack
 log = logging.getLogger(__name__)
 
 _PREFIX = "guest-"  # of the names in the store
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Store(Protocol):
@@ -49,8 +50,8 @@ class Kept(NamedTuple):
     """A guest of the service before.
 
     Attributes:
-        connection: with the guest's front-end.
-        state: non-blocking socket that says how it was left.
+        connection: with the guest's front-end; -1: it left while there was no service.
+        state: socket that says how it was left.
     """
 
     connection: int
@@ -74,18 +75,20 @@ class Handover:
     def take(self) -> Kept | None:
         """The guest of the service before, whose descriptors the caller owns; None: none."""
         found = [self._store.take(self._name(what)) for what in ("connection", "read", "write")]
+        connection, read, write = found
         with contextlib.ExitStack() as stack:
-            fds = [fd for fd in found if fd is not None]
-            for fd in fds:
-                stack.callback(os.close, fd)
-            if len(fds) < len(found):
-                return None  # the manager drops a connection whose other end is gone
-            if not self._header_fits(fds[1]):
+            for fd in found:
+                if fd is not None:
+                    stack.callback(os.close, fd)
+            if read is None or write is None:
+                return None
+            if not self._header_fits(read):
                 log.warning(
                     "export %s: it was another one before; its guest is let go", self._export
                 )
                 return None
-            return Kept(os.dup(fds[0]), os.dup(fds[1]))
+            # The manager drops a connection whose other end is gone.
+            return Kept(-1 if connection is None else os.dup(connection), os.dup(read))
 
     def _header_fits(self, fd: int) -> bool:
         with socket.socket(fileno=os.dup(fd)) as state:

@@ -160,9 +160,12 @@ class VhostUserGpio:
         if kept is None:
             self._export.listen()
             return
-        log.info("export %s: the guest of the service before goes on", self.config.name)
+        what = "left meanwhile" if kept.connection < 0 else "goes on"
+        log.info("export %s: the guest of the service before %s", self.config.name, what)
         try:
             self._export.take_over(kept.connection, kept.state)
+        except OSError as error:
+            log.warning("export %s: %s", self.config.name, error.strerror)
         finally:
             os.close(kept.state)
 

@@ -133,8 +133,8 @@ class Export(_Owned):
         """As `listen`, with the guest of a `hand_over` as the first one.
 
         Args:
-            connection: its descriptor; the export owns it from here on.
-            state: what `hand_over` wrote, in a non-blocking socket.
+            connection: its descriptor, the export's from here on; -1: it left meanwhile.
+            state: what `hand_over` wrote, in a socket.
 
         Raises:
             OSError: errno of gb_export_take_over; it listens all the same.

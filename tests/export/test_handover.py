@@ -150,11 +150,39 @@ def test_an_edge_that_found_no_buffer(restarts: Restarts, driver: Frontend) -> N
     driver.no_event()
 
 
+def test_the_guest_brings_its_lines_with_it(restarts: Restarts, driver: Frontend) -> None:
+    """The file is for guests that connect again; this one goes on without it."""
+    driver.buffer(LOOPED)
+    assert restarts.serve.stop() == 0
+    os.unlink(restarts.path + ".lines")
+    restarts.start()
+    assert driver.event()[1] == vu.INVALID
+    mine = driver.buffer(LOOPED)
+    restarts.stub.wait_armed("LOOP_IN")
+    restarts.stub.drive("LOOP_IN", 1)
+    assert driver.event() == (mine, vu.VALID)
+
+
+def test_an_edge_while_the_machine_is_paused(restarts: Restarts, driver: Frontend) -> None:
+    driver.stop()
+    restarts.restart()
+    restarts.stub.wait_armed("LOOP_IN")
+    restarts.stub.drive("LOOP_IN", 1)
+    driver.start(None)
+    mine = driver.buffer(LOOPED)
+    assert driver.event() == (mine, vu.VALID)
+
+
+@pytest.mark.parametrize("dropped", [False, True], ids=["kept", "dropped"])
 def test_a_guest_that_left_meanwhile(
-    restarts: Restarts, driver: Frontend, eventually: Eventually
+    restarts: Restarts, driver: Frontend, dropped: bool, eventually: Eventually
 ) -> None:
+    """Also when the manager has noticed it and has dropped the connection."""
     assert restarts.serve.stop() == 0
     driver.close()
+    if dropped:
+        restarts.manager.settle()
+        os.close(restarts.manager.kept.pop("guest-car-connection"))
     assert restarts.stub.state("LED_GREEN").direction == "out"
     restarts.start()
     eventually(lambda: restarts.stub.state("LED_GREEN").direction == "none", "the LED's release")
@@ -239,8 +267,29 @@ def test_a_state_that_is_garbage(restarts: Restarts, driver: Frontend, garbage: 
         another.up().ok(vu.GET_VALUE, LED)
 
 
+@pytest.mark.parametrize("states", [b"", b"\xff" * 63, b"\xff" * 64])
+def test_states_of_lines_that_are_garbage(
+    restarts: Restarts, driver: Frontend, states: bytes
+) -> None:
+    assert restarts.serve.stop() == 0
+    restarts.manager.settle()
+    kept = restarts.manager.kept
+    header = read_header(kept["guest-car-read"])[:-64]
+    for name in ("read", "write"):
+        os.close(kept[f"guest-car-{name}"])
+    read, write = socket.socketpair()
+    write.send(header + states)
+    kept["guest-car-read"], kept["guest-car-write"] = read.detach(), write.detach()
+    restarts.start()
+    if len(states) < 64:
+        assert driver.hung_up()
+    driver.close()
+    with Frontend(restarts.path) as another:
+        another.up().ok(vu.GET_VALUE, LED)
+
+
 def read_header(fd: int) -> bytes:
-    """The header of 16 names; vhost-user's first message is SET_FEATURES."""
+    """The header and the states of 16 lines; vhost-user's first message is SET_FEATURES."""
     with socket.socket(fileno=os.dup(fd)) as state:
         everything = state.recv(1 << 16, socket.MSG_PEEK)
     return everything[: everything.index(bytes((2, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0)))]

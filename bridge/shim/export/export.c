@@ -175,6 +175,42 @@ static bool get_config(void *guest, uint32_t offset, uint32_t size, uint8_t *to)
 	return true;
 }
 
+/* ---- what the guest has set up ---------------------------------------------------------- */
+
+/* File and socket are ours, but who knows what wrote them last. */
+static void check_states(struct gb_export *e)
+{
+	for (uint32_t i = 0; i < e->count; i++) {
+		struct gb_export_line *state = &e->states[i];
+
+		if (!export_sensible(VIRTIO_GPIO_MSG_SET_DIRECTION, state->direction) ||
+		    !export_sensible(VIRTIO_GPIO_MSG_SET_VALUE, state->value) ||
+		    !export_sensible(VIRTIO_GPIO_MSG_SET_IRQ_TYPE, state->irq_type))
+			*state = (struct gb_export_line){.flags = GB_EXPORT_LINE_TOUCHED};
+	}
+}
+
+/* It goes with a guest that is handed over: the file may be lost by then, or another. */
+static int save_states(const struct gb_export *e, int to)
+{
+	size_t size = e->count * sizeof(*e->states);
+	ssize_t sent = send(to, e->states, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (sent < 0)
+		return -errno;
+	return (size_t)sent == size ? 0 : -EIO;
+}
+
+static int load_states(struct gb_export *e, int from)
+{
+	size_t size = e->count * sizeof(*e->states);
+	ssize_t got = recv(from, e->states, size, MSG_DONTWAIT | MSG_WAITALL);
+	int error = got < 0 ? -errno : (size_t)got == size ? 0 : -EPROTO;
+
+	check_states(e);
+	return error;
+}
+
 /* ---- the door ------------------------------------------------------------------------------ */
 
 static void on_connection(void *owner, int index, uint32_t events);
@@ -281,17 +317,35 @@ void gb_export_listen(struct gb_export *e)
 	gb_unlock(e->pump);
 }
 
+static int take_over(struct gb_export *e, int connection, int from)
+{
+	int error;
+
+	e->stale = true;
+	welcome(e);
+	error = guest_take_over(&e->guest, connection, from);
+	if (error)
+		e->status.connected = false;
+	/* Also with rings that are stopped: of a pause no edge is lost. */
+	if (e->stale && e->status.connected && e->guest.session.based)
+		go_on(e);
+	return error;
+}
+
 int gb_export_take_over(struct gb_export *e, int connection, int from)
 {
 	int error;
 
 	gb_lock(e->pump);
-	welcome(e);
-	error = guest_take_over(&e->guest, connection, from);
-	if (error)
-		e->status.connected = false;
-	if (!e->status.connected)
+	error = load_states(e, from);
+	if (error && connection >= 0)
+		close(connection);
+	else if (connection >= 0)
+		error = take_over(e, connection, from);
+	if (!e->status.connected) {
+		on_reset(&e->guest);
 		listen_again(e);
+	}
 	gb_unlock(e->pump);
 	return error;
 }
@@ -341,19 +395,6 @@ int gb_export_line(struct gb_export *e, uint32_t index, struct gb_export_line *s
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
-
-/* The file is ours, but who knows what wrote it last. */
-static void check_states(struct gb_export *e)
-{
-	for (uint32_t i = 0; i < e->count; i++) {
-		struct gb_export_line *state = &e->states[i];
-
-		if (!export_sensible(VIRTIO_GPIO_MSG_SET_DIRECTION, state->direction) ||
-		    !export_sensible(VIRTIO_GPIO_MSG_SET_VALUE, state->value) ||
-		    !export_sensible(VIRTIO_GPIO_MSG_SET_IRQ_TYPE, state->irq_type))
-			*state = (struct gb_export_line){.flags = GB_EXPORT_LINE_TOUCHED};
-	}
-}
 
 static int open_states(struct gb_export *e, int fd)
 {
@@ -443,6 +484,13 @@ static void answer_all(struct gb_export *e)
 	export_refuse_requests(e);
 }
 
+static int hand_over(struct gb_export *e, int to)
+{
+	int error = save_states(e, to);
+
+	return error ? error : guest_hand_over(&e->guest, to);
+}
+
 /* With `to` the guest is handed over, see gb_export_hand_over(). */
 static int end(struct gb_export *e, int to)
 {
@@ -458,7 +506,7 @@ static int end(struct gb_export *e, int to)
 	guest_enter(&e->guest);
 	answer_all(e);
 	if (to >= 0)
-		connection = guest_hand_over(&e->guest, to);
+		connection = hand_over(e, to);
 	guest_drop(&e->guest);
 	guest_leave(&e->guest);
 	for (uint32_t i = 0; i < e->count; i++)

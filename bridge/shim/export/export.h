@@ -77,7 +77,8 @@ int gb_export_line(struct gb_export *exported, uint32_t line, struct gb_export_l
 void gb_export_listen(struct gb_export *exported);
 /* As gb_export_listen(), with a guest that gb_export_hand_over() of another process
  * gave: its connection, the export's from here on, and what was written there, in a
- * non-blocking socket. 0 or -errno; it listens either way. */
+ * socket. -1 as connection: the guest left meanwhile, and its lines are let go.
+ * 0 or -errno; it listens either way. */
 int gb_export_take_over(struct gb_export *exported, int connection, int from);
 /* Take no more requests; a report comes when the last one under way is answered. */
 void gb_export_pause(struct gb_export *exported);

@@ -20,7 +20,7 @@
 int vhost_user_session_save(const struct vhost_user_session *session, int to);
 
 /*
- * Execute what `from`, a non-blocking socket, holds, then go on with the session's
+ * Execute what `from`, a socket, holds, then go on with the session's
  * socket. 0; -EPROTO with why[].
  */
 int vhost_user_session_load(struct vhost_user_session *session, int from);
