@@ -18,6 +18,8 @@ from typing import NamedTuple, Protocol
 
 import msgpack
 
+from bridge.export.selection import Place
+
 log = logging.getLogger(__name__)
 
 _PREFIX = "guest-"  # of the names in the store
@@ -64,13 +66,14 @@ class Handover:
     Args:
         store: of the manager.
         export: name of the export.
-        names: of its lines, which the guest knows: with others it cannot go on.
+        places: its lines. With other names, or other pins behind them, no guest goes on.
     """
 
-    def __init__(self, store: Store, export: str, names: Sequence[str | None]) -> None:
+    def __init__(self, store: Store, export: str, places: Sequence[Place]) -> None:
         self._store = store
         self._export = export
-        self._header: bytes = msgpack.packb({"format": _FORMAT, "names": list(names)})
+        lines = [place.identity for place in places]
+        self._header: bytes = msgpack.packb({"format": _FORMAT, "lines": lines})
 
     def take(self) -> Kept | None:
         """The guest of the service before, whose descriptors the caller owns; None: none."""

@@ -143,6 +143,12 @@ class Place:
     source_name: str | None
     name: str | None
 
+    @property
+    def identity(self) -> list[str | int | None]:
+        """What the next service knows it by: its pin, and what it is called."""
+        pin = self.offset if self.source_name is None else self.source_name
+        return [self.chip, pin, self.name]
+
     def find(self, chip: Chip) -> int | None:
         """Offset of the line on a chip that came back, None when it is not there."""
         lines = chip.lines

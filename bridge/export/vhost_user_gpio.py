@@ -128,7 +128,7 @@ class VhostUserGpio:
         self._open(names)
         for index, place in enumerate(places):
             self._attach(index, self._holds[place.chip][0], place.offset)
-        self._serve(names)
+        self._serve()
         log.info("export %s: %d lines at %s", self.config.name, len(places), self.config.path)
 
     def _open(self, names: Sequence[str | None]) -> None:
@@ -152,10 +152,10 @@ class VhostUserGpio:
             if state >= 0:
                 os.close(state)
 
-    def _serve(self, names: Sequence[str | None]) -> None:
+    def _serve(self) -> None:
         """Let guests come; first the one of the service before."""
         assert self._export is not None
-        self._handover = Handover(self._store, self.config.name, names)
+        self._handover = Handover(self._store, self.config.name, self._places)
         kept = self._handover.take()
         if kept is None:
             self._export.listen()

@@ -173,6 +173,21 @@ def test_an_edge_while_the_machine_is_paused(restarts: Restarts, driver: Fronten
     assert driver.event() == (mine, vu.VALID)
 
 
+@pytest.mark.parametrize("lines", ["LED_RED=a", "fw-1:STATUS_LED=a"])
+def test_another_pin_of_the_same_name_lets_the_guest_go(restarts: Restarts, lines: str) -> None:
+    assert restarts.serve.stop() == 0
+    restarts.serve = restarts.service("chip=fw-0,lines=LED_GREEN=a")
+    restarts.start()
+    with Frontend(restarts.path) as driver:
+        driver.up()
+        driver.ok(vu.SET_VALUE, 0, 1)
+        driver.ok(vu.SET_DIRECTION, 0, vu.OUT)
+        assert restarts.serve.stop() == 0
+        restarts.serve = restarts.service(f"chip=fw-0,lines={lines}")
+        restarts.start()
+        assert driver.hung_up()
+
+
 @pytest.mark.parametrize("dropped", [False, True], ids=["kept", "dropped"])
 def test_a_guest_that_left_meanwhile(
     restarts: Restarts, driver: Frontend, dropped: bool, eventually: Eventually
