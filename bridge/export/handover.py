@@ -108,6 +108,13 @@ class Handover:
             end: ends the export, writes the guest's state to a socket and returns its
                 connection, or -errno: there is no guest, or it has to go.
         """
+        try:
+            return self._give(end)
+        except OSError as error:
+            log.warning("export %s: its guest is let go: %s", self._export, error.strerror)
+            return False
+
+    def _give(self, end: Callable[[int], int]) -> bool:
         theirs, ours = socket.socketpair()
         with theirs, ours:
             ours.setblocking(False)

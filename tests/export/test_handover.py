@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge.export.handover import Handover
+from bridge.service.fd_store import FdStore
 from firmware_stub import Stub
 from tests.manager import ManagedServe, Manager
 
@@ -301,6 +304,16 @@ def test_states_of_lines_that_are_garbage(
     driver.close()
     with Frontend(restarts.path) as another:
         another.up().ok(vu.GET_VALUE, LED)
+
+
+def test_a_hand_over_without_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guest is let go, and the service goes on with its end."""
+
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socketpair", none_left)
+    assert not Handover(FdStore({}), "car", []).give(lambda _: pytest.fail("it was called"))
 
 
 def read_header(fd: int) -> bytes:
