@@ -182,7 +182,7 @@ class Aggregate:
             log.error("chip %s: another chip has this name already", self.config.name)
             return
         places = [self._sources[pick.chip][1][pick] for pick in self.config.picks]
-        make_unique(places, {pick.name for pick in self.config.picks if pick.name})
+        make_unique(places)
         sources = [self._sources[place.chip][0] for place in places]
         targets = [
             (source.controller, place.offset) for source, place in zip(sources, places, strict=True)

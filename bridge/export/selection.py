@@ -136,12 +136,14 @@ class Place:
         offset: of the line on it.
         source_name: the firmware's name of it.
         name: what it is called here.
+        given: the name was chosen, and is not the firmware's.
     """
 
     chip: str
     offset: int
     source_name: str | None
     name: str | None
+    given: bool = False
 
     @property
     def identity(self) -> list[str | int | None]:
@@ -175,24 +177,22 @@ def places_of(chip: Chip, picks: Sequence[Pick]) -> dict[Pick, Place]:
             raise ValueError(f"line {offset} of {chip.name} is chosen twice")
         taken.add(offset)
         source = chip.lines[offset].name
-        places[pick] = Place(chip.name, offset, source, pick.name or source)
+        name = pick.name or source
+        places[pick] = Place(chip.name, offset, source, name, given=pick.name is not None)
     return places
 
 
-def make_unique(places: Sequence[Place], fixed: set[str]) -> None:
+def make_unique(places: Sequence[Place]) -> None:
     """Rename lines of several chips that have the same name: ``CHIP:NAME``, or none.
 
     Args:
-        places: in order; the first of a name keeps it.
-        fixed: names that were given, which others must not take.
+        places: in order; of two the first keeps the name, if none of them was given it.
     """
-    taken: set[str] = set()
+    taken = {place.name for place in places if place.given}
     for place in places:
-        name = place.name
-        if name is None or (name in fixed and name not in taken):
-            pass
-        elif name in taken:
-            longer = f"{place.chip}:{name}"
+        if place.given or place.name is None:
+            continue
+        if place.name in taken:
+            longer = f"{place.chip}:{place.name}"
             place.name = longer if len(longer) <= NAME_MAX and longer not in taken else None
-        if place.name is not None:
-            taken.add(place.name)
+        taken.add(place.name)

@@ -122,7 +122,7 @@ class VhostUserGpio:
             return
         if not 1 <= len(places) <= LINES_MAX:
             raise ValueError(f"an export has 1 to {LINES_MAX} lines, not {len(places)}")
-        make_unique(places, {pick.name for pick in self.config.picks if pick.name})
+        make_unique(places)
         self._places = places
         names = [place.name for place in places]
         self._open(names)

@@ -68,9 +68,22 @@ def test_file(tmp_path: Path) -> None:
 
 
 def test_names_stay_unique() -> None:
-    places = [Place("fw-0", 0, "A", "A"), Place("fw-1", 0, "A", "A"), Place("fw-1", 1, "B", "C")]
-    make_unique(places, {"C"})
+    places = [
+        *(Place("fw-0", 0, "A", "A"), Place("fw-1", 0, "A", "A")),
+        Place("fw-1", 1, "B", "C", given=True),
+    ]
+    make_unique(places)
     assert [place.name for place in places] == ["A", "fw-1:A", "C"]
+
+
+def test_a_name_that_was_given_is_kept() -> None:
+    """Whatever comes before it."""
+    places = [
+        *(Place("fw-0", 0, "A", "A"), Place("fw-0", 1, "B", "B"), Place("fw-1", 0, "B", "B")),
+        *(Place("fw-1", 1, "X", "A", given=True), Place("fw-1", 2, "Y", "fw-1:B", given=True)),
+    ]
+    make_unique(places)
+    assert [place.name for place in places] == ["fw-0:A", "B", None, "A", "fw-1:B"]
 
 
 def test_two_exports_of_one_name(tmp_path: Path) -> None:
