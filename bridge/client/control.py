@@ -26,10 +26,8 @@ PROTOCOL_VERSION = 1
 #: Largest packet either way, in bytes.
 PACKET_MAX = 65536
 
-# A request touches up to 64 lines, each of which may take the service's timeout; all
-# else is answered from memory. These only catch a service that is stuck.
+# What is answered from memory. It only catches a service that is stuck, as request_timeout_s().
 _CALL_TIMEOUT_S = 10.0
-_REQUEST_TIMEOUT_S = 150.0  # with timeouts of a second or less
 # After Ctrl-C, for the descriptors of an answer: they would hold their lines.
 _ABANDON_S = 1.0
 
@@ -39,6 +37,15 @@ _FDS_MAX = 3
 def default_socket() -> str:
     """Return the path of the control socket: $GPIO_BRIDGE_SOCKET, else the default."""
     return os.environ.get("GPIO_BRIDGE_SOCKET") or DEFAULT_SOCKET
+
+
+def request_timeout_s(timeout_ms: int) -> float:
+    """Return how long a request or a reconfiguration may take, in seconds.
+
+    It touches up to 64 lines, each with several requests to the firmware, each of which may
+    take the service's `timeout_ms`.
+    """
+    return 150.0 * max(1, timeout_ms / 1000)
 
 
 class Connection:
@@ -59,7 +66,7 @@ class Connection:
         except BaseException:
             sock.close()
             raise
-        self._request_timeout_s = _REQUEST_TIMEOUT_S * max(1, hello.get("timeout_ms", 0) / 1000)
+        self._request_timeout_s = request_timeout_s(hello.get("timeout_ms", 0))
 
     @classmethod
     def open(cls, path: str) -> Connection:

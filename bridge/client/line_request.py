@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from bridge import errors
 from bridge.client import line_config
+from bridge.client.control import request_timeout_s
 from bridge.client.edge_event import EdgeEvent
 from bridge.client.exception import RequestReleasedError
 from bridge.client.line_settings import LineConfig, LineSettings
@@ -41,9 +42,6 @@ _INACTIVE = Value.INACTIVE
 _GRACE_MS = 500
 
 _BUFFER_MAX = 1024
-
-# Up to 64 lines, each with several requests to the firmware; with timeouts of a second or less.
-_RECONFIGURE_MS = 150_000
 
 _UNTOUCHED = LineSettings()
 
@@ -74,7 +72,7 @@ class LineRequest:
         self._direct = direct
         operation, event, ring = fds
         self._timeout_ms = timeout_ms + _GRACE_MS
-        self._reconfigure_ms = _RECONFIGURE_MS * max(timeout_ms, 1000) // 1000
+        self._reconfigure_ms = round(request_timeout_s(timeout_ms) * 1000)
         self._operations = OperationDescriptor(operation, self._timeout_ms)
         try:
             self._ring = EventRing(ring, event)
