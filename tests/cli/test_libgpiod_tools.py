@@ -457,16 +457,24 @@ def test_a_dialogue_is_killed(prompt: Callable[..., Prompt]) -> None:
     assert it.process.wait(LATE) == -signal.SIGTERM
 
 
+def converse_on(
+    board: Rig, terminal: int, before: Callable[[], object] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start `set -i` on a terminal; `before` runs in its process."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "bridge.cli", "set", "-i", "xyz=0"],
+        env={**os.environ, "GPIO_BRIDGE_SOCKET": board.serve.socket, "TERM": "dumb"},
+        stdin=terminal,
+        stdout=terminal,
+        start_new_session=True,
+        preexec_fn=before,
+    )
+
+
 def test_completion_on_a_terminal(board: Rig) -> None:
     pytest.importorskip("readline")
     terminal, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bridge.cli", "set", "-i", "xyz=0"],
-        env={**os.environ, "GPIO_BRIDGE_SOCKET": board.serve.socket, "TERM": "dumb"},
-        stdin=theirs,
-        stdout=theirs,
-        start_new_session=True,
-    )
+    process = converse_on(board, theirs)
     os.close(theirs)
 
     def until(wanted: str) -> str:
@@ -496,14 +504,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(board: Rig, number: int) -> None
     pytest.importorskip("readline")
     terminal, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bridge.cli", "set", "-i", "xyz=0"],
-        env={**os.environ, "GPIO_BRIDGE_SOCKET": board.serve.socket, "TERM": "dumb"},
-        stdin=theirs,
-        stdout=theirs,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
-    )
+    process = converse_on(board, theirs, lambda: signal.signal(number, signal.SIG_DFL))
     try:
         text = b""
         while b"gpio-bridge set> " not in text:

@@ -268,14 +268,7 @@ def test_chips_that_are_not_there_yet(restarts: Restarts, driver: Frontend) -> N
 def test_a_state_that_is_garbage(restarts: Restarts, driver: Frontend, garbage: bytes) -> None:
     """The guest is cut off, or what it says next tells; the service and its next guest go on."""
     assert restarts.serve.stop() == 0
-    restarts.manager.settle()
-    kept = restarts.manager.kept
-    header = read_header(kept["guest-car-read"])
-    for name in ("read", "write"):
-        os.close(kept[f"guest-car-{name}"])
-    read, write = socket.socketpair()
-    write.send(header + garbage)
-    kept["guest-car-read"], kept["guest-car-write"] = read.detach(), write.detach()
+    tamper(restarts.manager, lambda header: header + garbage)
     restarts.start()
     if garbage:
         assert driver.hung_up()
@@ -290,14 +283,7 @@ def test_states_of_lines_that_are_garbage(
     restarts: Restarts, driver: Frontend, states: bytes
 ) -> None:
     assert restarts.serve.stop() == 0
-    restarts.manager.settle()
-    kept = restarts.manager.kept
-    header = read_header(kept["guest-car-read"])[:-64]
-    for name in ("read", "write"):
-        os.close(kept[f"guest-car-{name}"])
-    read, write = socket.socketpair()
-    write.send(header + states)
-    kept["guest-car-read"], kept["guest-car-write"] = read.detach(), write.detach()
+    tamper(restarts.manager, lambda header: header[:-64] + states)
     restarts.start()
     if len(states) < 64:
         assert driver.hung_up()
@@ -314,6 +300,18 @@ def test_a_hand_over_without_descriptors(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(socket, "socketpair", none_left)
     assert not Handover(FdStore({}), "car", []).give(lambda _: pytest.fail("it was called"))
+
+
+def tamper(manager: Manager, change: Callable[[bytes], bytes]) -> None:
+    """Put other words in the place of those that the guest was left with."""
+    manager.settle()
+    kept = manager.kept
+    text = change(read_header(kept["guest-car-read"]))
+    for name in ("read", "write"):
+        os.close(kept[f"guest-car-{name}"])
+    read, write = socket.socketpair()
+    write.send(text)
+    kept["guest-car-read"], kept["guest-car-write"] = read.detach(), write.detach()
 
 
 def read_header(fd: int) -> bytes:

@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include "virtio/vhost_user.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "fds.h"
 
 #define PAGE 4096u
 
@@ -30,18 +30,6 @@ static void tear_down(void)
 	vhost_user_close_fds(&receiver.message);
 	close(ends[0]);
 	close(ends[1]);
-}
-
-static int open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	while (dir && readdir(dir))
-		count++;
-	if (dir)
-		closedir(dir);
-	return count;
 }
 
 static struct vhost_user_message make(uint32_t request, uint32_t size, unsigned int fds)

@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include "virtio/vhost_user_handover.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "fds.h"
 
 #define SIZE    65536u
 #define GUEST   UINT64_C(0x40000000)
@@ -67,18 +67,6 @@ static const struct vhost_user_session_ops ops = {
 static struct vhost_user_session before, after;
 static int front[2];  /* the front-end's end, and the back-end's */
 static int state[2];  /* written by `before`, read by `after` */
-
-static int open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	while (dir && readdir(dir))
-		count++;
-	if (dir)
-		closedir(dir);
-	return count;
-}
 
 static void set_up(void)
 {
