@@ -19,14 +19,14 @@ BUILD := build
 Q := $(if $(V),,@)
 
 CORE := $(wildcard firmware_stub/core/*.c)
-HOST := $(wildcard firmware_stub/ports/host/*.c)
-VIRTIO := $(wildcard bridge/shim/virtio/*.c)
+HOST := $(wildcard firmware_stub/host/*/*.c)
+PORT := $(wildcard firmware_stub/ports/host/*.c)
 SHIM := $(wildcard bridge/shim/*/*.c)
-C_SOURCES := $(CORE) $(HOST) $(SHIM)
+C_SOURCES := $(CORE) $(HOST) $(PORT) $(SHIM)
 HEADERS := $(wildcard firmware_stub/*/*.h firmware_stub/*/*/*.h bridge/shim/*/*.h tests/*.h tests/*/*.h)
 C_TESTS := $(sort $(shell find tests -name 'test_*.c'))
 
-INCLUDES := -Ifirmware_stub/core -Ifirmware_stub/ports/host -Ibridge/shim -Itests
+INCLUDES := -Ifirmware_stub/core -Ifirmware_stub/host -Ifirmware_stub/ports/host -Ibridge/shim -Itests
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wconversion -Wno-sign-conversion -Werror
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -70,8 +70,7 @@ $(BUILD)/asan/%.o: %.c $(HEADERS)
 	@echo "  CC      $@"
 	$(Q)$(CC) $(CFLAGS_ASAN) -c -o $@ $<
 
-$(ASAN_STUB): $(filter-out $(BUILD)/asan/bridge/shim/pump/% $(BUILD)/asan/bridge/shim/bench/% \
-	$(BUILD)/asan/bridge/shim/export/%,$(ASAN_OBJECTS))
+$(ASAN_STUB): $(filter-out $(BUILD)/asan/bridge/%,$(ASAN_OBJECTS))
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(SANITIZERS) -o $@ $^ -pthread
 

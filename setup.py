@@ -13,10 +13,10 @@ STUB = Extension(
     "firmware_stub.bin.firmware-stub",
     sources=sorted(
         glob("firmware_stub/core/*.c")
+        + glob("firmware_stub/host/*/*.c")
         + glob("firmware_stub/ports/host/*.c")
-        + glob("bridge/shim/virtio/*.c")
     ),
-    include_dirs=["firmware_stub/core", "firmware_stub/ports/host", "bridge/shim"],
+    include_dirs=["firmware_stub/core", "firmware_stub/host", "firmware_stub/ports/host"],
     extra_compile_args=["-std=gnu11", "-O2", "-g"],
 )
 

@@ -4,7 +4,7 @@
 Three descriptors are kept: the guest's connection, and both ends of a socket pair that holds
 what the next service must know: a header, what the guest has set up of each line
 (bridge/shim/export/export.h), then the vhost-user messages that set the guest's session up,
-with their descriptors (bridge/shim/virtio/vhost_user_handover.h).
+with their descriptors (firmware_stub/host/virtio/vhost_user_handover.h).
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ for declarations in sorted(glob("bridge/shim/decl/*.h")):
 ffibuilder.set_source(
     "bridge.shim._shim",
     _HEADERS,
-    sources=sorted(glob("bridge/shim/*/*.c")),
-    include_dirs=["bridge/shim", "firmware_stub/core"],
+    sources=sorted(glob("bridge/shim/*/*.c") + glob("firmware_stub/host/*/*.c")),
+    include_dirs=["bridge/shim", "firmware_stub/core", "firmware_stub/host"],
     extra_compile_args=["-std=gnu11", "-O2", "-g", "-fvisibility=hidden"],
     libraries=["pthread"],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "bridge/shim/virtio/README.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "firmware_stub/host/virtio/README.md", *sorted(ROOT.glob("docs/*.md"))]
 FOLDERS = r"(?:bridge|docs|firmware_stub|tests|tools|udev)"
 # Built, not in the tree.
 BUILT = {"firmware_stub/bin/firmware-stub"}
@@ -46,12 +46,14 @@ def test_named_files_exist(page: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
-@pytest.mark.parametrize("folder", ["pump", "export", "virtio"])
+@pytest.mark.parametrize(
+    "folder", ["bridge/shim/pump", "bridge/shim/export", "firmware_stub/host/virtio"]
+)
 def test_the_architecture_names_every_file_of_the_shim(folder: str) -> None:
     page = (ROOT / "docs/architecture.md").read_text()
-    table = page.partition(f"\n| `bridge/shim/{folder}` |")[2].partition("\n\n")[0]
+    table = page.partition(f"\n| `{folder}` |")[2].partition("\n\n")[0]
     named = set(re.findall(r"`(\w+\.[ch])`", table))
-    files = {file.name for file in (ROOT / "bridge/shim" / folder).glob("*.[ch]")}
+    files = {file.name for file in (ROOT / folder).glob("*.[ch]")}
     assert named <= files
     # A header beside its .c file goes without saying.
     paired = {f"{name[:-2]}.h" for name in named if name.endswith(".c")}
