@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from bridge.cli.options import Failure, Option
+from bridge.cli.options import Failure, Option, UsageError
 from bridge.client import address
 from bridge.client.chip import Chip
 from bridge.client.control import Connection, default_socket
@@ -130,6 +130,12 @@ def consumer_option(default: str) -> Option:
         f"What others see as the user of the lines [default: {default}].",
         default=default,
     )
+
+
+def no_arguments(words: list[str]) -> None:
+    """Raise UsageError when something is left of a command line that takes nothing more."""
+    if words:
+        raise UsageError(f"unexpected argument '{words[0]}'")
 
 
 # ---- chips and lines ---------------------------------------------------------
@@ -269,6 +275,13 @@ class Lines:
 
 
 # ---- text ----------------------------------------------------------------------
+
+
+def print_json(what: object) -> None:
+    """Print a JSON value on a line of its own, at once."""
+    import json
+
+    print(json.dumps(what), flush=True)
 
 
 def quoted(name: str, unquoted: bool) -> str:

@@ -14,6 +14,7 @@ from typing import TextIO
 VERBS = {
     "demo": "Run firmware, service and client on this PC, no board needed.",
     "serve": "Run the service that owns the links and serves the chips.",
+    "status": "Show the service: links, chips, exports, clients, what is down and why.",
     "detect": "List the chips (as gpiodetect).",
     "info": "Show lines and who uses them (as gpioinfo).",
     "get": "Read lines (as gpioget).",
@@ -26,9 +27,10 @@ VERBS = {
     "bench": "Measure round trips, edge rate, idle CPU and memory.",
 }
 
-# libgpiod's tools: scripts call them over and over, so they do without click and rich.
-# Their module has main(arguments) -> exit status; those of other verbs a click command.
-TOOLS = ("detect", "info", "get", "set", "mon", "notify")
+# libgpiod's tools, and status: scripts call them over and over, so they do without click
+# and rich. Their module has main(arguments) -> exit status; those of other verbs a click
+# command.
+TOOLS = ("status", "detect", "info", "get", "set", "mon", "notify")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -147,6 +147,7 @@ class Aggregate:
         self._registry = registry
         self._timeout_ms = timeout_ms
         self._sources: dict[str, tuple[Chip, dict[Pick, Place]]] = {}
+        self._why = ""  # what is wrong, while a chip is there and cannot be used
         self._chip: Whole | None = None
         self._tasks = Tasks()
 
@@ -162,11 +163,24 @@ class Aggregate:
         except (ValueError, OSError) as error:
             hold.hang_up()
             why = str(error.strerror or error) if isinstance(error, OSError) else str(error)
-            log.error("chip %s: %s", self.config.name, why)
+            self._complain(why)
             return
         self._sources[chip.name] = chip, places
         if self.config.chips == self._sources.keys():
             self._put_together()
+
+    def _complain(self, why: str) -> None:
+        self._why = why
+        log.error("chip %s: %s", self.config.name, why)
+
+    def status(self) -> dict[str, object]:
+        """The chip as the control socket shows it, online or not."""
+        return {
+            "name": self.config.name,
+            "online": self._chip is not None,
+            "waiting_for": sorted(self.config.chips - self._sources.keys()),
+            "why": self._why,
+        }
 
     def lost(self, chip: Chip) -> None:
         """A chip went offline, and so does this one."""
@@ -179,8 +193,9 @@ class Aggregate:
     def _put_together(self) -> None:
         """All lines are there."""
         if self._registry.has(self.config.name):
-            log.error("chip %s: another chip has this name already", self.config.name)
+            self._complain("another chip has this name already")
             return
+        self._why = ""
         places = [self._sources[pick.chip][1][pick] for pick in self.config.picks]
         make_unique(places)
         sources = [self._sources[place.chip][0] for place in places]

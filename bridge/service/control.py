@@ -10,6 +10,7 @@ import logging
 import os
 import select
 import socket
+import struct
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,11 @@ OUTSTANDING_MAX = 16
 UNSENT_MAX = 64
 """Replies that a client may leave unread beyond its socket's buffer."""
 CLIENTS_MAX = 512
+PEERS_MAX = 64
+"""Processes that `ControlServer.peers` tells of."""
 
 _ACCEPT_PAUSE_S = 1.0
+_UCRED = struct.Struct("iII")  # struct ucred: pid, uid, gid
 # Errors of accept(2) that say that something has run out here.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
@@ -63,6 +67,19 @@ class ControlServer:
     def clients(self) -> int:
         """Number of connections."""
         return len(self._connections)
+
+    def peers(self) -> list[dict[str, object]]:
+        """The processes that are connected, those with most connections first."""
+        found: dict[tuple[int, int, str], dict[str, int]] = {}
+        for connection in self._connections:
+            peer = found.setdefault(connection.peer, {"connections": 0, "chips": 0})
+            peer["connections"] += 1
+            peer["chips"] += connection.chips
+        most = sorted(found.items(), key=lambda item: (-item[1]["connections"], item[0]))
+        return [
+            {"pid": pid, "uid": uid, "client": name, **counts}
+            for (pid, uid, name), counts in most[:PEERS_MAX]
+        ]
 
     def listen(self, path: str, mode: int, group: str | None) -> None:
         """Create the socket; arguments and errors as `bridge.service.socket_file.bind`."""
@@ -149,6 +166,18 @@ class Connection:
         self._hangup: select.epoll | None = None  # while nothing is read
         self._unsent: deque[tuple[bytes, Sequence[int]]] = deque()
         self._loop.add_reader(sock, self._readable)
+
+    @property
+    def peer(self) -> tuple[int, int, str]:
+        """Process and user id of who connected, and what it calls itself."""
+        packed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        pid, uid, _ = _UCRED.unpack(packed)
+        return pid, uid, self._client.name
+
+    @property
+    def chips(self) -> int:
+        """Number of chips that it has open."""
+        return len(self._client)
 
     def close(self) -> None:
         """Close at once; what the client requested lives on until it lets go of it."""

@@ -26,6 +26,8 @@ CHIPS_PER_PAGE = 100
 HANDLES_MAX = 256
 """Chips that one connection may have open."""
 WAIT_MS_MAX = 600_000
+CLIENT_NAME_MAX = 64
+"""Characters of a client's name that are kept."""
 _U32_MAX = 2**32 - 1
 
 Answer = tuple[dict[str, Any], Sequence[int]]
@@ -35,12 +37,22 @@ _MISSING = object()
 
 
 class Client:
-    """What one connection holds: the chips that it opened, by handle."""
+    """What one connection is and holds: the chips that it opened, by handle.
+
+    Attributes:
+        name: what it says that it is.
+    """
+
+    name = ""
 
     def __init__(self) -> None:
         self._handles = itertools.count(1)
         self._open: dict[int, Watcher] = {}
         self._closed = False
+
+    def __len__(self) -> int:
+        """Number of open chips."""
+        return len(self._open)
 
     def add(self, watcher: Watcher) -> int:
         """Keep an open chip; its handle. Raises OSError EMFILE, ECANCELED."""
@@ -120,7 +132,7 @@ class Operations:
 
     async def _hello(self, client: Client, message: Mapping[str, Any]) -> Answer:
         version = _integer(message, "version", 0, _U32_MAX)
-        _string(message, "client")
+        client.name = _string(message, "client")[:CLIENT_NAME_MAX]
         if version != VERSION:
             raise OSError(
                 errno.EPROTONOSUPPORT,

@@ -10,6 +10,7 @@ import errno
 import itertools
 import logging
 import re
+import time
 from typing import Any
 
 from bridge import wire
@@ -30,6 +31,8 @@ FIRST_ADDRESS = 1024
 """First dynamic rpmsg address (RPMSG_RESERVED_ADDRESSES of the kernel)."""
 CHANNELS_MAX = 256
 """Controllers of one link; a firmware that announces more is not believed."""
+TOLD_MAX = 8
+"""Controllers without a chip that `Supervisor.status` tells of."""
 
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_LAST_S = 2.0
@@ -55,6 +58,7 @@ class Supervisor:
     Attributes:
         state: ``connecting``, ``up`` or ``down``.
         why: the reason when it is not up, empty otherwise.
+        ups: how often it came up.
         memory: what clients held when the firmware went away.
     """
 
@@ -70,6 +74,8 @@ class Supervisor:
         self.config = config
         self.state = "connecting"
         self.why = ""
+        self.ups = 0
+        self._since = time.monotonic()
         self._dispatcher = dispatcher
         self._registry = registry
         self._timeout_ms = timeout_ms
@@ -85,7 +91,10 @@ class Supervisor:
             "url": self.config.url,
             "state": self.state,
             "why": self.why,
+            "since_s": time.monotonic() - self._since,
+            "ups": self.ups,
             "strays": self._session.link.strays if self._session else 0,
+            "unusable": self._session.unusable() if self._session else [],
         }
 
     @property
@@ -105,12 +114,16 @@ class Supervisor:
                 await asyncio.sleep(_BACKOFF_LAST_S)
                 continue
             self.state, self.why = "up", ""
+            self._since = time.monotonic()
+            self.ups += 1
             born = loop.time()
-            log.info("link %s: up (%s)", self.name, self.config.url)
+            again = " again" if self.ups > 1 else ""
+            log.info("link %s: up%s (%s)", self.name, again, self.config.url)
             try:
                 why = await self._session.down
             finally:
                 self.state = "down"
+                self._since = time.monotonic()
                 await self._session.close()
                 self._session = None
             short_lived = loop.time() - born < _SHORT_LIFE_S
@@ -245,6 +258,11 @@ class Session:
         """Whether every channel announced so far was negotiated with, whatever came of it."""
         return all(channel.settled for channel in self._channels.values())
 
+    def unusable(self) -> list[dict[str, str]]:
+        """The first controllers that are no chips, as the control socket shows them."""
+        without = (channel for channel in self._channels.values() if channel.why)
+        return [channel.status() for channel in itertools.islice(without, TOLD_MAX)]
+
     def reported(self, report: Report) -> None:
         """Handle a report with the link's id."""
         if report.kind == ReportKind.LINK_DOWN:
@@ -329,11 +347,13 @@ class Channel:
     Attributes:
         index: of the chip's name.
         settled: a first negotiation is over.
+        why: what the last negotiation failed of, empty while there is a chip.
     """
 
     def __init__(self, session: Session, name: str, index: str, address: int) -> None:
         self.index = index
         self.settled = False
+        self.why = ""
         self._session = session
         self._name = name
         self._address = address
@@ -350,6 +370,10 @@ class Channel:
             self._session.supervisor.registry.discard(self._chip)
         self._task.cancel()
         return asyncio.ensure_future(self._stopped())
+
+    def status(self) -> dict[str, str]:
+        """The controller as the control socket shows it while it is no chip."""
+        return {"chip": self._title, "channel": self._name, "why": self.why}
 
     def announced_again(self) -> bool:
         """Whether nothing needs to be begun anew: firmware with EPOCH says if it is another.
@@ -437,10 +461,12 @@ class Channel:
             except OSError as error:
                 if self._restart.is_set():
                     return None
-                log.warning("chip %s: not usable: %s", self._title, error.strerror or error)
+                self.why = error.strerror or str(error)
+                log.warning("chip %s: not usable: %s", self._title, self.why)
                 self.settled = True
                 supervisor.registry.changed()
             else:
+                self.why = ""
                 names = supervisor.line_names(self.index, setup.names)
                 setup = dataclasses.replace(setup, names=names)
                 label = supervisor.label(self.index, setup.label, self._name)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""gpio-bridge status: what the service serves, to whom, and what is down and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bridge.cli import common
+from bridge.cli.options import Command, Option
+from bridge.client.control import Connection, default_socket
+
+COMMAND = Command(
+    "status",
+    "",
+    "Show the service: its links, chips, exports and clients, what is down and why.",
+    """
+gpio-bridge status
+gpio-bridge status | grep ' down '
+gpio-bridge status --json
+
+One record a line: what it is, its name, its state, and more. The exit status is 0
+when a service answers, whatever it says.
+""",
+    [Option("--json", "Print one JSON object."), common.SOCKET],
+)
+
+_Record = tuple[str, str, str, str]
+
+
+def main(arguments: list[str]) -> int:
+    """Run the tool; return its exit status."""
+    options, left = COMMAND.parse(arguments)
+    common.no_arguments(left)
+    path = options.socket or default_socket()
+    connection = Connection.open(path)
+    try:
+        status = {**connection.call("status"), "socket": path, "chips": connection.chips()}
+    finally:
+        connection.close()
+    if options.json:
+        common.print_json(status)
+        return 0
+    print("\n".join(_aligned(list(_records(status)))))
+    return 0
+
+
+def _records(status: dict[str, Any]) -> Iterator[_Record]:
+    """What, its name, its state, and more, for everything there is."""
+    about = f"pid {status['pid']}, up for {_duration(status['uptime_s'])}"
+    yield "service", status["socket"], "running", f"version {status['version']}, {about}"
+    for name, state in status["processors"].items():
+        yield "remoteproc", name, state, ""
+    for link in status["links"]:
+        yield _link(link, status["chips"])
+        for controller in link.get("unusable", ()):
+            yield "chip", controller["chip"], "unusable", f"{controller['why']}"
+    for chip in status["chips"]:
+        yield (
+            "chip",
+            chip["name"],
+            "online",
+            f"[{chip['label']}] {_count(chip['num_lines'], 'line')}",
+        )
+    for aggregate in status.get("aggregates", ()):
+        if not aggregate["online"]:
+            yield "chip", aggregate["name"], "offline", _reason(aggregate)
+    for export in status["exports"]:
+        yield _export(export)
+    for peer in status.get("peers", ()):
+        yield _peer(peer)
+
+
+def _link(link: dict[str, Any], chips: list[dict[str, Any]]) -> _Record:
+    """How long it has been so, and why it is not up."""
+    parts = [link["url"]]
+    if link["state"] == "up":
+        parts.append(_count(sum(chip["link"] == link["name"] for chip in chips), "chip"))
+    if "since_s" in link:
+        parts.append(f"for {_duration(link['since_s'])}")
+    if link.get("ups", 0) > 1:
+        parts.append(f"came up {link['ups']} times")
+    text = ", ".join(parts)
+    return "link", link["name"], link["state"], f"{text}: {link['why']}" if link["why"] else text
+
+
+def _export(export: dict[str, Any]) -> _Record:
+    """Whether its guest is there, and what keeps lines away from it."""
+    state = "connected" if export["connected"] else "waiting"
+    text = (
+        f"{export['path']}, {_count(export['lines'], 'line')}, {_count(export['guests'], 'guest')}"
+    )
+    reason = _reason(export)
+    return "export", export["name"], state, f"{text}: {reason}" if reason else text
+
+
+def _peer(peer: dict[str, Any]) -> _Record:
+    """A process with connections to the service."""
+    text = (
+        f"{peer['client']}, {_command(peer['pid'])}uid {peer['uid']}, "
+        f"{_count(peer['connections'], 'connection')}, {_count(peer['chips'], 'open chip')}"
+    )
+    return "client", str(peer["pid"]), "connected", text
+
+
+def _reason(what: dict[str, Any]) -> str:
+    """Why something has not all of its lines."""
+    missing = what["waiting_for"]
+    return what["why"] or (f"waits for {', '.join(missing)}" if missing else "")
+
+
+def _command(pid: int) -> str:
+    """The name of a process, if this user may know it."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return f"{file.read().strip()}, "
+    except OSError:
+        return ""
+
+
+def _aligned(records: list[_Record]) -> list[str]:
+    widths = [max(len(record[column]) for record in records) for column in range(3)]
+    return [
+        "  ".join(
+            f"{word:{width}}" for word, width in zip(record, (*widths, 0), strict=True)
+        ).rstrip()
+        for record in records
+    ]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    """A time in the two largest units that say something."""
+    whole = int(seconds)
+    for unit, size, smaller, part in (
+        ("d", 86400, "h", 3600),
+        ("h", 3600, "min", 60),
+        ("min", 60, "s", 1),
+    ):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // part} {smaller}"
+    return f"{seconds:.1f} s"

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""gpio-bridge status: what is there, what is down and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bridge.bench.rig import Rig
+from bridge.cli.status import _duration
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+Eventually = Callable[[Callable[[], bool], str], None]
+
+
+def records(cli: Cli, socket: str) -> dict[tuple[str, str], str]:
+    """The state and the rest of each record, by what it is and its name."""
+    run = cli("status", socket=socket)
+    assert (run.returncode, run.stderr) == (0, "")
+    words = [line.split(maxsplit=2) for line in run.stdout.splitlines()]
+    return {(kind, name): rest for kind, name, rest in words}
+
+
+def test_what_there_is(cli: Cli, rig: Rig) -> None:
+    found = records(cli, rig.serve.socket)
+    assert found["service", rig.serve.socket].startswith("running")
+    assert f"pid {rig.serve.pid}, up for " in found["service", rig.serve.socket]
+    assert found["link", "fw"].startswith("up")
+    assert f"{rig.stub.url}, 2 chips, for " in found["link", "fw"]
+    assert found["chip", "fw-0"].split(maxsplit=1) == ["online", "[m4-gpioa] 16 lines"]
+    with rig.chip():
+        (mine,) = (
+            rest
+            for (kind, pid), rest in records(cli, rig.serve.socket).items()
+            if (kind, pid) == ("client", str(os.getpid()))
+        )
+        assert f"uid {os.geteuid()}, 1 connection, 1 open chip" in mine
+
+
+def test_json(cli: Cli, rig: Rig) -> None:
+    run = cli("status", "--json")
+    status = json.loads(run.stdout)
+    assert (run.returncode, run.stdout.count("\n")) == (0, 1)
+    assert status["socket"] == rig.serve.socket
+    (link,) = status["links"]
+    assert (link["state"], link["why"], link["unusable"]) == ("up", "", [])
+    assert link["ups"] >= 1
+    assert [chip["name"] for chip in status["chips"]] == ["fw-0", "fw-1"]
+
+
+def test_a_link_that_is_down_and_up_again(cli: Cli, fresh_rig: Rig, eventually: Eventually) -> None:
+    socket = fresh_rig.serve.socket
+    fresh_rig.stub.kill()
+    fresh_rig.serve.wait_for_chips(0)
+    eventually(
+        lambda: (
+            "there is no socket at" in records(cli, socket)["link", "fw"]
+            or "nobody listens" in records(cli, socket)["link", "fw"]
+        ),
+        "why the link is down",
+    )
+    assert records(cli, socket)["link", "fw"].split()[0] in ("down", "connecting")
+    fresh_rig.stub.start()
+    fresh_rig.serve.wait_for_chips(2)
+    assert records(cli, socket)["link", "fw"].startswith("up")
+    assert "came up 2 times" in records(cli, socket)["link", "fw"]
+
+
+def test_a_controller_that_is_no_chip(cli: Cli, fresh_rig: Rig, eventually: Eventually) -> None:
+    """Firmware that hangs when it is asked what it can do."""
+    stub, socket = fresh_rig.stub, fresh_rig.serve.socket
+    stub.fault("mute", 1000)
+    stub.restart()
+    fresh_rig.serve.wait_for_chips(0)
+
+    def unusable() -> list[dict[str, str]]:
+        return list(
+            json.loads(cli("status", "--json", socket=socket).stdout)["links"][0]["unusable"]
+        )
+
+    eventually(lambda: bool(unusable()), "a controller that is not usable")
+    (first, *_) = unusable()
+    assert (first["chip"], first["channel"]) == ("fw-0", "rpmsg-io-0")
+    assert "did not answer" in first["why"]
+    assert records(cli, socket)["chip", "fw-0"].startswith("unusable")
+
+
+def test_chips_and_exports_that_wait(cli: Cli, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[[chip]]\nname = "car"\nlines = ["fw-0:LED_GREEN", "other-0:3"]\n')
+    export = f"vhost-user-gpio:{tmp_path}/guest.sock,chip=other-0"
+    with Rig(arguments=("--config", str(config), "--export", export)) as rig:
+        found = records(cli, rig.serve.socket)
+        assert found["chip", "car"].split(maxsplit=1) == ["offline", "waits for other-0"]
+        assert found["export", "guest"].startswith("waiting")
+        assert found["export", "guest"].endswith(": waits for other-0")
+
+
+def test_no_service_and_too_many_words(cli: Cli, tmp_path: Path) -> None:
+    run = cli("status", "--socket", str(tmp_path / "none"))
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "gpio-bridge status: no service listens on " in run.stderr
+    run = cli("status", "fw-0")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "gpio-bridge status: unexpected argument 'fw-0'" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 1 s"), (7384, "2 h 3 min"), (90000, "1 d 1 h")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert _duration(seconds) == text
