@@ -187,13 +187,6 @@ static void put_checked_body(struct rpmsg_gpio_device *device, const void *body,
 	result->value = rpmsg_gpio_check8(body, length);
 }
 
-/* What is kept for lines may be due by other rules now. */
-static void use_features(struct rpmsg_gpio_device *device, uint32_t features)
-{
-	device->features = features;
-	device->pending = 1;
-}
-
 /* Also the start of a new driver: forget what was accepted, touch no line. */
 static bool get_features(struct rpmsg_gpio_device *device,
 			 struct request *request, struct result *result)
@@ -202,7 +195,7 @@ static bool get_features(struct rpmsg_gpio_device *device,
 	uint32_t epoch = features & RPMSG_GPIO_F_EPOCH ? device->config->epoch : 0;
 	struct rpmsg_gpio_features body;
 
-	use_features(device, 0);
+	rpmsg_gpio_use_features(device, 0);
 	body.features = rpmsg_gpio_store32(features);
 	body.epoch = rpmsg_gpio_store32(epoch);
 	put_body(device, &body, sizeof(body), result);
@@ -214,7 +207,7 @@ static bool set_features(struct rpmsg_gpio_device *device, uint32_t features)
 {
 	bool known = !(features & ~offered(device->config));
 
-	use_features(device, known ? features : 0);
+	rpmsg_gpio_use_features(device, known ? features : 0);
 	return known;
 }
 

@@ -128,6 +128,36 @@ static void take_fired(struct rpmsg_gpio_line *line)
 		rpmsg_gpio_line_set(line, LINE_LATCHED);
 }
 
+/*
+ * With CREDITS an edge waits for credits, without for the re-arm. At once and for
+ * every line, so that nothing depends on when the next event finds a buffer.
+ */
+static void change_waiting(struct rpmsg_gpio_line *line, bool credits)
+{
+	bool waits;
+
+	take_fired(line);
+	waits = line->flags & (LINE_DUE | LINE_LATCHED);
+	rpmsg_gpio_line_clear(line, LINE_IRQ);
+	if (waits)
+		rpmsg_gpio_line_set(line, credits ? LINE_LATCHED : LINE_DUE);
+}
+
+void rpmsg_gpio_use_features(struct rpmsg_gpio_device *device, uint32_t features)
+{
+	bool changed = (device->features ^ features) & HAS(RPMSG_GPIO_F_CREDITS);
+	uint16_t gpio;
+
+	device->features = features;
+	device->pending = 1;
+	for (gpio = 0; changed && gpio < device->config->ngpio; gpio++) {
+		struct rpmsg_gpio_line *line = &device->config->lines[gpio];
+
+		if (!is_level(line->irq_type))
+			change_waiting(line, features & RPMSG_GPIO_F_CREDITS);
+	}
+}
+
 static bool port_irq_type(struct rpmsg_gpio_device *device, uint16_t gpio,
 			  uint8_t type)
 {
@@ -526,7 +556,7 @@ static bool run_credits(struct rpmsg_gpio_device *device, uint16_t gpio)
 
 	if (line->flags & LINE_DUE)
 		rpmsg_gpio_line_set(line, LINE_LATCHED);
-	rpmsg_gpio_line_clear(line, LINE_DUE | LINE_MASKED);
+	rpmsg_gpio_line_clear(line, LINE_DUE);
 	if (!(line->flags & LINE_LATCHED) || !has_credit(&device->config->streams[gpio]))
 		return true;
 	if (!send_held(device, gpio))
@@ -539,19 +569,20 @@ static bool run_credits(struct rpmsg_gpio_device *device, uint16_t gpio)
 static bool run_armed(struct rpmsg_gpio_device *device, uint16_t gpio)
 {
 	struct rpmsg_gpio_line *line = &device->config->lines[gpio];
+	unsigned int told = LINE_DUE | LINE_RECORD;
 
-	/* Kept for want of credits, which are not asked for any more. */
-	if ((line->flags & LINE_IRQ) == LINE_LATCHED)
-		line->flags = (uint8_t)((line->flags & ~LINE_LATCHED) | LINE_DUE);
 	if (!(line->flags & LINE_DUE))
 		return true;
 	if (has_records(device)) {
+		/* Without a record the event tells the latest edge: none is behind it. */
+		if (!(line->flags & LINE_HELD))
+			told |= LINE_LATCHED;
 		if (!send_held(device, gpio))
 			return false;
 	} else if (!send_plain(device, gpio)) {
 		return false;
 	}
-	rpmsg_gpio_line_clear(line, LINE_DUE | LINE_RECORD);
+	rpmsg_gpio_line_clear(line, told);
 	rpmsg_gpio_line_set(line, LINE_MASKED);
 	return true;
 }

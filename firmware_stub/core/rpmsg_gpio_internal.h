@@ -44,6 +44,8 @@ void rpmsg_gpio_irq_disable(struct rpmsg_gpio_device *device, uint16_t gpio);
 /* GRANT_CREDITS; false: ERR. */
 bool rpmsg_gpio_irq_grant(struct rpmsg_gpio_device *device, uint16_t gpio,
 			  uint32_t granted);
+/* These features are accepted now: what is kept for lines is due by their rules. */
+void rpmsg_gpio_use_features(struct rpmsg_gpio_device *device, uint32_t features);
 /* Send what waits in `reply`. False: it still waits. */
 bool rpmsg_gpio_flush(struct rpmsg_gpio_device *device);
 

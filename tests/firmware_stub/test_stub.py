@@ -44,6 +44,7 @@ EDGE_RISING, EDGE_BOTH = 1, 3
 OK, REPLY, EVENT = 0, 0, 1
 ADDRESS = 0x400
 OURS = 0x401
+OTHER = 0x402
 DEADLINE = 30.0
 
 
@@ -63,6 +64,7 @@ class Guest:
         self.calls = [os.eventfd(0), os.eventfd(0)]
         self.available = [0, 0]
         self.used = [0, 0]
+        self.addressee = 0  # of the latest message
         self.announced: list[tuple[str, int]] = []
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(DEADLINE)
@@ -118,10 +120,12 @@ class Guest:
     def _kick(self, ring: int) -> None:
         os.eventfd_write(self.kicks[ring], 1)
 
+    def used_index(self, ring: int) -> int:
+        return int(struct.unpack_from("<H", self.ram, ring * 0x800 + 0x400 + 2)[0])
+
     def _next_used(self, ring: int) -> tuple[int, int] | None:
         base = ring * 0x800 + 0x400
-        (index,) = struct.unpack_from("<H", self.ram, base + 2)
-        if index == self.used[ring]:
+        if self.used_index(ring) == self.used[ring]:
             return None
         slot, length = struct.unpack_from(
             "<II", self.ram, base + 4 + 8 * (self.used[ring] % self.num)
@@ -129,10 +133,10 @@ class Guest:
         self.used[ring] = self.used[ring] + 1 & 0xFFFF
         return slot, length
 
-    def send(self, payload: bytes, destination: int = ADDRESS) -> None:
+    def send(self, payload: bytes, destination: int = ADDRESS, source: int = OURS) -> None:
         slot = self.available[1] % self.num
         offset = self.buffers + (self.num + slot) * self.size
-        header = struct.pack("<IIIHH", OURS, destination, 0, len(payload), 0)
+        header = struct.pack("<IIIHH", source, destination, 0, len(payload), 0)
         self.ram[offset : offset + 16 + len(payload)] = header + payload
         self._post(1, slot, 16 + len(payload), writable=False)
         self._kick(1)
@@ -151,6 +155,7 @@ class Guest:
         slot, length = used
         offset = self.buffers + slot * self.size
         source, destination, _, size, _ = struct.unpack_from("<IIIHH", self.ram, offset)
+        self.addressee = destination
         payload = self.ram[offset + 16 : offset + max(16, length)]
         if destination == 53:
             name, address, _ = struct.unpack("<32sII", payload)
@@ -774,6 +779,33 @@ def test_replies_wait_for_receive_buffers(stub: Stub, guest: Guest) -> None:
                 pass
         for _ in range(Guest.num):
             assert guest.receive() == bytes([REPLY, OK, 1 if _ % 8 == 2 else 0])
+
+
+def test_a_reply_that_waited_goes_to_who_asked(
+    stub: Stub, guest: Guest, eventually: Callable[[Callable[[], bool], str], None]
+) -> None:
+    for line in range(Guest.num):
+        guest.send(struct.pack("<HHI", GET_VALUE, line % 8, 0))
+    eventually(lambda: guest.used_index(0) == guest.available[0], "all receive buffers are used")
+    guest.send(struct.pack("<HHI", GET_VALUE, 0, 0))
+    guest.send(struct.pack("<HHI", GET_VALUE, 0, 0), source=OTHER)
+    addressees = []
+    for _ in range(Guest.num + 2):
+        assert guest.receive() is not None
+        addressees.append(guest.addressee)
+    assert addressees == [OURS] * (Guest.num + 1) + [OTHER]
+
+
+def test_an_empty_message_asks_for_nothing(
+    stub: Stub, guest: Guest, eventually: Callable[[Callable[[], bool], str], None]
+) -> None:
+    guest.call(SET_DIRECTION, 3, DIRECTION_IN)
+    guest.call(SET_IRQ_TYPE, 3, EDGE_BOTH)
+    guest.send(b"", source=OTHER)
+    eventually(lambda: guest.used_index(1) == guest.available[1], "the message is taken")
+    stub.drive("SENSOR", 1)
+    assert guest.receive() == struct.pack("<BH", EVENT, 3)
+    assert guest.addressee == OURS
 
 
 def test_an_idle_stub_uses_no_cpu(

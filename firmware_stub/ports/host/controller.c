@@ -90,8 +90,10 @@ static bool deliver_rx(void *context, uint32_t source, uint32_t destination, con
 	controller->device.refused = controller->device.reply_length;
 	if (controller->device.refused)
 		return false;
-	controller->driver = source;
-	controller->driver_known = true;
+	if (length) { /* else it is no request */
+		controller->driver = source;
+		controller->driver_known = true;
+	}
 	controller->config.channel = source & CONTROLLER_SERIAL ? &serial_channel : &channel;
 	return breakage_receive(controller, message, length);
 }

@@ -77,7 +77,7 @@ static bool serial_received(void *context, uint8_t endpoint, uint8_t port,
 	struct controller *controller;
 
 	(void)context;
-	if (endpoint >= BOARD_CONTROLLERS)
+	if (endpoint >= BOARD_CONTROLLERS || !length)
 		return true;
 	controller = &controllers[endpoint];
 	/* A reply that still waits for room belongs to the port before. */

@@ -46,6 +46,7 @@ static uint64_t clock_ns;
 static bool no_room;
 static struct event events[EVENTS_MAX];
 static unsigned int event_count, message_count;
+static unsigned int events_before_reply;
 static uint8_t reply[RPMSG_GPIO_MESSAGE_MAX];
 static size_t reply_length;
 static size_t record_size;
@@ -158,6 +159,7 @@ static bool channel_send(void *context, const void *message, size_t length)
 	if (bytes[0] == RPMSG_GPIO_QUEUE_REQUEST) {
 		memcpy(reply, bytes, length);
 		reply_length = length;
+		events_before_reply = event_count;
 		return true;
 	}
 	message_count++;
@@ -393,6 +395,149 @@ static void a_line_without_credits_holds_up_no_other(void)
 	CHECK_EQ(event_count, 100);
 	CHECK_EQ(events[99].gpio, 4);
 	CHECK_EQ(events[99].sequence, 100);
+}
+
+static void a_grant_is_answered_before_what_it_frees(void)
+{
+	boot(CREDITS);
+	set(SET_IRQ_TYPE, 3, BOTH);
+	edges(3, 2);
+	CHECK_EQ(grant(3, 4), OK);
+	CHECK_EQ(events_before_reply, 0);
+	CHECK_EQ(body32(4), 0);
+	CHECK_EQ(event_count, 1);
+	edge(3); /* has a credit, but is not sent yet: comes behind the reply */
+	CHECK_EQ(grant(3, 5), OK);
+	CHECK_EQ(events_before_reply, 1);
+	CHECK_EQ(body32(4), 1);
+	CHECK_EQ(event_count, 2);
+	CHECK_EQ(grant(3, 6), OK);
+	CHECK_EQ(body32(4), 2);
+}
+
+/* ---- interrupts that are enabled while the features change ------------------- */
+
+static int accept(uint32_t features)
+{
+	record_size = features & TIMESTAMP ? 16 : features & CREDITS ? 8 : 3;
+	return set(RPMSG_GPIO_MSG_SET_FEATURES, 0, features);
+}
+
+/* Both edges, in the baseline: the event of the first of `count` edges is sent. */
+static void boot_masked(unsigned int count)
+{
+	boot(ALL);
+	device.features = 0;
+	record_size = 3;
+	CHECK_EQ(set(SET_IRQ_TYPE, 3, BOTH), OK);
+	edges(3, count);
+	CHECK_EQ(message_count, 1);
+	event_count = 0;
+}
+
+static void credits_end_a_mask(void)
+{
+	boot_masked(1);
+	CHECK_EQ(accept(CREDITS), OK);
+	CHECK_EQ(grant(3, 1), OK);
+	CHECK_EQ(body32(4), 0); /* what was sent before is not counted */
+	edges(3, 1);
+	CHECK_EQ(event_count, 1);
+	expect_event(0, 3, 2, 0);
+}
+
+static void credits_keep_what_was_latched(void)
+{
+	boot_masked(3);
+	CHECK_EQ(accept(CREDITS), OK);
+	CHECK_EQ(event_count, 0);
+	CHECK_EQ(grant(3, 1), OK);
+	CHECK_EQ(event_count, 1);
+	CHECK_EQ(events[0].sequence, 3);
+	CHECK_EQ(events[0].flags, RPMSG_GPIO_EVENT_HIGH | RPMSG_GPIO_EVENT_LATE);
+}
+
+static void the_end_of_credits_arms(void)
+{
+	boot_masked(1);
+	CHECK_EQ(accept(CREDITS), OK);
+	edges(3, 2); /* kept for want of credits */
+	CHECK_EQ(accept(TIMESTAMP), OK);
+	CHECK_EQ(event_count, 1);
+	expect_event(0, 3, 3, 1003);
+	edges(3, 1);
+	CHECK_EQ(event_count, 1); /* masked again */
+	CHECK_EQ(set(SET_IRQ_TYPE, 3, BOTH), OK);
+	CHECK_EQ(event_count, 2);
+	expect_event(1, 3, 4, 1004);
+}
+
+/* Also where nothing was sent in between, so that the mask does not come back. */
+static void a_mask_does_not_come_back(void)
+{
+	boot_masked(1);
+	CHECK(rpmsg_gpio_device_receive(&device, "\1\200\0\0\20\0\0\0", 8)); /* CREDITS */
+	CHECK(rpmsg_gpio_device_receive(&device, "\1\200\0\0\0\0\0\0", 8));
+	edges(3, 1);
+	CHECK_EQ(event_count, 1);
+}
+
+static void numbers_and_credits_outlive_the_features(void)
+{
+	boot(ALL);
+	CHECK_EQ(set(SET_IRQ_TYPE, 3, BOTH), OK);
+	CHECK_EQ(grant(3, 5), OK);
+	edges(3, 2);
+	CHECK_EQ(accept(0), OK);
+	edges(3, 1);
+	CHECK_EQ(accept(CREDITS), OK);
+	event_count = 0;
+	edges(3, 1);
+	CHECK_EQ(event_count, 1);
+	expect_event(0, 3, 4, 0);
+	CHECK_EQ(grant(3, 1), OK);
+	CHECK_EQ(body32(0), 5);
+	CHECK_EQ(body32(4), 3); /* of the four, one was sent without CREDITS */
+}
+
+/* An event that tells the latest edge leaves none behind to tell again. */
+static void no_edge_is_told_twice(void)
+{
+	boot(ALL);
+	device.features = 0;
+	record_size = 3;
+	CHECK_EQ(set(SET_IRQ_TYPE, 3, BOTH), OK);
+	no_room = true;
+	for (int n = 0; n < 2; n++) {
+		edge(3);
+		CHECK(!rpmsg_gpio_device_run(&device));
+	}
+	no_room = false;
+	device.features = TIMESTAMP;
+	record_size = 16;
+	CHECK(rpmsg_gpio_device_run(&device));
+	CHECK_EQ(event_count, 1);
+	CHECK_EQ(events[0].sequence, 2);
+	CHECK_EQ(set(SET_IRQ_TYPE, 3, BOTH), OK);
+	CHECK_EQ(event_count, 1);
+	edges(3, 1);
+	CHECK_EQ(event_count, 2);
+}
+
+static void a_mask_of_a_level_type_stays(void)
+{
+	boot(ALL);
+	device.features = 0;
+	record_size = 3;
+	pins[3] = 1;
+	CHECK_EQ(set(SET_IRQ_TYPE, 3, LEVEL_HIGH), OK);
+	CHECK_EQ(event_count, 1);
+	CHECK_EQ(accept(CREDITS), OK);
+	CHECK_EQ(event_count, 1);
+	CHECK_EQ(set(SET_IRQ_TYPE, 3, LEVEL_HIGH), OK);
+	CHECK_EQ(event_count, 2);
+	CHECK_EQ(events[1].sequence, 2);
+	CHECK_EQ(events[1].flags, RPMSG_GPIO_EVENT_HIGH | RPMSG_GPIO_EVENT_LATE);
 }
 
 /* ---- no room --------------------------------------------------------------- */
@@ -1004,6 +1149,14 @@ int main(void)
 	RUN(none_forgets_credits_and_edges);
 	RUN(level_types_are_rearmed_with_records);
 	RUN(a_line_without_credits_holds_up_no_other);
+	RUN(a_grant_is_answered_before_what_it_frees);
+	RUN(credits_end_a_mask);
+	RUN(credits_keep_what_was_latched);
+	RUN(the_end_of_credits_arms);
+	RUN(a_mask_does_not_come_back);
+	RUN(numbers_and_credits_outlive_the_features);
+	RUN(no_edge_is_told_twice);
+	RUN(a_mask_of_a_level_type_stays);
 	RUN(edges_wait_for_a_transmit_buffer);
 	RUN(what_finds_the_fifo_full_shows_late);
 	RUN(a_late_edge_is_not_sent_before_a_newer_one);
