@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import functools
 import operator
+import re
 import struct
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -57,6 +58,8 @@ LINE_DEBOUNCE = lib.RPMSG_GPIO_LINE_DEBOUNCE
 NAMES_PIECE = lib.RPMSG_GPIO_NAMES_PIECE
 CHANNEL_PREFIX = ffi.string(lib.RPMSG_GPIO_CHANNEL_PREFIX).decode()
 CHANNEL_RAW = ffi.string(lib.RPMSG_GPIO_CHANNEL_RAW).decode()
+CHANNEL_NAME_MAX = 31
+"""Characters of a channel's name: rpmsg has 32 bytes, the last one is 0."""
 
 DIALECT = "rpmsg-gpio"
 DIALECT_OF_HEAD = {3: DIALECT, 4: "rpmsg-gpio-padded"}
@@ -245,6 +248,20 @@ def parse_names(block: bytes, ngpio: int) -> tuple[list[str | None], list[str]]:
         taken[name] = offset
         names[offset] = name
     return names, complaints
+
+
+_CONTROLLER = re.compile(re.escape(CHANNEL_PREFIX) + "(0|[1-9][0-9]*)", re.ASCII)
+
+
+def channel_index(name: str) -> str | None:
+    """The index in a channel's name by the letter of docs/protocol.md 2.1, else None."""
+    match = _CONTROLLER.fullmatch(name) if len(name) <= CHANNEL_NAME_MAX else None
+    return match[1] if match else None
+
+
+def is_controller(name: str) -> bool:
+    """Whether a channel of this name is a GPIO controller's, and not somebody else's."""
+    return name == CHANNEL_RAW or channel_index(name) is not None
 
 
 def _ascii(raw: bytes) -> str | None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import re
 import select
 import time
 
@@ -17,7 +16,6 @@ _SOURCE = 1024  # the first address that Linux gives to an endpoint
 _CONNECT_MS = 5000
 _ANNOUNCED_S = 5.0
 _LATE_MAX = 2048  # twice what the endpoint keeps (endpoint.c)
-_CHANNEL = re.compile(re.escape(wire.CHANNEL_PREFIX) + r"([0-9]+)")
 
 
 class LinkDown(Exception):
@@ -26,8 +24,8 @@ class LinkDown(Exception):
 
 def index_of(name: str) -> int | None:
     """The index in a channel's name as docs/protocol.md 2.1 writes it, else None."""
-    match = _CHANNEL.fullmatch(name)
-    return int(match[1]) if match and str(int(match[1])) == match[1] else None
+    index = wire.channel_index(name)
+    return None if index is None else int(index)
 
 
 def shown(data: bytes) -> str:

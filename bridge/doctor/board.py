@@ -10,8 +10,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from bridge import wire
 from bridge.doctor.findings import Finding, Place, note, ok, problem
-from bridge.link.rpmsg_sysfs import CHARDEV, Channel, Node, Processor, Sysfs, is_controller
+from bridge.link.rpmsg_sysfs import CHARDEV, Channel, Node, Processor, Sysfs, claimant
 from bridge.remoteproc import processors
 
 RULES = "60-rpmsg-gpio-bridge.rules"
@@ -100,14 +101,16 @@ def remote_processors(place: Place) -> Iterator[Finding]:
 def channels(place: Place) -> Iterator[Finding]:
     """What the firmware announced, and which driver has it."""
     check = "channels"
-    sysfs = Sysfs(place.sysfs, place.dev)
+    modules = os.path.join(place.libraries[-1], "modules", os.uname().release)
+    sysfs = Sysfs(place.sysfs, place.dev, modules)
+    aliases = sysfs.aliases()
     for processor in sysfs.processors():
-        announced = [c for c in sysfs.channels(processor) if is_controller(c.name)]
-        made = [n for n in sysfs.nodes(processor) if is_controller(n.name)]
+        announced = [c for c in sysfs.channels(processor) if wire.is_controller(c.name)]
+        made = [n for n in sysfs.nodes(processor) if wire.is_controller(n.name)]
         if not announced and not made:
             yield problem(check, "no-channel", f"{processor.title} has {_names(sysfs, processor)}")
         for channel in announced:
-            yield _channel(check, processor, channel, made)
+            yield _channel(check, processor, channel, made, aliases)
 
 
 def _names(sysfs: Sysfs, processor: Processor) -> str:
@@ -116,7 +119,13 @@ def _names(sysfs: Sysfs, processor: Processor) -> str:
     return f"only {', '.join(names)}" if names else "no channel at all"
 
 
-def _channel(check: str, processor: Processor, channel: Channel, made: list[Node]) -> Finding:
+def _channel(
+    check: str,
+    processor: Processor,
+    channel: Channel,
+    made: list[Node],
+    aliases: list[tuple[str, str]],
+) -> Finding:
     what = f"{processor.title}: {channel.name} at {channel.dst:#x}"
     if channel.driver not in (None, CHARDEV):
         return problem(check, "other-driver", f"{what} has driver {channel.driver}")
@@ -125,6 +134,9 @@ def _channel(check: str, processor: Processor, channel: Channel, made: list[Node
         for node in made
         if node.parent == channel.path or (node.name, node.dst) == (channel.name, channel.dst)
     ]
+    module = None if nodes else claimant(channel.name, aliases)
+    if module is not None:
+        return problem(check, "other-driver", f"{what} is left to the kernel's {module}")
     if not nodes:
         return problem(check, "no-node", what)
     return ok(check, f"{what} is {nodes[0]}, driver {channel.driver or 'none (made by ioctl)'}")
@@ -136,7 +148,7 @@ def nodes(place: Place) -> Iterator[Finding]:
     sysfs = Sysfs(place.sysfs, place.dev)
     links = _links(place)
     for node in sysfs.nodes():
-        if not is_controller(node.name):
+        if not wire.is_controller(node.name):
             continue
         path = os.path.join(place.dev, node.devname)
         if not os.path.exists(path):

@@ -54,8 +54,9 @@ FAILURES: dict[str, Failure] = {
         "without name service: serve --link 'rpmsg:?dst=ADDRESS'",
     ),
     "other-driver": Failure(
-        "another driver has the channel",
-        "use that driver's gpiochip, or unbind the channel from it",
+        "another driver has the channel, or could have it",
+        "use that driver's gpiochip; or unbind the channel from it, "
+        "or say claim=yes in the link's URL",
     ),
     "no-node": Failure(
         "a channel has no device node",

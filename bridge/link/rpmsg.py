@@ -6,8 +6,12 @@
     rpmsg:device=4c000000.m4        the one below the device of that name
     rpmsg:/dev/rpmsg0               this endpoint device (or a link to it)
 
-Every controller's channel (rpmsg-io-*, rpmsg-raw) is used, now and whenever one
-appears. Options follow a question mark and are joined by ``&``:
+Every controller's channel (rpmsg-io-<decimal index>, rpmsg-raw) is used, now and
+whenever one appears, unless a driver has it or a module of this kernel is for it.
+Options follow a question mark and are joined by ``&``:
+
+    claim=no|yes            with yes, also channels that a module is for (it is not
+                            loaded yet, or its driver did not want them)
 
     via=auto|bind|ctrl      how a channel without driver gets a device: by
                             binding rpmsg_chrdev to it (needs root), through the
@@ -27,11 +31,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from bridge import wire
-from bridge.link.rpmsg_sysfs import ADDR_ANY, NAME_MAX, Node, Processor, Sysfs, is_controller
+from bridge.link.rpmsg_sysfs import ADDR_ANY, Node, Processor, Sysfs
 from bridge.shim.ffi import ffi, lib
 
 _USAGE = "write rpmsg:, rpmsg:remoteproc=NAME, rpmsg:device=NAME or rpmsg:/dev/rpmsgN"
 _VIA = ("auto", "bind", "ctrl")
+_CLAIM = {"no": False, "yes": True}
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Target:
         node: path of an endpoint device, or None.
         via: ``auto``, ``bind`` or ``ctrl``.
         endpoint: (name, src, dst) of a static endpoint, or None.
+        claim: channels that a module of the kernel is for are used, too.
     """
 
     remoteproc: str | None = None
@@ -51,6 +57,7 @@ class Target:
     node: str | None = None
     via: str = "auto"
     endpoint: tuple[str, int, int] | None = None
+    claim: bool = False
 
     def select(self, sysfs: Sysfs) -> tuple[Processor, Node | None]:
         """The processor that is meant, and the node if one is.
@@ -126,13 +133,17 @@ def parse(rest: str) -> Target:
         raise OSError(errno.EINVAL, f'"rpmsg:{rest}" is no link URL; {_USAGE}')
     if target["via"] not in _VIA:
         raise OSError(errno.EINVAL, f'"rpmsg:{rest}": via is one of {", ".join(_VIA)}')
+    claim = options.pop("claim", "no")
+    if claim not in _CLAIM:
+        raise OSError(errno.EINVAL, f'"rpmsg:{rest}": claim is one of {", ".join(_CLAIM)}')
+    target["claim"] = _CLAIM[claim]
     if "dst" in options:
         target["endpoint"] = _endpoint(rest, options)
     if options:
         raise OSError(
             errno.EINVAL,
             f'"rpmsg:{rest}": {", ".join(options)} is no option here; '
-            "there are via, and dst with src and name",
+            "there are via, claim, and dst with src and name",
         )
     return Target(**target)
 
@@ -146,11 +157,11 @@ def _options(rest: str, query: str) -> dict[str, str]:
 
 def _endpoint(rest: str, options: dict[str, str]) -> tuple[str, int, int]:
     name = options.pop("name", f"{wire.CHANNEL_PREFIX}0")
-    if not is_controller(name):
+    if not wire.is_controller(name):
         raise OSError(
             errno.EINVAL,
             f'"rpmsg:{rest}": a controller\'s name is {wire.CHANNEL_PREFIX}INDEX or '
-            f"{wire.CHANNEL_RAW}, at most {NAME_MAX} characters",
+            f"{wire.CHANNEL_RAW}, at most {wire.CHANNEL_NAME_MAX} characters",
         )
     try:
         dst = int(options.pop("dst"), 0)

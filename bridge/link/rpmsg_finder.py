@@ -30,7 +30,7 @@ from bridge.link.rpmsg_sysfs import (
     Channel,
     Node,
     Sysfs,
-    is_controller,
+    claimant,
 )
 from bridge.link.uevents import drain, monitor
 from bridge.shim.ffi import ffi, lib
@@ -232,7 +232,7 @@ class Finder:
     @staticmethod
     def _named(node: Node) -> Endpoint:
         """Whoever names the node says that it is a controller."""
-        name = node.name if is_controller(node.name) else wire.CHANNEL_RAW
+        name = node.name if wire.is_controller(node.name) else wire.CHANNEL_RAW
         return Endpoint(0, node.identity, name, node.dst, node.devname, False)
 
     def _wanted_static(self, name: str, src: int, dst: int) -> list[Endpoint]:
@@ -246,7 +246,11 @@ class Finder:
 
     def _wanted_channels(self) -> list[Endpoint]:
         """Every controller's channel with its node; nodes are made where they lack."""
-        channels = [c for c in self._sysfs.channels(self._processor) if self._usable(c)]
+        announced = self._sysfs.channels(self._processor)
+        ours = [c for c in announced if wire.is_controller(c.name)]
+        free = not self._target.claim and any(c.driver is None for c in ours)
+        aliases = self._sysfs.aliases() if free else []
+        channels = [c for c in ours if self._usable(c, aliases)]
         # Listed once for all: with many channels that is what a look takes its time for.
         nodes = self._sysfs.nodes(self._processor)
         lacking = [c for c in channels if c.driver is None and _endpoint(c, nodes) is None]
@@ -257,14 +261,19 @@ class Finder:
         found = (_endpoint(channel, nodes) for channel in channels)
         return [endpoint for endpoint in found if endpoint is not None]
 
-    def _usable(self, channel: Channel) -> bool:
-        """Whether it is a controller's, and no other driver has it."""
-        if not is_controller(channel.name):
-            return False
+    def _usable(self, channel: Channel, aliases: list[tuple[str, str]]) -> bool:
+        """Whether no other driver has a controller's channel, or could have it."""
         if channel.driver not in (None, CHARDEV):
             self._tell(channel.identity, f"channel {channel.name} has driver {channel.driver}")
             return False
-        return True
+        module = claimant(channel.name, aliases) if channel.driver is None else None
+        if module is not None:
+            self._tell(
+                channel.identity,
+                f"channel {channel.name} is left to the kernel's {module}, which is for it; "
+                "to use it here, say claim=yes in the link's URL",
+            )
+        return module is None
 
     def _make_node(self, channel: Channel) -> None:
         bind = self._target.via == "bind" or (

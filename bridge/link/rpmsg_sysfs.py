@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import fnmatch
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,19 +24,14 @@ from bridge import wire
 CHARDEV = "rpmsg_chrdev"
 """The driver that gives a channel a character device."""
 ADDR_ANY = 0xFFFFFFFF
-NAME_MAX = 31
 
 _CREATE_EPT = 0x4028B501  # RPMSG_CREATE_EPT_IOCTL, linux/rpmsg.h
 _ENDPOINT_INFO = struct.Struct("=32sII")  # struct rpmsg_endpoint_info
 _CONTROL = re.compile(r"rpmsg_ctrl\d+")
 _NODE = re.compile(r"rpmsg\d+")
 REMOTEPROC = re.compile(r"remoteproc\d+")
-_CONTROLLER = re.compile(re.escape(wire.CHANNEL_PREFIX) + r"[0-9A-Za-z_]{1,16}")
-
-
-def is_controller(channel: str) -> bool:
-    """Whether a channel of this name is a GPIO controller's."""
-    return channel == wire.CHANNEL_RAW or _CONTROLLER.fullmatch(channel) is not None
+_CHARDEV_MODULE = "rpmsg_char"
+_ALIAS = re.compile(rb"^(?:alias rpmsg:(\S+) (\S+)|(\w+)\.alias=rpmsg:(\S+))$", re.MULTILINE)
 
 
 class Channel(NamedTuple):
@@ -96,11 +92,13 @@ class Sysfs:
     Args:
         root: where sysfs is mounted, or a tree that looks like it.
         dev: where the device nodes are.
+        modules: where the modules of this kernel are; None asks uname(2).
     """
 
-    def __init__(self, root: str = "/sys", dev: str = "/dev") -> None:
+    def __init__(self, root: str = "/sys", dev: str = "/dev", modules: str | None = None) -> None:
         self.root = os.path.realpath(root)
         self.dev = dev
+        self.modules = modules or f"/lib/modules/{os.uname().release}"
 
     # ---- what is there --------------------------------------------------------
 
@@ -188,6 +186,20 @@ class Sysfs:
             for name in sorted(os.listdir(folder)):
                 yield os.path.realpath(os.path.join(folder, name))
 
+    def aliases(self) -> list[tuple[str, str]]:
+        """The channels that modules of this kernel are for: pattern and module.
+
+        Empty where the modules are hidden from us, as from a service in a sandbox.
+        """
+        found = []
+        for file, separator in (("modules.alias", b"\n"), ("modules.builtin.modinfo", b"\0")):
+            with contextlib.suppress(OSError):
+                data = Path(self.modules, file).read_bytes()
+                for match in _ALIAS.finditer(data.replace(separator, b"\n")):
+                    pattern, module = match[1] or match[4], match[2] or match[3]
+                    found.append((os.fsdecode(pattern), os.fsdecode(module)))
+        return found
+
     # ---- making device nodes ----------------------------------------------------
 
     def may_bind(self, channel: Channel) -> bool:
@@ -218,7 +230,7 @@ class Sysfs:
 
         Args:
             processor: whose.
-            name: of the endpoint, at most NAME_MAX characters.
+            name: of the endpoint, at most `wire.CHANNEL_NAME_MAX` characters.
             src: our address, ADDR_ANY lets the kernel choose.
             dst: the firmware's address.
 
@@ -246,9 +258,22 @@ class Sysfs:
             ) from None
 
 
+def claimant(name: str, aliases: Iterable[tuple[str, str]]) -> str | None:
+    """The module that is for channels of this name, the character driver's aside.
+
+    A driver that matches names by their beginning has no more than that in its alias.
+    """
+    for pattern, module in aliases:
+        meant = pattern == wire.CHANNEL_PREFIX or fnmatch.fnmatchcase(name, pattern)
+        if meant and module != _CHARDEV_MODULE:
+            return module
+    return None
+
+
 def read_attribute(path: str | Path) -> str:
-    """The text of a sysfs file, stripped. Raises OSError."""
-    return Path(path).read_text(encoding="ascii", errors="backslashreplace").strip()
+    """The text of a sysfs file without the newline that ends it. Raises OSError."""
+    text = Path(path).read_text(encoding="ascii", errors="backslashreplace")
+    return text.removesuffix("\n")  # a name may end with a space: it is another one then
 
 
 def _write(path: str, text: str) -> None:

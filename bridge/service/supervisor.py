@@ -9,7 +9,6 @@ import dataclasses
 import errno
 import itertools
 import logging
-import re
 import time
 from typing import Any
 
@@ -42,7 +41,6 @@ _CONNECT_MIN_MS = 1000
 _RETRIES_S = (0.5, 1.0, 2.0, 4.0)
 _SHORT_LIFE_S = 1.0
 _RESTART_PAUSE_S = 0.2
-_CHANNEL = re.compile(re.escape(wire.CHANNEL_PREFIX) + r"([0-9A-Za-z_]{1,16})")
 
 
 class Supervisor:
@@ -281,8 +279,8 @@ class Session:
 
     def _created(self, name: str, address: int) -> None:
         link = self.supervisor.name
-        if name != wire.CHANNEL_RAW and not _CHANNEL.fullmatch(name):
-            log.info("link %s: channel %r is no GPIO controller, ignored", link, name[:32])
+        if not wire.is_controller(name):
+            log.info("link %s: channel %r is no GPIO controller, left alone", link, name[:32])
             return
         known = self._channels.get((name, address))
         if known is not None and known.announced_again():
@@ -307,10 +305,10 @@ class Session:
     def _index(self, name: str) -> str | None:
         """Index for the chip's name: the channel's own, or a free one for rpmsg-raw."""
         used = {channel.index for channel in self._channels.values()}
-        match = _CHANNEL.fullmatch(name)
-        if match is None:
+        index = wire.channel_index(name)
+        if index is None:
             return next(str(i) for i in itertools.count() if str(i) not in used)
-        return match[1] if match[1] not in used else None
+        return index if index not in used else None
 
     def _take_up(self, name: str) -> None:
         """The channel of a name is gone: the next one that has it takes its place."""

@@ -143,6 +143,12 @@ def test_channels_nodes_and_rules(tree: Tree) -> None:
     assert tree.problems(board.channels) == ["other-driver"]
     (channel / "driver").unlink()
     assert tree.problems(board.channels) == ["no-node"]
+    alias = tree.write(
+        f"lib/modules/{os.uname().release}/modules.alias", "alias rpmsg:rpmsg-io-* gpio_rpmsg\n"
+    )
+    (finding,) = tree.found(board.channels)
+    assert (finding.failure, "gpio_rpmsg" in finding.what) == ("other-driver", True)
+    alias.unlink()
     tree.node(channel, "rpmsg0")
     assert tree.problems(board.channels) == []
     assert tree.problems(board.nodes) == ["no-node"]

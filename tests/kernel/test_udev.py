@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 from functools import partial
@@ -19,10 +20,21 @@ from tests.export import frontend as vu
 
 from .guest import Guest
 from .load import PATIENCE_S, another_boot, epochs
-from .rpmsg import RAW
-from .system import Systemd, install, install_rules, owner, properties, run, settle, udevd
+from .rpmsg import RAW, serving
+from .system import (
+    Systemd,
+    install,
+    install_rules,
+    owner,
+    properties,
+    run,
+    settle,
+    udevd,
+    writable,
+)
 from .test_gpiochip_link import Sim
 from .test_remoteproc import CRASH, with_firmware
+from .test_rpmsg import CREATE_DEV, ENDPOINT_INFO
 from .uml import in_kernel
 
 
@@ -74,9 +86,9 @@ def test_rules_without_remoteproc(guest: Guest) -> None:
         assert sorted(os.listdir("/dev/rpmsg-gpio")) == [
             "virtio-uml.0-0",
             "virtio-uml.0-1",
-            "virtio-uml.1-raw",
+            "virtio-uml.1-raw-1024",
         ]
-        assert owner(linked("virtio-uml.1-raw")) == ("root", "rpmsg", "0660")
+        assert owner(linked("virtio-uml.1-raw-1024")) == ("root", "rpmsg", "0660")
 
 
 @in_kernel()
@@ -101,6 +113,59 @@ def test_names_of_channels_make_no_other_links(guest: Guest) -> None:
         settle()
         assert sorted(os.listdir("/dev/rpmsg-gpio")) == ["virtio-uml.0-0", "virtio-uml.0-1"]
         assert not os.path.lexists("/dev/stray")
+
+
+NOT_OURS = ("rpmsg-io-channel", "rpmsg-io-00", "rpmsg-io-1a", "rpmsg-io-_", "rpmsg-io--1")
+
+
+def announce(name: str, address: int) -> Path:
+    """A channel as firmware would announce it; its device."""
+    sysfs = Sysfs()
+    (processor,) = sysfs.processors()
+    with open(str(sysfs.control(processor)), "rb") as control:
+        fcntl.ioctl(control, CREATE_DEV, ENDPOINT_INFO.pack(name.encode(), ADDR_ANY, address))
+    (channel,) = (c for c in sysfs.channels(processor) if c.name == name)
+    return Path(channel.path)
+
+
+def untouched(channel: Path) -> bool:
+    override = (channel / "driver_override").read_text()
+    return override == "(null)\n" and not (channel / "driver").exists()
+
+
+@in_kernel("demo")
+def test_channels_of_somebody_else_are_left_alone(guest: Guest) -> None:
+    """By the rules, and by the service as root beside them."""
+    install()
+    with udevd(), serving("rpmsg:") as serve:
+        serve.wait_for_chips(2)
+        channels = [announce(name, 0x900 + at) for at, name in enumerate(NOT_OURS)]
+        ours = announce("rpmsg-io-12", 0x950)
+        guest.until(lambda: (ours / "driver").exists(), "the last one to be bound")
+        settle()
+        assert [c.name for c in channels if not untouched(c)] == []
+        assert sorted(os.listdir("/dev/rpmsg-gpio")) == [
+            f"virtio-uml.0-{index}" for index in (0, 1, 12)
+        ]
+
+
+@in_kernel("demo")
+def test_channels_that_a_module_is_for_are_left_to_it(guest: Guest) -> None:
+    """It is not loaded yet, as on a board that boots."""
+    modules = Path("/lib/modules", os.uname().release)
+    writable("/usr/lib")
+    modules.mkdir(parents=True, exist_ok=True)
+    (modules / "modules.alias").write_text("alias rpmsg:rpmsg-io- gpio_rpmsg\n")
+    install()
+    with udevd(), serving("rpmsg:") as serve:
+        guest.until(lambda: "left to the kernel's gpio_rpmsg" in serve.log, "a word about it")
+        settle()
+        (processor,) = Sysfs().processors()
+        channels = [c for c in Sysfs().channels(processor) if c.name.startswith("rpmsg-io-")]
+        assert len(channels) == 2
+        assert all(untouched(Path(channel.path)) for channel in channels)
+    with serving("rpmsg:?claim=yes") as serve:
+        serve.wait_for_chips(2)
 
 
 @in_kernel("demo")

@@ -19,6 +19,7 @@ from select import POLLIN, poll
 
 import pytest
 
+from bridge import wire
 from bridge.link import resolve, rpmsg, rpmsg_finder
 from bridge.link.rpmsg_finder import Finder
 from bridge.link.rpmsg_sysfs import ADDR_ANY, Node, Processor, Sysfs
@@ -36,6 +37,8 @@ class Board:
         (root / "bus/rpmsg/drivers/rpmsg_chrdev/bind").touch()
         self.dev = root / "dev"
         self.dev.mkdir()
+        self.modules = root / "modules"
+        self.modules.mkdir()
 
     def processor(self, number: int, name: str, device: str) -> Path:
         remoteproc = self.root / f"devices/platform/{device}/remoteproc/remoteproc{number}"
@@ -206,7 +209,7 @@ class Link:
         self, board: Board, control: socket.socket, theirs: socket.socket, rest: str
     ) -> None:
         self.dev = board.dev
-        self.sysfs = Changing(str(board.root), str(board.dev))
+        self.sysfs = Changing(str(board.root), str(board.dev), str(board.modules))
         self.finder = Finder(rpmsg.parse(rest), self.sysfs, control)
         self._theirs = theirs
 
@@ -363,6 +366,106 @@ def test_folder_of_nodes_that_cannot_be_watched(
     assert error.value.errno == errno.ENOENT
 
 
+# ---- channels that are not ours -----------------------------------------------------
+
+CONTROLLERS = ["rpmsg-io-0", "rpmsg-io-12", "rpmsg-raw", f"rpmsg-io-{10**21}"]
+STRANGERS = [
+    "rpmsg-io-channel",  # NXP's SRTM firmware: another protocol
+    "rpmsg-io-00",
+    "rpmsg-io-01",
+    "rpmsg-io-1a",
+    "rpmsg-io-_",
+    "rpmsg-io-",
+    "rpmsg-io--1",
+    "rpmsg-io-0x1",
+    "rpmsg-io-0 ",
+    "rpmsg-io-\u0663",  # a digit, and not ours
+    "rpmsg-io-0\n",
+    "rpmsg-io-0\\x1b[2J",
+    "rpmsg-raw0",
+    "rpmsg-raw ",
+    "rpmsg-tty",
+    "rpmsg-io",
+    f"rpmsg-io-{10**22}",  # 32 bytes without an end
+    "",
+]
+
+
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_channels_of_controllers(name: str) -> None:
+    assert wire.is_controller(name)
+    assert wire.channel_index(name) == (None if name == "rpmsg-raw" else name[9:])
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_channels_of_somebody_else(name: str) -> None:
+    assert not wire.is_controller(name)
+    assert wire.channel_index(name) is None
+
+
+def bound(board: Board, link: Callable[..., Link], rest: str, *names: str) -> set[str]:
+    """Which of these channels without driver a look binds, of all that it writes to."""
+    m4 = board.processor(0, "m4_0", "4c000000.m4")
+    devices = {
+        name: board.device(m4, f"virtio0.{number}", name, 1024 + number)
+        for number, name in enumerate(names)
+    }
+    here = link(rest)
+    for _ in range(2):  # a trouble that lasts is told
+        here.look()
+    return {
+        name
+        for name, device in devices.items()
+        if (device / "driver_override").read_text() != "(null)\n"
+    }
+
+
+def test_somebody_elses_channel_is_left_alone(board: Board, link: Callable[..., Link]) -> None:
+    shown = [name for name in STRANGERS if name.isascii() and "\n" not in name]
+    assert bound(board, link, "", *shown, "rpmsg-io-7") == {"rpmsg-io-7"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("modules.alias", "alias pci:v0 nothing\nalias rpmsg:rpmsg-io-* gpio_rpmsg\n"),
+        ("modules.alias", "alias rpmsg:rpmsg-io- gpio_rpmsg\n"),
+        ("modules.builtin.modinfo", "a.file=b\0gpio_rpmsg.alias=rpmsg:rpmsg-io-0\0a.license=GPL\0"),
+    ],
+    ids=["pattern", "prefix", "built in"],
+)
+def test_channel_that_a_module_is_for_is_left_to_it(
+    board: Board,
+    link: Callable[..., Link],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    text: str,
+) -> None:
+    monkeypatch.setattr(rpmsg_finder, "_PATIENCE_S", 0.0)
+    (board.modules / file).write_text(text)
+    assert bound(board, link, "", "rpmsg-io-0") == set()
+    assert "rpmsg-io-0 is left to the kernel's gpio_rpmsg" in caplog.text
+    assert "claim=yes" in caplog.text
+
+
+def test_channel_that_a_module_is_for_is_used_when_told(
+    board: Board, link: Callable[..., Link]
+) -> None:
+    (board.modules / "modules.alias").write_text("alias rpmsg:rpmsg-io-* gpio_rpmsg\n")
+    assert bound(board, link, "?claim=yes", "rpmsg-io-0") == {"rpmsg-io-0"}
+
+
+def test_modules_for_other_channels_are_in_nobodys_way(
+    board: Board, link: Callable[..., Link]
+) -> None:
+    aliases = ("rpmsg-raw rpmsg_char", "rpmsg_chrdev rpmsg_char", "rpmsg-tty rpmsg_tty")
+    (board.modules / "modules.alias").write_text(
+        "".join(f"alias rpmsg:{alias}\n" for alias in aliases)
+    )
+    assert bound(board, link, "", "rpmsg-io-0", "rpmsg-raw") == {"rpmsg-io-0", "rpmsg-raw"}
+
+
 # ---- URLs -------------------------------------------------------------------------
 
 
@@ -370,6 +473,7 @@ def test_urls() -> None:
     assert resolve("rpmsg:").rest == ""
     assert rpmsg.parse("") == rpmsg.Target()
     assert rpmsg.parse("remoteproc=m4_0?via=ctrl") == rpmsg.Target(remoteproc="m4_0", via="ctrl")
+    assert rpmsg.parse("?claim=yes").claim
     assert rpmsg.parse("/dev/rpmsg0") == rpmsg.Target(node="/dev/rpmsg0")
     assert rpmsg.parse("?dst=0x400").endpoint == ("rpmsg-io-0", ADDR_ANY, 0x400)
     assert rpmsg.parse("?dst=1025&src=2000&name=rpmsg-raw").endpoint == ("rpmsg-raw", 2000, 1025)
@@ -383,6 +487,7 @@ def test_urls() -> None:
         ("m4_0", "no link URL; write rpmsg:"),
         ("remoteproc=", "no link URL"),
         ("?via=magic", "via is one of"),
+        ("?claim=maybe", "claim is one of no, yes"),
         ("?via", "KEY=VALUE"),
         ("?src=5", "src is no option here"),
         ("?dst=0x80000000", "0 to 0x7fffffff"),
