@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno as _errno
 import os as _os
+from collections.abc import Iterable
 
 _SENTENCES = {
     "GB_REASON_NONE": "no further reason is known",
@@ -41,6 +42,15 @@ def sentence(reason: int, number: int = 0) -> str:
     if reason == 0 and number:
         return _os.strerror(number)
     return _by_number.get(reason, f"reason {reason} is unknown to this version")
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Ask whether one of `words` was meant, in any case of letters; "" when none is close."""
+    import difflib
+
+    by_folded = {each.lower(): each for each in words}
+    close = difflib.get_close_matches(word[:64].lower(), by_folded)
+    return f"did you mean {' or '.join(by_folded[each] for each in close)}?" if close else ""
 
 
 def exception(number: int, message: str) -> Exception:

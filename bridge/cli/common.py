@@ -6,10 +6,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from bridge.cli.options import Failure, Option, UsageError
-from bridge.client import address
+from bridge import errors
+from bridge.cli import reach
+from bridge.cli.options import SOCKET, Failure, Option
+from bridge.cli.output import print_json
 from bridge.client.chip import Chip
 from bridge.client.control import Connection, default_socket
 from bridge.client.line_info import LineInfo
@@ -29,6 +32,8 @@ EDGES = {"falling": Edge.FALLING, "rising": Edge.RISING, "both": Edge.BOTH}
 CLOCKS = {"monotonic": Clock.MONOTONIC, "realtime": Clock.REALTIME, "hte": Clock.HTE}
 
 LINES_MAX = 64
+# When a line is not found, the first lines of so many chips are looked at for its like.
+_CHIPS_SEARCHED_MAX = 64
 
 
 def choice(what: str, words: Mapping[str, Any]) -> Callable[[str], Any]:
@@ -90,11 +95,6 @@ def _unsigned(text: str) -> int | None:
     return int(digits[1])
 
 
-SOCKET = Option(
-    "--socket PATH",
-    "Control socket of the service [default: $GPIO_BRIDGE_SOCKET or "
-    "/run/rpmsg-gpio-bridge/control.sock].",
-)
 #: Which lines are meant.
 LINE_OPTIONS = (
     SOCKET,
@@ -132,24 +132,7 @@ def consumer_option(default: str) -> Option:
     )
 
 
-def no_arguments(words: list[str]) -> None:
-    """Raise UsageError when something is left of a command line that takes nothing more."""
-    if words:
-        raise UsageError(f"unexpected argument '{words[0]}'")
-
-
 # ---- chips and lines ---------------------------------------------------------
-
-
-def open_chip(chip: str, socket: str | None) -> Chip:
-    """Open the chip of a --chip option; a bare name is looked for on --socket."""
-    if socket is not None and not any(mark in chip for mark in "#:/"):
-        chip = f"{socket}#{chip}"
-    if address.is_url(chip):
-        import logging  # the service's code, which logs, runs in this process then
-
-        logging.basicConfig(format="gpio-bridge: %(message)s")
-    return Chip(chip)
 
 
 class Line(NamedTuple):
@@ -180,7 +163,7 @@ class Lines:
         self._chips: dict[str, Chip] = {}
         self._socket = socket
         self._connection: Connection | None = None
-        self._one = open_chip(chip, socket) if chip is not None else None
+        self._one = reach.open_chip(chip, socket) if chip is not None else None
         self._chip_id = chip
         self._numeric = self._one is not None and not by_name
         self._strict = strict
@@ -247,7 +230,7 @@ class Lines:
 
     def _chip(self, name: str) -> Chip:
         if name not in self._chips:
-            self._chips[name] = open_chip(name, self._socket or default_socket())
+            self._chips[name] = reach.open_chip(name, self._socket or default_socket())
         return self._chips[name]
 
     def _missing(self, id: str) -> str:
@@ -259,12 +242,36 @@ class Lines:
             )
         if self._one is None and _unsigned(id) is not None:
             return f"cannot find line '{id}' (an offset needs --chip)"
-        return f"cannot find line '{id}' ({self._where_to_look()})"
+        return f"cannot find line '{id}' ({self._hint(id)})"
 
-    def _where_to_look(self) -> str:
-        if self._connection is not None and not self._connection.chips():
-            return "no chip is online: gpio-bridge doctor says why"
-        return "gpio-bridge info shows the lines"
+    def _hint(self, id: str) -> str:
+        """What may be meant by an id that no line has."""
+        if id.startswith("-"):
+            return "options come before the lines"
+        if self._one is not None:
+            names = [info.name for info in self._one.get_all_line_info() if info.name]
+            return errors.did_you_mean(id, names) or "gpio-bridge info shows the lines"
+        assert self._connection is not None
+        chips = [chip["name"] for chip in self._connection.chips()]
+        if not chips:
+            return "no chip is online: gpio-bridge status says why"
+        if id in chips:
+            return f"it is a chip: write --chip {id}, then the lines"
+        return (
+            errors.did_you_mean(id, self._names(chips))
+            or errors.did_you_mean(id, chips)
+            or "gpio-bridge info shows the lines"
+        )
+
+    def _names(self, chips: list[str]) -> list[str]:
+        """The names of the lines, of so many that this takes no time."""
+        assert self._connection is not None
+        names: list[str] = []
+        for chip in chips[:_CHIPS_SEARCHED_MAX]:
+            with suppress(OSError):  # it went meanwhile
+                lines = self._connection.call("lines", chip=chip)["lines"]
+                names += [line["name"] for line in lines if line["name"]]
+        return names
 
     def _find_duplicates(self) -> None:
         first: dict[tuple[Chip, int], Line] = {}
@@ -275,13 +282,6 @@ class Lines:
 
 
 # ---- text ----------------------------------------------------------------------
-
-
-def print_json(what: object) -> None:
-    """Print a JSON value on a line of its own, at once."""
-    import json
-
-    print(json.dumps(what), flush=True)
 
 
 def quoted(name: str, unquoted: bool) -> str:
@@ -316,6 +316,39 @@ def attributes(info: LineInfo, unquoted: bool) -> str:
     if info.used:
         words.append(f"consumer={quoted(info.consumer or 'kernel', unquoted)}")
     return " ".join(words)
+
+
+def line_object(chip: str, info: LineInfo) -> dict[str, object]:
+    """Return a line as --json shows it."""
+    return {
+        "chip": chip,
+        "offset": info.offset,
+        "name": info.name,
+        "used": info.used,
+        "consumer": info.consumer,
+        "direction": "output" if info.direction is Direction.OUTPUT else "input",
+        "active_low": info.active_low,
+        "bias": _word(BIASES, info.bias) if info.bias in BIASES.values() else None,
+        "drive": _word(DRIVES, info.drive),
+        "edges": None if info.edge_detection is Edge.NONE else _word(EDGES, info.edge_detection),
+        "event_clock": _word(CLOCKS, info.event_clock),
+        "debounce_us": round(info.debounce_period.total_seconds() * 1_000_000),
+    }
+
+
+def value_objects(values: Mapping[Line, bool]) -> dict[str, object]:
+    """Return lines and their values as --json shows them."""
+    return {
+        "lines": [
+            {
+                "line": line.id,
+                "chip": line.chip.get_info().name,
+                "offset": line.offset,
+                "value": int(active),
+            }
+            for line, active in values.items()
+        ]
+    }
 
 
 def _word(words: dict[str, Any], value: object) -> str:
@@ -359,18 +392,15 @@ def fill(template: str, fields: Mapping[str, Callable[[], str]]) -> str:
     return re.sub("%(.)", field, template, flags=re.DOTALL)
 
 
-def sentence(error: BaseException) -> str:
-    """Return the sentence in an exception of the client library, without its errno."""
-    if isinstance(error, UnicodeEncodeError):
-        return f"{error.object!r} is not UTF-8"
-    if isinstance(error, OSError) and error.strerror:
-        name = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror}{name}"
-    return str(error.args[-1]) if error.args else type(error).__name__
+def print_banner(verb: str, ids: list[str], as_json: bool = False) -> None:
+    """Print the --banner line, which says that everything is set up."""
+    if as_json:
+        print_json({"event": "ready", "lines": ids})
+    else:
+        print(_banner(verb, ids), flush=True)
 
 
-def banner(verb: str, ids: list[str]) -> str:
-    """Return the --banner line, which says that everything is set up."""
+def _banner(verb: str, ids: list[str]) -> str:
     names = [f"'{id}'" for id in ids]
     if len(names) == 1:
         return f"{verb} line {names[0]}..."

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-import sys
+from bridge.cli.main import complain
+from bridge.cli.options import JSON, SOCKET, Command
+from bridge.cli.output import print_json, sentence
+from bridge.client.control import Connection, default_socket
 
-from bridge.cli import common
-from bridge.cli.options import Command
-from bridge.client.chip import list_chips
-from bridge.client.chip_info import ChipInfo
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 COMMAND = Command(
     "detect",
@@ -17,33 +19,56 @@ COMMAND = Command(
     """
 gpio-bridge detect
 gpio-bridge detect fw-0
-gpio-bridge detect vhost-user:/run/fw.sock    (no service needed)
+gpio-bridge detect vhost-user:/run/fw.sock    every chip of a link, no service needed
+gpio-bridge detect --json
 """,
-    [common.SOCKET],
+    [JSON, SOCKET],
 )
 
 
 def main(arguments: list[str]) -> int:
     """Run the tool; return its exit status."""
-    options, chips = COMMAND.parse(arguments)
+    options, paths = COMMAND.parse(arguments)
     status = 0
-    if not chips:
-        for info in list_chips(options.socket):
-            _print(info)
-    for id in chips:
+    chips: list[dict[str, Any]] = []
+    if not paths:
+        chips = _served(options.socket)
+    for path in paths:
         try:
-            with common.open_chip(id, options.socket) as chip:
-                info = chip.get_info()
+            chips += _at(path, options.socket)
         except (OSError, ValueError) as error:
-            print(
-                f"gpio-bridge detect: unable to open chip '{id}': {common.sentence(error)}",
-                file=sys.stderr,
-            )
+            complain(f"gpio-bridge detect: unable to open chip '{path}': {sentence(error)}")
             status = 1
-        else:
-            _print(info)
+    if options.json:
+        print_json({"chips": chips})
+    else:
+        for chip in chips:
+            print(f"{chip['name']} [{chip['label']}] ({chip['num_lines']} lines)")
     return status
 
 
-def _print(info: ChipInfo) -> None:
-    print(f"{info.name} [{info.label}] ({info.num_lines} lines)")
+def _served(socket: str | None) -> list[dict[str, Any]]:
+    """The chips of a service, as the control socket shows them."""
+    connection = Connection.open(socket or default_socket())
+    try:
+        return connection.chips()
+    finally:
+        connection.close()
+
+
+def _at(path: str, socket: str | None) -> list[dict[str, Any]]:
+    """The chip at a path, or all chips of a link."""
+    from bridge.cli import reach
+    from bridge.client import address
+
+    where = address.parse(path, socket)
+    if where.url is not None:
+        return reach.chips_of_link(where.url, where.chip)
+    assert where.socket is not None
+    connection = Connection.open(where.socket)
+    try:
+        return [connection.call("chip", chip=where.chip)]
+    except FileNotFoundError as error:
+        raise reach.no_chip(error, connection, where.chip) from None
+    finally:
+        connection.close()

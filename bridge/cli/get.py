@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from bridge.cli import common
-from bridge.cli.options import Command, Failure, Option
+from bridge.cli.options import JSON, Command, Failure, Option
+from bridge.cli.output import print_json, sentence
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction
 
@@ -28,6 +29,7 @@ gpio-bridge get --numeric --active-low --bias pull-up BUTTON_USER
             common.parse_period,
             0,
         ),
+        JSON,
         Option("--numeric", "Print 0 and 1."),
         *common.LINE_OPTIONS,
     ],
@@ -47,18 +49,20 @@ def main(arguments: list[str]) -> int:
         bias=options.bias,
         active_low=options.active_low,
     )
-    values: dict[tuple[int, int], bool] = {}
+    values = dict.fromkeys(found.found, False)
     for owner, group in found.by_chip():
         offsets = tuple(line.offset for line in group)
         try:
             request = owner.request_lines({offsets: settings}, options.consumer)
         except (OSError, ValueError, NotImplementedError) as error:
-            raise Failure(f"unable to request lines: {common.sentence(error)}") from None
+            raise Failure(f"unable to request lines: {sentence(error)}") from None
         with request:
             common.pause(options.hold_period)
-            for offset, value in zip(offsets, request.get_values(), strict=True):
-                values[id(owner), offset] = bool(value)
+            values.update(zip(group, map(bool, request.get_values()), strict=True))
+    if options.json:
+        print_json(common.value_objects(values))
+    else:
+        pairs = ((line.id, active) for line, active in values.items())
+        print(common.value_words(pairs, options.unquoted, options.numeric))
     found.close()
-    pairs = ((line.id, values[id(line.chip), line.offset]) for line in found.found)
-    print(common.value_words(pairs, options.unquoted, options.numeric))
     return 0

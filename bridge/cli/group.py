@@ -11,6 +11,7 @@ import click
 
 from bridge import __version__
 from bridge.cli.main import TOOLS, VERBS, complain, complain_of, flush_output
+from bridge.errors import did_you_mean
 
 
 class LazyGroup(click.Group):
@@ -26,7 +27,22 @@ class LazyGroup(click.Group):
             return None
         command = getattr(import_module(f"bridge.cli.{cmd_name}"), cmd_name)
         assert isinstance(command, click.Command)
+        if all(parameter.name != "version" for parameter in command.params):
+            # Without -v, which is --verbose for some.
+            version = f"gpio-bridge {cmd_name} v{__version__}"
+            click.version_option(__version__, "--version", message=version)(command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb of a command line; ask what was meant by one that is none."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            verb = args[0].removeprefix("gpio")  # gpioget, as libgpiod's tools are called
+            hint = f"did you mean {verb}?" if verb in VERBS else did_you_mean(args[0], VERBS)
+            ctx.fail(f"No such command '{args[0]}'{'; ' if hint else ''}{hint}")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs from the table instead of importing every one."""

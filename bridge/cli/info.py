@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-import sys
+from types import SimpleNamespace
 
-from bridge.cli import common
-from bridge.cli.options import Command
+from bridge.cli import common, reach
+from bridge.cli.main import complain
+from bridge.cli.options import JSON, Command
+from bridge.cli.output import print_json, sentence
 from bridge.client.chip import Chip, list_chips
 from bridge.client.line_info import LineInfo
 
@@ -23,8 +25,9 @@ gpio-bridge info -c fw-0             every line of a chip
 gpio-bridge info LED_GREEN           a line by name, on any chip
 gpio-bridge info -c fw-0 3 4         lines by offset
 gpio-bridge info --strict RESET      every line of that name
+gpio-bridge info --json              chips, each with its lines
 """,
-    common.LINE_OPTIONS,
+    [JSON, *common.LINE_OPTIONS],
 )
 
 
@@ -32,41 +35,53 @@ def main(arguments: list[str]) -> int:
     """Run the tool; return its exit status."""
     options, lines = COMMAND.parse(arguments)
     if lines:
-        return _show_lines(
-            common.Lines(lines, options.chip, options.socket, options.by_name, options.strict),
-            len(lines),
-            options.unquoted,
-        )
+        found = common.Lines(lines, options.chip, options.socket, options.by_name, options.strict)
+        return _show_lines(found, len(lines), options)
     if options.chip is not None:
-        with common.open_chip(options.chip, options.socket) as chip:
-            print(_chip_text(chip, options.unquoted))
+        with reach.open_chip(options.chip, options.socket) as chip:
+            _show(chip, options)
         return 0
-    return _show_chips(options.socket, options.unquoted)
+    return _show_chips(options)
 
 
-def _show_chips(socket: str | None, unquoted: bool) -> int:
+def _show_chips(options: SimpleNamespace) -> int:
     status = 0
-    for each in list_chips(socket):
+    chips = []
+    for each in list_chips(options.socket):
         try:
-            with common.open_chip(each.name, socket) as chip:
-                text = _chip_text(chip, unquoted)
+            with reach.open_chip(each.name, options.socket) as chip:
+                about = _chip_object(chip) if options.json else _chip_text(chip, options.unquoted)
         except OSError as error:  # it went while we looked at those before it
-            problem = common.sentence(error)
-            print(
-                f"gpio-bridge info: unable to open chip '{each.name}': {problem}", file=sys.stderr
-            )
+            complain(f"gpio-bridge info: unable to open chip '{each.name}': {sentence(error)}")
             status = 1
         else:
-            print(text)
+            chips.append(about)
+    if options.json:
+        print_json({"chips": chips})
+    else:
+        print(*chips, sep="\n", end="\n" if chips else "")
     return status
 
 
-def _show_lines(found: common.Lines, wanted: int, unquoted: bool) -> int:
+def _show(chip: Chip, options: SimpleNamespace) -> None:
+    if options.json:
+        print_json({"chips": [_chip_object(chip)]})
+    else:
+        print(_chip_text(chip, options.unquoted))
+
+
+def _show_lines(found: common.Lines, wanted: int, options: SimpleNamespace) -> int:
     """Print lines in the order of the chips, not of the command line."""
     shown = {(line.chip.get_info().name, line.offset): line.chip for line in found.found}
+    lines = []
     for (name, offset), owner in sorted(shown.items(), key=lambda item: _order(item[0])):
         line = owner.get_line_info(offset)
-        print(f"{name} {offset}\t{_columns(line, unquoted)}")
+        lines.append((name, line))
+    if options.json:
+        print_json({"lines": [common.line_object(name, line) for name, line in lines]})
+    else:
+        for name, line in lines:
+            print(f"{name} {line.offset}\t{_columns(line, options.unquoted)}")
     found.close()
     failed = found.report("info")
     return 1 if failed or len(shown) != wanted else 0
@@ -78,6 +93,16 @@ def _chip_text(chip: Chip, unquoted: bool) -> str:
         f"\tline {line.offset:3}:\t{_columns(line, unquoted)}" for line in chip.get_all_line_info()
     ]
     return "\n".join([f"{about.name} - {about.num_lines} lines:", *lines])
+
+
+def _chip_object(chip: Chip) -> dict[str, object]:
+    about = chip.get_info()
+    return {
+        "name": about.name,
+        "label": about.label,
+        "num_lines": about.num_lines,
+        "lines": [common.line_object(about.name, line) for line in chip.get_all_line_info()],
+    }
 
 
 def _columns(line: LineInfo, unquoted: bool) -> str:

@@ -7,7 +7,10 @@ import os
 import signal
 import sys
 from importlib import import_module
-from typing import TextIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
 
 # The verbs in the order in which a user meets them: each is a module of bridge.cli, and
 # what `gpio-bridge --help` says of it without importing it.
@@ -88,12 +91,12 @@ def _run_tool(verb: str, arguments: list[str]) -> None:
 
 def complain_of(error: BaseException, name: str) -> None:
     """Print what an exception of the client library or of stdout says, after `name`."""
-    from bridge.cli import common
+    from bridge.cli.output import sentence
 
     if isinstance(error, BrokenPipeError):
         return  # stdout's, whose reader had enough; that of the control socket is ENODEV
     if flush_output(name):  # else it was that, and is told
-        complain(f"{name}: {common.sentence(error)}")
+        complain(f"{name}: {sentence(error)}")
 
 
 def complain(*lines: str) -> None:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from types import SimpleNamespace
 
 from bridge.cli import common, events
 from bridge.cli.options import Command, Failure, Option
+from bridge.cli.output import print_json, sentence
 from bridge.client.chip import Chip
 from bridge.client.edge_event import EdgeEvent
 from bridge.client.line_request import LineRequest
@@ -26,6 +29,7 @@ gpio-bridge mon BUTTON_USER
 gpio-bridge mon --num-events 2 --edges rising -c fw-0 5 6
 gpio-bridge mon --utc --bias pull-up --active-low BUTTON_USER
 gpio-bridge mon --format '%S %e %c/%o' BUTTON_USER
+gpio-bridge mon --json BUTTON_USER
 
 FORMAT:  %o offset   %l name   %c chip   %e 1 rising, 2 falling   %E the word
          %S seconds  %U UTC    %L local time                      %% a percent sign
@@ -44,6 +48,7 @@ FORMAT:  %o offset   %l name   %c chip   %e 1 rising, 2 falling   %E the word
             "monotonic (the default), realtime or hte.",
             common.choice("event clock", common.CLOCKS),
         ),
+        Option("--json", "Print each event as a JSON object on a line."),
         Option("-I --initial-state", "First print the values."),
         common.ACTIVE_LOW,
         Option("-N --numeric", "Print the initial state as 0 and 1."),
@@ -83,15 +88,16 @@ def main(arguments: list[str]) -> int:
         if options.initial_state:
             # A line for each chip, as gpiomon's: lines not requested yet are inactive.
             values.update(zip(group, map(bool, monitor.request.get_values()), strict=True))
-            pairs = ((line.id, value) for line, value in values.items())
-            print(common.value_words(pairs, options.unquoted, options.numeric), flush=True)
+            _print_values(values, options)
     if options.banner:
-        print(common.banner("Monitoring", lines), flush=True)
+        common.print_banner("Monitoring", lines, options.json)
 
     def take(monitor: _Monitor, limit: int) -> tuple[int, list[str]]:
         batch = monitor.read(min(limit or _READ_MAX, _READ_MAX))
         if options.quiet:
             return len(batch), []
+        if options.json:
+            return len(batch), [json.dumps(monitor.object(event)) for event in batch]
         if options.format is not None:
             return len(batch), [monitor.fill(options.format, event) for event in batch]
         given = options.chip is not None
@@ -103,6 +109,14 @@ def main(arguments: list[str]) -> int:
         monitor.request.release()
     found.close()
     return 0
+
+
+def _print_values(values: dict[common.Line, bool], options: SimpleNamespace) -> None:
+    if options.json:
+        print_json(common.value_objects(values))
+    else:
+        pairs = ((line.id, value) for line, value in values.items())
+        print(common.value_words(pairs, options.unquoted, options.numeric), flush=True)
 
 
 def _clock(clock: Clock | None, word: str | None, template: str | None) -> tuple[Clock, str]:
@@ -126,7 +140,7 @@ class _Monitor:
             self.request: LineRequest = owner.request_lines({tuple(self.names): settings}, consumer)
         except (OSError, ValueError, NotImplementedError) as error:
             raise Failure(
-                f"unable to request lines on chip {owner.path}: {common.sentence(error)}"
+                f"unable to request lines on chip {owner.path}: {sentence(error)}"
             ) from None
 
     def read(self, limit: int) -> list[EdgeEvent]:
@@ -134,7 +148,7 @@ class _Monitor:
         try:
             return self.request.read_edge_events(limit)
         except OSError as error:
-            raise Failure(f"error reading line events: {common.sentence(error)}") from None
+            raise Failure(f"error reading line events: {sentence(error)}") from None
 
     def text(self, event: EdgeEvent, word: str, chip_given: bool, unquoted: bool) -> str:
         """Return the default line of an event."""
@@ -142,6 +156,18 @@ class _Monitor:
         line = common.place(self.chip, offset, self.names[offset], chip_given, unquoted)
         stamp = common.timestamp(event.timestamp_ns, word)
         return f"{stamp}\t{_EDGE_WORDS[event.event_type.value]}\t{line}"
+
+    def object(self, event: EdgeEvent) -> dict[str, object]:
+        """Return an event as --json shows it."""
+        return {
+            "timestamp_ns": event.timestamp_ns,
+            "event": _EDGE_WORDS[event.event_type.value],
+            "chip": self.chip,
+            "offset": event.line_offset,
+            "name": self.names[event.line_offset],
+            "line_seqno": event.line_seqno,
+            "global_seqno": event.global_seqno,
+        }
 
     def fill(self, template: str, event: EdgeEvent) -> str:
         """Return an event in the user's format."""

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from types import SimpleNamespace
 
 from bridge.cli import common, events
 from bridge.cli.options import Command, Failure, Option
+from bridge.cli.output import sentence
 from bridge.client.chip import Chip
 from bridge.client.info_event import InfoEvent
 
@@ -25,6 +27,7 @@ COMMAND = Command(
     """
 gpio-bridge notify LED_GREEN
 gpio-bridge notify --event requested --num-events 1 -c fw-0 5 6
+gpio-bridge notify --json LED_GREEN
 gpio-bridge notify --format '%U %E %l %C %a' LED_GREEN
 
 FORMAT:  %o offset   %l name   %c chip   %C consumer   %a attributes
@@ -37,6 +40,7 @@ FORMAT:  %o offset   %l name   %c chip   %C consumer   %a attributes
             "requested, released or reconfigured [default: all].",
             common.choice("edge", _TYPES),
         ),
+        Option("--json", "Print each event as a JSON object on a line."),
         *common.EVENT_OPTIONS,
         *common.LINE_OPTIONS,
     ],
@@ -54,15 +58,15 @@ def main(arguments: list[str]) -> int:
         try:
             line.chip.watch_line_info(line.offset)
         except OSError as error:
-            raise Failure(f"unable to watch line on chip: {common.sentence(error)}") from None
+            raise Failure(f"unable to watch line on chip: {sentence(error)}") from None
     if options.banner:
-        print(common.banner("Watching", lines), flush=True)
+        common.print_banner("Watching", lines, options.json)
 
     def take(chip: Chip, limit: int) -> tuple[int, list[str]]:
         try:
             event = chip.read_info_event()
         except OSError as error:
-            raise Failure(f"unable to retrieve chip event: {common.sentence(error)}") from None
+            raise Failure(f"unable to retrieve chip event: {sentence(error)}") from None
         if options.event not in (None, event.event_type):
             return 0, []
         return 1, [] if options.quiet else [_text(event, chip.get_info().name, options)]
@@ -75,6 +79,10 @@ def main(arguments: list[str]) -> int:
 
 def _text(event: InfoEvent, chip: str, options: SimpleNamespace) -> str:
     info = event.line_info
+    if options.json:
+        word = _WORDS[event.event_type]
+        about = {"timestamp_ns": event.timestamp_ns, "event": word}
+        return json.dumps(about | common.line_object(chip, info))
     if options.format is None:
         word = options.time or "S"
         given = options.chip is not None

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any
 
-__all__ = ["Command", "Done", "Failure", "Option", "UsageError"]
+TYPE_CHECKING = False  # that of typing, which costs a tool more than all of this
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["JSON", "SOCKET", "Command", "Done", "Failure", "Option", "UsageError", "no_arguments"]
 
 _HELP_WIDTH = 100
 
@@ -172,3 +175,17 @@ class Command:
             lines.append(f"  {synopsis:{width - 2}}{pieces[0]}")
             lines += [" " * width + piece for piece in pieces[1:]]
         return "\n".join(lines)
+
+
+SOCKET = Option(
+    "--socket PATH",
+    "Control socket of the service [default: $GPIO_BRIDGE_SOCKET or "
+    "/run/rpmsg-gpio-bridge/control.sock].",
+)
+JSON = Option("--json", "Print one JSON object.")
+
+
+def no_arguments(words: list[str]) -> None:
+    """Raise UsageError when something is left of a command line that takes nothing more."""
+    if words:
+        raise UsageError(f"unexpected argument '{words[0]}'")

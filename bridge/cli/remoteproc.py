@@ -6,8 +6,10 @@ from __future__ import annotations
 import click
 
 from bridge import remoteproc as processors
+from bridge.cli.output import print_json
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group(context_settings=_CONTEXT)
@@ -26,13 +28,18 @@ def remoteproc() -> None:
 
 
 @remoteproc.command("list", context_settings=_CONTEXT)
-def list_() -> int:
+@_JSON
+def list_(as_json: bool) -> int:
     """List the processors: name, state, firmware.
 
     \b
       gpio-bridge remoteproc list
+      gpio-bridge remoteproc list --json
     """
     found = processors.processors()
+    if as_json:
+        print_json({"processors": [_about(each) for each in found]})
+        return 0
     if not found:
         print("no remote processor here; gpio-bridge doctor says why")
     width = max((len(each.name) for each in found), default=0)
@@ -42,21 +49,32 @@ def list_() -> int:
 
 
 @remoteproc.command(context_settings=_CONTEXT)
+@_JSON
 @click.argument("name")
-def status(name: str) -> int:
+def status(name: str, as_json: bool) -> int:
     """Show a processor; the exit status is 0 when its firmware runs, else 1.
 
     \b
       gpio-bridge remoteproc status m4_0
     """
     processor = processors.find(name)
-    state = processor.state
-    print(f"name      {processor.name}")
-    print(f"state     {state}")
-    print(f"firmware  {processor.firmware}")
-    print(f"recovery  {processor.recovery}")
-    print(f"sysfs     {processor.path}")
-    return 0 if state in ("running", "attached") else 1
+    about = _about(processor)
+    if as_json:
+        print_json(about)
+    else:
+        for key, value in about.items():
+            print(f"{key:8}  {value}")
+    return 0 if about["state"] in ("running", "attached") else 1
+
+
+def _about(processor: processors.RemoteProcessor) -> dict[str, str]:
+    return {
+        "name": processor.name,
+        "state": processor.state,
+        "firmware": processor.firmware,
+        "recovery": processor.recovery,
+        "sysfs": str(processor.path),
+    }
 
 
 def _tell(processor: processors.RemoteProcessor, changed: bool) -> int:

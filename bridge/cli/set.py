@@ -6,10 +6,13 @@ from __future__ import annotations
 import itertools
 import os
 import select
+import sys
 from typing import NamedTuple
 
 from bridge.cli import common
+from bridge.cli.main import complain
 from bridge.cli.options import Command, Failure, Option
+from bridge.cli.output import sentence
 from bridge.client import address
 from bridge.client.line_request import LineRequest
 from bridge.client.line_settings import LineSettings
@@ -36,7 +39,7 @@ gpio-bridge set -t0 -c fw-0 0=1                    set, and end at once
 gpio-bridge set --toggle 500ms LED_GREEN=on        blink
 gpio-bridge set --toggle 20ms,0 RESET=active       one pulse of 20 ms
 gpio-bridge set --interactive LED_GREEN=off        set, get, toggle... at a prompt
-gpio-bridge set --daemonize LED_GREEN=on           hold in the background
+gpio-bridge set --daemonize LED_GREEN=on           hold in the background, print its process id
 
 VALUE is 0, 1, off, on, inactive, active, false or true.
 """,
@@ -63,7 +66,7 @@ VALUE is 0, 1, off, on, inactive, active, false or true.
             "Toggle the lines after each period, over and over; a last period of 0 ends.",
             _periods,
         ),
-        Option("-z --daemonize", "Go to the background when set."),
+        Option("-z --daemonize", "Print the process id and go to the background when set."),
         *common.LINE_OPTIONS,
     ],
 )
@@ -127,7 +130,7 @@ def main(arguments: list[str]) -> int:
     found.close()
     held = list(helds.values())
     if options.banner:
-        print(common.banner("Setting", [handle.id for handle in handles]), flush=True)
+        common.print_banner("Setting", [handle.id for handle in handles])
     if options.daemonize:
         _daemonize(keep_streams=options.interactive)
     if options.toggle is not None:
@@ -140,6 +143,10 @@ def main(arguments: list[str]) -> int:
             converse(handles, options.unquoted)
         else:
             _wait_for_removal(held[0].request)
+            complain(
+                f"gpio-bridge set: chip {held[0].request.chip_name} is gone: its firmware "
+                "went away, or the service ended; the lines are released"
+            )
     for each in held:
         each.request.release()
     return 0
@@ -152,9 +159,15 @@ def parse_value(word: str) -> tuple[str, bool]:
     else:
         id, separator, value = word.partition("=")
         if not separator:
-            raise Failure(f"invalid line value: '{word}' (write LINE=VALUE)")
+            hint = "options come before the lines" if word.startswith("-") else "write LINE=VALUE"
+            raise Failure(f"invalid line value: '{word}' ({hint})")
     if value not in _WORDS:
-        raise Failure(f"invalid line value: '{value}' (write {', '.join(_WORDS)})")
+        name, equals, last = word.rpartition("=")
+        if equals and "=" in value and last in _WORDS:
+            hint = f"""a name with = in it goes in quotes: '"{name}"={last}'"""
+        else:
+            hint = f"write {', '.join(_WORDS)}"
+        raise Failure(f"invalid line value: '{value}' ({hint})")
     return id, _WORDS[value]
 
 
@@ -172,7 +185,7 @@ def _request(
         request = owner.request_lines({tuple(initial): settings}, consumer, output_values=initial)
     except (OSError, ValueError, NotImplementedError) as error:
         raise Failure(
-            f"unable to request lines on chip '{owner.path}': {common.sentence(error)}"
+            f"unable to request lines on chip '{owner.path}': {sentence(error)}"
         ) from None
     return Held(request, initial)
 
@@ -200,8 +213,14 @@ def _wait_for_removal(request: LineRequest) -> None:
 
 
 def _daemonize(keep_streams: bool) -> None:
-    """Go on in the background as daemon(3): new session, root directory, /dev/null."""
-    if os.fork():
+    """Go on in the background as daemon(3): new session, root directory, /dev/null.
+
+    The process id goes to standard output, for who ends it later.
+    """
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        print(child, flush=True)
         os._exit(0)
     os.setsid()
     os.chdir("/")

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from bridge.cli import common
-from bridge.cli.options import Command, Option
+from bridge.cli.options import JSON, SOCKET, Command, no_arguments
+from bridge.cli.output import print_json
 from bridge.client.control import Connection, default_socket
 
 COMMAND = Command(
@@ -22,8 +21,12 @@ gpio-bridge status --json
 One record a line: what it is, its name, its state, and more. The exit status is 0
 when a service answers, whatever it says.
 """,
-    [Option("--json", "Print one JSON object."), common.SOCKET],
+    [JSON, SOCKET],
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _Record = tuple[str, str, str, str]
 
@@ -31,7 +34,7 @@ _Record = tuple[str, str, str, str]
 def main(arguments: list[str]) -> int:
     """Run the tool; return its exit status."""
     options, left = COMMAND.parse(arguments)
-    common.no_arguments(left)
+    no_arguments(left)
     path = options.socket or default_socket()
     connection = Connection.open(path)
     try:
@@ -39,7 +42,7 @@ def main(arguments: list[str]) -> int:
     finally:
         connection.close()
     if options.json:
-        common.print_json(status)
+        print_json(status)
         return 0
     print("\n".join(_aligned(list(_records(status)))))
     return 0

@@ -11,11 +11,14 @@ import stat
 import threading
 import time
 from contextlib import suppress
-from typing import Any
 
 import msgpack
 
 from bridge import __version__, errors
+
+TYPE_CHECKING = False  # that of typing, which tools of milliseconds do without
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["DEFAULT_SOCKET", "Connection", "default_socket"]
 

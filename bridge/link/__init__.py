@@ -27,6 +27,8 @@ import errno
 import importlib
 from typing import Any, NamedTuple, Protocol, cast
 
+from bridge.errors import did_you_mean
+
 ENTRY_POINTS = "rpmsg_gpio_bridge.links"
 
 _MODULES = {
@@ -70,6 +72,8 @@ def resolve(url: str) -> Target:
             EPROTONOSUPPORT when no backend knows the scheme.
     """
     scheme, colon, rest = url.partition(":")
+    if not colon and url in _BARE:
+        raise OSError(errno.EINVAL, f'"{url}" is no link URL; a colon ends the scheme: {url}:')
     if not colon or not scheme or not (rest or scheme in _BARE):
         raise OSError(
             errno.EINVAL,
@@ -83,8 +87,16 @@ def resolve(url: str) -> Target:
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == scheme:
             return Target(cast("Backend", entry.load()), rest)
-    known = ", ".join(sorted({*_MODULES, *(e.name for e in entry_points(group=ENTRY_POINTS))}))
+    hint = did_you_mean(scheme, schemes())
     raise OSError(
         errno.EPROTONOSUPPORT,
-        f'no kind of link is called "{scheme}" (in "{url}"); there are: {known}',
+        f'no kind of link is called "{scheme}" (in "{url}"); there are: {", ".join(schemes())}'
+        + (f"; {hint}" if hint else ""),
     )
+
+
+def schemes() -> list[str]:
+    """The schemes of link URLs: ours, and those that other packages add."""
+    from importlib.metadata import entry_points
+
+    return sorted({*_MODULES, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -53,6 +54,13 @@ def test_list_and_status(verb: Verb) -> None:
     assert verb("list").stdout == "dsp   running    dsp.elf\nm4_0  offline    m4_0.elf\n"
     assert verb("status", "dsp").returncode == 0
     assert verb("status", "m4_0").returncode == 1
+
+
+def test_json(verb: Verb) -> None:
+    dsp, m4 = json.loads(verb("list", "--json").stdout)["processors"]
+    assert (dsp["name"], dsp["state"], dsp["firmware"]) == ("dsp", "running", "dsp.elf")
+    run = verb("status", "--json", "m4_0")
+    assert (run.returncode, json.loads(run.stdout)) == (1, m4)
 
 
 def test_unknown_name_lists_those_there_are(verb: Verb) -> None:

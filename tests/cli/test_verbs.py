@@ -20,6 +20,7 @@ import pytest
 import bridge as gpiod
 from bridge.bench.rig import Rig
 from bridge.cli.common import parse_period
+from bridge.cli.main import VERBS
 from bridge.client import control
 from bridge.line import Direction
 from firmware_stub import Stub
@@ -61,6 +62,8 @@ def test_help_teaches_by_examples(cli: Cli, verb: str) -> None:
 
 def test_version(cli: Cli) -> None:
     assert cli("--version").stdout == f"gpio-bridge v{gpiod.__version__}\n"
+    for verb in VERBS:
+        assert cli(verb, "--version").stdout == f"gpio-bridge {verb} v{gpiod.__version__}\n"
 
 
 def test_wrong_verb_and_option(cli: Cli) -> None:
@@ -95,19 +98,23 @@ def test_socket_option(cli: Cli, socket_path: str) -> None:
     [
         ["get", "-c", "fw-0", "10"],
         ["detect"],
+        ["status"],
         ["info", "LED_RED"],
         ["notify", "--idle-timeout", "1us", "LED_RED"],
     ],
 )
 def test_a_tool_loads_what_it_needs_only(socket_path: str, tool: list[str]) -> None:
+    light = tool[0] in ("detect", "status")
     code = (
-        "import os, sys; from bridge.cli.main import main; "
-        "heavy = ('click', 'rich', 'asyncio', 'bridge.service', 'readline', 'argparse'); "
+        f"light = {light}; import os, sys; from bridge.cli.main import main; "
+        "heavy = ['click', 'rich', 'asyncio', 'bridge.service', 'readline', 'argparse']; "
+        "heavy += ['typing', 'dataclasses', 'inspect', 're', 'bridge.shim.ffi'] * light; "
         "os._exit = lambda status: (print([m for m in heavy if m in sys.modules]), sys.exit()); "
         f"main({tool!r})"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code],
+        # Without site: an editable installation imports half of this to find the package.
+        [sys.executable, "-S", "-c", f"import sys; sys.path += {sys.path}; {code}"],
         env={**os.environ, "GPIO_BRIDGE_SOCKET": socket_path},
         capture_output=True,
         text=True,
@@ -130,13 +137,25 @@ def test_detect(cli: Cli, stub: Stub) -> None:
 def test_detect_by_url(cli: Cli) -> None:
     with Stub("demo") as stub:
         run = cli("detect", f"{stub.url}#1")
-    assert (run.returncode, run.stdout) == (0, "fw-1 [m4-gpiob] (8 lines)\n")
+        assert (run.returncode, run.stdout) == (0, "fw-1 [m4-gpiob] (8 lines)\n")
+        run = cli("detect", stub.url)
+        both = "fw-0 [m4-gpioa] (16 lines)\nfw-1 [m4-gpiob] (8 lines)\n"
+        assert (run.returncode, run.stdout) == (0, both), "every chip of the link"
+
+
+def test_a_link_that_a_service_has(cli: Cli, rig: Rig) -> None:
+    """Said at once, and by name: waiting for the firmware would be for nothing."""
+    has = f"the service on {rig.serve.socket} (pid {rig.serve.pid}) has this link, as fw: use its"
+    run = cli("detect", rig.stub.url)
+    fails(run, has)
+    assert run.stderr.count("has this link") == run.stderr.count("\n") == 1
+    fails(cli("get", "-c", rig.stub.url, "0"), has)
 
 
 def test_a_link_that_is_down(cli: Cli, tmp_path: Path) -> None:
     run = cli("get", "-c", f"vhost-user:{tmp_path}/none", "0")
     fails(run, "gpio-bridge get: no chip came up in 5 s (link none is down: there is no socket")
-    assert all(line.startswith("gpio-bridge") for line in run.stderr.splitlines())
+    assert run.stderr.count("\n") == 1, "said once"
 
 
 def test_a_socket_with_a_colon_is_no_link(cli: Cli, tmp_path: Path, socket_path: str) -> None:
@@ -204,7 +223,27 @@ def test_get_refuses(cli: Cli, chip: gpiod.Chip) -> None:
 
 
 def test_options_end_at_the_first_line(cli: Cli) -> None:
-    fails(cli("get", "DIP_0", "--numeric"), "cannot find line '--numeric'")
+    hint = "(options come before the lines)"
+    fails(cli("get", "DIP_0", "--numeric"), f"cannot find line '--numeric' {hint}")
+    fails(cli("set", "RELAY=0", "--toggle"), f"invalid line value: '--toggle' {hint}")
+
+
+def test_what_was_meant(cli: Cli) -> None:
+    fails(cli("get", "LED_GREN"), "cannot find line 'LED_GREN' (did you mean LED_GREEN")
+    fails(cli("get", "-c", "fw-0", "led_green "), "(did you mean LED_GREEN")
+    fails(cli("set", "MUX_SEl=1"), "cannot find line 'MUX_SEl' (did you mean MUX_SEL?)")
+    fails(cli("get", "-c", "fv-0", "1"), 'there is no chip "fv-0"; ', "did you mean fw-0")
+    fails(cli("detect", "fv-0"), 'there is no chip "fv-0"; ', "did you mean fw-0")
+    fails(cli("detect", "rpmsg"), "a link URL has a colon: rpmsg:")
+    fails(cli("detect", "vhost-usr:/tmp/x"), "did you mean vhost-user?")
+    fails(cli("serve", "--link", "vhostuser:/tmp/x"), "did you mean vhost-user?")
+    fails(cli("gte", "LED_GREEN"), "No such command 'gte'; did you mean get?")
+    fails(cli("gpioget", "LED_GREEN"), "No such command 'gpioget'; did you mean get?")
+
+
+def test_habits_of_libgpiod_1(cli: Cli) -> None:
+    fails(cli("get", "fw-0", "3"), "'fw-0' (it is a chip: write --chip fw-0, then the lines)")
+    fails(cli("set", "A=B=1"), "invalid line value: 'B=1' ", """in quotes: '"A=B"=1')""")
 
 
 # ---- set ---------------------------------------------------------------------------
@@ -243,9 +282,11 @@ def test_set_toggles(background: Background, stub: Stub) -> None:
 
 
 def test_set_daemonizes(cli: Cli, stub: Stub, chip: gpiod.Chip, eventually: Eventually) -> None:
-    run = cli("set", "--daemonize", "--toggle", "3s,0", "RELAY=1")
-    assert run.returncode == 0
+    run = cli("set", "--daemonize", "RELAY=1")
+    assert (run.returncode, run.stderr) == (0, "")
     assert chip.get_line_info(3).used
+    assert stub.read("RELAY") == 1
+    os.kill(int(run.stdout), signal.SIGTERM)
     eventually(lambda: not chip.get_line_info(3).used, "the daemon ends")
 
 
@@ -294,6 +335,8 @@ def test_mon_with_chip_and_utc(background: Background, stub: Stub) -> None:
 def test_mon_initial_state_and_idle_timeout(cli: Cli) -> None:
     run = cli("mon", "-I", "--idle-timeout", "20ms", "DIP_0", "DIP_1")
     assert (run.returncode, run.stdout) == (0, '"DIP_0"=active "DIP_1"=inactive\n')
+    run = cli("mon", "--json", "-I", "--idle-timeout", "20ms", "DIP_0")
+    assert [line["value"] for line in json.loads(run.stdout)["lines"]] == [1]
 
 
 def test_mon_refuses(cli: Cli) -> None:
@@ -317,7 +360,7 @@ def test_without_a_chip_a_missing_line_says_so(cli: Cli, fresh_rig: Rig) -> None
     fresh_rig.stub.kill()
     fresh_rig.serve.wait_for_chips(0)
     run = cli("get", "LED_RED", socket=fresh_rig.serve.socket)
-    fails(run, "cannot find line 'LED_RED' (no chip is online: gpio-bridge doctor says why)")
+    fails(run, "cannot find line 'LED_RED' (no chip is online: gpio-bridge status says why)")
 
 
 def test_set_ends_when_the_chip_goes(background: Background, fresh_rig: Rig) -> None:
@@ -325,6 +368,54 @@ def test_set_ends_when_the_chip_goes(background: Background, fresh_rig: Rig) -> 
     line_of(process)
     fresh_rig.stub.kill()
     assert process.wait(LATE) == 0
+    assert process.stderr is not None
+    assert "gpio-bridge set: chip fw-0 is gone: its firmware went away" in process.stderr.read()
+
+
+# ---- --json --------------------------------------------------------------------------
+
+
+def test_json_of_chips_lines_and_values(cli: Cli, chip: gpiod.Chip) -> None:
+    settings = gpiod.LineSettings(direction=Direction.OUTPUT, active_low=True)
+    with chip.request_lines({0: settings}, consumer="me"):
+        run = cli("info", "--json")
+    first, second = json.loads(run.stdout)["chips"]
+    assert (first["name"], first["label"], first["num_lines"]) == ("fw-0", "m4-gpioa", 16)
+    assert len(second["lines"]) == 8
+    assert first["lines"][0] == {
+        "chip": "fw-0", "offset": 0, "name": "LED_GREEN", "used": True, "consumer": "me",
+        "direction": "output", "active_low": True, "bias": None, "drive": "push-pull",
+        "edges": None, "event_clock": "monotonic", "debounce_us": 0,
+    }  # fmt: skip
+    (line,) = json.loads(cli("info", "--json", "LED_RED").stdout)["lines"]
+    assert (line["chip"], line["offset"], line["name"]) == ("fw-0", 1, "LED_RED")
+    assert json.loads(cli("get", "--json", "DIP_0", "SENSOR_READY").stdout)["lines"] == [
+        {"line": "DIP_0", "chip": "fw-0", "offset": 10, "value": 1},
+        {"line": "SENSOR_READY", "chip": "fw-1", "offset": 2, "value": 0},
+    ]
+    (one,) = json.loads(cli("detect", "--json", "fw-1").stdout)["chips"]
+    assert (one["name"], one["link"], one["channel"]) == ("fw-1", "fw", "rpmsg-io-1")
+
+
+def test_json_of_edges(background: Background, stub: Stub) -> None:
+    process = background("mon", "--json", "--banner", "-n1", "-e", "rising", "SENSOR_IRQ")
+    assert json.loads(line_of(process)) == {"event": "ready", "lines": ["SENSOR_IRQ"]}
+    stub.drive("SENSOR_IRQ", 1)
+    event = json.loads(line_of(process))
+    assert event.pop("timestamp_ns") > 0
+    assert event == {
+        "event": "rising", "chip": "fw-0", "offset": 8, "name": "SENSOR_IRQ",
+        "line_seqno": 1, "global_seqno": 1,
+    }  # fmt: skip
+    stub.float_("SENSOR_IRQ")
+
+
+def test_json_of_changes(background: Background, chip: gpiod.Chip) -> None:
+    process = background("notify", "--json", "--banner", "-n1", "RELAY")
+    assert json.loads(line_of(process)) == {"event": "ready", "lines": ["RELAY"]}
+    with chip.request_lines({3: None}, consumer="me"):
+        event = json.loads(line_of(process))
+    assert (event["event"], event["name"], event["consumer"]) == ("requested", "RELAY", "me")
 
 
 # ---- bench, helpers ----------------------------------------------------------------

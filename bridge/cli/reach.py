@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Getting at chips, and what to say when that fails: who has the link, what was meant."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+from typing import Any
+
+from bridge import errors
+from bridge.client import address
+from bridge.client.chip import Chip
+from bridge.client.control import DEFAULT_SOCKET, Connection, default_socket
+from bridge.client.direct import Direct
+
+
+def open_chip(path: str, socket: str | None) -> Chip:
+    """Open the chip of a --chip option; a bare name is looked for on `socket`.
+
+    Raises as Chip(), with more to say where a service has the link, or where another
+    name is meant.
+    """
+    where = address.parse(path, socket)
+    if where.url is not None:
+        _prepare(where.url)
+    elif socket is not None and path == where.chip:
+        path = f"{where.socket}#{path}"
+    try:
+        return Chip(path)
+    except FileNotFoundError as error:
+        if where.socket is None or not os.path.exists(where.socket):
+            raise
+        connection = Connection.open(where.socket)
+        try:
+            raise no_chip(error, connection, where.chip) from None
+        finally:
+            connection.close()
+
+
+def chips_of_link(url: str, name: str) -> list[dict[str, Any]]:
+    """Return a chip of a link that lives in this process, all of them for "".
+
+    Raises OSError when none comes up in 5 s, or a service has the link.
+    """
+    _prepare(url)
+    direct = Direct(url)
+    try:
+        connection, found = direct.open(name)
+        try:
+            return [connection.call("chip", chip=found)] if name else connection.chips()
+        finally:
+            connection.close()
+    finally:
+        direct.close()
+
+
+def no_chip(error: OSError, connection: Connection, name: str) -> OSError:
+    """Return `error`, that there is no such chip, with what may be meant instead."""
+    from bridge.link import schemes
+
+    hint = errors.did_you_mean(name, [chip["name"] for chip in connection.chips()])
+    if name in schemes():
+        hint = f"a link URL has a colon: {name}:"
+    return OSError(error.errno, f"{error.strerror}; {hint}") if hint else error
+
+
+def _prepare(url: str) -> None:
+    """Make ready for a link in this process: the service's code runs, and logs, here.
+
+    Raises OSError EBUSY where a service has the link: a firmware serves one driver, and
+    who tries to be the second waits for nothing.
+    """
+    import logging
+
+    # Why there is no chip is in the exception: it is not to be said twice.
+    logging.basicConfig(format="gpio-bridge: %(message)s", level=logging.ERROR)
+    refuse_held(url)
+
+
+def refuse_held(url: str) -> None:
+    """Raise OSError EBUSY, with the service's name, when one has this link up."""
+    for socket in dict.fromkeys((default_socket(), DEFAULT_SOCKET, *_sockets())):
+        holder = _holder(url, socket) if os.path.exists(socket) else None
+        if holder is not None:
+            raise OSError(errno.EBUSY, holder)
+
+
+def _holder(url: str, socket: str) -> str | None:
+    """Say that the service on `socket` has the link, if it has, and if we may ask it."""
+    try:
+        connection = Connection.open(socket)
+        try:
+            status = connection.call("status")
+        finally:
+            connection.close()
+    except (OSError, ValueError):
+        return None
+    for link in status["links"]:
+        if link["state"] == "up" and _same(url, link["url"]):
+            return (
+                f"the service on {socket} (pid {status['pid']}) has this link, as "
+                f"{link['name']}: use its chips (gpio-bridge detect --socket {socket}), or stop it"
+            )
+    return None
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two URLs lead to the same firmware, as far as they tell."""
+    (scheme, target), (other_scheme, other_target) = _target(one), _target(other)
+    discovers = scheme == "rpmsg" and not (target and other_target)
+    return scheme == other_scheme and (target == other_target or discovers)
+
+
+def _target(url: str) -> tuple[str, str]:
+    scheme, _, rest = url.partition(":")
+    rest = rest.partition("?")[0]
+    return scheme, os.path.realpath(rest) if rest.startswith("/") else rest
+
+
+def _sockets() -> list[str]:
+    """Where services of the system listen (gpio-bridge@.service)."""
+    return sorted(glob.glob(os.path.join(os.path.dirname(DEFAULT_SOCKET), "*.sock")))
