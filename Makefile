@@ -1,15 +1,27 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
+# make help    these lines
 # make demo    the first ten minutes, all set-up included
+# make setup   the virtual environment in .venv, with the shim and the stub built
 # make test    everything that is tested (C under ASan and UBSan, then pytest)
-# make deps    install the Debian packages that the tests need
+# make deps    install the Debian packages without which tests are skipped
 # make kernel  build the kernel that tests/kernel boots (make test does it too)
 # make qemu    exported lines in a PC of QEMU's, with a kernel that this builds
 # make lint    ruff, mypy --strict, C warnings as errors
+# make fresh   the README's commands on a Debian 12 and a Debian 13 that have nothing else
+# make dist    an sdist and a wheel in build/dist
 # make mcu     the firmware for the Cortex-M that QEMU runs, and its footprint
+# make footprint  the size of the firmware core, by this machine's compiler
 # make bench   the benchmark's table
 # make install-system  udev rules, systemd units, sysusers and tmpfiles below DESTDIR
-# make setup   the virtual environment in .venv, with the shim and the stub built
+# make clean   remove all that was made in this tree
+#
+# V=1 shows the compiler's command lines, PYTHON= takes another Python than python3,
+# PYTEST_ARGS= goes to pytest.
+
+ifneq ($(firstword $(sort 4.0 $(MAKE_VERSION))),4.0)
+$(error GNU make 4.0 or newer is needed, this is $(MAKE_VERSION): install the package make)
+endif
 
 PYTHON ?= python3
 VENV := .venv
@@ -38,15 +50,32 @@ ASAN_LIBRARY := $(filter-out %/main.o,$(ASAN_OBJECTS))
 ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
-.PHONY: all setup demo deps kernel qemu test ctest pytest lint bench footprint mcu install-system clean
+.PHONY: all help setup demo deps kernel qemu test ctest pytest lint fresh dist bench footprint mcu \
+	install-system clean
 
 all: setup
 
+help:
+	@sed -n '/^$$/q; s/^# \?//; /^make/,$$p' Makefile
+
+# Stamps in .venv say what is in it. They go when it does not work any more, because it
+# was moved or its Python is gone; tools/setup then makes it anew.
+ifneq ($(wildcard $(VENV)/.stamp),)
+$(shell { $(BIN)/python -c 'import pip' && grep -qF '$(CURDIR)/$(VENV)' $(BIN)/pip; } >&2 \
+	2>/dev/null || rm -f $(VENV)/.stamp)
+endif
+
 # The stamp depends on what a build reads; Python files are used in place.
 $(VENV)/.stamp: pyproject.toml setup.py bridge/shim/build.py $(wildcard bridge/shim/decl/*.h) $(C_SOURCES) $(HEADERS)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $@
+	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is not installed:" \
+		"sudo apt install python3-dev python3-venv"; exit 1; }
+	@$(PYTHON) tools/setup build rpmsg serial
+	@touch $@
+
+# What the tests and the linters need beside.
+$(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.stamp
+	@$(PYTHON) tools/setup add $*
+	@touch $@
 
 setup: $(VENV)/.stamp
 
@@ -63,7 +92,7 @@ deps:
 kernel:
 	@tools/build-uml-kernel || true
 
-test: setup kernel ctest pytest
+test: $(VENV)/.test kernel ctest pytest
 
 $(BUILD)/asan/%.o: %.c $(HEADERS)
 	@mkdir -p $(@D)
@@ -83,11 +112,11 @@ ctest: $(ASAN_TESTS)
 	@set -e; for test in $(ASAN_TESTS); do echo "== $$test"; timeout 120 $$test; done
 
 # The stub that the Python tests talk to is the sanitized one.
-pytest: setup $(ASAN_STUB)
+pytest: $(VENV)/.test $(ASAN_STUB)
 	FIRMWARE_STUB=$(CURDIR)/$(ASAN_STUB) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # Beside make test, since a kernel for it is minutes more the first time.
-qemu: setup $(ASAN_STUB)
+qemu: $(VENV)/.test $(ASAN_STUB)
 	@tools/build-uml-kernel --x86-64
 	FIRMWARE_STUB=$(CURDIR)/$(ASAN_STUB) $(BIN)/python -m pytest -m slow tests/kernel/test_qemu.py
 
@@ -97,7 +126,7 @@ $(BUILD)/core/%.o: firmware_stub/core/%.c $(HEADERS)
 	@echo "  CC      $@"
 	$(Q)$(CC) $(CFLAGS_CORE) -c -o $@ $<
 
-lint: setup $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o) $(ASAN_OBJECTS)
+lint: $(VENV)/.lint $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o) $(ASAN_OBJECTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -4,10 +4,15 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
+from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+
+# A shim of one Python's stable ABI serves every later one: one wheel a platform.
+ABI = "cp310"
 
 STUB = Extension(
     "firmware_stub.bin.firmware-stub",
@@ -22,7 +27,7 @@ STUB = Extension(
 
 
 class BuildExt(build_ext):
-    """Links the firmware stub as a program instead of a module."""
+    """Links the firmware stub as a program instead of a module; compiles on all processors."""
 
     def copy_extensions_to_source(self) -> None:
         """The program's folder holds nothing that git would keep."""
@@ -35,8 +40,25 @@ class BuildExt(build_ext):
             return os.path.join(*fullname.split("."))
         return str(super().get_ext_filename(fullname))
 
+    def build_extensions(self) -> None:
+        """Compile each file in a process of its own, as many at once as there are processors."""
+        one_by_one = self.compiler.compile
+
+        def compile_all(sources: list[str], **options: Any) -> list[str]:
+            def compile_one(source: str) -> list[str]:
+                print(f"  CC      {source}", flush=True)
+                return list(one_by_one([source], **options))
+
+            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+                return [built for job in pool.map(compile_one, sources) for built in job]
+
+        self.compiler.compile = compile_all
+        super().build_extensions()
+
     def build_extension(self, ext: Extension) -> None:
-        """Compile; the stub becomes an executable."""
+        """Compile and link; what is installed elsewhere than in this tree is stripped."""
+        strip = [] if self.editable_mode or self.inplace else ["-Wl,--strip-all"]
+        ext.extra_link_args = [*ext.extra_link_args, *strip]
         if ext.name != STUB.name:
             super().build_extension(ext)
             return
@@ -50,7 +72,10 @@ class BuildExt(build_ext):
         target = self.get_ext_fullpath(ext.name)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         self.compiler.link_executable(
-            objects, os.path.basename(target), output_dir=os.path.dirname(target)
+            objects,
+            os.path.basename(target),
+            output_dir=os.path.dirname(target),
+            extra_postargs=ext.extra_link_args,
         )
 
 
@@ -58,4 +83,5 @@ setup(
     cffi_modules=["bridge/shim/build.py:ffibuilder"],
     ext_modules=[STUB],
     cmdclass={"build_ext": BuildExt},
+    options={"bdist_wheel": {"py_limited_api": ABI}},
 )

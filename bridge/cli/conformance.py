@@ -121,6 +121,8 @@ def conformance(
         from bridge.conformance.runner import Options, run
 
         ends_on_signals()
+        if junit is not None:
+            report.require_junit()
         done = run(
             Options(url, controller, drive, loops, level, lines, timeout_ms, settle_ms, only)
         )

@@ -11,9 +11,8 @@ import time
 import tty
 from typing import NamedTuple
 
-from cobs import cobs
-
 from bridge.conformance.check import Failed
+from bridge.extras import missing
 
 DATA, HELLO, WELCOME, ACK, NAK, POLL, RESET = 0x80, 1, 2, 3, 4, 5, 6
 KINDS = {DATA: "DATA", WELCOME: "WELCOME", ACK: "ACK", NAK: "NAK", POLL: "POLL", RESET: "RESET"}
@@ -35,6 +34,18 @@ RETRY_MS = 5000
 """Longer than any check: what comes again comes for a reason."""
 
 
+def require_cobs() -> None:
+    """Say before the checks what they would lack in their midst.
+
+    Raises:
+        OSError: ENOSYS without the package cobs.
+    """
+    try:
+        import cobs  # noqa: F401
+    except ImportError:
+        raise missing("the checks of a serial link", "cobs") from None
+
+
 def crc32c(data: bytes) -> int:
     """CRC-32C of some bytes (RFC 3720, appendix B.4)."""
     crc = 0xFFFFFFFF
@@ -52,6 +63,8 @@ def encode(frame: bytes) -> bytes:
 
 def stuff(data: bytes) -> bytes:
     """COBS and the delimiter."""
+    from cobs import cobs
+
     wire: bytes = cobs.encode(data)
     return wire + b"\0"
 
@@ -62,6 +75,8 @@ def decode(wire: bytes) -> bytes:
     Raises:
         Failed: its COBS blocks or its CRC do not fit.
     """
+    from cobs import cobs
+
     try:
         data: bytes = cobs.decode(wire)
     except cobs.DecodeError:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bridge.conformance.check import Check
 from bridge.conformance.runner import FAILED, PASSED, SKIPPED, WARNED, Run
+from bridge.extras import missing
 
 _COLOURS = {PASSED: "green", FAILED: "bold red", WARNED: "yellow", SKIPPED: "dim"}
 
@@ -79,20 +80,25 @@ def print_list(checks: list[Check]) -> None:
     Console(highlight=False).print(table)
 
 
+def require_junit() -> None:
+    """Say before the checks what their report would lack.
+
+    Raises:
+        OSError: ENOSYS without the package junitparser.
+    """
+    try:
+        import junitparser  # noqa: F401
+    except ImportError:
+        raise missing("JUnit files", "junitparser") from None
+
+
 def write_junit(run: Run, path: str) -> None:
     """Write a run as a JUnit file: one test case a check.
 
     Raises:
-        OSError: ENOSYS without the package junitparser; what open(2) says.
+        OSError: what open(2) says.
     """
-    try:
-        from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
-    except ImportError:
-        import errno
-
-        raise OSError(
-            errno.ENOSYS, "--junit needs the Python package junitparser; pip install junitparser"
-        ) from None
+    from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
     suite = TestSuite(f"conformance of {run.channel}")
     for name, value in (

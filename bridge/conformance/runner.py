@@ -231,9 +231,10 @@ def _run_framing(options: Options, checks: list[Check]) -> list[Result]:
         return [Result(check, SKIPPED, "the link is no serial line", 0) for check in checks]
     if not checks:
         return []
-    from bridge.conformance.framing import Framing
+    from bridge.conformance.framing import Framing, require_cobs
     from bridge.link.serial import open_port
 
+    require_cobs()
     framing = Framing(open_port(rest, options.timeout_ms), options.timeout_ms)
     results = []
     try:

@@ -19,6 +19,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from bridge import wire
+from bridge.extras import missing
 from bridge.shim.ffi import ffi, lib
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ def connect(rest: str, timeout_ms: int) -> Any:
             ENOTUNIQ several have the label; ENOSYS without the gpiod package; EAGAIN no thread;
             what the kernel says.
     """
+    chip = _open(rest)
     from bridge.link.gpiochip_device import Device
 
-    chip = _open(rest)
     control, links = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     data, endpoint = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
@@ -88,10 +89,7 @@ def _open(rest: str) -> gpiod.Chip:
     try:
         import gpiod
     except ImportError:
-        raise OSError(
-            errno.ENOSYS,
-            "gpiochip links need the gpiod package: pip install 'rpmsg-gpio-bridge[local]'",
-        ) from None
+        raise missing("gpiochip links", "gpiod") from None
     path = _find(rest) if rest.startswith("label=") else rest
     if not path.startswith("/"):
         raise OSError(errno.EINVAL, f'"gpiochip:{rest}" is no link URL; {_USAGE}')

@@ -35,6 +35,7 @@ import termios
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from bridge.extras import missing
 from bridge.shim.ffi import ffi, lib
 
 if TYPE_CHECKING:
@@ -163,8 +164,10 @@ def _refusal(error: Exception, port: str) -> OSError:
 
 def _open_port(target: Target) -> serial.SerialBase:
     """Let pyserial find, open, lock and configure the port. Raises OSError."""
-    import serial
-
+    try:
+        import serial
+    except ImportError:
+        raise missing("serial links", "pyserial") from None
     port, options, processor = target
     if port == _RPMSG_TTY:
         port = _rpmsg_tty(processor)

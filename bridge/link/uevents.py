@@ -8,6 +8,8 @@ import errno
 import functools
 from typing import TYPE_CHECKING
 
+from bridge.extras import missing
+
 if TYPE_CHECKING:
     import pyudev
 
@@ -21,11 +23,13 @@ def monitor(*subsystems: str) -> pyudev.Monitor:
         subsystems: whose events it gives.
 
     Raises:
-        OSError: ENOSYS without libudev, or what its socket said.
+        OSError: ENOSYS without pyudev or libudev, or what its socket said.
     """
     try:
         import pyudev
-
+    except ImportError:
+        raise missing("rpmsg links", "pyudev") from None
+    try:
         found = pyudev.Monitor.from_netlink(_context(), source="kernel")
     except ImportError as error:
         raise OSError(errno.ENOSYS, f"rpmsg links need libudev: {error}") from None

@@ -3,7 +3,7 @@
 
 The protocol is that of sd_pid_notify_with_fds(3), FDSTORE=1, and of
 sd_listen_fds_with_names(3). No package that is kept up speaks both without libsystemd's
-headers; it is two messages.
+headers; it is two messages, and what else sd_notify(3) sends goes the same way.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class FdStore:
         """A descriptor that was kept, the caller's from here on; None: there is none."""
         fd = self._kept.pop(name, None)
         if fd is not None:
-            self._send(f"FDSTOREREMOVE=1\nFDNAME={name}")
+            notify(f"FDSTOREREMOVE=1\nFDNAME={name}", address=self._address)
         return fd
 
     def put(self, name: str, fd: int) -> bool:
@@ -43,7 +43,7 @@ class FdStore:
 
         One without room for it (FileDescriptorStoreMax=) closes it.
         """
-        return self._send(f"FDSTORE=1\nFDNAME={name}", (fd,))
+        return notify(f"FDSTORE=1\nFDNAME={name}", (fd,), self._address)
 
     def close(self) -> None:
         """Let go of what nobody took; the manager's copies stay."""
@@ -51,18 +51,27 @@ class FdStore:
             os.close(fd)
         self._kept.clear()
 
-    def _send(self, text: str, fds: Sequence[int] = ()) -> bool:
-        if not self._address:
-            return False
-        # systemd writes the first byte of an abstract name as "@".
-        address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
-                to.connect(address)
-                socket.send_fds(to, [text.encode()], list(fds))
-        except OSError:
-            return False
-        return True
+
+def notify(text: str, fds: Sequence[int] = (), address: str | None = None) -> bool:
+    """Tell the service manager (sd_notify(3)); whether there is one that took it.
+
+    Args:
+        text: assignments, one a line: ``READY=1``.
+        fds: descriptors that go with it.
+        address: its socket; None: that of NOTIFY_SOCKET.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "") if address is None else address
+    if not address:
+        return False
+    # systemd writes the first byte of an abstract name as "@".
+    address = "\0" + address[1:] if address[0] == "@" else address
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
+            to.connect(address)
+            socket.send_fds(to, [text.encode()], list(fds))
+    except OSError:
+        return False
+    return True
 
 
 def _kept(environment: MutableMapping[str, str]) -> dict[str, int]:

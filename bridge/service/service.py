@@ -24,7 +24,7 @@ from bridge.export.vhost_user_gpio import VhostUserGpio
 from bridge.link import resolve
 from bridge.service.config import LINK_NAME_MAX, Config
 from bridge.service.control import ControlServer
-from bridge.service.fd_store import FdStore
+from bridge.service.fd_store import FdStore, notify
 from bridge.service.processors import Processors
 from bridge.service.registry import Registry
 from bridge.service.supervisor import Supervisor
@@ -187,15 +187,15 @@ class Service:
         self._store = FdStore()
         await self.start()
         try:
-            _notify("READY=1")
+            notify("READY=1")
             interval_s = watchdog_interval_s()
             if interval_s is not None:
-                self._tasks.spawn(Watchdog(self, interval_s, _notify).run(), "watchdog")
+                self._tasks.spawn(Watchdog(self, interval_s, notify).run(), "watchdog")
             if ready is not None:
                 ready()
             await stopping.wait()
         finally:
-            _notify("STOPPING=1")
+            notify("STOPPING=1")
             await self.stop()
 
 
@@ -223,11 +223,3 @@ def raise_file_limit() -> None:
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _notify(state: str) -> None:
-    """Tell the service manager (sd_notify(3)), if there is one."""
-    if os.environ.get("NOTIFY_SOCKET"):
-        from sdnotify import SystemdNotifier
-
-        SystemdNotifier().notify(state)

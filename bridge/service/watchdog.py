@@ -45,7 +45,9 @@ class Watchdog:
         notify: sends a message of sd_notify(3).
     """
 
-    def __init__(self, service: Service, interval_s: float, notify: Callable[[str], None]) -> None:
+    def __init__(
+        self, service: Service, interval_s: float, notify: Callable[[str], object]
+    ) -> None:
         self._service = service
         self._interval_s = interval_s
         self._notify = notify
