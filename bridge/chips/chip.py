@@ -14,6 +14,7 @@ from bridge.chips.controller import Controller, Setup
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.line import Holder, Line, LineConfig, clip_consumer, event_capacity
 from bridge.chips.request import LineRequest
+from bridge.chips.requester import NOBODY, Requester
 from bridge.chips.reservation import Reservation
 from bridge.chips.tasks import Tasks
 from bridge.chips.watcher import Watcher
@@ -215,7 +216,11 @@ class Chip:
     # ---- requests -----------------------------------------------------------
 
     async def request(
-        self, configs: Sequence[LineConfig], consumer: str, event_buffer_size: int
+        self,
+        configs: Sequence[LineConfig],
+        consumer: str,
+        event_buffer_size: int,
+        requester: Requester = NOBODY,
     ) -> tuple[RequestFds, int]:
         """Take lines exclusively, as GPIO_V2_GET_LINE_IOCTL does.
 
@@ -223,6 +228,7 @@ class Chip:
             configs: 1 to 64 lines in request order.
             consumer: who asks; cut to 31 bytes.
             event_buffer_size: event records, 0 is the kernel's default.
+            requester: whose request it is.
 
         Returns:
             The client's descriptors and the capacity of the event buffer.
@@ -231,13 +237,17 @@ class Chip:
             OSError: EINVAL, EBUSY, ENXIO, EOPNOTSUPP by the kernel's rules;
                 ETIMEDOUT, EIO, ENODEV from the firmware.
         """
-        self._check(configs)
-        capacity = event_capacity(
-            event_buffer_size, len(configs), any(config.edges for config in configs)
-        )
-        consumer = clip_consumer(consumer)
-        await self._wait_until_free(configs, consumer)
-        request = LineRequest(self, consumer, configs, event_buffer_size)
+        try:
+            self._check(configs)
+            capacity = event_capacity(
+                event_buffer_size, len(configs), any(config.edges for config in configs)
+            )
+            consumer = clip_consumer(consumer)
+            await self._wait_until_free(configs, consumer)
+            request = LineRequest(self, consumer, configs, event_buffer_size, requester)
+        except BaseException:
+            requester.ended()
+            raise
         self.requests.add(request)
         return await request.set_up(capacity), capacity
 

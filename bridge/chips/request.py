@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bridge import uapi, wire
 from bridge.chips.line import DIRECTIONS, Line, LineConfig, configs_of, event_capacity
+from bridge.chips.requester import Requester
 from bridge.errors import sentence
 from bridge.shim.ffi import lib
 from bridge.shim.pump import LinePlan, Report, ReportKind, RequestFds
@@ -72,11 +73,18 @@ class LineRequest:
         chip: whose lines these are.
         consumer: as the line info shows it.
         configs: one a line, in request order.
+        requester: whose request it is.
     """
 
     def __init__(
-        self, chip: Chip, consumer: str, configs: Sequence[LineConfig], event_buffer_size: int
+        self,
+        chip: Chip,
+        consumer: str,
+        configs: Sequence[LineConfig],
+        event_buffer_size: int,
+        requester: Requester,
     ) -> None:
+        self.requester = requester
         self.chip = chip
         self.consumer = consumer
         self.configs = list(configs)
@@ -421,3 +429,4 @@ class LineRequest:
         self.chip.dispatcher.forget(self._id)
         if self._handle is not None:
             self._handle.close()
+        self.requester.ended()

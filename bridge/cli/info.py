@@ -113,4 +113,4 @@ def _columns(line: LineInfo, unquoted: bool) -> str:
 def _order(place: tuple[str, int]) -> tuple[str, int, int]:
     """Chips in version order: the number behind the last dash counts as a number."""
     base, _, index = place[0].rpartition("-")
-    return (base, int(index) if index.isdigit() else -1, place[1])
+    return (base, int(index) if index.isascii() and index.isdigit() else -1, place[1])

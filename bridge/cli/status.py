@@ -70,6 +70,8 @@ def _records(status: dict[str, Any]) -> Iterator[_Record]:
             yield "chip", aggregate["name"], "offline", _reason(aggregate)
     for export in status["exports"]:
         yield _export(export)
+    for user in status.get("users", ()):
+        yield _user(user, status["limits"])
     for peer in status.get("peers", ()):
         yield _peer(peer)
 
@@ -104,6 +106,18 @@ def _peer(peer: dict[str, Any]) -> _Record:
         f"{_count(peer['connections'], 'connection')}, {_count(peer['chips'], 'open chip')}"
     )
     return "client", str(peer["pid"]), "connected", text
+
+
+def _user(user: dict[str, Any], limits: dict[str, Any]) -> _Record:
+    """What a user has of what one user may have."""
+    words = {"connections": "connections", "handles": "open chips", "requests": "line requests"}
+    counts = [f"{user[key]} of {limits[key]} {word}" for key, word in words.items()]
+    lines = f"{user['lines']} of {limits['lines']} lines"
+    memory = f"{user['memory_kib'] / 1024:.1f} of {limits['memory_mib']} MiB"
+    full = any(user[key] >= limits[key] for key in (*words, "lines"))
+    return "user", f"uid {user['uid']}", "full" if full else "served", ", ".join(
+        (*counts, lines, memory)
+    )
 
 
 def _reason(what: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 import stat
+import struct
 import threading
 import time
 from contextlib import suppress
@@ -29,12 +30,19 @@ PROTOCOL_VERSION = 1
 #: Largest packet either way, in bytes.
 PACKET_MAX = 65536
 
+#: How long a client waits for its turn to be accepted, in seconds.
+CONNECT_TIMEOUT_S = 10.0
+
 # What is answered from memory. It only catches a service that is stuck, as request_timeout_s().
 _CALL_TIMEOUT_S = 10.0
 # After Ctrl-C, for the descriptors of an answer: they would hold their lines.
 _ABANDON_S = 1.0
 
 _FDS_MAX = 3
+
+_SO_SNDTIMEO_NEW = 67
+# struct timeval: of longs, but where those are shorter than time_t.
+_TIMEVAL = struct.Struct("@qq" if socket.SO_SNDTIMEO == _SO_SNDTIMEO_NEW else "@ll")
 
 
 def default_socket() -> str:
@@ -76,21 +84,22 @@ class Connection:
         """Connect to the service that listens on the unix socket `path`.
 
         Raises FileNotFoundError or ConnectionRefusedError when there is no service,
-        PermissionError when this user may not connect (unix(7)), ValueError for a
-        path with a NUL byte, and what the constructor raises.
+        PermissionError when this user may not connect (unix(7)), TimeoutError when
+        those who came before were not accepted in 10 s, ValueError for a path with a
+        NUL byte, and what the constructor raises.
         """
         if "\0" in path:
             raise ValueError("embedded null byte in the path of the control socket")
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            sock.settimeout(_CALL_TIMEOUT_S)
-            sock.connect(path)
+            _connect(sock, path, time.monotonic() + CONNECT_TIMEOUT_S)
         except OSError as error:
             sock.close()
-            number = error.errno
-            if number is None:  # "AF_UNIX path too long" and the timeout carry no errno
-                number = errno.ETIMEDOUT if isinstance(error, TimeoutError) else errno.ENAMETOOLONG
+            number = error.errno or errno.ENAMETOOLONG  # "AF_UNIX path too long" has none
             raise OSError(number, _connect_sentence(number, path)) from None
+        except BaseException:  # Ctrl-C
+            sock.close()
+            raise
         return cls(sock, path)
 
     def close(self) -> None:
@@ -181,7 +190,7 @@ class Connection:
                     f"the service on {self._where} did not answer {op} in {timeout_s:g} s",
                 ) from None
             except (BrokenPipeError, ConnectionResetError):
-                raise self._gone() from None
+                reply, fds = self._last_words(self._seq)
             except OSError:
                 raise
             except BaseException:  # Ctrl-C
@@ -224,8 +233,41 @@ class Connection:
         with suppress(OSError):
             _close(self._receive(seq, time.monotonic() + _ABANDON_S)[1])
 
+    def _last_words(self, seq: int) -> tuple[dict[str, Any], list[int]]:
+        """Return what the service said before it hung up, such as which limit was reached.
+
+        The kernel tells of the hang-up first where a packet of ours was still unread.
+        """
+        try:
+            return self._receive(seq, time.monotonic() + _ABANDON_S)
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):
+            raise self._gone() from None
+
     def _gone(self) -> OSError:
         return OSError(errno.ENODEV, f"the service on {self._where} closed the connection")
+
+
+def _connect(sock: socket.socket, path: str, deadline: float) -> None:
+    """Connect, waiting until `deadline` for room in the queue of those who wait.
+
+    connect(2) of a socket that does not block, as one with settimeout() does not, fails at
+    once while the queue is full; SO_SNDTIMEO is the time for which a blocking one waits.
+    """
+    while True:
+        left_us = max(1, round((deadline - time.monotonic()) * 1e6))
+        timeout = _TIMEVAL.pack(*divmod(left_us, 1_000_000))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+        try:
+            sock.connect(path)
+            sock.getpeername()
+        except BlockingIOError:
+            raise TimeoutError(errno.ETIMEDOUT, "") from None
+        except OSError as error:
+            # Python takes a connect that a signal interrupted for one that goes on.
+            if error.errno != errno.ENOTCONN or time.monotonic() >= deadline:
+                raise
+        else:
+            return
 
 
 def _receive_packet(sock: socket.socket) -> tuple[bytes, list[int]]:
@@ -273,6 +315,11 @@ def _connect_sentence(number: int, path: str) -> str:
         return f"no permission to connect to {path}: {_who_may(path)}"
     if number == errno.EPROTOTYPE:
         return f"{path} is not the control socket of gpio-bridge (it is no SOCK_SEQPACKET socket)"
+    if number == errno.ETIMEDOUT:
+        return (
+            f"the service on {path} accepted no connection in {CONNECT_TIMEOUT_S:g} s: it hangs, "
+            "or more clients come than it can accept"
+        )
     if number == errno.ENAMETOOLONG:
         return f"the socket path {path} is too long: 107 bytes is the most (unix(7))"
     return f"can not connect to {path}: {os.strerror(number)}"

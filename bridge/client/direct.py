@@ -59,7 +59,7 @@ class Direct:
         `name` is that of the chip or its channel, or the number of an rpmsg-io-
         channel; "" takes the first chip. Raises OSError ETIMEDOUT, with the reason.
         """
-        wanted = f"{_CHANNEL}{name}" if name.isdigit() else name
+        wanted = f"{_CHANNEL}{name}" if name.isascii() and name.isdigit() else name
         chip = self._thread.wait_chip(wanted or None)
         return Connection(self._thread.connect(), self._url), chip
 

@@ -19,6 +19,7 @@ from typing import Any
 from bridge import wire
 from bridge.export.selection import AggregateConfig, ExportConfig, Pick, check_picks, parse_pick
 from bridge.link import resolve
+from bridge.service.budgets import Limits
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -96,6 +97,7 @@ class Config:
         exports: what guest kernels get.
         remoteproc: remote processors to start.
         chips: chips that are put together out of lines of others.
+        limits: what one user id may have at once.
     """
 
     links: tuple[LinkConfig, ...] = ()
@@ -106,6 +108,7 @@ class Config:
     exports: tuple[ExportConfig, ...] = ()
     remoteproc: tuple[RemoteprocConfig, ...] = ()
     chips: tuple[AggregateConfig, ...] = ()
+    limits: Limits = field(default_factory=Limits)
 
 
 def default_socket() -> str:
@@ -137,7 +140,7 @@ def load(path: str, base: Config | None = None) -> Config:
 
 def from_table(table: Mapping[str, Any], where: str, base: Config | None = None) -> Config:
     """Check a parsed configuration; arguments and errors as `load`."""
-    _known_keys(table, {*_GLOBAL, *_SHARED, "link", "export", "chip"}, where, "")
+    _known_keys(table, {*_GLOBAL, *_SHARED, "link", "export", "chip", "limits"}, where, "")
     config = replace(base or Config(), **_values(table, _GLOBAL, where, ""))
     shared = _values(table, _SHARED, where, "")
     links = table.get("link", [])
@@ -152,9 +155,13 @@ def from_table(table: Mapping[str, Any], where: str, base: Config | None = None)
     chips = table.get("chip", [])
     if not isinstance(chips, list) or not all(isinstance(one, dict) for one in chips):
         raise ConfigError(f"{where}: chip: expected [[chip]] tables, each with a name and lines")
+    limits = table.get("limits", {})
+    if not isinstance(limits, dict):
+        raise ConfigError(f"{where}: limits: expected a [limits] table")
     config = replace(
         config,
         links=parsed,
+        limits=_limits(limits, where),
         chips=tuple(
             _chip(one, shared, where, f"chip {number}: ")
             for number, one in enumerate(chips, start=1)
@@ -529,6 +536,21 @@ def _export(table: Mapping[str, Any], where: str, place: str) -> ExportConfig:
         )
     mode = values.get("mode", DEFAULT_MODE)
     return ExportConfig(path, name, chip, picks, mode)
+
+
+_LIMITS: dict[str, Callable[[object], Any]] = {
+    "connections": _integer(1, 65_536, "connections"),
+    "handles": _integer(1, 65_536, "open chips"),
+    "requests": _integer(1, 65_536, "line requests"),
+    "lines": _integer(1, 1_048_576, "lines"),
+    "memory_mib": _integer(1, 65_536, "MiB"),
+    "reserve_percent": _integer(0, 90, "percent"),
+}
+
+
+def _limits(table: Mapping[str, Any], where: str) -> Limits:
+    _known_keys(table, set(_LIMITS), where, "limits: ")
+    return Limits(**_values(table, _LIMITS, where, "limits: "))
 
 
 def _label(value: object) -> str:

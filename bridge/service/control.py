@@ -6,11 +6,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import select
 import socket
 import struct
+import termios
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from bridge.chips.tasks import Tasks
+from bridge.service.budgets import Budgets
 from bridge.service.chip_links import ChipLinks
 from bridge.service.operations import Client, Operations
+from bridge.service.peer import peer_of
 from bridge.service.socket_file import bind
 
 if TYPE_CHECKING:
@@ -33,12 +37,14 @@ OUTSTANDING_MAX = 16
 """Requests of one client that are worked on at once; more wait in its socket."""
 UNSENT_MAX = 64
 """Replies that a client may leave unread beyond its socket's buffer."""
-CLIENTS_MAX = 512
 PEERS_MAX = 64
 """Processes that `ControlServer.peers` tells of."""
 
+# What Python makes of a byte of a packet at most: an empty map, and the place for it in a list.
+_OBJECT_BYTES = 72
+# Clients accepted before the others' turn comes.
+_ACCEPT_BATCH = 8
 _ACCEPT_PAUSE_S = 1.0
-_UCRED = struct.Struct("iII")  # struct ucred: pid, uid, gid
 # Errors of accept(2) that say that something has run out here.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
@@ -54,6 +60,7 @@ class ControlServer:
         self._registry = service.registry
         self._links: ChipLinks | None = None
         self.operations = Operations(service)
+        self.budgets = Budgets(service.config.limits)
         self.tasks = Tasks()
         # Shared by all connections: a packet is parsed before the next one is read.
         self.buffer = bytearray(PACKET_MAX + 1)
@@ -94,22 +101,32 @@ class ControlServer:
     def adopt(self, connection: socket.socket) -> None:
         """Serve a connected socket."""
         connection.setblocking(False)
-        if len(self._connections) >= CLIENTS_MAX:
-            log.warning("control socket: more than %d clients, one refused", CLIENTS_MAX)
-            connection.close()
+        try:
+            peer = peer_of(connection)
+            account = self.budgets.account(peer.uid)
+            grant = account.take(connections=1)
+        except OSError as error:
+            log.warning("control socket: a client refused: %s", error.strerror)
+            _turn_away(connection, error)
             return
-        self._connections.add(Connection(self, connection))
+        self._connections.add(Connection(self, connection, Client(peer, account, grant)))
 
     def discard(self, connection: Connection) -> None:
         """Forget a connection that is closed."""
         self._connections.discard(connection)
 
     def _accept(self) -> None:
+        for _ in range(_ACCEPT_BATCH):
+            if not self._accept_one():
+                return
+
+    def _accept_one(self) -> bool:
+        """Whether another one may wait."""
         assert self._socket is not None
         try:
             connection, _ = self._socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
+            return False
         except OSError as error:
             if error.errno not in _EXHAUSTED:
                 raise
@@ -120,8 +137,9 @@ class ControlServer:
             self._accepting = loop.call_later(
                 _ACCEPT_PAUSE_S, loop.add_reader, self._socket, self._accept
             )
-            return
+            return False
         self.adopt(connection)
+        return True
 
     async def stop(self) -> None:
         """Close everything and remove the socket's file if it is still ours."""
@@ -154,25 +172,26 @@ class ControlServer:
 class Connection:
     """One client."""
 
-    def __init__(self, server: ControlServer, sock: socket.socket) -> None:
+    def __init__(self, server: ControlServer, sock: socket.socket, client: Client) -> None:
         self._server = server
         self._socket = sock
         self._loop = asyncio.get_running_loop()
         self._greeted = False
         self._closed = False
         self._closing = False  # after what is unsent
-        self._client = Client()
+        self._client = client
         self._running: set[asyncio.Task[None]] = set()
         self._hangup: select.epoll | None = None  # while nothing is read
         self._unsent: deque[tuple[bytes, Sequence[int]]] = deque()
+        self._unsent_bytes = 0
+        self._unread = 0  # bytes that count as the user's: unsent, or sent and not read
+        client.account.relieve.add(self._relieve)
         self._loop.add_reader(sock, self._readable)
 
     @property
     def peer(self) -> tuple[int, int, str]:
         """Process and user id of who connected, and what it calls itself."""
-        packed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        pid, uid, _ = _UCRED.unpack(packed)
-        return pid, uid, self._client.name
+        return self._client.peer.pid, self._client.peer.uid, self._client.name
 
     @property
     def chips(self) -> int:
@@ -190,6 +209,8 @@ class Connection:
         for _, fds in self._unsent:
             _close_all(fds)
         self._unsent.clear()
+        self._client.account.relieve.discard(self._relieve)
+        self._client.account.move_memory(-self._unread)
         # Nobody waits for the answers; a request half done is undone.
         for task in self._running:
             task.cancel()
@@ -215,11 +236,16 @@ class Connection:
         elif length > PACKET_MAX:
             self._refuse(errno.EMSGSIZE, f"a packet holds at most {PACKET_MAX} bytes")
         else:
-            self._packet(memoryview(buffer)[:length])
+            try:
+                self._packet(memoryview(buffer)[:length], length * _OBJECT_BYTES)
+            except MemoryError:
+                self._out_of_memory(None)
 
-    def _packet(self, packet: memoryview) -> None:
+    def _packet(self, packet: memoryview, cost: int) -> None:
         try:
             message = msgpack.unpackb(packet, raw=False, strict_map_key=True)
+        except MemoryError:
+            raise
         except Exception:  # whatever a hostile packet can make of the decoder
             self._refuse(errno.EBADMSG, "the packet is not valid msgpack")
             return
@@ -236,22 +262,33 @@ class Connection:
         elif not self._greeted and op != "hello":
             self._fail(seq, OSError(errno.EPROTO, f'the first op must be hello, not "{op[:32]}"'))
         else:
-            self._start(seq, op, message)
+            self._start(seq, op, message, cost)
 
-    def _start(self, seq: int, op: str, message: dict[str, Any]) -> None:
+    def _start(self, seq: int, op: str, message: dict[str, Any], cost: int) -> None:
+        try:
+            self._client.account.move_memory(cost)
+        except OSError as error:
+            self._fail(seq, error)
+            return
         task = self._server.tasks.spawn(self._run(seq, op, message), f"control {op[:32]}")
         self._running.add(task)
-        task.add_done_callback(self._finished)
+        task.add_done_callback(lambda task: self._finished(task, cost))
         if len(self._running) >= OUTSTANDING_MAX:
             self._pause()
 
     async def _run(self, seq: int, op: str, message: dict[str, Any]) -> None:
         try:
+            await self._do(seq, op, message)
+        except MemoryError:
+            self._out_of_memory(seq)
+
+    async def _do(self, seq: int, op: str, message: dict[str, Any]) -> None:
+        try:
             answer, fds = await self._server.operations.run(self._client, op, message)
         except OSError as error:
             self._fail(seq, error)
         except MemoryError:
-            self._fail(seq, OSError(errno.ENOMEM, "the service has no memory for this"))
+            raise
         except Exception:
             log.exception("control socket: %s failed", op[:32])
             self._fail(seq, OSError(errno.EIO, "internal error in the service; see its log"))
@@ -259,8 +296,15 @@ class Connection:
             self._greeted = True
             self._send({"seq": seq, "ok": answer}, fds)
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _out_of_memory(self, seq: int | None) -> None:
+        try:
+            self._fail(seq, OSError(errno.ENOMEM, "the service has no memory for this"))
+        except MemoryError:  # to hang up is an answer, too
+            self.close()
+
+    def _finished(self, task: asyncio.Task[None], cost: int) -> None:
         self._running.discard(task)
+        self._client.account.move_memory(-cost)
         room = len(self._running) == OUTSTANDING_MAX - 1
         if room and not self._closed and not self._closing:
             self._resume()
@@ -301,7 +345,11 @@ class Connection:
 
     def _send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
         """Send a packet and give up the descriptors that go with it."""
-        packet = msgpack.packb(message)
+        try:
+            packet = msgpack.packb(message)
+        except BaseException:
+            _close_all(fds)
+            raise
         if self._closed or self._closing:
             _close_all(fds)
         elif len(packet) > PACKET_MAX:
@@ -321,26 +369,76 @@ class Connection:
         except OSError:
             _close_all(fds)
             self.close()
+        except MemoryError:
+            _close_all(fds)
+            raise
         else:
             _close_all(fds)
+            self._check_unread()
 
     def _queue(self, packet: bytes, fds: Sequence[int]) -> None:
         self._unsent.append((packet, fds))
+        self._unsent_bytes += len(packet)
         if len(self._unsent) > UNSENT_MAX:
-            log.warning("control socket: a client does not read its replies, disconnected")
-            self.close()
+            self._cut_off(f"more than {UNSENT_MAX} replies wait")
+        else:
+            self._check_unread()
+
+    def _cut_off(self, why: str) -> None:
+        uid = self._client.account.uid
+        log.warning("control socket: a client of user id %d does not read: %s; cut off", uid, why)
+        self.close()
+
+    def _check_unread(self) -> None:
+        """What a client does not read is its user's."""
+        try:
+            self._count_unread()
+        except OSError as error:
+            self._cut_off(error.strerror or str(error))
+
+    def _count_unread(self) -> None:
+        """Count again. Raises OSError ENOBUFS when it is more, and too much."""
+        now = self._unsent_bytes + _unread_bytes(self._socket)
+        more, self._unread = now - self._unread, now
+        try:
+            self._client.account.move_memory(more)
+        except OSError:
+            self._unread -= more
+            raise
+
+    def _relieve(self) -> None:
+        """Some of what was unread may be read by now."""
+        now = self._unsent_bytes + _unread_bytes(self._socket)
+        if now < self._unread:
+            self._client.account.move_memory(now - self._unread)
+            self._unread = now
 
     def _writable(self) -> None:
         self._loop.remove_writer(self._socket)
         while self._unsent and not self._closed:
             before = len(self._unsent)
             packet, fds = self._unsent.popleft()
+            self._unsent_bytes -= len(packet)
             self._transmit(packet, fds)
             if len(self._unsent) >= before:
                 self._unsent.rotate(1)  # it did not fit: back to the front
                 return
         if self._closing:
             self.close()
+
+
+def _unread_bytes(sock: socket.socket) -> int:
+    """What lies in the kernel, sent and not read, as that counts it."""
+    raw = fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0")
+    return int(struct.unpack("=i", raw)[0])
+
+
+def _turn_away(sock: socket.socket, error: OSError) -> None:
+    """Say why, and hang up."""
+    what = {"errno": error.errno or errno.EIO, "message": error.strerror or str(error)}
+    with contextlib.suppress(OSError):
+        sock.send(msgpack.packb({"seq": None, "error": what}), socket.MSG_NOSIGNAL)
+    sock.close()
 
 
 def _close_all(fds: Sequence[int]) -> None:

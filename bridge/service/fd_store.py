@@ -78,7 +78,7 @@ def _kept(environment: MutableMapping[str, str]) -> dict[str, int]:
     pid, count, names = (
         environment.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
     )
-    if pid != str(os.getpid()) or not count.isdigit():
+    if pid != str(os.getpid()) or not (count.isascii() and count.isdigit()):
         return {}
     kept = {}
     for fd, name in enumerate(names.split(":")[: int(count)], _FIRST):

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 from bridge import uapi
 from bridge.chips.chip import Chip
 from bridge.chips.line import LineConfig
+from bridge.chips.requester import Requester
 from bridge.chips.watcher import Watcher
+from bridge.service.budgets import Account, Grant
+from bridge.service.peer import Peer
+from bridge.shim.ffi import lib
 
 if TYPE_CHECKING:
     from bridge.service.service import Service
@@ -29,6 +33,8 @@ WAIT_MS_MAX = 600_000
 CLIENT_NAME_MAX = 64
 """Characters of a client's name that are kept."""
 _U32_MAX = 2**32 - 1
+_EVENT_BYTES = 48
+"""Of a record of an edge event; a ring has room for a power of two of them."""
 
 Answer = tuple[dict[str, Any], Sequence[int]]
 """The ok map and the descriptors to send along."""
@@ -37,7 +43,12 @@ _MISSING = object()
 
 
 class Client:
-    """What one connection is and holds: the chips that it opened, by handle.
+    """One connection: who it is, and the chips that it opened, by handle.
+
+    Args:
+        peer: who is at its other end.
+        account: of that user.
+        grant: of the connection.
 
     Attributes:
         name: what it says that it is.
@@ -45,45 +56,62 @@ class Client:
 
     name = ""
 
-    def __init__(self) -> None:
+    def __init__(self, peer: Peer, account: Account, grant: Grant) -> None:
+        self.peer = peer
+        self.account = account
+        self._grant = grant
         self._handles = itertools.count(1)
-        self._open: dict[int, Watcher] = {}
+        self._open: dict[int, tuple[Watcher, Grant]] = {}
         self._closed = False
 
     def __len__(self) -> int:
         """Number of open chips."""
         return len(self._open)
 
-    def add(self, watcher: Watcher) -> int:
-        """Keep an open chip; its handle. Raises OSError EMFILE, ECANCELED."""
-        if self._closed or len(self._open) >= HANDLES_MAX:
-            watcher.close()
-            if self._closed:
-                raise OSError(errno.ECANCELED, "the client hung up")
+    def open(self, chip: Chip) -> tuple[int, Watcher]:
+        """Open a chip; its handle, and the client's view of it.
+
+        Raises:
+            OSError: EMFILE, ENOBUFS a limit is reached; ENODEV the chip is gone.
+        """
+        if self._closed:
+            raise OSError(errno.ECANCELED, "the client hung up")
+        if len(self._open) >= HANDLES_MAX:
             raise OSError(errno.EMFILE, f"this connection has {HANDLES_MAX} chips open; close some")
+        grant = self.account.take(handles=1)
+        try:
+            watcher = chip.open()
+        except BaseException:
+            grant.end()
+            raise
         handle = next(self._handles)
-        self._open[handle] = watcher
-        return handle
+        self._open[handle] = watcher, grant
+        return handle, watcher
 
     def get(self, message: Mapping[str, Any]) -> Watcher:
         """The open chip of an argument `handle`. Raises OSError EBADF."""
         handle = _integer(message, "handle", 0, 2**63 - 1)
         if handle not in self._open:
             raise OSError(errno.EBADF, f"this connection has no open chip {handle}")
-        return self._open[handle]
+        return self._open[handle][0]
 
     def discard(self, message: Mapping[str, Any]) -> None:
         """Close the open chip of an argument `handle`. Raises OSError EBADF."""
-        watcher = self.get(message)
-        del self._open[message["handle"]]
+        self.get(message)
+        self._let_go(*self._open.pop(message["handle"]))
+
+    @staticmethod
+    def _let_go(watcher: Watcher, grant: Grant) -> None:
         watcher.close()
+        grant.end()
 
     def close(self) -> None:
         """The client is gone."""
         self._closed = True
-        for watcher in self._open.values():
-            watcher.close()
+        for watcher, grant in self._open.values():
+            self._let_go(watcher, grant)
         self._open.clear()
+        self._grant.end()
 
 
 class Operations:
@@ -156,8 +184,7 @@ class Operations:
 
     async def _open(self, client: Client, message: Mapping[str, Any]) -> Answer:
         """Open a chip as open(2) does a character device: this chip, not this name."""
-        watcher = self._service.registry.get(_string(message, "chip")).open()
-        handle = client.add(watcher)
+        handle, watcher = client.open(self._service.registry.get(_string(message, "chip")))
         return {**watcher.chip.info(), "handle": handle}, watcher.take_fds()
 
     async def _close(self, client: Client, message: Mapping[str, Any]) -> Answer:
@@ -208,7 +235,10 @@ class Operations:
         configs = _line_configs(message)
         consumer = _string(message, "consumer", default="")
         size = _integer(message, "event_buffer_size", 0, _U32_MAX, default=0)
-        fds, capacity = await chip.request(configs, consumer, size)
+        room = min(size or 16 * len(configs), lib.GB_EVENT_CAPACITY_MAX)
+        grant = client.account.take(requests=1, lines=len(configs), memory=2 * room * _EVENT_BYTES)
+        requester = Requester(client.peer.uid, grant.end)
+        fds, capacity = await chip.request(configs, consumer, size, requester)
         answer = {
             "offsets": [config.offset for config in configs],
             "names": [chip.lines[config.offset].name for config in configs],

@@ -127,9 +127,11 @@ def _by_version(chips: Iterable[Chip]) -> list[Chip]:
     return sorted(chips, key=lambda chip: _version_key(chip.name))
 
 
-def _version_key(name: str) -> list[tuple[bool, int, str]]:
-    """Digits compare as numbers."""
+def _version_key(name: str) -> list[tuple[int, str, str]]:
+    """ASCII digits compare as numbers, of any length; a name may be a client's."""
+    parts = re.findall(r"([0-9]+)|([^0-9]+)", name)
+    # Without leading zeros a longer number is a larger one. Text comes before numbers.
     return [
-        (part.isdigit(), int(part) if part.isdigit() else 0, part)
-        for part in re.findall(r"[0-9]+|[^0-9]+", name)
+        (len(number.lstrip("0")) + 1 if number else 0, number.lstrip("0"), number or text)
+        for number, text in parts
     ]

@@ -167,6 +167,7 @@ class Service:
             "peers": self._control.peers(),
             "aggregates": [aggregate.status() for aggregate in self.aggregates],
             "exports": [export.status() for export in self.exports],
+            **self._control.budgets.status(),
         }
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:

@@ -13,7 +13,8 @@ import stat
 import time
 from collections.abc import Iterator
 
-_BACKLOG = 64
+# The kernel takes less where net.core.somaxconn is less. Those who are too many wait.
+_BACKLOG = 4096
 # Another service is in bind() for a moment only; whoever else locks the directory
 # keeps nobody from starting.
 _TURN_S = 1.0

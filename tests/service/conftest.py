@@ -33,8 +33,7 @@ class RawClient:
     @classmethod
     def connect(cls, path: Path | str, hello: bool = True) -> RawClient:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sock.settimeout(20)
-        sock.connect(str(path))
+        sock.connect(str(path))  # without a timeout: then it would not wait for its turn
         return cls(sock, hello)
 
     def send(self, op: str, **arguments: Any) -> int:

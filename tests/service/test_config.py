@@ -10,6 +10,7 @@ import pytest
 
 from bridge import wire
 from bridge.service import config as configs
+from bridge.service.budgets import Limits
 from bridge.service.config import Config, ConfigError, LinkConfig
 from bridge.service.service import link_names
 
@@ -19,6 +20,10 @@ mode = "0600"
 group = "gpio"
 timeout_ms = 250
 on_release = "keep"
+
+[limits]
+connections = 100
+memory_mib = 32
 
 [[link]]
 url = "vhost-user:/run/fw.sock"
@@ -39,6 +44,7 @@ def test_everything(tmp_path: Path) -> None:
     config = configs.load(str(path))
     assert (config.socket, config.mode, config.group) == ("/run/x.sock", 0o600, "gpio")
     assert config.timeout_ms == 250
+    assert config.limits == Limits(connections=100, memory_mib=32)
     first, second = config.links
     assert first == LinkConfig("vhost-user:/run/fw.sock", on_release="keep")
     assert (second.name, second.lines, second.on_release) == ("dsp", 16, "none")
@@ -78,6 +84,10 @@ def test_defaults() -> None:
             '[[link]]\nurl = "vhost-user:/y"\nname = "a"',
             ['the name "a"'],
         ),
+        ("[limits]\nclients = 3", ["limits: clients", "connections"]),
+        ("[limits]\nconnections = 0", ["limits: connections", "from 1 to 65536"]),
+        ("[limits]\nreserve_percent = 95", ["limits: reserve_percent", "from 0 to 90"]),
+        ("limits = 3", ["limits", "[limits] table"]),
         ("socket = \n", ["not valid TOML", "line 1"]),
     ],
 )

@@ -172,6 +172,12 @@ def test_chips_are_sorted_and_complete(client: RawClient) -> None:
     assert client.ok("chip", chip="fw-0") == first
 
 
+@pytest.mark.parametrize("after", ["\u00b2", "fw-\u0663", "fw-" + "9" * 4000, ""])
+def test_any_name_has_its_place_among_the_chips(client: RawClient, after: str) -> None:
+    """Digits that int() does not take are none (superscripts), nor are there too many."""
+    assert "next" in client.ok("chips", after=after)
+
+
 def test_unknown_chip_lists_the_chips(client: RawClient) -> None:
     number, message = client.fails("chip", chip="nope")
     assert number == errno.ENOENT
