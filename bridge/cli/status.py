@@ -115,8 +115,11 @@ def _user(user: dict[str, Any], limits: dict[str, Any]) -> _Record:
     lines = f"{user['lines']} of {limits['lines']} lines"
     memory = f"{user['memory_kib'] / 1024:.1f} of {limits['memory_mib']} MiB"
     full = any(user[key] >= limits[key] for key in (*words, "lines"))
-    return "user", f"uid {user['uid']}", "full" if full else "served", ", ".join(
-        (*counts, lines, memory)
+    return (
+        "user",
+        f"uid {user['uid']}",
+        "full" if full else "served",
+        ", ".join((*counts, lines, memory)),
     )
 
 
