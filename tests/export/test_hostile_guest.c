@@ -678,6 +678,83 @@ static void others_go_on_beside_a_flood(void)
 	tear_down();
 }
 
+/* ---- a guest that wants us to hang ------------------------------------------------------- */
+
+/* What hangs is killed then: no test takes so long. */
+#define HANG_S 60u
+
+static void fill(int fd)
+{
+	uint64_t most = UINT64_MAX - 1;
+
+	CHECK_EQ(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	while (write(fd, &most, sizeof(most)) > 0)
+		continue;
+	CHECK_EQ(fcntl(fd, F_SETFL, 0), 0);
+}
+
+static void ask_without_reading(struct guest_side *g)
+{
+	for (uint16_t i = 0; i < 2; i++)
+		put_request(g, (uint16_t)(2 * i), VIRTIO_GPIO_MSG_GET_DIRECTION, 0, 0);
+	kick(g, 0);
+	CHECK_EQ(in_step(g), 0);
+}
+
+/* The file description is ours, too: O_NONBLOCK is what the guest makes of it. */
+static void others_go_on_beside_a_call_that_is_full(void)
+{
+	set_up();
+	up(&hostile);
+	alarm(HANG_S);
+	fill(hostile.call[0]);
+	ask_without_reading(&hostile);
+	other_guest_goes_on(&honest);
+	alarm(0);
+	tear_down();
+}
+
+static void others_go_on_beside_a_pipe_that_is_full(void)
+{
+	int ends[2];
+
+	set_up();
+	up(&hostile);
+	alarm(HANG_S);
+	CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);
+	fill(ends[1]);
+	say_u64(&hostile, VHOST_USER_SET_VRING_CALL, 0, ends[1]);
+	ask_without_reading(&hostile);
+	other_guest_goes_on(&honest);
+	alarm(0);
+	close(ends[0]);
+	close(ends[1]);
+	tear_down();
+}
+
+/* A call to any of these could wait for the guest. */
+static void other_files_are_refused(void)
+{
+	static const uint32_t messages[] = {VHOST_USER_SET_VRING_CALL, VHOST_USER_SET_VRING_KICK,
+					    VHOST_USER_SET_BACKEND_REQ_FD};
+	struct gb_export_status status;
+
+	set_up();
+	for (unsigned int i = 0; i < 3; i++) {
+		int file = open("/dev/null", O_RDWR | O_CLOEXEC);
+		uint32_t size = messages[i] == VHOST_USER_SET_BACKEND_REQ_FD ? 0 : 8;
+
+		up(&hostile);
+		say(&hostile, messages[i], "\0\0\0\0\0\0\0", size, file, false, NULL);
+		CHECK(in_step(&hostile) < 0);
+		gb_export_status(exports[0], &status);
+		CHECK(strstr(status.why, "descriptor"));
+		down(&hostile);
+		close(file);
+	}
+	tear_down();
+}
+
 /* ---- a guest that vanishes ---------------------------------------------------------------- */
 
 /* More requests than are relayed at once. */
@@ -820,6 +897,9 @@ int main(int argc, char **argv)
 		states = strtoul(argv[1], NULL, 0);
 	RUN(corpus);
 	RUN(others_go_on_beside_a_flood);
+	RUN(others_go_on_beside_a_call_that_is_full);
+	RUN(others_go_on_beside_a_pipe_that_is_full);
+	RUN(other_files_are_refused);
 	RUN(an_export_ends_behind_its_guest);
 	RUN(generated);
 	RUN(without_descriptors_the_loop_rests);

@@ -22,6 +22,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "virtio/notifier.h"
 #include "virtio/rpmsg.h"
 #include "virtio/split_ring.h"
 #include "virtio/vhost_user.h"
@@ -39,7 +40,7 @@ struct vhost_user_link {
 	struct split_driver rings[RPMSG_VQ_COUNT];
 	struct split_driver_slot slots[RPMSG_VQ_COUNT][RING_NUM];
 	int memory_fd;
-	int kick[RPMSG_VQ_COUNT];
+	struct notifier kick[RPMSG_VQ_COUNT];
 	uint8_t *memory;
 	size_t memory_size;
 	uint8_t *buffers[RPMSG_VQ_COUNT]; /* RING_NUM of RPMSG_BUFFER_SIZE */
@@ -59,15 +60,6 @@ static uint8_t *buffer(struct vhost_user_link *link, int ring, uint16_t id)
 static uint64_t guest_addr(const void *host)
 {
 	return (uint64_t)(uintptr_t)host + GUEST_OFFSET;
-}
-
-static void signal_fd(int fd)
-{
-	uint64_t one = 1;
-	/* Cannot fail but on overflow, and then the reader is awake anyway. */
-	ssize_t written = write(fd, &one, sizeof(one));
-
-	(void)written;
 }
 
 /* ---- dead link ----------------------------------------------------------- */
@@ -165,7 +157,7 @@ static int receive_all(struct vhost_user_link *link)
 	if (ret < 0)
 		return broken_ring(link, RPMSG_VQ_RX);
 	if (split_driver_publish(rx))
-		signal_fd(link->kick[RPMSG_VQ_RX]);
+		notifier_signal(&link->kick[RPMSG_VQ_RX]);
 	return 0;
 }
 
@@ -188,7 +180,7 @@ static void vhost_user_link_flush(struct gb_link *base)
 	struct vhost_user_link *link = to_link(base);
 
 	if (split_driver_publish(&link->rings[RPMSG_VQ_TX]))
-		signal_fd(link->kick[RPMSG_VQ_TX]);
+		notifier_signal(&link->kick[RPMSG_VQ_TX]);
 }
 
 /* A free TX buffer, -EAGAIN, or the death of the link. */
@@ -297,7 +289,7 @@ static void vhost_user_link_destroy(struct gb_link *base)
 	for (i = 0; i < base->fd_count; i++)
 		close_fd(base->fds[i]);
 	for (i = 0; i < RPMSG_VQ_COUNT; i++)
-		close_fd(link->kick[i]);
+		notifier_close(&link->kick[i]);
 	close_fd(link->memory_fd);
 	if (link->memory)
 		munmap(link->memory, link->memory_size);
@@ -368,16 +360,26 @@ static int make_memory(struct vhost_user_link *link)
 	return 0;
 }
 
-static int make_eventfds(struct vhost_user_link *link)
+static int make_calls(struct vhost_user_link *link)
 {
-	int *fds[] = {&link->base.fds[FD_RX_CALL], &link->base.fds[FD_TX_CALL],
-		      &link->kick[RPMSG_VQ_RX], &link->kick[RPMSG_VQ_TX]};
-	unsigned int i;
-
-	for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
-		*fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (*fds[i] < 0)
+	for (int i = FD_RX_CALL; i <= FD_TX_CALL; i++) {
+		link->base.fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (link->base.fds[i] < 0)
 			return -errno;
+	}
+	return 0;
+}
+
+static int make_kicks(struct vhost_user_link *link)
+{
+	for (int i = 0; i < RPMSG_VQ_COUNT; i++) {
+		int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		int error = fd < 0 ? -errno : notifier_open(&link->kick[i], fd);
+
+		if (error && fd >= 0)
+			close(fd);
+		if (error)
+			return error;
 	}
 	return 0;
 }
@@ -411,7 +413,8 @@ static struct vhost_user_link *new_link(void)
 		link->base.fds[i] = -1;
 	memcpy(link->base.events, events, sizeof(events));
 	link->memory_fd = -1;
-	link->kick[RPMSG_VQ_RX] = link->kick[RPMSG_VQ_TX] = -1;
+	for (i = 0; i < RPMSG_VQ_COUNT; i++)
+		notifier_init(&link->kick[i]);
 	return link;
 }
 
@@ -663,7 +666,7 @@ static int set_up_ring(struct handshake *hs, uint32_t index)
 		ret = tell_fd(hs, VHOST_USER_SET_VRING_CALL, index,
 			      link->base.fds[FD_RX_CALL + (int)index]);
 	if (ret == 0)
-		ret = tell_fd(hs, VHOST_USER_SET_VRING_KICK, index, link->kick[index]);
+		ret = tell_fd(hs, VHOST_USER_SET_VRING_KICK, index, link->kick[index].fd);
 	return ret;
 }
 
@@ -687,7 +690,9 @@ static int connect_link(struct handshake *hs, int timeout_ms)
 	int ret = make_memory(link);
 
 	if (ret == 0)
-		ret = make_eventfds(link);
+		ret = make_calls(link);
+	if (ret == 0)
+		ret = make_kicks(link);
 	if (ret < 0)
 		return give_up(hs, ret, "no memory for the virtqueues: %s", strerror(-ret));
 	post_buffers(link);
@@ -700,7 +705,7 @@ static int connect_link(struct handshake *hs, int timeout_ms)
 		ret = start_rings(hs);
 	/* Some backends look at a ring only when kicked. */
 	if (ret == 0)
-		signal_fd(link->kick[RPMSG_VQ_RX]);
+		notifier_signal(&link->kick[RPMSG_VQ_RX]);
 	return ret;
 }
 

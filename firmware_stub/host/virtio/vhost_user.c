@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "peer_fd.h"
+
 #define HEADER_SIZE  sizeof(struct vhost_user_header)
 #define PAYLOAD_SIZE sizeof(((struct vhost_user_message *)0)->payload)
 
@@ -116,8 +118,7 @@ void vhost_user_close_fds(struct vhost_user_message *message)
 	unsigned int i;
 
 	for (i = 0; i < message->fd_count; i++)
-		if (message->fds[i] >= 0)
-			close(message->fds[i]);
+		peer_fd_close(message->fds[i]);
 	message->fd_count = 0;
 }
 
@@ -147,7 +148,7 @@ static int keep_fds(struct vhost_user_receiver *receiver, struct msghdr *msg)
 
 			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
 			if (receiver->got || message->fd_count == VHOST_USER_FDS_MAX) {
-				close(fd);
+				peer_fd_close(fd);
 				surplus = true;
 			} else {
 				message->fds[message->fd_count++] = fd;
@@ -267,8 +268,11 @@ static const char *check_region(const struct vhost_user_region *region, int fd,
 	    wraps(region->user_addr, region->size) ||
 	    wraps(region->mmap_offset, region->size))
 		return "its end wraps around";
+	/* Anything else could make us wait, now or when its pages are missing. */
+	if (peer_fd_kind(fd) != PEER_FD_MEMORY)
+		return "its descriptor is no memfd, nor a file of tmpfs or hugetlbfs";
 	if (fstat(fd, st) < 0)
-		return "its descriptor is no file";
+		return strerror(errno);
 	if (st->st_size < 0 ||
 	    region->mmap_offset + region->size > (uint64_t)st->st_size)
 		return "it reaches beyond the end of its file";

@@ -64,8 +64,8 @@ static void send_ring(struct sender *sender, const struct vhost_user_session *se
 		send_addr(sender, index, &ring->addr);
 		send_state(sender, VHOST_USER_SET_VRING_BASE, index, next_chain(ring));
 	}
-	if (ring->call >= 0)
-		send_u64(sender, VHOST_USER_SET_VRING_CALL, (uint64_t)index, ring->call);
+	if (ring->call.fd >= 0)
+		send_u64(sender, VHOST_USER_SET_VRING_CALL, (uint64_t)index, ring->call.fd);
 	send_state(sender, VHOST_USER_SET_VRING_ENABLE, index, ring->enabled);
 	if (ring->started)
 		send_u64(sender, VHOST_USER_SET_VRING_KICK, (uint64_t)index, ring->kick);

@@ -12,15 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-void vhost_user_signal(int fd)
-{
-	uint64_t one = 1;
-	/* A full pipe (UML) or eventfd: its reader is awake anyway. */
-	ssize_t written = write(fd, &one, sizeof(one));
-
-	(void)written;
-}
-
 static int __attribute__((format(printf, 2, 3)))
 refuse(struct vhost_user_session *session, const char *format, ...)
 {
@@ -52,8 +43,8 @@ void vhost_user_session_publish(struct vhost_user_session *session, int index)
 {
 	struct vhost_user_ring *ring = &session->rings[index];
 
-	if (ring->running && split_device_publish(&ring->device) && ring->call >= 0)
-		vhost_user_signal(ring->call);
+	if (ring->running && split_device_publish(&ring->device))
+		notifier_signal(&ring->call);
 }
 
 bool vhost_user_session_running(const struct vhost_user_session *session)
@@ -239,6 +230,8 @@ static int set_backend_req_fd(struct vhost_user_session *session,
 {
 	if (message->fd_count != 1)
 		return refuse(session, "SET_BACKEND_REQ_FD came without a descriptor");
+	if (peer_fd_kind(message->fds[0]) == PEER_FD_OTHER)
+		return refuse(session, "SET_BACKEND_REQ_FD came with a descriptor that is no Unix socket");
 	close_fd(&session->request_fd);
 	session->request_fd = take_fd(message);
 	return 0;
@@ -363,6 +356,14 @@ static int fd_ring_index(struct vhost_user_session *session,
 	return ring_index(session, value & VHOST_USER_VRING_INDEX_MASK);
 }
 
+/* Without waiting for a file system of the peer. */
+static bool can_be_polled(int fd)
+{
+	enum peer_fd_kind kind = peer_fd_kind(fd);
+
+	return kind == PEER_FD_EVENTFD || kind == PEER_FD_PIPE;
+}
+
 static int set_vring_kick(struct vhost_user_session *session, struct vhost_user_message *message)
 {
 	int index = fd_ring_index(session, message);
@@ -373,6 +374,9 @@ static int set_vring_kick(struct vhost_user_session *session, struct vhost_user_
 		return -1;
 	if (!message->fd_count)
 		return refuse(session, "virtqueue %d: it has no kick descriptor, which asks for polling",
+			      index);
+	if (!can_be_polled(message->fds[0]))
+		return refuse(session, "virtqueue %d: its kick descriptor is no eventfd and no pipe",
 			      index);
 	ring = &session->rings[index];
 	fd = take_fd(message);
@@ -391,24 +395,21 @@ static int set_vring_kick(struct vhost_user_session *session, struct vhost_user_
 static int set_vring_call(struct vhost_user_session *session, struct vhost_user_message *message)
 {
 	int index = fd_ring_index(session, message);
-	int fd = -1, flags;
+	struct notifier call;
 
 	if (index < 0)
 		return -1;
-	if (message->fd_count) {
-		fd = take_fd(message);
-		flags = fcntl(fd, F_GETFL);
-		if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
-			close(fd);
-			return refuse(session, "virtqueue %d: its call descriptor cannot be made non-blocking",
-				      index);
-		}
-	}
-	close_fd(&session->rings[index].call);
-	session->rings[index].call = fd;
+	notifier_init(&call);
+	if (message->fd_count && notifier_open(&call, message->fds[0]) < 0)
+		return refuse(session, "virtqueue %d: its call descriptor is no eventfd and no pipe to write to",
+			      index);
+	if (message->fd_count)
+		take_fd(message);
+	notifier_close(&session->rings[index].call);
+	session->rings[index].call = call;
 	/* What was published before may have gone to nobody. */
-	if (fd >= 0 && session->rings[index].running)
-		vhost_user_signal(fd);
+	if (session->rings[index].running)
+		notifier_signal(&session->rings[index].call);
 	return 0;
 }
 
@@ -585,8 +586,10 @@ void vhost_user_session_init(struct vhost_user_session *session,
 	session->ops = ops;
 	session->context = context;
 	session->socket = session->request_fd = -1;
-	for (int i = 0; i < VHOST_USER_RINGS; i++)
-		session->rings[i].kick = session->rings[i].call = -1;
+	for (int i = 0; i < VHOST_USER_RINGS; i++) {
+		session->rings[i].kick = -1;
+		notifier_init(&session->rings[i].call);
+	}
 }
 
 void vhost_user_session_start(struct vhost_user_session *session, int socket)
@@ -598,7 +601,7 @@ void vhost_user_session_end(struct vhost_user_session *session)
 {
 	for (int i = 0; i < VHOST_USER_RINGS; i++) {
 		close_kick(session, &session->rings[i]);
-		close_fd(&session->rings[i].call);
+		notifier_close(&session->rings[i].call);
 	}
 	close_fd(&session->socket);
 	close_fd(&session->request_fd);

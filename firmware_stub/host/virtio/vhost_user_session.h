@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "notifier.h"
 #include "split_ring.h"
 #include "vhost_user.h"
 
@@ -52,7 +53,7 @@ struct vhost_user_ring {
 	uint16_t num;
 	uint16_t base;
 	int kick;
-	int call;
+	struct notifier call;
 	bool started; /* by SET_VRING_KICK */
 	bool enabled; /* by SET_VRING_ENABLE */
 	bool running; /* both, and all that is needed is there */
@@ -99,9 +100,6 @@ void vhost_user_session_publish(struct vhost_user_session *session, int index);
 
 /* Whether both rings run. */
 bool vhost_user_session_running(const struct vhost_user_session *session);
-
-/* Write an eventfd, or the pipe that UML has in its place. */
-void vhost_user_signal(int fd);
 
 /*
  * A non-blocking socket that listens at `path`, -1 with a sentence in why[]. A

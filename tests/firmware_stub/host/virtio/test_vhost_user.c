@@ -296,7 +296,7 @@ static void lying_memory_tables_are_refused(void)
 	message.payload.table.regions[0].mmap_offset = 3 * PAGE;
 	not_mapped(&message, "beyond the end");
 	message = table_of(1, event);
-	not_mapped(&message, "beyond the end");
+	not_mapped(&message, "no memfd, nor a file of tmpfs");
 	message = table_of(1, fd);
 	message.payload.table.regions[0].size = 0;
 	not_mapped(&message, "empty");
