@@ -747,7 +747,7 @@ static bool has_timers(struct session *s)
 	bool any;
 
 	gb_lock(s->pump);
-	any = s->pump->first_timer != NULL;
+	any = s->pump->timers.first != NULL;
 	gb_unlock(s->pump);
 	return any;
 }

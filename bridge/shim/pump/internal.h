@@ -21,6 +21,7 @@
 #include "clock.h"
 #include "pump.h"
 #include "rpmsg_gpio.h"
+#include "timers.h"
 
 /* ---- descriptors -------------------------------------------------------- */
 
@@ -43,13 +44,6 @@ void gb_source_modify(struct gb_pump *pump, struct gb_source *source, uint32_t e
 void gb_source_remove(struct gb_pump *pump, struct gb_source *source);
 
 /* ---- deadlines ---------------------------------------------------------- */
-
-struct gb_timer {
-	void (*expired)(struct gb_timer *timer);
-	uint64_t due_ns; /* CLOCK_MONOTONIC */
-	struct gb_timer *previous, *next;
-	bool armed;
-};
 
 uint64_t gb_now_ns(void);
 /* One that is armed again while timers expire waits for the next turn of the loop. */
@@ -77,7 +71,7 @@ struct gb_pump {
 	uint64_t sleeping_until_ns;  /* UINT64_MAX: for ever */
 	struct gb_source *wake_source;
 	struct gb_source *dead_sources;
-	struct gb_timer *first_timer, *last_timer;
+	struct gb_timers timers;
 	uint64_t expiring_ns;        /* timers due until then expire now; 0: none do */
 	struct gb_link *links;
 	struct gb_request *requests;

@@ -27,53 +27,30 @@ uint64_t gb_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Sorted list, searched from the end: nearly all deadlines are the default
- * away from now, so a new one goes last. */
 void gb_timer_arm(struct gb_pump *pump, struct gb_timer *timer, uint64_t due_ns)
 {
-	struct gb_timer *before;
-
-	gb_timer_cancel(pump, timer);
 	if (due_ns <= pump->expiring_ns)
 		due_ns = pump->expiring_ns + 1; /* in the next turn: descriptors come first */
-	timer->due_ns = due_ns;
-	timer->armed = true;
-	for (before = pump->last_timer; before && before->due_ns > due_ns;)
-		before = before->previous;
-	timer->previous = before;
-	timer->next = before ? before->next : pump->first_timer;
-	if (timer->next)
-		timer->next->previous = timer;
-	else
-		pump->last_timer = timer;
-	if (before)
-		before->next = timer;
-	else
-		pump->first_timer = timer;
+	gb_timers_arm(&pump->timers, timer, due_ns);
 }
 
 void gb_timer_cancel(struct gb_pump *pump, struct gb_timer *timer)
 {
-	if (!timer->armed)
-		return;
-	timer->armed = false;
-	if (timer->previous)
-		timer->previous->next = timer->next;
-	else
-		pump->first_timer = timer->next;
-	if (timer->next)
-		timer->next->previous = timer->previous;
-	else
-		pump->last_timer = timer->previous;
+	gb_timers_cancel(&pump->timers, timer);
+}
+
+static uint64_t next_due(const struct gb_pump *pump)
+{
+	return pump->timers.first ? pump->timers.first->due_ns : UINT64_MAX;
 }
 
 static void expire_timers(struct gb_pump *pump)
 {
-	if (!pump->first_timer)
+	if (!pump->timers.first)
 		return;
 	pump->expiring_ns = gb_now_ns();
-	while (pump->first_timer && pump->first_timer->due_ns <= pump->expiring_ns) {
-		struct gb_timer *timer = pump->first_timer;
+	while (next_due(pump) <= pump->expiring_ns) {
+		struct gb_timer *timer = pump->timers.first;
 
 		gb_timer_cancel(pump, timer);
 		timer->expired(timer);
@@ -209,11 +186,6 @@ int gb_pump_next_report(struct gb_pump *pump, struct gb_report *report)
 }
 
 /* ---- lock --------------------------------------------------------------- */
-
-static uint64_t next_due(const struct gb_pump *pump)
-{
-	return pump->first_timer ? pump->first_timer->due_ns : UINT64_MAX;
-}
 
 static void flush_links(struct gb_pump *pump)
 {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -76,13 +77,21 @@ static bool signal_eventfd(int fd)
 	return true;
 }
 
-/* ---- pipe ----------------------------------------------------------------------- */
+/* ---- socket --------------------------------------------------------------------- */
 
-/* What is read from the pipe is this very memory: it does not change. */
 static const uint64_t one = 1;
+
+static void signal_socket(int fd)
+{
+	/* A full one is readable. */
+	(void)!send(fd, &one, sizeof(one), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* ---- pipe ----------------------------------------------------------------------- */
 
 static bool signal_pipe(int fd)
 {
+	/* What is read from the pipe is this very memory: it must not change. */
 	struct iovec bytes = {(void *)(uintptr_t)&one, sizeof(one)};
 	ssize_t sent;
 
@@ -227,26 +236,34 @@ void notifier_init(struct notifier *notifier)
 
 int notifier_open(struct notifier *notifier, int fd)
 {
-	enum peer_fd_kind kind = peer_fd_kind(fd);
-
-	if (kind != PEER_FD_EVENTFD && kind != PEER_FD_PIPE)
+	if (!peer_fd_polls(fd))
 		return -EINVAL;
 	/* What is spliced with the end to read comes out of the pipe. */
 	if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
 		return -EINVAL;
-	*notifier = (struct notifier){.fd = fd, .kind = kind};
+	*notifier = (struct notifier){.fd = fd, .kind = peer_fd_kind(fd)};
 	return 0;
+}
+
+/* Whether the kernel could do it. */
+static bool signal_directly(const struct notifier *notifier)
+{
+	switch (notifier->kind) {
+	case PEER_FD_EVENTFD:
+		return signal_eventfd(notifier->fd);
+	case PEER_FD_PIPE:
+		return signal_pipe(notifier->fd);
+	default:
+		signal_socket(notifier->fd);
+		return true;
+	}
 }
 
 void notifier_signal(struct notifier *notifier)
 {
-	bool done;
-
 	if (notifier->fd < 0)
 		return;
-	done = !notifier->thread && (notifier->kind == PEER_FD_EVENTFD ? signal_eventfd(notifier->fd)
-								       : signal_pipe(notifier->fd));
-	if (!done)
+	if (notifier->thread || !signal_directly(notifier))
 		signal_thread(notifier);
 }
 

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +41,13 @@ enum peer_fd_kind peer_fd_kind(int fd)
 	if (fcntl(fd, F_GET_SEALS) >= 0)
 		return PEER_FD_MEMORY;
 	return is_unix_socket(fd) ? PEER_FD_SOCKET : PEER_FD_OTHER;
+}
+
+bool peer_fd_polls(int fd)
+{
+	enum peer_fd_kind kind = peer_fd_kind(fd);
+
+	return kind == PEER_FD_EVENTFD || kind == PEER_FD_PIPE || kind == PEER_FD_SOCKET;
 }
 
 static void *close_one(void *argument)

@@ -9,6 +9,8 @@
 #ifndef PEER_FD_H
 #define PEER_FD_H
 
+#include <stdbool.h>
+
 enum peer_fd_kind {
 	PEER_FD_OTHER,   /* any call may block */
 	PEER_FD_EVENTFD,
@@ -18,6 +20,8 @@ enum peer_fd_kind {
 };
 
 enum peer_fd_kind peer_fd_kind(int fd);
+/* Whether it can be waited for: poll(2) and epoll do not block, nor does close(2). */
+bool peer_fd_polls(int fd);
 
 /* Close it; one of an unknown kind in a thread of its own, where it hurts nobody. */
 void peer_fd_close(int fd);

@@ -356,14 +356,6 @@ static int fd_ring_index(struct vhost_user_session *session,
 	return ring_index(session, value & VHOST_USER_VRING_INDEX_MASK);
 }
 
-/* Without waiting for a file system of the peer. */
-static bool can_be_polled(int fd)
-{
-	enum peer_fd_kind kind = peer_fd_kind(fd);
-
-	return kind == PEER_FD_EVENTFD || kind == PEER_FD_PIPE;
-}
-
 static int set_vring_kick(struct vhost_user_session *session, struct vhost_user_message *message)
 {
 	int index = fd_ring_index(session, message);
@@ -375,8 +367,8 @@ static int set_vring_kick(struct vhost_user_session *session, struct vhost_user_
 	if (!message->fd_count)
 		return refuse(session, "virtqueue %d: it has no kick descriptor, which asks for polling",
 			      index);
-	if (!can_be_polled(message->fds[0]))
-		return refuse(session, "virtqueue %d: its kick descriptor is no eventfd and no pipe",
+	if (!peer_fd_polls(message->fds[0]))
+		return refuse(session, "virtqueue %d: its kick descriptor is no eventfd, pipe or Unix socket",
 			      index);
 	ring = &session->rings[index];
 	fd = take_fd(message);
@@ -401,7 +393,7 @@ static int set_vring_call(struct vhost_user_session *session, struct vhost_user_
 		return -1;
 	notifier_init(&call);
 	if (message->fd_count && notifier_open(&call, message->fds[0]) < 0)
-		return refuse(session, "virtqueue %d: its call descriptor is no eventfd and no pipe to write to",
+		return refuse(session, "virtqueue %d: its call descriptor is no eventfd, pipe to write to or Unix socket",
 			      index);
 	if (message->fd_count)
 		take_fd(message);

@@ -47,6 +47,15 @@ static int open_pipe(struct notifier *notifier)
 	return ends[0];
 }
 
+static int open_socket(struct notifier *notifier)
+{
+	int ends[2];
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	CHECK_EQ(notifier_open(notifier, ends[1]), 0);
+	return ends[0];
+}
+
 /* As a peer does that wants us to hang. */
 static void fill(int fd)
 {
@@ -88,36 +97,39 @@ static void an_eventfd_counts(void)
 	close(peer);
 }
 
-/* UML reads eight bytes. */
-static void a_pipe_gets_eight_bytes(void)
+/* As many as an eventfd has. */
+static void others_get_eight_bytes(void)
 {
-	struct notifier notifier;
-	int peer = open_pipe(&notifier);
+	int (*const others[])(struct notifier *notifier) = {open_pipe, open_socket};
 
-	for (int i = 0; i < 1000; i++) {
-		notifier_signal(&notifier);
-		CHECK_EQ(take(peer), 1);
+	for (int other = 0; other < 2; other++) {
+		struct notifier notifier;
+		int peer = others[other](&notifier);
+
+		for (int i = 0; i < 1000; i++) {
+			notifier_signal(&notifier);
+			CHECK_EQ(take(peer), 1);
+		}
+		notifier_close(&notifier);
+		close(peer);
 	}
-	notifier_close(&notifier);
-	close(peer);
 }
 
 static void a_full_one_keeps_nobody_waiting(void)
 {
-	struct notifier notifier;
-	int peer = open_eventfd(&notifier);
+	int (*const kinds[])(struct notifier *notifier) = {open_eventfd, open_pipe, open_socket};
 
 	alarm(HANG_S);
-	fill(peer);
-	notifier_signal(&notifier);
-	notifier_signal(&notifier);
-	notifier_close(&notifier);
-	close(peer);
-	peer = open_pipe(&notifier);
-	fill(notifier.fd);
-	notifier_signal(&notifier);
-	notifier_close(&notifier);
-	close(peer);
+	for (int kind = 0; kind < 3; kind++) {
+		struct notifier notifier;
+		int peer = kinds[kind](&notifier);
+
+		fill(notifier.fd);
+		notifier_signal(&notifier);
+		notifier_signal(&notifier);
+		notifier_close(&notifier);
+		close(peer);
+	}
 	alarm(0);
 }
 
@@ -251,12 +263,7 @@ static void only_what_cannot_make_us_wait_is_taken(void)
 	close(udp);
 	CHECK_EQ(pipe(ends), 0);
 	CHECK_EQ(peer_fd_kind(ends[0]), PEER_FD_PIPE);
-	CHECK_EQ(notifier_open(&notifier, ends[0]), -EINVAL);
-	close(ends[0]);
-	close(ends[1]);
-	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-	CHECK_EQ(peer_fd_kind(ends[0]), PEER_FD_SOCKET);
-	CHECK_EQ(notifier_open(&notifier, ends[0]), -EINVAL);
+	CHECK_EQ(notifier_open(&notifier, ends[0]), -EINVAL); /* the end to read */
 	close(ends[0]);
 	close(ends[1]);
 }
@@ -304,7 +311,7 @@ int main(void)
 {
 	RUN(a_thread_helps_where_the_kernel_cannot); /* before others set up what they need */
 	RUN(an_eventfd_counts);
-	RUN(a_pipe_gets_eight_bytes);
+	RUN(others_get_eight_bytes);
 	RUN(a_full_one_keeps_nobody_waiting);
 	RUN(without_a_descriptor_nothing_happens);
 	RUN(only_what_cannot_make_us_wait_is_taken);
