@@ -818,7 +818,7 @@ static void bad_set_up_is_refused(void)
 	expect_refusal("no ring index");
 	connect_watched();
 	tell_fd(VHOST_USER_SET_VRING_KICK, 0, file);
-	expect_refusal("cannot be watched");
+	expect_refusal("is no eventfd");
 	connect_watched();
 	tell_u64(VHOST_USER_SET_VRING_KICK, 0);
 	expect_refusal("0 descriptors, not 1");
