@@ -220,12 +220,11 @@ static bool rearm_irq(struct rpmsg_gpio_device *device, uint16_t gpio)
 		return !device->config->strict;
 	/* What fired under the mask must not count as fired after it. */
 	take_fired(line);
-	if (device->config->strict && !(line->flags & LINE_MASKED))
-		return false;
+	/* Nor may the port look again: a level that still holds would count twice. */
+	if (!(line->flags & LINE_MASKED))
+		return !device->config->strict;
 	if (!port_irq_type(device, gpio, line->irq_type))
 		return false;
-	if (!(line->flags & LINE_MASKED))
-		return true;
 	if (line->flags & LINE_LATCHED)
 		rpmsg_gpio_line_set(line, LINE_DUE);
 	rpmsg_gpio_line_clear(line, LINE_MASKED | LINE_LATCHED);

@@ -132,6 +132,9 @@ static void interrupt(struct board_pin *pin, uint64_t board_ns)
 {
 	struct rpmsg_gpio_device *device = pin->controller->device;
 
+	if (pin->irq_silent)
+		return;
+	pin->irq_silent = is_level_type(pin->irq_type);
 	pin->interrupts++;
 	if (!device)
 		return;
@@ -490,6 +493,7 @@ static bool port_set_irq_type(void *context, uint16_t gpio, uint8_t type)
 	struct board_pin *pin = &controller->pins[gpio];
 
 	pin->irq_type = type;
+	pin->irq_silent = false;
 	if (is_level_type(type) && edge_fires(type, pin->seen))
 		interrupt(pin, board_now(controller->board));
 	return true;
@@ -549,7 +553,7 @@ void board_reset_firmware(struct board *board)
 		struct board_controller *controller = board->controllers[i];
 
 		for (uint16_t gpio = 0; controller && gpio < controller->ngpio; gpio++) {
-			controller->pins[gpio].irq_type = VIRTIO_GPIO_IRQ_TYPE_NONE;
+			port_set_irq_type(controller, gpio, VIRTIO_GPIO_IRQ_TYPE_NONE);
 			port_set_config(controller, gpio, 0, 0);
 			port_set_direction(controller, gpio, VIRTIO_GPIO_DIRECTION_NONE, 0);
 		}

@@ -67,6 +67,7 @@ struct board_pin {
 	/* the firmware's side */
 	uint8_t direction;
 	uint8_t irq_type;
+	bool irq_silent;   /* a level interrupt that fired, until it is set again */
 	int8_t output;     /* as the firmware set it; open-drain and -source count later */
 	uint32_t caps;     /* RPMSG_GPIO_LINE_* that this pin can do */
 	uint32_t config;   /* RPMSG_GPIO_LINE_* in force */

@@ -381,6 +381,22 @@ static void level_types_are_rearmed_with_records(void)
 	CHECK(rpmsg_gpio_device_armed(&device, 3));
 }
 
+/* The kernel driver in review re-arms twice: the second one finds an armed line. */
+static void a_rearm_of_an_armed_level_counts_nothing(void)
+{
+	boot(CREDITS);
+	CHECK_EQ(set(SET_IRQ_TYPE, 3, LEVEL_HIGH), OK);
+	pins[3] = 1;
+	rpmsg_gpio_device_irq(&device, 3);
+	CHECK(rpmsg_gpio_device_receive(&device, "\6\0\3\0\4\0\0\0", 8)); /* not sent yet */
+	CHECK(rpmsg_gpio_device_run(&device));
+	CHECK_EQ(event_count, 1);
+	CHECK_EQ(events[0].sequence, 1);
+	CHECK_EQ(set(SET_IRQ_TYPE, 3, LEVEL_HIGH), OK);
+	CHECK_EQ(event_count, 2);
+	CHECK_EQ(events[1].sequence, 2);
+}
+
 static void a_line_without_credits_holds_up_no_other(void)
 {
 	boot(CREDITS);
@@ -1148,6 +1164,7 @@ int main(void)
 	RUN(counters_wrap);
 	RUN(none_forgets_credits_and_edges);
 	RUN(level_types_are_rearmed_with_records);
+	RUN(a_rearm_of_an_armed_level_counts_nothing);
 	RUN(a_line_without_credits_holds_up_no_other);
 	RUN(a_grant_is_answered_before_what_it_frees);
 	RUN(credits_end_a_mask);
