@@ -152,7 +152,7 @@ class Stub:
         *,
         transport: str = "vhost-user",
         baud: int = 0,
-        dialect: str = "rpmsg-gpio",
+        dialect: str = "rpmsg-gpio-padded",
         features: str = "all",
         strict: bool = False,
         step: bool = False,

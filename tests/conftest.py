@@ -21,10 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: (features, dialect) of the firmwares that must behave alike.
 FIRMWARES = [
-    ("all", "rpmsg-gpio"),
-    ("none", "rpmsg-gpio"),
     ("all", "rpmsg-gpio-padded"),
     ("none", "rpmsg-gpio-padded"),
+    ("all", "rpmsg-gpio"),
+    ("none", "rpmsg-gpio"),
 ]
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]

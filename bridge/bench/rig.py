@@ -133,7 +133,7 @@ class Rig:
     def __init__(
         self,
         features: str = "all",
-        dialect: str = "rpmsg-gpio",
+        dialect: str = "rpmsg-gpio-padded",
         board: str = "demo",
         arguments: tuple[str, ...] = (),
         strict: bool = False,

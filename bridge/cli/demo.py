@@ -50,7 +50,7 @@ Say = Callable[[object], None]
     help="Extensions of the firmware: all, none, or a list such as config,names,tag,epoch.",
 )  # fmt: skip
 @click.option(
-    "--dialect", default="rpmsg-gpio", show_default=True,
+    "--dialect", default="rpmsg-gpio-padded", show_default=True,
     type=click.Choice(["rpmsg-gpio", "rpmsg-gpio-padded"]),
     help="Form of the firmware's messages.",
 )  # fmt: skip
@@ -68,7 +68,7 @@ def demo(as_json: bool, features: str, dialect: str, on_mcu: bool) -> None:
       gpio-bridge demo
       gpio-bridge demo --json
       gpio-bridge demo --features none                  firmware for the in-kernel driver
-      gpio-bridge demo --dialect rpmsg-gpio-padded      as the posted driver is compiled
+      gpio-bridge demo --dialect rpmsg-gpio             as the posted driver is documented
       gpio-bridge demo --mcu                            needs qemu-system-arm and `make mcu`
     """
     ends_on_signals()
@@ -81,7 +81,7 @@ def demo(as_json: bool, features: str, dialect: str, on_mcu: bool) -> None:
         say, show = partial(console.print, soft_wrap=True), console.print
     started = time.monotonic()
     if on_mcu:
-        if (features, dialect) != ("all", "rpmsg-gpio"):
+        if (features, dialect) != ("all", "rpmsg-gpio-padded"):
             raise click.UsageError("--mcu takes neither --features nor --dialect")
         result = _demo_mcu(say, show)
     else:

@@ -129,7 +129,7 @@ struct virtio_gpio_config {
 #define RPMSG_GPIO_CHANNEL_PREFIX "rpmsg-io-"
 #define RPMSG_GPIO_CHANNEL_RAW    "rpmsg-raw"
 
-/* Baseline dialect `rpmsg-gpio`, as documented: 3 bytes. */
+/* Baseline dialect `rpmsg-gpio`, as the driver in review documents it: 3 bytes. */
 struct rpmsg_gpio_reply {
 	uint8_t queue;
 	uint8_t status;
@@ -141,7 +141,7 @@ struct rpmsg_gpio_irq {
 	rpmsg_gpio_le16 gpio;
 };
 
-/* Variant `rpmsg-gpio-padded`, as compiled from the posted driver: 4 bytes. */
+/* `rpmsg-gpio-padded`, as that driver is compiled, and the default: 4 bytes. */
 struct rpmsg_gpio_padded_reply {
 	uint8_t queue;
 	uint8_t padding;

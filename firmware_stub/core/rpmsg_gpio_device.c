@@ -570,18 +570,12 @@ static bool execute(struct rpmsg_gpio_device *device, struct request *request,
 static void put_baseline(struct rpmsg_gpio_device *device, uint8_t status,
 			 uint8_t value)
 {
-	const struct rpmsg_gpio_reply reply = {
-		RPMSG_GPIO_QUEUE_REQUEST, status, value };
-	const struct rpmsg_gpio_padded_reply padded = {
-		RPMSG_GPIO_QUEUE_REQUEST, 0, status, value };
+	const struct rpmsg_gpio_padded_reply reply = {
+		RPMSG_GPIO_QUEUE_REQUEST, RPMSG_GPIO_QUEUE_REQUEST, status, value };
+	size_t skip = rpmsg_gpio_unpadded(device);
 
-	if (device->config->dialect == RPMSG_GPIO_DIALECT_PADDED) {
-		memcpy(device->reply, &padded, sizeof(padded));
-		device->reply_length = sizeof(padded);
-	} else {
-		memcpy(device->reply, &reply, sizeof(reply));
-		device->reply_length = sizeof(reply);
-	}
+	memcpy(device->reply, (const uint8_t *)&reply + skip, sizeof(reply) - skip);
+	device->reply_length = (uint16_t)(sizeof(reply) - skip);
 }
 
 static void put_extended(struct rpmsg_gpio_device *device, uint16_t tag,

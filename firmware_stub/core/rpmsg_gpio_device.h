@@ -102,8 +102,8 @@ struct rpmsg_gpio_stream {
 };
 
 enum rpmsg_gpio_dialect {
+	RPMSG_GPIO_DIALECT_PADDED,     /* rpmsg-gpio-padded: 4-byte messages, the default */
 	RPMSG_GPIO_DIALECT_DOCUMENTED, /* rpmsg-gpio: 3-byte messages */
-	RPMSG_GPIO_DIALECT_PADDED,     /* rpmsg-gpio-padded: 4-byte messages */
 };
 
 /* Constant for the life of a device; the core keeps the pointer. */

@@ -114,7 +114,7 @@ void rpmsg_gpio_device_edge(struct rpmsg_gpio_device *device, uint16_t gpio,
  * Take what the interrupt stored into the state of the line. Cleared first: an
  * interrupt before that is part of this firing, one after it is the next.
  */
-static void take_fired(struct rpmsg_gpio_line *line)
+static void take_fired(const struct rpmsg_gpio_device *device, struct rpmsg_gpio_line *line)
 {
 	if (!line->fired)
 		return;
@@ -122,39 +122,34 @@ static void take_fired(struct rpmsg_gpio_line *line)
 	RPMSG_GPIO_BARRIER();
 	if (line->irq_type == VIRTIO_GPIO_IRQ_TYPE_NONE)
 		return;
-	if (!(line->flags & (LINE_DUE | LINE_MASKED)))
-		rpmsg_gpio_line_set(line, LINE_DUE);
-	else if (!is_level(line->irq_type))
+	if (uses_credits(device, line) ||
+	    (line->flags & (LINE_DUE | LINE_MASKED) && !is_level(line->irq_type)))
 		rpmsg_gpio_line_set(line, LINE_LATCHED);
+	else if (!(line->flags & LINE_MASKED))
+		rpmsg_gpio_line_set(line, LINE_DUE);
 }
 
 /*
  * With CREDITS an edge waits for credits, without for the re-arm. At once and for
  * every line, so that nothing depends on when the next event finds a buffer.
  */
-static void change_waiting(struct rpmsg_gpio_line *line, bool credits)
-{
-	bool waits;
-
-	take_fired(line);
-	waits = line->flags & (LINE_DUE | LINE_LATCHED);
-	rpmsg_gpio_line_clear(line, LINE_IRQ);
-	if (waits)
-		rpmsg_gpio_line_set(line, credits ? LINE_LATCHED : LINE_DUE);
-}
-
 void rpmsg_gpio_use_features(struct rpmsg_gpio_device *device, uint32_t features)
 {
-	bool changed = (device->features ^ features) & HAS(RPMSG_GPIO_F_CREDITS);
+	uint32_t credits = features & HAS(RPMSG_GPIO_F_CREDITS);
+	bool changed = (device->features & HAS(RPMSG_GPIO_F_CREDITS)) != credits;
 	uint16_t gpio;
 
 	device->features = features;
 	device->pending = 1;
 	for (gpio = 0; changed && gpio < device->config->ngpio; gpio++) {
 		struct rpmsg_gpio_line *line = &device->config->lines[gpio];
+		bool waits = line->flags & (LINE_DUE | LINE_LATCHED);
 
-		if (!is_level(line->irq_type))
-			change_waiting(line, features & RPMSG_GPIO_F_CREDITS);
+		if (is_level(line->irq_type))
+			continue;
+		rpmsg_gpio_line_clear(line, LINE_IRQ);
+		if (waits)
+			rpmsg_gpio_line_set(line, credits ? LINE_LATCHED : LINE_DUE);
 	}
 }
 
@@ -219,7 +214,7 @@ static bool rearm_irq(struct rpmsg_gpio_device *device, uint16_t gpio)
 	if (uses_credits(device, line))
 		return !device->config->strict;
 	/* What fired under the mask must not count as fired after it. */
-	take_fired(line);
+	take_fired(device, line);
 	/* Nor may the port look again: a level that still holds would count twice. */
 	if (!(line->flags & LINE_MASKED))
 		return !device->config->strict;
@@ -247,7 +242,7 @@ static bool change_irq(struct rpmsg_gpio_device *device, uint16_t gpio,
 
 	if (device->config->strict)
 		return false;
-	take_fired(line);
+	take_fired(device, line);
 	old_flags = line->flags & (LINE_IRQ | LINE_RECORD);
 	if (stream)
 		old_stream = *(stream += gpio);
@@ -312,14 +307,12 @@ static bool transmit(struct rpmsg_gpio_device *device, const void *message,
 
 static bool send_plain(struct rpmsg_gpio_device *device, uint16_t gpio)
 {
-	const struct rpmsg_gpio_irq irq = {
-		RPMSG_GPIO_QUEUE_EVENT, rpmsg_gpio_store16(gpio) };
-	const struct rpmsg_gpio_padded_irq padded = {
-		RPMSG_GPIO_QUEUE_EVENT, 0, rpmsg_gpio_store16(gpio) };
+	size_t skip = rpmsg_gpio_unpadded(device);
+	const struct rpmsg_gpio_padded_irq irq = {
+		RPMSG_GPIO_QUEUE_EVENT, skip ? RPMSG_GPIO_QUEUE_EVENT : 0,
+		rpmsg_gpio_store16(gpio) };
 
-	if (device->config->dialect == RPMSG_GPIO_DIALECT_PADDED)
-		return transmit(device, &padded, sizeof(padded));
-	return transmit(device, &irq, sizeof(irq));
+	return transmit(device, (const uint8_t *)&irq + skip, sizeof(irq) - skip);
 }
 
 /* ---- events as records ----------------------------------------------------------- */
@@ -553,9 +546,6 @@ static bool run_credits(struct rpmsg_gpio_device *device, uint16_t gpio)
 {
 	struct rpmsg_gpio_line *line = &device->config->lines[gpio];
 
-	if (line->flags & LINE_DUE)
-		rpmsg_gpio_line_set(line, LINE_LATCHED);
-	rpmsg_gpio_line_clear(line, LINE_DUE);
 	if (!(line->flags & LINE_LATCHED) || !has_credit(&device->config->streams[gpio]))
 		return true;
 	if (!send_held(device, gpio))
@@ -590,7 +580,7 @@ static bool run_line(struct rpmsg_gpio_device *device, uint16_t gpio)
 {
 	struct rpmsg_gpio_line *line = &device->config->lines[gpio];
 
-	take_fired(line);
+	take_fired(device, line);
 	if (line->irq_type == VIRTIO_GPIO_IRQ_TYPE_NONE)
 		return true;
 	return uses_credits(device, line) ? run_credits(device, gpio) :

@@ -36,6 +36,12 @@ static inline void rpmsg_gpio_line_clear(struct rpmsg_gpio_line *line, unsigned 
 	line->flags = (uint8_t)(line->flags & ~flags);
 }
 
+/* The documented form is the padded one from its second byte on, the queue in there. */
+static inline size_t rpmsg_gpio_unpadded(const struct rpmsg_gpio_device *device)
+{
+	return device->config->dialect == RPMSG_GPIO_DIALECT_DOCUMENTED;
+}
+
 /* SET_IRQ_TYPE; false: ERR. */
 bool rpmsg_gpio_irq_set_type(struct rpmsg_gpio_device *device, uint16_t gpio,
 			     uint32_t type);

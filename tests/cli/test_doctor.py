@@ -207,7 +207,7 @@ def test_service_that_works(cli: Cli, service: object) -> None:
     run = cli("doctor")
     assert run.returncode == 0, run.stdout
     assert re.search(r"ok +firmware +fw-0 answers, [\d.]+ ms for a request, 16 lines", run.stdout)
-    assert "dialect rpmsg-gpio, extensions config, " in run.stdout
+    assert "dialect rpmsg-gpio-padded, extensions config, " in run.stdout
     assert run.stdout.endswith("no problem found\n")
 
 

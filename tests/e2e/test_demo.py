@@ -16,10 +16,10 @@ import pytest
 
 Eventually = Callable[[Callable[[], bool], str], None]
 FIRMWARES = [
-    ("all", "rpmsg-gpio"),
-    ("none", "rpmsg-gpio"),
     ("all", "rpmsg-gpio-padded"),
     ("none", "rpmsg-gpio-padded"),
+    ("all", "rpmsg-gpio"),
+    ("none", "rpmsg-gpio"),
 ]
 
 

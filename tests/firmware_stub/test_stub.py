@@ -190,8 +190,8 @@ class Guest:
 
     def call(self, kind: int, line: int, value: int = 0) -> int:
         reply = self.ask(kind, line, value)
-        assert reply is not None and reply[:2] == bytes([REPLY, OK]), reply
-        return reply[2]
+        assert reply is not None and reply[:3] == bytes([REPLY, 0, OK]), reply
+        return reply[3]
 
 
 @pytest.fixture
@@ -583,11 +583,11 @@ def test_a_button_press_is_an_event(stub: Stub, guest: Guest) -> None:
     guest.call(SET_IRQ_TYPE, 2, EDGE_BOTH)
     stub.wait_armed("BUTTON")
     stub.press("BUTTON")
-    assert guest.receive() == struct.pack("<BH", EVENT, 2)
+    assert guest.receive() == struct.pack("<BxH", EVENT, 2)
     assert stub.state("BUTTON") == ("in", "edge-both", False, 0)
     stub.release("BUTTON")  # latched
     guest.call(SET_IRQ_TYPE, 2, EDGE_BOTH)
-    assert guest.receive() == struct.pack("<BH", EVENT, 2)
+    assert guest.receive() == struct.pack("<BxH", EVENT, 2)
 
 
 def test_a_closed_loop_loses_no_edge(stub: Stub, guest: Guest) -> None:
@@ -595,17 +595,17 @@ def test_a_closed_loop_loses_no_edge(stub: Stub, guest: Guest) -> None:
     stub.pulse("SENSOR", 100, hz=0)
     guest.call(SET_IRQ_TYPE, 3, EDGE_BOTH)
     for _ in range(200):
-        assert guest.receive() == struct.pack("<BH", EVENT, 3)
+        assert guest.receive() == struct.pack("<BxH", EVENT, 3)
         guest.call(SET_IRQ_TYPE, 3, EDGE_BOTH)
     assert stub.count("SENSOR") == (200, 200)
 
 
-def test_the_padded_dialect() -> None:
-    with Stub(BOARD, dialect="rpmsg-gpio-padded", features="none") as stub:
+def test_the_documented_dialect() -> None:
+    with Stub(BOARD, dialect="rpmsg-gpio", features="none") as stub:
         guest = Guest(stub.socket)
         guest.wait_announced(2)
         stub.drive("IN", 1)
-        assert guest.ask(GET_VALUE, 1) == bytes([REPLY, 0, OK, 1])
+        assert guest.ask(GET_VALUE, 1) == bytes([REPLY, OK, 1])
         guest.close()
 
 
@@ -643,7 +643,7 @@ def test_fault_drop(stub: Stub, guest: Guest, direction: str) -> None:
     guest.send(struct.pack("<HHI", GET_VALUE, 1, 0))
     guest.send(struct.pack("<HHI", GET_DIRECTION, 1, 0))
     stub.drive("IN", 1)
-    assert guest.receive() == bytes([REPLY, OK, 0])
+    assert guest.receive() == bytes([REPLY, 0, OK, 0])
     assert guest.receive(timeout=0.05) is None
 
 
@@ -658,26 +658,27 @@ def test_fault_drop_rx_leaves_the_firmware_untouched(stub: Stub, guest: Guest) -
 def test_fault_duplicate(stub: Stub, guest: Guest, direction: str) -> None:
     stub.fault("duplicate", direction, 1)
     assert guest.call(GET_VALUE, 1) == 0
-    assert guest.receive() == bytes([REPLY, OK, 0])
+    assert guest.receive() == bytes([REPLY, 0, OK, 0])
     assert guest.call(GET_VALUE, 1) == 0
     assert guest.receive(timeout=0.05) is None
 
 
 def test_fault_corrupt(stub: Stub, guest: Guest) -> None:
-    stub.fault("corrupt", "tx", 3)
-    assert guest.ask(GET_VALUE, 1) == bytes([REPLY ^ 0xFF, OK, 0])
-    assert guest.ask(GET_VALUE, 1) == bytes([REPLY, OK ^ 0xFF, 0])
-    assert guest.ask(GET_VALUE, 1) == bytes([REPLY, OK, 0xFF])
+    stub.fault("corrupt", "tx", 4)
+    assert guest.ask(GET_VALUE, 1) == bytes([REPLY ^ 0xFF, 0, OK, 0])
+    assert guest.ask(GET_VALUE, 1) == bytes([REPLY, 0xFF, OK, 0])
+    assert guest.ask(GET_VALUE, 1) == bytes([REPLY, 0, OK ^ 0xFF, 0])
+    assert guest.ask(GET_VALUE, 1) == bytes([REPLY, 0, OK, 0xFF])
     assert guest.call(GET_VALUE, 1) == 0
 
 
 def test_each_fault_corrupt_begins_with_the_first_byte(stub: Stub, guest: Guest) -> None:
     for _ in range(2):
         stub.fault("corrupt", "tx", 1)
-        assert guest.ask(GET_VALUE, 1) == bytes([REPLY ^ 0xFF, OK, 0])
+        assert guest.ask(GET_VALUE, 1) == bytes([REPLY ^ 0xFF, 0, OK, 0])
     stub.fault("corrupt", "rx", 1)  # the type
     stub.fault("corrupt", "tx", 1)
-    assert guest.ask(GET_VALUE, 1) == bytes([REPLY ^ 0xFF, 1, 0])
+    assert guest.ask(GET_VALUE, 1) == bytes([REPLY ^ 0xFF, 0, 1, 0])
 
 
 @pytest.mark.parametrize("direction", ["rx", "tx"])
@@ -690,11 +691,11 @@ def test_fault_delay(direction: str) -> None:
         stub.drive("IN", 1)
         guest.send(struct.pack("<HHI", GET_VALUE, 1, 0))
         guest.send(struct.pack("<HHI", GET_DIRECTION, 1, 0))
-        assert guest.receive() == bytes([REPLY, OK, 0])  # overtakes
+        assert guest.receive() == bytes([REPLY, 0, OK, 0])  # overtakes
         stub.advance(0.049)
         assert guest.receive(timeout=0.05) is None
         stub.advance(0.001)
-        assert guest.receive() == bytes([REPLY, OK, 1])
+        assert guest.receive() == bytes([REPLY, 0, OK, 1])
         guest.close()
 
 
@@ -703,7 +704,7 @@ def test_fault_stall(stub: Stub, guest: Guest) -> None:
     guest.send(struct.pack("<HHI", GET_VALUE, 1, 0))
     assert guest.receive(timeout=0.05) is None
     stub.fault("stall", "off")
-    assert guest.receive() == bytes([REPLY, OK, 0])
+    assert guest.receive() == bytes([REPLY, 0, OK, 0])
 
 
 def test_a_stalled_firmware_announces_nothing(stub: Stub) -> None:
@@ -722,7 +723,7 @@ def test_fault_mute_swallows_replies_only(stub: Stub, guest: Guest) -> None:
     guest.call(SET_IRQ_TYPE, 3, EDGE_RISING)
     stub.fault("mute", 1)
     stub.drive("SENSOR", 1)
-    assert guest.receive() == struct.pack("<BH", EVENT, 3)
+    assert guest.receive() == struct.pack("<BxH", EVENT, 3)
     guest.send(struct.pack("<HHI", GET_VALUE, 3, 0))
     assert guest.receive(timeout=0.05) is None
     assert guest.call(GET_VALUE, 3) == 1
@@ -734,7 +735,7 @@ def test_fault_lie(stub: Stub, guest: Guest) -> None:
     guest.send(request)
     assert guest.receive_raw() == (400, 7)
     guest.send(request)
-    assert guest.receive_raw() == (3, 19)
+    assert guest.receive_raw() == (4, 20)
 
 
 def test_fault_announce_late(stub: Stub) -> None:
@@ -778,7 +779,7 @@ def test_replies_wait_for_receive_buffers(stub: Stub, guest: Guest) -> None:
             while guest._next_used(1):
                 pass
         for _ in range(Guest.num):
-            assert guest.receive() == bytes([REPLY, OK, 1 if _ % 8 == 2 else 0])
+            assert guest.receive() == bytes([REPLY, 0, OK, 1 if _ % 8 == 2 else 0])
 
 
 def test_a_reply_that_waited_goes_to_who_asked(
@@ -804,7 +805,7 @@ def test_an_empty_message_asks_for_nothing(
     guest.send(b"", source=OTHER)
     eventually(lambda: guest.used_index(1) == guest.available[1], "the message is taken")
     stub.drive("SENSOR", 1)
-    assert guest.receive() == struct.pack("<BH", EVENT, 3)
+    assert guest.receive() == struct.pack("<BxH", EVENT, 3)
     assert guest.addressee == OURS
 
 
@@ -848,7 +849,7 @@ def attached(stub: Stub) -> Iterator[Guest]:
 
 def negotiate(guest: Guest, features: int) -> None:
     guest.send(struct.pack("<HHI", SET_FEATURES, 0, features))
-    assert guest.receive() == b"\0\0\0"
+    assert guest.receive() == b"\0\0\0\0"
 
 
 def extended(guest: Guest, type: int, gpio: int, value: int = 0, body: bytes = b"") -> bytes:

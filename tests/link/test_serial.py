@@ -130,7 +130,7 @@ def test_handshake_and_requests_by_hand(driver: Driver) -> None:
     assert mru >= 16 and 1 <= window <= 64
     assert driver.receive() == b"\x80\x00\xff\x00\x00\x00rpmsg-io-0"
     driver.send(b"\x80\x01\x00\x07" + struct.pack("<HHI", 4, 1, 0))
-    assert driver.receive() == b"\x81\x01\x00\x07\x00\x00\x00"
+    assert driver.receive() == b"\x81\x01\x00\x07\x00\x00\x00\x00"
     driver.send(b"\x05\x02")  # POLL
     assert driver.receive() == b"\x03\x01"
     driver.port.write(b"\x11\x22\x33\x00")

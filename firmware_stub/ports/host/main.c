@@ -37,7 +37,7 @@ static const char help[] =
 	"                    framing, in the place of a channel for each controller\n"
 	"  --control PATH    unix socket for commands (default: the socket's path, else\n"
 	"                    that of --serial, and .ctl)\n"
-	"  --dialect NAME    rpmsg-gpio (3-byte messages, default) or rpmsg-gpio-padded\n"
+	"  --dialect NAME    rpmsg-gpio-padded (4-byte messages, default) or rpmsg-gpio\n"
 	"                    (4-byte messages, as the posted driver is compiled)\n"
 	"  --features LIST   extensions to offer: all (default), none, or some of\n"
 	"                    config,names,tag,epoch,credits,timestamp,bulk,line-config\n"

@@ -194,7 +194,7 @@ static void boot(uint32_t features)
 	interrupt = NULL;
 	refuses = -1;
 	port_calls = set_configs = event_count = message_count = 0;
-	record_size = features & TIMESTAMP ? 16 : features & CREDITS ? 8 : 3;
+	record_size = features & TIMESTAMP ? 16 : features & CREDITS ? 8 : 4;
 	clock_ns = 1000;
 }
 
@@ -213,8 +213,8 @@ static int ask(uint16_t type, uint16_t gpio, uint32_t value, const void *body, s
 	reply_length = 0;
 	CHECK(rpmsg_gpio_device_receive(&device, bytes, sizeof(head) + size));
 	rpmsg_gpio_device_run(&device);
-	CHECK(reply_length >= 3);
-	return reply_length >= 8 ? reply[2] : reply[1];
+	CHECK(reply_length >= 4);
+	return reply[2];
 }
 
 static int set(uint16_t type, uint16_t gpio, uint32_t value)
@@ -225,7 +225,7 @@ static int set(uint16_t type, uint16_t gpio, uint32_t value)
 	reply_length = 0;
 	CHECK(rpmsg_gpio_device_receive(&device, &request, sizeof(request)));
 	rpmsg_gpio_device_run(&device);
-	return reply_length == 3 ? reply[1] : -1;
+	return reply_length == 4 ? reply[2] : -1;
 }
 
 static int grant(uint16_t gpio, uint32_t value)
@@ -435,7 +435,7 @@ static void a_grant_is_answered_before_what_it_frees(void)
 
 static int accept(uint32_t features)
 {
-	record_size = features & TIMESTAMP ? 16 : features & CREDITS ? 8 : 3;
+	record_size = features & TIMESTAMP ? 16 : features & CREDITS ? 8 : 4;
 	return set(RPMSG_GPIO_MSG_SET_FEATURES, 0, features);
 }
 
@@ -444,7 +444,7 @@ static void boot_masked(unsigned int count)
 {
 	boot(ALL);
 	device.features = 0;
-	record_size = 3;
+	record_size = 4;
 	CHECK_EQ(set(SET_IRQ_TYPE, 3, BOTH), OK);
 	edges(3, count);
 	CHECK_EQ(message_count, 1);
@@ -521,7 +521,7 @@ static void no_edge_is_told_twice(void)
 {
 	boot(ALL);
 	device.features = 0;
-	record_size = 3;
+	record_size = 4;
 	CHECK_EQ(set(SET_IRQ_TYPE, 3, BOTH), OK);
 	no_room = true;
 	for (int n = 0; n < 2; n++) {
@@ -544,7 +544,7 @@ static void a_mask_of_a_level_type_stays(void)
 {
 	boot(ALL);
 	device.features = 0;
-	record_size = 3;
+	record_size = 4;
 	pins[3] = 1;
 	CHECK_EQ(set(SET_IRQ_TYPE, 3, LEVEL_HIGH), OK);
 	CHECK_EQ(event_count, 1);
@@ -705,7 +705,7 @@ static void an_edge_outlives_the_features(void)
 		if (kept)
 			CHECK(rpmsg_gpio_device_run(&device));
 		CHECK_EQ(event_count, 0);
-		record_size = 3;
+		record_size = 4;
 		CHECK_EQ(set(RPMSG_GPIO_MSG_SET_FEATURES, 0, 0), OK);
 		while (!rpmsg_gpio_device_run(&device) || device.pending)
 			;
@@ -766,7 +766,7 @@ static void the_baseline_is_as_before(void)
 {
 	boot(0);
 	set(SET_IRQ_TYPE, 3, BOTH);
-	record_size = 3;
+	record_size = 4;
 	edge(3);
 	edge(3);
 	CHECK(rpmsg_gpio_device_run(&device));
@@ -815,7 +815,7 @@ static void each_feature_is_refused_alone(void)
 
 			for (size_t body = 0; body <= 20; body++) {
 				boot(ALL);
-				record_size = 3;
+				record_size = 4;
 				set(SET_IRQ_TYPE, 0, BOTH);
 				device.features = subset;
 				CHECK_EQ(ask(types_of[t].type, 0, 0, zeros, body),

@@ -157,7 +157,7 @@ static void has_edges(void)
 	CHECK(rpmsg_gpio_device_run(&device));
 	CHECK_EQ(events, 1);
 	CHECK_EQ(sent_length, expected & RPMSG_GPIO_F_TIMESTAMP ? 16 :
-			      expected & RPMSG_GPIO_F_CREDITS ? 8 : 3);
+			      expected & RPMSG_GPIO_F_CREDITS ? 8 : 4);
 }
 
 /* ---- the serial framing ------------------------------------------------------- */

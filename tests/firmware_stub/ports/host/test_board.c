@@ -19,7 +19,7 @@ struct bench {
 	struct rpmsg_gpio_device_config config;
 	struct rpmsg_gpio_device device;
 	unsigned int events;
-	uint8_t reply[3];
+	uint8_t reply[4];
 };
 
 static struct bench bench;
@@ -77,7 +77,7 @@ static int request(uint16_t type, const struct board_pin *pin, uint32_t value)
 
 	if (!rpmsg_gpio_device_receive(&bench.device, &message, sizeof(message)))
 		return -1;
-	return bench.reply[1] == VIRTIO_GPIO_STATUS_OK ? bench.reply[2] : -1;
+	return bench.reply[2] == VIRTIO_GPIO_STATUS_OK ? bench.reply[3] : -1;
 }
 
 static int output(const struct board_pin *pin, uint32_t value)
