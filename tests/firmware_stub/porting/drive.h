@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * drive.h - drives a glue through its stand-in; included once, after the glue's
- * header. The stand-in provides the four functions below.
+ * header. The stand-in provides what is declared below.
  */
 #include <string.h>
 
 #include "check.h"
 
 #define DRIVER 0x1234u
+#define OTHER 0x1235u
 
-static void standin_start(const struct rpmsg_gpio_device_config *config);
-static void standin_deliver(void *message, size_t length);
+/* False: refused. `descriptors`: of the vring that Linux sends on. */
+static bool standin_start(unsigned int descriptors);
+static void standin_deliver(void *message, size_t length, uint32_t source);
 
 static struct gpio_endpoint gpio;
-static unsigned int free_buffers, sent, released;
+static unsigned int free_buffers, sent, released, endpoints;
 static uint32_t sent_to;
 static uint8_t last[8];
 static size_t last_length;
@@ -84,22 +86,23 @@ static void request(uint16_t type, uint16_t line, uint32_t value)
 	message->type = rpmsg_gpio_store16(type);
 	message->gpio = rpmsg_gpio_store16(line);
 	message->value = rpmsg_gpio_store32(value);
-	standin_deliver(message, sizeof(*message));
+	standin_deliver(message, sizeof(*message), DRIVER);
 }
 
 static void begin(unsigned int buffers)
 {
 	memset(&gpio, 0, sizeof(gpio));
 	free_buffers = buffers;
-	sent = released = 0;
-	standin_start(&low_config);
+	sent = released = endpoints = 0;
+	gpio_init(&gpio, &low_config);
+	CHECK(standin_start(RX_BUFFERS));
 }
 
 /* ---- the tests ------------------------------------------------------------- */
 
 static void answers_whoever_asked(void)
 {
-	static const uint8_t reply[] = { 0, 0, 0 };
+	static const uint8_t reply[] = { 0, 0, 0, 0 };
 
 	begin(16);
 	CHECK(strcmp(announced, "rpmsg-io-0") == 0);
@@ -135,7 +138,7 @@ static void keeps_what_finds_no_buffer(void)
 
 static void sends_an_event_when_it_can(void)
 {
-	static const uint8_t event[] = { 1, 2, 0 };
+	static const uint8_t event[] = { 1, 0, 2, 0 };
 
 	begin(2);
 	request(VIRTIO_GPIO_MSG_SET_DIRECTION, 2, VIRTIO_GPIO_DIRECTION_IN);
@@ -162,11 +165,68 @@ static void is_silent_before_the_driver_spoke(void)
 	CHECK(!gpio.device.pending);
 }
 
+/* What cannot be held would be lost: a request that times out. */
+static void refuses_a_ring_that_is_too_long(void)
+{
+	memset(&gpio, 0, sizeof(gpio));
+	endpoints = 0;
+	gpio_init(&gpio, &low_config);
+	CHECK(!standin_start(2 * RX_BUFFERS));
+	CHECK_EQ(endpoints, 0);
+}
+
+static void an_empty_message_asks_for_nothing(void)
+{
+	struct virtio_gpio_request nothing;
+
+	begin(16);
+	request(VIRTIO_GPIO_MSG_GET_VALUE, 1, 0);
+	gpio_run(&gpio);
+	standin_deliver(&nothing, 0, OTHER);
+	gpio_run(&gpio);
+	CHECK_EQ(sent, 1);
+	request(VIRTIO_GPIO_MSG_SET_IRQ_TYPE, 2, VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH);
+	gpio_run(&gpio);
+	standin_deliver(&nothing, 0, OTHER);
+	rpmsg_gpio_device_irq(&gpio.device, 2);
+	gpio_run(&gpio);
+	CHECK_EQ(sent, 3);
+	CHECK_EQ(sent_to, DRIVER);
+}
+
+/* Linux restarts: lines stay, what was meant for the old driver is gone. */
+static void starts_again_after_linux_did(void)
+{
+	static const uint8_t direction[] = { 0, 0, 0, VIRTIO_GPIO_DIRECTION_OUT };
+
+	begin(1);
+	request(VIRTIO_GPIO_MSG_SET_DIRECTION, 1, VIRTIO_GPIO_DIRECTION_OUT);
+	request(VIRTIO_GPIO_MSG_GET_VALUE, 1, 0);
+	request(VIRTIO_GPIO_MSG_GET_VALUE, 1, 0);
+	gpio_run(&gpio);
+	CHECK_EQ(sent, 1); /* a reply waits, and a request behind it */
+	gpio_stop(&gpio);
+	CHECK_EQ(endpoints, 0);
+	announced[0] = '\0';
+	free_buffers = 16;
+	CHECK(standin_start(RX_BUFFERS));
+	CHECK(strcmp(announced, "rpmsg-io-0") == 0);
+	gpio_run(&gpio);
+	CHECK_EQ(sent, 1);
+	request(VIRTIO_GPIO_MSG_GET_DIRECTION, 1, 0);
+	gpio_run(&gpio);
+	CHECK_EQ(sent, 2);
+	CHECK_BYTES(last, direction, sizeof(direction));
+}
+
 int main(void)
 {
 	RUN(answers_whoever_asked);
 	RUN(keeps_what_finds_no_buffer);
 	RUN(sends_an_event_when_it_can);
 	RUN(is_silent_before_the_driver_spoke);
+	RUN(refuses_a_ring_that_is_too_long);
+	RUN(an_empty_message_asks_for_nothing);
+	RUN(starts_again_after_linux_did);
 	return check_report();
 }

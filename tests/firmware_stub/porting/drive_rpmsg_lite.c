@@ -13,15 +13,28 @@ struct rpmsg_lite_endpoint {
 };
 
 static struct rpmsg_lite_endpoint endpoint;
+static struct virtqueue rvq;
+static struct rpmsg_lite_instance instance = {.rvq = &rvq};
 
 struct rpmsg_lite_endpoint *rpmsg_lite_create_ept(struct rpmsg_lite_instance *dev,
 						  uint32_t addr, rl_ept_rx_cb_t rx_cb,
 						  void *rx_cb_data)
 {
 	(void)dev; (void)addr;
+	if (endpoints)
+		return RL_NULL; /* the address is taken */
+	endpoints++;
 	endpoint.cb = rx_cb;
 	endpoint.priv = rx_cb_data;
 	return &endpoint;
+}
+
+int32_t rpmsg_lite_destroy_ept(struct rpmsg_lite_instance *dev,
+			       struct rpmsg_lite_endpoint *rl_ept)
+{
+	CHECK(dev == &instance && rl_ept == &endpoint);
+	endpoints--;
+	return RL_SUCCESS;
 }
 
 int32_t rpmsg_lite_send(struct rpmsg_lite_instance *dev, struct rpmsg_lite_endpoint *ept,
@@ -48,12 +61,14 @@ int32_t rpmsg_ns_announce(struct rpmsg_lite_instance *dev, struct rpmsg_lite_end
 	return RL_SUCCESS;
 }
 
-static void standin_start(const struct rpmsg_gpio_device_config *config)
+static bool standin_start(unsigned int descriptors)
 {
-	CHECK_EQ(gpio_start(&gpio, NULL, 30, "rpmsg-io-0", config), RL_SUCCESS);
+	rvq.vq_nentries = (uint16_t)descriptors;
+	return gpio_start(&gpio, &instance, 30, "rpmsg-io-0") == RL_SUCCESS;
 }
 
-static void standin_deliver(void *message, size_t length)
+static void standin_deliver(void *message, size_t length, uint32_t source)
 {
-	CHECK_EQ(endpoint.cb(message, (uint32_t)length, DRIVER, endpoint.priv), RL_HOLD);
+	CHECK_EQ(endpoint.cb(message, (uint32_t)length, source, endpoint.priv),
+		 length ? RL_HOLD : RL_RELEASE);
 }

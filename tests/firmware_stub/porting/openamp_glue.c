@@ -8,7 +8,8 @@ static int gpio_received(struct rpmsg_endpoint *ept, void *data, size_t length,
 	struct gpio_endpoint *gpio = priv;
 	unsigned int at = (gpio->first + gpio->count) % RX_BUFFERS;
 
-	if (gpio->count == RX_BUFFERS)
+	/* No request; or more than the vring has buffers: no sound driver does that. */
+	if (!length || gpio->count == RX_BUFFERS)
 		return RPMSG_SUCCESS;
 	rpmsg_hold_rx_buffer(ept, data);
 	gpio->held[at].data = data;
@@ -59,13 +60,33 @@ void gpio_run(struct gpio_endpoint *gpio)
 		(void)rpmsg_gpio_device_run(&gpio->device);
 }
 
-int gpio_start(struct gpio_endpoint *gpio, struct rpmsg_device *rpmsg, const char *name,
-	       const struct rpmsg_gpio_device_config *config)
+void gpio_init(struct gpio_endpoint *gpio, const struct rpmsg_gpio_device_config *config)
 {
 	gpio->driver_known = false;
 	gpio->first = gpio->count = 0;
 	rpmsg_gpio_device_init(&gpio->device, config);
+}
+
+int gpio_start(struct gpio_endpoint *gpio, struct rpmsg_virtio_device *rvdev, const char *name)
+{
+	if (rvdev->rvq->vq_nentries > RX_BUFFERS)
+		return RPMSG_ERR_PARAM;
+	/* OpenAMP switches this off: then nobody would tell that Linux freed buffers, and
+	 * events would wait for the next request. */
+	(void)virtqueue_enable_cb(rvdev->svq);
 	gpio->ept.priv = gpio;
-	return rpmsg_create_ept(&gpio->ept, rpmsg, name, RPMSG_ADDR_ANY, RPMSG_ADDR_ANY,
-				gpio_received, NULL);
+	return rpmsg_create_ept(&gpio->ept, &rvdev->rdev, name, RPMSG_ADDR_ANY,
+				RPMSG_ADDR_ANY, gpio_received, NULL);
+}
+
+void gpio_stop(struct gpio_endpoint *gpio)
+{
+	/* Without a name nothing is announced: the driver is gone, and OpenAMP would wait
+	 * up to 15 s for a buffer of its. */
+	gpio->ept.name[0] = '\0';
+	rpmsg_destroy_ept(&gpio->ept);
+	gpio->first = gpio->count = 0; /* these buffers go with the vring */
+	gpio->driver_known = false;
+	gpio->device.refused = false;
+	(void)rpmsg_gpio_device_run(&gpio->device); /* drops the reply that waited */
 }

@@ -9,7 +9,11 @@
 
 #include "rpmsg_gpio_device.h"
 
-#define RX_BUFFERS 16 /* of the vring: more cannot be held */
+/* Descriptors of the vring that Linux sends on, as in the resource table: each of its
+ * buffers may have to wait. gpio_start() refuses a longer ring. */
+#ifndef RX_BUFFERS
+#define RX_BUFFERS 256
+#endif
 
 struct gpio_endpoint {
 	struct rpmsg_endpoint ept;
@@ -26,10 +30,17 @@ struct gpio_endpoint {
 
 extern const struct rpmsg_gpio_channel gpio_channel;
 
-/* `config` names gpio_channel and, as its context, `gpio`. Returns 0 or an error
- * of rpmsg_create_ept(). */
-int gpio_start(struct gpio_endpoint *gpio, struct rpmsg_device *rpmsg, const char *name,
-	       const struct rpmsg_gpio_device_config *config);
+/* Once, when the firmware starts. `config` names gpio_channel and, as its context, `gpio`. */
+void gpio_init(struct gpio_endpoint *gpio, const struct rpmsg_gpio_device_config *config);
+
+/* At each start of the link, after rpmsg_init_vdev(): announces the channel. Lines are as
+ * they were. Returns 0, RPMSG_ERR_PARAM when RX_BUFFERS is too small for the vring, or an
+ * error of rpmsg_create_ept(). */
+int gpio_start(struct gpio_endpoint *gpio, struct rpmsg_virtio_device *rvdev, const char *name);
+
+/* When Linux has reset the device or has restarted, before rpmsg_deinit_vdev(). Lines stay
+ * as they are. */
+void gpio_stop(struct gpio_endpoint *gpio);
 
 /* From the main loop: after messages were received, after the other side freed
  * buffers, and while gpio->device.pending is set. */

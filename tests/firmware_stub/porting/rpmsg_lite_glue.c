@@ -9,7 +9,8 @@ static int32_t gpio_received(void *payload, uint32_t length, uint32_t source, vo
 	struct gpio_endpoint *gpio = priv;
 	uint32_t at = gpio->head % RX_BUFFERS;
 
-	if (gpio->head - gpio->tail == RX_BUFFERS)
+	/* No request; or more than the vring has buffers: no sound driver does that. */
+	if (!length || gpio->head - gpio->tail == RX_BUFFERS)
 		return RL_RELEASE;
 	gpio->held[at].data = payload;
 	gpio->held[at].length = length;
@@ -61,16 +62,35 @@ void gpio_run(struct gpio_endpoint *gpio)
 		(void)rpmsg_gpio_device_run(&gpio->device);
 }
 
-int32_t gpio_start(struct gpio_endpoint *gpio, struct rpmsg_lite_instance *rpmsg,
-		   uint32_t address, const char *name,
-		   const struct rpmsg_gpio_device_config *config)
+void gpio_init(struct gpio_endpoint *gpio, const struct rpmsg_gpio_device_config *config)
 {
-	gpio->rpmsg = rpmsg;
 	gpio->driver_known = false;
 	gpio->head = gpio->tail = 0;
 	rpmsg_gpio_device_init(&gpio->device, config);
+}
+
+int32_t gpio_start(struct gpio_endpoint *gpio, struct rpmsg_lite_instance *rpmsg,
+		   uint32_t address, const char *name)
+{
+	int32_t status;
+
+	if (rpmsg->rvq->vq_nentries > RX_BUFFERS)
+		return RL_ERR_PARAM;
+	gpio->rpmsg = rpmsg;
 	gpio->ept = rpmsg_lite_create_ept(rpmsg, address, gpio_received, gpio);
 	if (gpio->ept == RL_NULL)
 		return RL_ERR_NO_MEM;
-	return rpmsg_ns_announce(rpmsg, gpio->ept, name, RL_NS_CREATE);
+	status = rpmsg_ns_announce(rpmsg, gpio->ept, name, RL_NS_CREATE);
+	if (status != RL_SUCCESS)
+		(void)rpmsg_lite_destroy_ept(rpmsg, gpio->ept);
+	return status;
+}
+
+void gpio_stop(struct gpio_endpoint *gpio)
+{
+	(void)rpmsg_lite_destroy_ept(gpio->rpmsg, gpio->ept); /* no more calls from here on */
+	gpio->head = gpio->tail = 0; /* these buffers go with the vring */
+	gpio->driver_known = false;
+	gpio->device.refused = false;
+	(void)rpmsg_gpio_device_run(&gpio->device); /* drops the reply that waited */
 }

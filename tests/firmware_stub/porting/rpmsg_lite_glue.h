@@ -9,7 +9,7 @@
 
 #include "rpmsg_gpio_device.h"
 
-#define RX_BUFFERS 16 /* RL_BUFFER_COUNT, a power of two: more cannot be held */
+#define RX_BUFFERS RL_BUFFER_COUNT /* each of them may have to wait */
 
 struct gpio_endpoint {
 	struct rpmsg_lite_instance *rpmsg;
@@ -28,11 +28,18 @@ struct gpio_endpoint {
 
 extern const struct rpmsg_gpio_channel gpio_channel;
 
-/* `config` names gpio_channel and, as its context, `gpio`. The link is up:
- * rpmsg_lite_is_link_up(). Returns RL_SUCCESS or an error. */
+/* Once, when the firmware starts. `config` names gpio_channel and, as its context, `gpio`. */
+void gpio_init(struct gpio_endpoint *gpio, const struct rpmsg_gpio_device_config *config);
+
+/* At each start of the link, when rpmsg_lite_is_link_up(): announces the channel. Lines
+ * are as they were. Returns RL_SUCCESS, RL_ERR_PARAM when RX_BUFFERS is too small for the
+ * vring, or another error. */
 int32_t gpio_start(struct gpio_endpoint *gpio, struct rpmsg_lite_instance *rpmsg,
-		   uint32_t address, const char *name,
-		   const struct rpmsg_gpio_device_config *config);
+		   uint32_t address, const char *name);
+
+/* When Linux has reset the device or has restarted, before rpmsg_lite_deinit(). Lines stay
+ * as they are. */
+void gpio_stop(struct gpio_endpoint *gpio);
 
 /* From the main loop: after messages were received, after the other side freed
  * buffers, and while gpio->device.pending is set. */

@@ -13,8 +13,18 @@
 #define RL_RELEASE    0
 #define RL_DONT_BLOCK 0
 #define RL_ERR_NO_MEM (-5001)
+#define RL_ERR_PARAM  (-5003)
 
-struct rpmsg_lite_instance;
+#define RL_BUFFER_COUNT 16 /* of the integrator's rpmsg_config.h */
+
+struct virtqueue {
+	uint16_t vq_nentries;
+};
+
+struct rpmsg_lite_instance {
+	struct virtqueue *rvq;
+};
+
 struct rpmsg_lite_endpoint;
 
 typedef int32_t (*rl_ept_rx_cb_t)(void *payload, uint32_t payload_len, uint32_t src,
@@ -23,6 +33,8 @@ typedef int32_t (*rl_ept_rx_cb_t)(void *payload, uint32_t payload_len, uint32_t 
 struct rpmsg_lite_endpoint *rpmsg_lite_create_ept(struct rpmsg_lite_instance *dev,
 						  uint32_t addr, rl_ept_rx_cb_t rx_cb,
 						  void *rx_cb_data);
+int32_t rpmsg_lite_destroy_ept(struct rpmsg_lite_instance *dev,
+			       struct rpmsg_lite_endpoint *rl_ept);
 int32_t rpmsg_lite_send(struct rpmsg_lite_instance *dev, struct rpmsg_lite_endpoint *ept,
 			uint32_t dst, char *data, uint32_t size, uintptr_t timeout);
 int32_t rpmsg_lite_release_rx_buffer(struct rpmsg_lite_instance *dev, void *rxbuf);
