@@ -35,12 +35,14 @@ def doctor(socket: str | None, link: str | None, json: bool) -> int:
       gpio-bridge doctor --json
       gpio-bridge doctor --link vhost-user:/run/fw.sock    (no service needed)
     """
+    from bridge.cli.main import tell_of_silence
     from bridge.client.control import default_socket
     from bridge.doctor.examination import examine
     from bridge.doctor.findings import Place
     from bridge.link import resolve
     from bridge.remoteproc import sysfs_root
 
+    tell_of_silence("gpio-bridge doctor")
     if link is not None:
         resolve(link)  # or it would be taken for the name of a chip
     place = Place(sysfs=sysfs_root(), socket=socket or default_socket(), link=link)

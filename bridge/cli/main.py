@@ -70,6 +70,7 @@ def _run_tool(verb: str, arguments: list[str]) -> None:
 
     name = f"gpio-bridge {verb}"
     status = 1
+    tell_of_silence(name)
     try:
         status = import_module(f"bridge.cli.{verb}").main(arguments)
     except Done:
@@ -87,6 +88,13 @@ def _run_tool(verb: str, arguments: list[str]) -> None:
     # Everything is released and written; taking the interpreter down in order would be
     # a tenth of the tool's time.
     os._exit(0)
+
+
+def tell_of_silence(name: str) -> None:
+    """Say after a second that the service does not answer; waiting goes on."""
+    from bridge.client import control
+
+    control.on_silence = lambda sentence: complain(f"{name}: {sentence}")
 
 
 def complain_of(error: BaseException, name: str) -> None:

@@ -27,6 +27,8 @@ Examples:
       --link vhost-user:/run/dsp.sock,name=dsp,lines=16
   # lines of this Linux as another chip, with the gpiod package
   gpio-bridge serve --link vhost-user:/run/m4.sock --link gpiochip:/dev/gpiochip0
+  # is the file right? It is shown, nothing is started
+  gpio-bridge serve --config /etc/rpmsg-gpio-bridge.toml --check
   # everything from a file, only the deadline is another one
   gpio-bridge serve --config /etc/rpmsg-gpio-bridge.toml --timeout-ms 200
 
@@ -124,8 +126,19 @@ the service stops.
     metavar="N",
     help="Write a line to this descriptor once the socket accepts connections.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Log links and chips coming and going.")
-def serve(ready_fd: int | None, verbose: bool, **flags: Any) -> None:
+@click.option(
+    "--log-level",
+    type=click.Choice(["error", "warning", "info", "debug"]),
+    default="info",
+    show_default=True,
+    help="What goes to standard error: what failed, what went wrong, too, links and chips that "
+    "come and go, too, or everything.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="The same as --log-level debug.")
+@click.option("--check", is_flag=True, help="Check the configuration, show it, and end.")
+def serve(
+    ready_fd: int | None, log_level: str, verbose: bool, check: bool, **flags: Any
+) -> int | None:
     """Run the service.
 
     It keeps links to coprocessors up, finds their GPIO controllers over rpmsg,
@@ -135,13 +148,55 @@ def serve(ready_fd: int | None, verbose: bool, **flags: Any) -> None:
     # Raises ConfigError and OSError: gpio-bridge prints their sentences.
     from bridge.service import Service
 
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="gpio-bridge serve: %(message)s",
-        stream=sys.stderr,
-    )
+    _log_from("debug" if verbose else log_level)
     service = Service(_configuration(**flags))
+    if check:
+        from bridge.service.check import check as found_by_check
+
+        return _report(found_by_check(service.config))
     asyncio.run(service.run(_announce(ready_fd)))
+    return None
+
+
+class _Formatter(logging.Formatter):
+    """A sentence for a terminal; for the journal with its priority (sd-daemon(3))."""
+
+    def __init__(self) -> None:
+        super().__init__("gpio-bridge serve: %(message)s")
+        self._journal = _is_journal(sys.stderr.fileno())
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        if not self._journal:
+            return text
+        priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
+        return "\n".join(f"<{priority}>{line}" for line in text.splitlines())
+
+
+# Levels of logging, and what they are for syslog(3).
+_PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
+
+
+def _log_from(level: str) -> None:
+    """Send what is of this level or worse to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter())
+    number = logging.getLevelName(level.upper())
+    # What the libraries tell below a warning is not for who runs a service.
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler])
+    logging.getLogger("bridge").setLevel(number)
+
+
+def _is_journal(fd: int) -> bool:
+    """Whether a descriptor leads to the journal (systemd.exec(5), JOURNAL_STREAM)."""
+    status = os.fstat(fd)
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _report(problems: list[str]) -> int:
+    for problem in problems:
+        print(f"gpio-bridge serve: {problem}", file=sys.stderr)
+    return 1 if problems else 0
 
 
 def _configuration(

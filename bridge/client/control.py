@@ -9,8 +9,10 @@ import os
 import socket
 import stat
 import struct
+import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgpack
@@ -35,6 +37,8 @@ CONNECT_TIMEOUT_S = 10.0
 
 # What is answered from memory. It only catches a service that is stuck, as request_timeout_s().
 _CALL_TIMEOUT_S = 10.0
+# When what takes longer is told to `on_silence`.
+_SILENCE_S = 1.0
 # After Ctrl-C, for the descriptors of an answer: they would hold their lines.
 _ABANDON_S = 1.0
 
@@ -43,6 +47,11 @@ _FDS_MAX = 3
 _SO_SNDTIMEO_NEW = 67
 # struct timeval: of longs, but where those are shorter than time_t.
 _TIMEVAL = struct.Struct("@qq" if socket.SO_SNDTIMEO == _SO_SNDTIMEO_NEW else "@ll")
+
+
+#: Called with a sentence when the service is silent for a second; for tools that talk to
+#: a human, who shall not wait for the deadline to hear of it.
+on_silence: Callable[[str], None] | None = None
 
 
 def default_socket() -> str:
@@ -92,7 +101,7 @@ class Connection:
             raise ValueError("embedded null byte in the path of the control socket")
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            _connect(sock, path, time.monotonic() + CONNECT_TIMEOUT_S)
+            _connect_patiently(sock, path)
         except OSError as error:
             sock.close()
             number = error.errno or errno.ENAMETOOLONG  # "AF_UNIX path too long" has none
@@ -179,15 +188,17 @@ class Connection:
                     errno.EMSGSIZE,
                     f"{op} takes {len(packet)} bytes, a control packet holds {PACKET_MAX}",
                 )
-            deadline = time.monotonic() + timeout_s
+            start = time.monotonic()
+            # What asks the firmware may take its time.
+            tell_at = start + _SILENCE_S if timeout_s == _CALL_TIMEOUT_S else None
             try:
                 self._socket.settimeout(timeout_s)
                 self._socket.sendall(packet)
-                reply, fds = self._receive(self._seq, deadline)
+                reply, fds = self._receive(self._seq, start + timeout_s, tell_at)
             except TimeoutError:
                 raise TimeoutError(
                     errno.ETIMEDOUT,
-                    f"the service on {self._where} did not answer {op} in {timeout_s:g} s",
+                    f"{self._who()} did not answer {op} in {timeout_s:g} s{self._state()}",
                 ) from None
             except (BrokenPipeError, ConnectionResetError):
                 reply, fds = self._last_words(self._seq)
@@ -202,14 +213,26 @@ class Connection:
             raise errors.exception(error["errno"], error["message"])
         return reply["ok"], fds
 
-    def _receive(self, seq: int, deadline: float) -> tuple[dict[str, Any], list[int]]:
-        """Return the reply to `seq`; a late one to an earlier call is thrown away."""
+    def _receive(
+        self, seq: int, deadline: float, tell_at: float | None = None
+    ) -> tuple[dict[str, Any], list[int]]:
+        """Return the reply to `seq`; a late one to an earlier call is thrown away.
+
+        At `tell_at`, if there is one, who waits for it is told.
+        """
         while True:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
+            remaining = (deadline if tell_at is None else tell_at) - time.monotonic()
+            if remaining <= 0 and tell_at is None:
                 raise TimeoutError
-            self._socket.settimeout(remaining)
-            data, fds = _receive_packet(self._socket)
+            self._socket.settimeout(max(remaining, 0.001))
+            try:
+                data, fds = _receive_packet(self._socket)
+            except TimeoutError:
+                if tell_at is None:
+                    raise
+                tell_at = None
+                _tell(f"{self._who()} does not answer{self._state() or ' yet'}")
+                continue
             if not data:
                 _close(fds)
                 raise self._gone()
@@ -243,6 +266,26 @@ class Connection:
         except (BrokenPipeError, ConnectionResetError, TimeoutError):
             raise self._gone() from None
 
+    def _who(self) -> str:
+        return f"the service on {self._where}"
+
+    def _state(self) -> str:
+        """What its process is doing, for who waits for it: "" when nothing is known."""
+        packed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        pid = int.from_bytes(packed[:4], sys.byteorder)  # struct ucred: pid, uid, gid
+        if pid in (0, os.getpid()):  # in another pid namespace; or the link is in this process
+            return ""
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+                state = file.read().rpartition(")")[2].split()[0]
+        except (OSError, IndexError):
+            return ""
+        if state == "T":
+            return f": its process {pid} is stopped (kill -CONT {pid} lets it go on)"
+        if state == "t":
+            return f": its process {pid} is stopped by a debugger"
+        return f": its process {pid} hangs, or is very busy"
+
     def _gone(self) -> OSError:
         return OSError(errno.ENODEV, f"the service on {self._where} closed the connection")
 
@@ -268,6 +311,24 @@ def _connect(sock: socket.socket, path: str, deadline: float) -> None:
                 raise
         else:
             return
+
+
+def _connect_patiently(sock: socket.socket, path: str) -> None:
+    """Connect within CONNECT_TIMEOUT_S; who waits for it is told after a second."""
+    start = time.monotonic()
+    deadline = start + CONNECT_TIMEOUT_S
+    try:
+        _connect(sock, path, min(deadline, start + _SILENCE_S))
+    except TimeoutError:
+        if time.monotonic() >= deadline:
+            raise
+        _tell(f"the service on {path} accepts no connection: it hangs, or is stopped")
+        _connect(sock, path, deadline)
+
+
+def _tell(sentence: str) -> None:
+    if on_silence is not None:
+        on_silence(sentence)
 
 
 def _receive_packet(sock: socket.socket) -> tuple[bytes, list[int]]:

@@ -86,6 +86,11 @@ FAILURES: dict[str, Failure] = {
         "no service listens",
         "systemctl status gpio-bridge, or start one: gpio-bridge serve --link rpmsg:",
     ),
+    "service-silent": Failure(
+        "the service does not answer",
+        "where its process is stopped, kill -CONT PID; where it hangs, systemctl restart "
+        "gpio-bridge: pins stay as they are",
+    ),
     "service-refuses": Failure(
         "the service's socket cannot be used",
         "join the group of the socket (gpio); or the service is another version",

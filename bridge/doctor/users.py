@@ -43,14 +43,14 @@ def service(place: Place) -> Iterator[Finding]:
         connection = Connection.open(place.socket)
     except OSError as error:
         missing = not os.path.exists(place.socket) or isinstance(error, ConnectionRefusedError)
-        failure = "no-service" if missing else "service-refuses"
+        failure = "no-service" if missing else _refusal(error)
         yield problem(check, failure, _sentence(error))
         return
     try:
         status = connection.call("status")
         chips = connection.chips()
     except OSError as error:
-        yield problem(check, "service-refuses", _sentence(error))
+        yield problem(check, _refusal(error), _sentence(error))
         return
     finally:
         connection.close()
@@ -59,6 +59,10 @@ def service(place: Place) -> Iterator[Finding]:
         yield _link(check, link, chips)
     for chip in chips:
         yield from firmware(f"{place.socket}#{chip['name']}", chip)
+
+
+def _refusal(error: OSError) -> str:
+    return "service-silent" if isinstance(error, TimeoutError) else "service-refuses"
 
 
 def _link(check: str, link: dict[str, Any], chips: list[dict[str, Any]]) -> Finding:

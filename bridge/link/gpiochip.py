@@ -25,6 +25,8 @@ from bridge.shim.ffi import ffi, lib
 if TYPE_CHECKING:
     import gpiod
 
+PACKAGES = ("gpiod",)
+
 _USAGE = "write gpiochip:/dev/gpiochipN or gpiochip:label=LABEL"
 _ADDRESS = 1024  # of the only endpoint
 
@@ -90,9 +92,9 @@ def _open(rest: str) -> gpiod.Chip:
         import gpiod
     except ImportError:
         raise missing("gpiochip links", "gpiod") from None
-    path = _find(rest) if rest.startswith("label=") else rest
-    if not path.startswith("/"):
+    if not rest.startswith(("/", "label=")):
         raise OSError(errno.EINVAL, f'"gpiochip:{rest}" is no link URL; {_USAGE}')
+    path = _find(rest) if rest.startswith("label=") else rest
     if os.path.exists(path) and not gpiod.is_gpiochip_device(path):
         raise OSError(errno.EINVAL, f"{path} is no GPIO character device; {_USAGE}")
     try:

@@ -388,7 +388,7 @@ def _url(value: object) -> str:
     try:
         resolve(value)
     except OSError as error:
-        raise _Expected(f"a link URL: {error.strerror}") from None
+        raise _Expected(f"a link URL ({error.strerror})") from None
     return value
 
 

@@ -94,6 +94,7 @@ class ControlServer:
         self._path = path
         found = os.stat(path)
         self._inode = (found.st_dev, found.st_ino)
+        log.info("listening on %s", path)
         links = self._links = ChipLinks(path)
         self._registry.observe(lambda: links.update({chip.name for chip in self._registry.all()}))
         asyncio.get_running_loop().add_reader(self._socket, self._accept)

@@ -76,7 +76,7 @@ class Service:
         """
         self._started = time.monotonic()
         try:
-            self._check_chip_names()
+            check_chip_names(self.config)
             if self.config.socket is not None:
                 self._control.listen(self.config.socket, self.config.mode, self.config.group)
             self._dispatcher = Dispatcher()
@@ -104,17 +104,6 @@ class Service:
             export = VhostUserGpio(dispatcher, config, self.config.timeout_ms, self._store)
             self.exports.append(export)
             self.registry.takers.append(export.appeared)
-
-    def _check_chip_names(self) -> None:
-        """Those of links' chips begin with the link's."""
-        for chip in self.config.chips:
-            for link in link_names(self.config):
-                if chip.name.startswith(f"{link}-"):
-                    raise OSError(
-                        errno.EINVAL,
-                        f'chip "{chip.name}": names that begin with "{link}-" belong to chips '
-                        f"of link {link}; choose another one",
-                    )
 
     def _watch_processors(self) -> None:
         """Where rpmsg links live, states of remote processors matter."""
@@ -198,6 +187,18 @@ class Service:
         finally:
             notify("STOPPING=1")
             await self.stop()
+
+
+def check_chip_names(config: Config) -> None:
+    """Raise OSError EINVAL for a chip whose name begins like those of a link's chips."""
+    for chip in config.chips:
+        for link in link_names(config):
+            if chip.name.startswith(f"{link}-"):
+                raise OSError(
+                    errno.EINVAL,
+                    f'chip "{chip.name}": names that begin with "{link}-" belong to chips '
+                    f"of link {link}; choose another one",
+                )
 
 
 def link_names(config: Config) -> list[str]:

@@ -14,6 +14,7 @@ import mmap
 import os
 import resource
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -518,6 +519,36 @@ def test_the_link_of_a_stub_that_was_killed_is_replaced(tmp_path: Path) -> None:
         assert link.is_char_device()
         process.terminate()
     assert not link.is_symlink()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    link, socket = tmp_path / "tty", tmp_path / "fw.sock"
+    command = [executable(), "--serial", link, "--socket", socket, boards()["demo"]]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        # A runner in the background, or under nohup, hands on that it ignores these.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline()
+        assert socket.exists() and link.is_symlink()
+        process.send_signal(number)
+        assert process.wait(DEADLINE) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nohup_keeps_it(tmp_path: Path) -> None:
+    socket = tmp_path / "fw.sock"
+    with subprocess.Popen(
+        [executable(), "--socket", socket, boards()["demo"]],
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        assert Stub(socket=socket).read("DIP_0") == 1, "it still answers"
+        process.terminate()
 
 
 def test_crash_and_start_again(stub: Stub) -> None:

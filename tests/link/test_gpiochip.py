@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 
 import pytest
 
@@ -23,6 +24,16 @@ def test_what_is_wrong_is_said(rest: str, number: int, wrong: str) -> None:
     with pytest.raises(OSError, match=wrong) as refused:
         gpiochip.connect(rest, 1000)
     assert refused.value.errno == number
+
+
+def test_without_the_gpiod_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gpiod", None)
+    monkeypatch.delitem(sys.modules, "bridge.link.gpiochip_device", raising=False)
+    with pytest.raises(
+        OSError, match="need the Python package gpiod: pip install gpiod"
+    ) as refused:
+        gpiochip.connect("/dev/gpiochip0", 1000)
+    assert refused.value.errno == errno.ENOSYS
 
 
 def test_names_of_links() -> None:

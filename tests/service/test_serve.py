@@ -51,7 +51,8 @@ def test_life_and_memory(tmp_path: Path, number: signal.Signals) -> None:
         manager.bind(str(told))
         manager.settimeout(15)
         process, reading = start(
-            "--link", f"{stub.url},name=m4", "--socket", str(path), NOTIFY_SOCKET=str(told)
+            *("--link", f"{stub.url},name=m4", "--socket", str(path), "--log-level", "warning"),
+            NOTIFY_SOCKET=str(told),
         )
         try:
             assert os.read(reading, 100) == b"ready\n"

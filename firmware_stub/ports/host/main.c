@@ -259,11 +259,16 @@ static void signalled(void *context, uint32_t events)
 
 static bool catch_signals(struct stub *stub)
 {
+	struct sigaction hangup;
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
+	/* A terminal that closes is no reason to leave sockets behind; nohup(1) is one to stay. */
+	sigaction(SIGHUP, NULL, &hangup);
+	if (hangup.sa_handler != SIG_IGN)
+		sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	stub->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
