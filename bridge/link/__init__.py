@@ -17,7 +17,7 @@ and perhaps
     The kernel's subsystem whose uevents make a new attempt worth while, or None;
     then there is no path to watch.
 ``PACKAGES``
-    Modules of other packages that its links need.
+    Modules of other packages that its links need, and what pip calls those.
 
 Other packages add a scheme through the entry-point group
 ``rpmsg_gpio_bridge.links`` (entry-point name = scheme, value = module).

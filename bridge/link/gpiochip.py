@@ -25,7 +25,7 @@ from bridge.shim.ffi import ffi, lib
 if TYPE_CHECKING:
     import gpiod
 
-PACKAGES = ("gpiod",)
+PACKAGES = {"gpiod": "gpiod"}
 
 _USAGE = "write gpiochip:/dev/gpiochipN or gpiochip:label=LABEL"
 _ADDRESS = 1024  # of the only endpoint

@@ -34,6 +34,8 @@ from bridge import wire
 from bridge.link.rpmsg_sysfs import ADDR_ANY, Node, Processor, Sysfs
 from bridge.shim.ffi import ffi, lib
 
+PACKAGES = {"pyudev": "pyudev"}
+
 _USAGE = "write rpmsg:, rpmsg:remoteproc=NAME, rpmsg:device=NAME or rpmsg:/dev/rpmsgN"
 _VIA = ("auto", "bind", "ctrl")
 _CLAIM = {"no": False, "yes": True}

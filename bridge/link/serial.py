@@ -41,6 +41,8 @@ from bridge.shim.ffi import ffi, lib
 if TYPE_CHECKING:
     import serial
 
+PACKAGES = {"serial": "pyserial"}
+
 _WHY_SIZE = 256
 _RPMSG_TTY = "rpmsg-tty"  # name of the channel, drivers/tty/rpmsg_tty.c
 _PROCESSOR = ("remoteproc", "device")

@@ -8,6 +8,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 
+from bridge.extras import missing
 from bridge.link import resolve
 from bridge.service.config import Config
 from bridge.service.service import check_chip_names, link_names
@@ -44,6 +45,6 @@ def _problems(config: Config) -> Iterator[str]:
         except KeyError:
             yield f"group {config.group} does not exist: systemd-sysusers or groupadd makes it"
     for link in config.links:
-        for package in getattr(resolve(link.url).backend, "PACKAGES", ()):
-            if importlib.util.find_spec(package) is None:
-                yield f"link {link.url} needs a package: pip install {package}"
+        for module, package in getattr(resolve(link.url).backend, "PACKAGES", {}).items():
+            if importlib.util.find_spec(module) is None:
+                yield missing(f"links such as {link.url}", package).strerror

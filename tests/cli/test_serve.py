@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from bridge.bench.rig import Rig, Serve
+from bridge.service import Config, LinkConfig
+from bridge.service.check import check
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Eventually = Callable[[Callable[[], bool], str], None]
@@ -76,6 +79,19 @@ def test_check(cli: Cli, tmp_path: Path) -> None:
         f"export  guest: {tmp_path}/guest.sock, of m4-0",
     ]
     assert list(tmp_path.iterdir()) == [file], "nothing was started"
+
+
+def test_check_knows_the_packages_of_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    urls = ("rpmsg:", "serial:/dev/ttyUSB0", "gpiochip:/dev/gpiochip0", "vhost-user:/tmp/fw.sock")
+    links = tuple(LinkConfig(url) for url in urls)
+    problems = check(Config(socket=f"{tmp_path}/control.sock", links=links))
+    assert [problem.rpartition(": ")[2] for problem in problems] == [
+        "pip install pyudev", "pip install pyserial", "pip install gpiod",
+    ]  # fmt: skip
+    assert "link    ttyUSB0: serial:/dev/ttyUSB0" in capsys.readouterr().out
 
 
 def test_check_finds_what_stands_in_the_way(cli: Cli, tmp_path: Path) -> None:
