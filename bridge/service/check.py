@@ -47,4 +47,4 @@ def _problems(config: Config) -> Iterator[str]:
     for link in config.links:
         for module, package in getattr(resolve(link.url).backend, "PACKAGES", {}).items():
             if importlib.util.find_spec(module) is None:
-                yield missing(f"links such as {link.url}", package).strerror
+                yield str(missing(f"links such as {link.url}", package).strerror)
