@@ -29,7 +29,7 @@ TIMESTAMP, LINE_CONFIG = 1 << 5, 1 << 7
 PULL_UP, PULL_DOWN, BIAS_DISABLE, OPEN_DRAIN, OPEN_SOURCE = 1, 2, 4, 8, 16
 NONE, OUT, IN = 0, 1, 2
 RISING, FALLING, BOTH, HIGH, LOW = 1, 2, 3, 4, 8
-OK, ERR = bytes((0, 0, 0)), bytes((0, 1, 0))
+OK, ERR = bytes(4), bytes((0, 0, 1, 0))
 
 DATA, HELLO, WELCOME, ACK, NAK, POLL, RESET = 0x80, 1, 2, 3, 4, 5, 6
 NS_ENDPOINT = 0xFF
@@ -120,7 +120,7 @@ class Driver:
         if message[0] and self.extended_events:
             self.records.append(message)
         elif message[0]:
-            self.events.append((endpoint, int.from_bytes(message[1:3], "little")))
+            self.events.append((endpoint, int.from_bytes(message[2:4], "little")))
         else:
             self.replies.append((endpoint, message))
 
@@ -159,7 +159,7 @@ class Driver:
 
     def settle(self) -> None:
         """What the firmware had to say before this is here after it."""
-        assert self.request(GET_VALUE, LED)[:2] == bytes((0, 0))
+        assert self.request(GET_VALUE, LED)[:3] == bytes(3)
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_output_reaches_the_pin(mcu: Mcu, driver: Driver) -> None:
     assert not mcu.is_output("LED")
     assert driver.request(SET_DIRECTION, LED, OUT) == OK
     assert (mcu.is_output("LED"), mcu.level("LED")) == (True, 1)
-    assert driver.request(GET_VALUE, LED) == bytes((0, 0, 1))
+    assert driver.request(GET_VALUE, LED) == bytes((0, 0, 0, 1))
     for level in (0, 1, 0):
         assert driver.request(SET_VALUE, LED, level) == OK
         assert mcu.level("LED") == level
@@ -219,7 +219,8 @@ def test_every_pin_is_the_one_it_is_named_after(mcu: Mcu, driver: Driver) -> Non
             driver.request(SET_DIRECTION, line, IN, controller)
             for level in (1, 0, 1):
                 mcu.drive(pin, level)
-                assert driver.request(GET_VALUE, line, 0, controller) == bytes((0, 0, level)), pin
+                reply = driver.request(GET_VALUE, line, 0, controller)
+                assert reply == bytes((0, 0, 0, level)), pin
             driver.request(SET_VALUE, line, 0, controller)
             driver.request(SET_DIRECTION, line, OUT, controller)
             for level in (1, 0):
@@ -421,15 +422,15 @@ def test_a_reset_is_noticed_and_changes_the_epoch(mcu: Mcu, driver: Driver) -> N
     assert again.resets == [again.epoch]
     assert not mcu.is_output("LED")
     # The inputs are still driven from outside.
-    assert again.request(GET_VALUE, BUTTON_UP) == bytes((0, 0, 1))
+    assert again.request(GET_VALUE, BUTTON_UP) == bytes((0, 0, 0, 1))
 
 
 def test_a_pin_has_one_level_whatever_it_is_called(mcu: Mcu, driver: Driver) -> None:
     mcu.drive("PE0", 0)
     mcu.release("BUTTON_UP")
-    assert driver.request(GET_VALUE, BUTTON_UP) == bytes((0, 0, 1))
+    assert driver.request(GET_VALUE, BUTTON_UP) == bytes((0, 0, 0, 1))
     mcu.reset()
-    assert connect(mcu).request(GET_VALUE, BUTTON_UP) == bytes((0, 0, 1))
+    assert connect(mcu).request(GET_VALUE, BUTTON_UP) == bytes((0, 0, 0, 1))
 
 
 def test_epochs_of_power_ups_differ(image: str) -> None:
