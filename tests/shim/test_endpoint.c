@@ -34,11 +34,11 @@ static void any_bytes_go_out_and_come_back_as_they_are(void)
 	s.core->pins[2] = 1;
 	CHECK_EQ(gb_endpoint_send(endpoint, odd, sizeof(odd)), 0);
 	CHECK(wait_message(endpoint, &message));
-	CHECK_EQ(message.length, 3);
-	CHECK(!memcmp(message.bytes, "\0\1\0", 3));
+	CHECK_EQ(message.length, 4);
+	CHECK(!memcmp(message.bytes, "\0\0\1\0", 4));
 	CHECK_EQ(gb_endpoint_send(endpoint, get, sizeof(get)), 0);
 	CHECK(wait_message(endpoint, &message));
-	CHECK(!memcmp(message.bytes, "\0\0\1", 3));
+	CHECK(!memcmp(message.bytes, "\0\0\0\1", 4));
 	CHECK(message.arrival_ns <= gb_now_ns());
 	CHECK_EQ(gb_endpoint_receive(endpoint, &message), 0);
 	CHECK_EQ(gb_link_strays(&s.core->link), 0);
