@@ -31,12 +31,17 @@ class Identity:
         label: free text.
         link: name of the link.
         channel: name of the rpmsg channel.
+        address: the firmware's rpmsg endpoint, None without one.
+        known_by: ``index``, ``label`` or ``address``: what the firmware says that makes it
+            the same controller after a restart; ``nothing`` where it may be another one.
     """
 
     name: str
     label: str
     link: str
     channel: str
+    address: int | None = None
+    known_by: str = "index"
 
 
 class Chip:
@@ -118,6 +123,8 @@ class Chip:
             "num_lines": len(self.lines),
             "link": self.identity.link,
             "channel": self.identity.channel,
+            "address": self.identity.address,
+            "known_by": self.identity.known_by,
             "dialect": self._setup.dialect,
             "features": wire.feature_names(self._setup.features),
             "epoch": self._setup.epoch,

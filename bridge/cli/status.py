@@ -56,6 +56,8 @@ def _records(status: dict[str, Any]) -> Iterator[_Record]:
         yield "remoteproc", name, state, ""
     for link in status["links"]:
         yield _link(link, status["chips"])
+        for doubt in link.get("doubts", ()):
+            yield "link", link["name"], "doubt", doubt
         for controller in link.get("unusable", ()):
             yield "chip", controller["chip"], "unusable", f"{controller['why']}"
     for chip in status["chips"]:

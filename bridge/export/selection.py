@@ -194,5 +194,7 @@ def make_unique(places: Sequence[Place]) -> None:
             continue
         if place.name in taken:
             longer = f"{place.chip}:{place.name}"
-            place.name = longer if len(longer) <= NAME_MAX and longer not in taken else None
+            place.name = (
+                longer if len(longer.encode()) <= NAME_MAX and longer not in taken else None
+            )
         taken.add(place.name)

@@ -124,8 +124,8 @@ class VhostUserGpio:
             raise ValueError(f"an export has 1 to {LINES_MAX} lines, not {len(places)}")
         make_unique(places)
         self._places = places
-        names = [place.name for place in places]
-        self._open(names)
+        # virtio 1.3, 5.18.4: names are 7-bit ASCII; a configured one need not be.
+        self._open([p.name if p.name is None or p.name.isascii() else None for p in places])
         for index, place in enumerate(places):
             self._attach(index, self._holds[place.chip][0], place.offset)
         self._serve()

@@ -17,7 +17,14 @@ from types import MappingProxyType
 from typing import Any
 
 from bridge import wire
-from bridge.export.selection import AggregateConfig, ExportConfig, Pick, check_picks, parse_pick
+from bridge.export.selection import (
+    NAME_MAX,
+    AggregateConfig,
+    ExportConfig,
+    Pick,
+    check_picks,
+    parse_pick,
+)
 from bridge.link import resolve
 from bridge.service.budgets import Limits
 
@@ -32,6 +39,7 @@ DEFAULT_MODE = 0o660
 DEFAULT_TIMEOUT_MS = 1000
 TIMEOUT_MS_MAX = 60_000
 LINES_MAX = 65_535
+_U32_MAX = 2**32 - 1
 LINK_NAME_MAX = 20
 RELEASE_POLICIES = ("none", "keep")
 RESTART_POLICIES = ("release", "restore", "hold")
@@ -58,6 +66,8 @@ class LinkConfig:
         on_restart: ``release``, ``restore`` or ``hold`` lines that were held when
             the firmware restarted, see `bridge.service.memory`.
         lines_on_restart: the same for single lines, by name.
+        raw: which controller on a channel rpmsg-raw has a number, by number: its address
+            as a decimal text, or its label.
     """
 
     url: str
@@ -69,6 +79,7 @@ class LinkConfig:
     on_release: str = "none"
     on_restart: str = "release"
     lines_on_restart: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    raw: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -219,7 +230,8 @@ def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
     """Read the argument of ``--link``: ``URL[,key=value]...``.
 
     The keys are those of a [[link]] table; extensions are joined by ``+``, a label
-    is ``label.INDEX=TEXT``, line names are ``names.INDEX=NAME+NAME``.
+    is ``label.INDEX=TEXT``, line names are ``names.INDEX=NAME+NAME``; a name with a plus
+    is written in double quotes, and so is that of a line without name: ``""``.
 
     Args:
         text: the argument.
@@ -233,19 +245,23 @@ def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
     if strange is not None:
         raise ConfigError(
             f'--link {text}: "{strange[1]}" is no option of a link; there are name, lines, '
-            "extensions, on_release, on_restart, label.INDEX and names.INDEX "
+            "extensions, on_release, on_restart, on_restart.LINE, label.INDEX, names.INDEX and "
+            "raw.INDEX "
             "(a URL with such a comma can be had in a [[link]] table of a file)"
         )
     table: dict[str, Any] = {"url": url}
     for option in options:
         key, _, value = option.partition("=")
-        if key.startswith("label."):
-            table.setdefault("labels", {})[key.removeprefix("label.")] = value
-        elif key.startswith("names."):
-            table.setdefault("names", {})[key.removeprefix("names.")] = value.split("+")
-        elif key.startswith("on_restart."):
+        group, _, index = key.partition(".")
+        if group == "on_restart" and index:
+            line, _, policy = option.rpartition("=")  # the line's name may have one, too
             own = table.setdefault("lines_on_restart", {})
-            own[key.removeprefix("on_restart.")] = value
+            own[line.removeprefix("on_restart.")] = policy
+        elif group == "names":
+            names = _names_word(value, f"--link {text}: {key}")
+            table.setdefault("names", {})[index] = names
+        elif group in ("label", "raw"):
+            table.setdefault("labels" if group == "label" else "raw", {})[index] = value
         elif key == "extensions":
             table[key] = extensions_word(value)
         elif key == "lines" and value.isascii() and value.isdigit():
@@ -256,10 +272,36 @@ def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
 
 
 _FLAG_OPTION = re.compile(
-    r",(?=(?:name|lines|extensions|on_release|on_restart|(?:on_restart|label|names)\.[^=,]*)=)"
+    r",(?=(?:name|lines|extensions|on_release|on_restart|(?:on_restart|label|names|raw)\.[^=,]*)=)"
 )
 
 _LIKE_OPTION = re.compile(r",([A-Za-z_][\w.-]*)=")
+
+
+_NAME_WORD = re.compile(r'"(.*?)"(?=\+|$)|([^+"][^+]*)', re.DOTALL)
+
+
+def _names_word(text: str, where: str) -> list[str]:
+    """A flag's line names, ``NAME+NAME``; in double quotes where a name has a plus, or is none.
+
+    Raises:
+        ConfigError: two pluses in a row, which may belong to a name or enclose none.
+    """
+    names = []
+    at = 0
+    while True:
+        match = _NAME_WORD.match(text, at)
+        if match is None:
+            raise ConfigError(
+                f"{where}: expected a name at character {at + 1} of {text!r}; where a name has a "
+                """plus, write it in double quotes, as in '"USB_D+"+"USB_D-"+EN'; of a line """
+                """without name, write '""'"""
+            )
+        names.append(match[2] if match[1] is None else match[1])
+        at = match.end()
+        if at == len(text):
+            return names
+        at += 1  # the plus
 
 
 def extensions_word(text: str) -> str | list[str]:
@@ -405,11 +447,42 @@ def _labels(value: object) -> Mapping[str, str]:
     if not isinstance(value, dict):
         raise expected
     for index, label in value.items():
-        if not re.fullmatch(r"[0-9A-Za-z_]{1,16}", index) or not isinstance(label, str):
+        _check_index(index)
+        if not isinstance(label, str):
             raise expected
         if not 1 <= len(label.encode()) <= 31:
             raise _Expected(f"labels of 1 to 31 bytes; the one of {index} is not")
     return MappingProxyType(dict(value))
+
+
+def _raw(value: object) -> Mapping[str, str]:
+    expected = _Expected(
+        'a table of addresses or labels by number, such as { "0" = 0x400, "1" = "port B" }'
+    )
+    if not isinstance(value, dict):
+        raise expected
+    texts: dict[str, str] = {}
+    for index, which in value.items():
+        _check_index(index)
+        if isinstance(which, str) and re.fullmatch("0[xX][0-9a-fA-F]+|[0-9]+", which):
+            which = int(which, 16 if which[1:2] in ("x", "X") else 10)
+        address = isinstance(which, int) and not isinstance(which, bool)
+        if address and not 0 <= which <= _U32_MAX:
+            raise _Expected(f"addresses from 0 to 0xffffffff; that of {index} is not")
+        if not address and (not isinstance(which, str) or not 1 <= len(which.encode()) <= 31):
+            raise expected
+        if str(which) in texts.values():
+            raise _Expected(f"a controller once; that of {index} has another number too")
+        texts[index] = str(which)
+    return MappingProxyType(texts)
+
+
+def _check_index(index: str) -> None:
+    """Raise unless this is how a channel's index is written."""
+    if wire.channel_index(f"{wire.CHANNEL_PREFIX}{index}") is None:
+        raise _Expected(
+            f'indexes of channels, which are decimal without leading zeros; "{index[:32]}" is not'
+        )
 
 
 def _names(value: object) -> Mapping[str, tuple[str, ...]]:
@@ -419,13 +492,14 @@ def _names(value: object) -> Mapping[str, tuple[str, ...]]:
     if not isinstance(value, dict):
         raise expected
     for index, names in value.items():
-        if not re.fullmatch(r"[0-9A-Za-z_]{1,16}", index) or not isinstance(names, list):
+        _check_index(index)
+        if not isinstance(names, list):
             raise expected
         for name in names:
             if not isinstance(name, str):
                 raise expected
-            if len(name) > 31 or not all(" " <= c <= "~" for c in name):
-                raise _Expected(f"names of at most 31 printable ASCII characters, not {name!r}")
+            if len(name.encode()) > NAME_MAX or not (name.isprintable() or not name):
+                raise _Expected(f"names of at most {NAME_MAX} bytes without control characters")
     return MappingProxyType({index: tuple(names) for index, names in value.items()})
 
 
@@ -470,6 +544,7 @@ _LINK: dict[str, Callable[[object], Any]] = {
     "labels": _labels,
     "lines_on_restart": _restart_policies,
     "names": _names,
+    "raw": _raw,
     **_SHARED,
 }
 

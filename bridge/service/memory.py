@@ -60,6 +60,10 @@ class Memory:
         if kept:
             self._chips[chip.name] = kept
 
+    def forget(self, name: str) -> None:
+        """No chip that comes under this name is the one that had it."""
+        self._chips.pop(name, None)
+
     def _held(self, request: LineRequest) -> list[Kept]:
         found = []
         for line, config in request.states():

@@ -14,13 +14,14 @@ from typing import Any
 
 from bridge import wire
 from bridge.chips.chip import Chip, Identity
-from bridge.chips.controller import EXTENDED, Controller
+from bridge.chips.controller import EXTENDED, Controller, Setup
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.tasks import Tasks
 from bridge.link import resolve
 from bridge.service.config import LinkConfig
 from bridge.service.memory import Memory
 from bridge.service.registry import Registry
+from bridge.service.roster import Place, Roster
 from bridge.service.watch import PathWatch, UeventWatch, Watch
 from bridge.shim.pump import Link, Report, ReportKind
 
@@ -78,6 +79,12 @@ class Supervisor:
         self._registry = registry
         self._timeout_ms = timeout_ms
         self.memory = Memory(config)
+        self.roster = Roster(
+            name, config.raw, lambda number: self.memory.forget(f"{name}-{number}")
+        )
+        # Where a channel was that another address claimed too, by its name.
+        self.disputed: dict[str, int] = {}
+        self.indexes: set[str] = set()  # of channels rpmsg-io-<index>, present or past
         self._target = resolve(config.url)
         self._session: Session | None = None
         self._told = ""  # the last reason that was logged, until a link has lasted
@@ -93,6 +100,7 @@ class Supervisor:
             "ups": self.ups,
             "strays": self._session.link.strays if self._session else 0,
             "unusable": self._session.unusable() if self._session else [],
+            "doubts": self._session.doubts() if self._session else [],
         }
 
     @property
@@ -243,6 +251,8 @@ class Session:
         self._channels: dict[tuple[str, int], Channel] = {}
         # Announced while another address has the name; a dict for its order.
         self._waiting: dict[tuple[str, int], None] = {}
+        # On channels rpmsg-raw: label, and where the number goes.
+        self._unnumbered: dict[Channel, tuple[str, asyncio.Future[Place]]] = {}
         dispatcher = supervisor.dispatcher
         self._id = dispatcher.listen(self)
         try:
@@ -260,6 +270,11 @@ class Session:
         """The first controllers that are no chips, as the control socket shows them."""
         without = (channel for channel in self._channels.values() if channel.why)
         return [channel.status() for channel in itertools.islice(without, TOLD_MAX)]
+
+    def doubts(self) -> list[str]:
+        """Why some controllers may be others than those that had their names, a sentence each."""
+        doubts = (channel.place.doubt for channel in self._channels.values() if channel.place)
+        return [doubt for doubt in doubts if doubt]
 
     def reported(self, report: Report) -> None:
         """Handle a report with the link's id."""
@@ -289,31 +304,112 @@ class Session:
         if len(self._channels) >= CHANNELS_MAX:
             log.warning("link %s: more than %d channels, %s ignored", link, CHANNELS_MAX, name)
             return
-        index = self._index(name)
-        if index is None:
+        index = wire.channel_index(name)
+        owner = self._owner(index)
+        if owner is not None and owner.name == name:
             log.warning(
                 "link %s: channel %s is announced twice; the one at %#x waits for the other to go",
                 link,
                 name,
                 address,
             )
+            self.supervisor.disputed.setdefault(name, owner.address)
             if len(self._waiting) < CHANNELS_MAX:
                 self._waiting[name, address] = None
             return
+        if index is not None:
+            self._claim(index, owner)
         self._channels[name, address] = Channel(self, name, index, address)
+        if owner is not None:
+            self._created(owner.name, owner.address)
 
-    def _index(self, name: str) -> str | None:
-        """Index for the chip's name: the channel's own, or a free one for rpmsg-raw."""
-        used = {channel.index for channel in self._channels.values()}
-        index = wire.channel_index(name)
-        if index is None:
-            return next(str(i) for i in itertools.count() if str(i) not in used)
-        return index if index not in used else None
+    def _owner(self, index: str | None) -> Channel | None:
+        """The channel whose chip has this index in its name."""
+        channels = self._channels.values()
+        return next((c for c in channels if index is not None and c.index == index), None)
+
+    def _claim(self, index: str, owner: Channel | None) -> None:
+        """A channel is called by this index: none on rpmsg-raw can have it as its number."""
+        if owner is not None:
+            log.warning(
+                "link %s: number %s is that of a channel %s%s; %s at %#x gets another one",
+                self.supervisor.name,
+                index,
+                wire.CHANNEL_PREFIX,
+                index,
+                owner.name,
+                owner.address,
+            )
+            self._destroyed(owner.name, owner.address)
+        self.supervisor.indexes.add(index)
+        self.supervisor.roster.displace(index)
+
+    async def place(self, channel: Channel, label: str) -> Place:
+        """Who a controller is, now that its firmware has told what it tells.
+
+        One on rpmsg-raw that is new waits until all that are announced have told theirs,
+        so that their addresses give the order, and not how soon each was there.
+        """
+        if channel.own_index is not None:
+            return self._place_of_index(channel, channel.own_index)
+        decided: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        self._unnumbered[channel] = label, decided
+        try:
+            self.give_numbers()
+            return await decided
+        finally:
+            self._unnumbered.pop(channel, None)
+
+    def _place_of_index(self, channel: Channel, index: str) -> Place:
+        before = self.supervisor.disputed.get(channel.name)
+        if before is None:
+            return Place(index, "index")
+        self.supervisor.disputed[channel.name] = channel.address
+        if before == channel.address:
+            return Place(index, "address")
+        doubt = (
+            f"chip {self.supervisor.name}-{index}: {channel.name} was announced at several "
+            f"addresses at once; now it is at {channel.address:#x}, and not at {before:#x} as "
+            "before: nothing is restored or held on it"
+        )
+        return Place(index, "nothing", doubt)
+
+    def give_numbers(self) -> None:
+        """To those on rpmsg-raw that were there before, and to new ones when all are known."""
+        ready = sorted(self._unnumbered, key=lambda channel: channel.address)
+        for moved in (False, True):
+            if moved and any(channel.undecided for channel in self._channels.values()):
+                return
+            for channel in ready:
+                label, decided = self._unnumbered[channel]
+                if not decided.done():
+                    roster, present = self.supervisor.roster, self._present(channel)
+                    found = roster.recognize(channel.address, label, present, moved=moved)
+                    self._decide(channel, decided, found)
+        for channel in ready:
+            label, decided = self._unnumbered[channel]
+            if not decided.done():
+                present = self._present(channel)
+                roster = self.supervisor.roster
+                taken = self.supervisor.indexes
+                self._decide(channel, decided, roster.admit(channel.address, label, present, taken))
+                roster.forget_some({*present, str(channel.index)})
+
+    def _present(self, channel: Channel) -> set[str]:
+        """The numbers of all the others."""
+        others = (c.index for c in self._channels.values() if c is not channel)
+        return {index for index in others if index is not None}
+
+    @staticmethod
+    def _decide(channel: Channel, decided: asyncio.Future[Place], place: Place | None) -> None:
+        if place is not None:
+            channel.index = place.number  # before the next one asks who is present
+            decided.set_result(place)
 
     def _take_up(self, name: str) -> None:
         """The channel of a name is gone: the next one that has it takes its place."""
         for waiting in list(self._waiting):
-            if waiting[0] == name and self._index(name) is not None:
+            if waiting[0] == name and self._owner(wire.channel_index(name)) is None:
                 self._created(*waiting)
 
     def _destroyed(self, name: str, address: int) -> None:
@@ -322,6 +418,8 @@ class Session:
         if channel is not None:
             channel.remember()
             channel.stop()
+            self._unnumbered.pop(channel, None)
+            self.give_numbers()  # nobody need wait for this one
 
     async def close(self) -> None:
         """Take the chips away and close the link."""
@@ -339,25 +437,32 @@ class Channel:
     Args:
         session: of the link.
         name: of the rpmsg channel.
-        index: makes the chip's name.
+        index: in the channel's name, which makes the chip's; None on rpmsg-raw.
         address: the firmware's endpoint.
 
     Attributes:
-        index: of the chip's name.
+        name: of the rpmsg channel.
+        own_index: in the channel's name.
+        index: of the chip's name, None until it is known.
+        address: the firmware's endpoint.
+        place: who the controller is, None until that is known.
         settled: a first negotiation is over.
         why: what the last negotiation failed of, empty while there is a chip.
     """
 
-    def __init__(self, session: Session, name: str, index: str, address: int) -> None:
-        self.index = index
+    def __init__(self, session: Session, name: str, index: str | None, address: int) -> None:
+        self.name = name
+        self.own_index = self.index = index
+        self.address = address
+        self.place: Place | None = None
         self.settled = False
         self.why = ""
         self._session = session
-        self._name = name
-        self._address = address
         self._chip: Chip | None = None
-        self._title = f"{session.supervisor.name}-{index}"
+        where = f"raw@{address:#x}" if index is None else index
+        self._title = f"{session.supervisor.name}-{where}"
         self._remembered = False
+        self._told = False  # who it is
         self._question: asyncio.Task[None] | None = None
         self._restart = asyncio.Event()
         self._task = session.tasks.spawn(self._run(), f"chip {self._title}")
@@ -369,9 +474,14 @@ class Channel:
         self._task.cancel()
         return asyncio.ensure_future(self._stopped())
 
+    @property
+    def undecided(self) -> bool:
+        """Whether it may be about to tell who it is, for the first time."""
+        return self.index is None and self.place is None and not self.settled and not self._told
+
     def status(self) -> dict[str, str]:
         """The controller as the control socket shows it while it is no chip."""
-        return {"chip": self._title, "channel": self._name, "why": self.why}
+        return {"chip": self._title, "channel": self.name, "why": self.why}
 
     def announced_again(self) -> bool:
         """Whether nothing needs to be begun anew: firmware with EPOCH says if it is another.
@@ -427,7 +537,7 @@ class Channel:
             self._session.link,
             f"chip {self._title}",
             next(self._session.addresses),
-            self._address,
+            self.address,
             supervisor.timeout_ms,
             self._restarted,
         )
@@ -436,11 +546,13 @@ class Channel:
             if chip is not None:
                 self._chip = chip
                 self._remembered = True  # what is replayed, until that is done
-                await supervisor.memory.replay(chip)
+                if chip.identity.known_by != "nothing":
+                    await supervisor.memory.replay(chip)
                 self._remembered = False
                 self.settled = True
                 supervisor.registry.add(chip)
-                log.info("chip %s: %d lines", chip.name, len(chip.lines))
+                where = f"{self.name} at {self.address:#x}"
+                log.info("chip %s: %d lines, %s", chip.name, len(chip.lines), where)
             await self._restart.wait()
         finally:
             chip, self._chip = self._chip, None
@@ -463,13 +575,10 @@ class Channel:
                 log.warning("chip %s: not usable: %s", self._title, self.why)
                 self.settled = True
                 supervisor.registry.changed()
+                self._session.give_numbers()  # others need not wait for this one
             else:
                 self.why = ""
-                names = supervisor.line_names(self.index, setup.names)
-                setup = dataclasses.replace(setup, names=names)
-                label = supervisor.label(self.index, setup.label, self._name)
-                identity = Identity(self._title, label, supervisor.name, self._name)
-                return Chip(supervisor.dispatcher, identity, controller, setup, config.on_release)
+                return await self._make_chip(controller, setup)
             if pause is None:
                 break
             with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
@@ -477,3 +586,21 @@ class Channel:
                 return None
         log.error("chip %s: given up until the firmware announces it again", self._title)
         return None
+
+    async def _make_chip(self, controller: Controller, setup: Setup) -> Chip:
+        """The chip, by what its firmware says and what is configured for it."""
+        supervisor = self._session.supervisor
+        self._told = True
+        self.place = place = await self._session.place(self, setup.label)
+        if place.doubt:
+            log.warning("%s", place.doubt)
+        self._title = f"{supervisor.name}-{place.number}"
+        controller.title = f"chip {self._title}"
+        label = supervisor.label(place.number, setup.label, self.name)
+        identity = Identity(
+            self._title, label, supervisor.name, self.name, self.address, place.known_by
+        )
+        names = supervisor.line_names(place.number, setup.names)
+        setup = dataclasses.replace(setup, names=names)
+        on_release = supervisor.config.on_release
+        return Chip(supervisor.dispatcher, identity, controller, setup, on_release)

@@ -275,8 +275,11 @@ def test_announced_late_twice_and_taken_back(guest: Guest) -> None:
 def test_second_channel_of_a_name_waits_for_the_first_to_go(guest: Guest) -> None:
     """Firmware that begins anew at another address, and takes the old one back late."""
     sysfs = Sysfs()
-    with serving("rpmsg:") as serve:
+    with serving("rpmsg:,on_restart=restore") as serve:
         serve.wait_for_chips(2)
+        output = LineSettings(direction=Direction.OUTPUT, output_value=Value.ACTIVE)
+        with Chip(f"{serve.socket}#rpmsg-0") as chip:
+            request = chip.request_lines({1: output})
         guest.stub("fault announce 1 destroyed")
         assert serve.wait_for_chips(1, PATIENCE_S) == ["rpmsg-0"]
         # The address of what was rpmsg-io-1.
@@ -285,6 +288,45 @@ def test_second_channel_of_a_name_waits_for_the_first_to_go(guest: Guest) -> Non
         guest.until(lambda: "announced twice" in serve.log, "a word about it")
         guest.stub("fault announce 0 destroyed")
         guest.until(lambda: labels(serve) == ["m4-gpiob"], "the second to take its place")
+        # Whether it is the same controller nobody can say.
+        assert "direction none" in guest.stub("state 1/1")
+        request.release()
+        assert "rpmsg-0: rpmsg-io-0 was announced at several addresses at once" in serve.log
+
+
+TWO_RAW = """
+controller 0 channel rpmsg-raw lines 4
+controller 1 channel rpmsg-raw lines 4
+"""
+
+
+@in_kernel(TWO_RAW)
+def test_announced_in_the_other_order_they_are_the_same(guest: Guest) -> None:
+    """Two channels of one name: the one that nobody requested is not driven."""
+    with serving("rpmsg:,on_restart=restore") as serve:
+        serve.wait_for_chips(2)
+        assert addresses(serve) == {"rpmsg-0": 0x400, "rpmsg-1": 0x401}
+        output = LineSettings(direction=Direction.OUTPUT, output_value=Value.ACTIVE)
+        with Chip(f"{serve.socket}#rpmsg-1") as chip:
+            request = chip.request_lines({1: output})
+        for controller in (0, 1):
+            guest.stub(f"fault announce {controller} destroyed")
+        serve.wait_for_chips(0, PATIENCE_S)
+        for number, controller in enumerate((1, 0), start=1):
+            guest.stub(f"fault announce {controller} created")
+            serve.wait_for_chips(number, PATIENCE_S)
+        assert addresses(serve) == {"rpmsg-0": 0x400, "rpmsg-1": 0x401}
+        assert guest.stub("read 1/1") == "1"
+        assert "direction none" in guest.stub("state 0/1")
+        request.release()
+
+
+def addresses(serve: Serve) -> dict[str, int]:
+    connection = Connection.open(serve.socket)
+    try:
+        return {chip["name"]: chip["address"] for chip in connection.call("chips")["chips"]}
+    finally:
+        connection.close()
 
 
 def labels(serve: Serve) -> list[str]:

@@ -149,11 +149,11 @@ def test_line_names_are_given_by_channel(tmp_path: Path) -> None:
     file = tmp_path / "names.toml"
     file.write_text('[[link]]\nurl = "vhost-user:/x"\nnames = { "0" = ["LED", "", "LED"] }\n')
     assert configs.load(str(file)).links[0].names == {"0": ("LED", "", "LED")}
-    link = configs.link_from_flag("vhost-user:/x,names.1=LED++RESET", {})
+    link = configs.link_from_flag('vhost-user:/x,names.1=LED+""+RESET', {})
     assert link.names == {"1": ("LED", "", "RESET")}
 
 
-@pytest.mark.parametrize("names", ['{ "0" = "LED" }', '{ "0" = [1] }', '{ "0" = ["\u00e4"] }'])
+@pytest.mark.parametrize("names", ['{ "0" = "LED" }', '{ "0" = [1] }', '{ "0" = ["\\u0007"] }'])
 def test_wrong_line_names_say_what_is_expected(tmp_path: Path, names: str) -> None:
     file = tmp_path / "names.toml"
     file.write_text(f'[[link]]\nurl = "vhost-user:/x"\nnames = {names}\n')
