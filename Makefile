@@ -33,12 +33,14 @@ Q := $(if $(V),,@)
 CORE := $(wildcard firmware_stub/core/*.c)
 HOST := $(wildcard firmware_stub/host/*/*.c)
 PORT := $(wildcard firmware_stub/ports/host/*.c)
+LINUX := $(wildcard firmware_stub/ports/linux/*.c)
 SHIM := $(wildcard bridge/shim/*/*.c)
-C_SOURCES := $(CORE) $(HOST) $(PORT) $(SHIM)
+C_SOURCES := $(CORE) $(HOST) $(PORT) $(LINUX) $(SHIM)
 HEADERS := $(wildcard firmware_stub/*/*.h firmware_stub/*/*/*.h bridge/shim/*/*.h tests/*.h tests/*/*.h)
 C_TESTS := $(sort $(shell find tests -name 'test_*.c'))
 
-INCLUDES := -Ifirmware_stub/core -Ifirmware_stub/host -Ifirmware_stub/ports/host -Ibridge/shim -Itests
+INCLUDES := -Ifirmware_stub/core -Ifirmware_stub/host -Ifirmware_stub/ports/host \
+	-Ifirmware_stub/ports/linux -Ibridge/shim -Itests
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wconversion -Wno-sign-conversion -Werror
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -99,7 +101,7 @@ $(BUILD)/asan/%.o: %.c $(HEADERS)
 	@echo "  CC      $@"
 	$(Q)$(CC) $(CFLAGS_ASAN) -c -o $@ $<
 
-$(ASAN_STUB): $(filter-out $(BUILD)/asan/bridge/%,$(ASAN_OBJECTS))
+$(ASAN_STUB): $(filter-out $(BUILD)/asan/bridge/% $(LINUX:%.c=$(BUILD)/asan/%.o),$(ASAN_OBJECTS))
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(SANITIZERS) -o $@ $^ -pthread
 

@@ -25,7 +25,7 @@ Examples:
   # two coprocessors; the second gets a name, and has no CONFIG extension
   gpio-bridge serve --link vhost-user:/run/m4.sock \\
       --link vhost-user:/run/dsp.sock,name=dsp,lines=16
-  # lines of this Linux as another chip, with the gpiod package
+  # lines of this Linux as another chip
   gpio-bridge serve --link vhost-user:/run/m4.sock --link gpiochip:/dev/gpiochip0
   # is the file right? It is shown, nothing is started
   gpio-bridge serve --config /etc/rpmsg-gpio-bridge.toml --check

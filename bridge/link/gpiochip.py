@@ -1,34 +1,29 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``gpiochip:``: the pins of this Linux, through the ``gpiod`` package.
+"""``gpiochip:``: the pins of this Linux.
 
     gpiochip:/dev/gpiochip0         this character device (or a link to it)
     gpiochip:label=gpio-sim.0       the chip with this label
 
-The chip is served as a controller of its own by `bridge.link.gpiochip_device`,
-over the same link that rpmsg character devices use: for the rest of the bridge,
-and for guests, it is one controller more.
+The firmware core serves the chip in this process (firmware_stub/ports/linux): for
+the rest of the bridge, and for guests, it is one controller more.
 """
 
 from __future__ import annotations
 
-import array
 import errno
+import fcntl
 import glob
 import os
-import socket
-from typing import TYPE_CHECKING, Any
+import struct
+from typing import Any
 
-from bridge import wire
-from bridge.extras import missing
 from bridge.shim.ffi import ffi, lib
 
-if TYPE_CHECKING:
-    import gpiod
-
-PACKAGES = {"gpiod": "gpiod"}
-
 _USAGE = "write gpiochip:/dev/gpiochipN or gpiochip:label=LABEL"
-_ADDRESS = 1024  # of the only endpoint
+
+# struct gpiochip_info of <linux/gpio.h>: name, label, lines.
+_CHIPINFO = struct.Struct("=32s32sI")
+_GET_CHIPINFO_IOCTL = 0x8044B401
 
 
 def connect(rest: str, timeout_ms: int) -> Any:
@@ -43,78 +38,49 @@ def connect(rest: str, timeout_ms: int) -> Any:
 
     Raises:
         OSError: EINVAL a bad URL, or no GPIO chip; ENOENT there is no such chip;
-            ENOTUNIQ several have the label; ENOSYS without the gpiod package; EAGAIN no thread;
-            what the kernel says.
+            ENOTUNIQ several have the label; EAGAIN no thread; what the kernel says.
     """
-    chip = _open(rest)
-    from bridge.link.gpiochip_device import Device
-
-    control, links = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    data, endpoint = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        with endpoint:
-            device = Device(chip, data, control)
-            tell(control, lib.GB_RPMSG_ATTACH, f"{wire.CHANNEL_PREFIX}0", endpoint)
-        device.start()
-    except BaseException:
-        for thing in (control, links, data, chip):
-            thing.close()
-        raise
-    links.setblocking(False)
-    link = lib.gb_rpmsg_open(links.detach())
-    if link == ffi.NULL:  # what it was given is closed, and ends the device
-        raise OSError(ffi.errno, f"no link to {rest} made: {os.strerror(ffi.errno)}")
-    return link
-
-
-def tell(control: socket.socket, code: int, text: str, fd: socket.socket | None = None) -> None:
-    """Send a packet of shim/pump/rpmsg_link.h to the link.
-
-    Args:
-        control: our end of its socket pair.
-        code: GB_RPMSG_*.
-        text: name of the channel, or why the link is down.
-        fd: the endpoint that is attached.
-
-    Raises:
-        OSError: EPIPE, the link is closed.
-    """
-    packet = ffi.new("struct gb_rpmsg_packet *")
-    packet.code, packet.address = code, _ADDRESS
-    packet.text = text.encode("ascii", "backslashreplace")[: lib.GB_RPMSG_TEXT_SIZE - 1]
-    rights = array.array("i", [] if fd is None else [fd.fileno()])
-    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else []
-    control.sendmsg([bytes(ffi.buffer(packet))], ancillary, socket.MSG_NOSIGNAL)
-
-
-def _open(rest: str) -> gpiod.Chip:
-    try:
-        import gpiod
-    except ImportError:
-        raise missing("gpiochip links", "gpiod") from None
     if not rest.startswith(("/", "label=")):
         raise OSError(errno.EINVAL, f'"gpiochip:{rest}" is no link URL; {_USAGE}')
     path = _find(rest) if rest.startswith("label=") else rest
-    if os.path.exists(path) and not gpiod.is_gpiochip_device(path):
-        raise OSError(errno.EINVAL, f"{path} is no GPIO character device; {_USAGE}")
+    chip = _open(path)
+    link = lib.gb_gpiochip_open(chip, os.fsencode(path))
+    if link == ffi.NULL:
+        if ffi.errno == errno.ENOTTY:
+            raise OSError(errno.EINVAL, f"{path} is no GPIO character device; {_USAGE}")
+        raise OSError(ffi.errno, f"{path} cannot be served: {os.strerror(ffi.errno)}")
+    return link
+
+
+def _open(path: str) -> int:
+    # O_NONBLOCK: what is no chip, such as a FIFO, must not keep us here.
     try:
-        return gpiod.Chip(path)
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         number = error.errno or errno.EIO
+        if number in (errno.EISDIR, errno.ENXIO):
+            raise OSError(errno.EINVAL, f"{path} is no GPIO character device; {_USAGE}") from None
         raise OSError(number, f"{path} cannot be opened: {os.strerror(number)}") from None
+
+
+def _label(path: str) -> bytes:
+    chip = _open(path)
+    try:
+        packed = fcntl.ioctl(chip, _GET_CHIPINFO_IOCTL, bytes(_CHIPINFO.size))
+    finally:
+        os.close(chip)
+    label: bytes = _CHIPINFO.unpack(packed)[1]
+    return label.partition(b"\0")[0]
 
 
 def _find(rest: str) -> str:
     """Path of the chip with a label."""
-    import gpiod
-
     label = rest.removeprefix("label=")
     found = []
     for path in sorted(glob.glob("/dev/gpiochip*")):
         try:
-            with gpiod.Chip(path) as chip:
-                if chip.get_info().label == label:
-                    found.append(path)
+            if _label(path) == os.fsencode(label):
+                found.append(path)
         except OSError:
             continue  # not ours to open, or just gone
     if len(found) == 1:

@@ -284,6 +284,9 @@ class Session:
             if not self.down.done():
                 why = report.body.decode("utf-8", "replace").rstrip("\0")
                 self.down.set_result(why or "the link broke")
+        elif report.kind == ReportKind.LINK_NOTE:
+            note = report.body.rstrip(b"\0").decode("utf-8", "replace")
+            log.warning("link %s: %s", self.supervisor.name, note)
         elif report.kind == ReportKind.ANNOUNCED:
             name = report.body.rstrip(b"\0").decode("ascii", "backslashreplace")
             if report.value:

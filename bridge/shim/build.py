@@ -19,6 +19,7 @@ _HEADERS = """
 #include "pump/pump.h"
 #include "pump/vhost_user_link.h"
 #include "pump/rpmsg_link.h"
+#include "pump/gpiochip_link.h"
 #include "pump/serial_link.h"
 #include "pump/endpoint.h"
 #include "pump/client.h"
@@ -36,8 +37,18 @@ for declarations in sorted(glob("bridge/shim/decl/*.h")):
 ffibuilder.set_source(
     "bridge.shim._shim",
     _HEADERS,
-    sources=sorted(glob("bridge/shim/*/*.c") + glob("firmware_stub/host/*/*.c")),
-    include_dirs=["bridge/shim", "firmware_stub/core", "firmware_stub/host"],
+    sources=sorted(
+        glob("bridge/shim/*/*.c")
+        + glob("firmware_stub/host/*/*.c")
+        + glob("firmware_stub/core/*.c")
+        + glob("firmware_stub/ports/linux/*.c")
+    ),
+    include_dirs=[
+        "bridge/shim",
+        "firmware_stub/core",
+        "firmware_stub/host",
+        "firmware_stub/ports/linux",
+    ],
     extra_compile_args=["-std=gnu11", "-O2", "-g", "-fvisibility=hidden"],
     libraries=["pthread"],
 )

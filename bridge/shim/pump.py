@@ -31,6 +31,7 @@ class ReportKind(enum.IntEnum):
     LINE_FAULT = lib.GB_REPORT_LINE_FAULT
     RESTARTED = lib.GB_REPORT_RESTARTED
     EXPORT = lib.GB_REPORT_EXPORT
+    LINK_NOTE = lib.GB_REPORT_LINK_NOTE
 
 
 class Report(NamedTuple):

@@ -4,20 +4,25 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import bridge
 from bridge.bench.rig import Serve
-from bridge.line import Direction, Edge, Value
+from bridge.line import Bias, Direction, Drive, Edge, Value
 
 from .guest import Guest
 from .uml import in_kernel
 
 CONFIG = Path("/sys/kernel/config/gpio-sim")
+BOUND_NS = 1_000_000
+"""Twenty times what mapping the coprocessor's clock to ours has to be good for here."""
 NAMES = ["LED", "KEY", "", "SENSOR", "TWICE", "TWICE", "", "HELD"]
 
 
@@ -113,6 +118,60 @@ def _kernel_info(sim: Sim, offset: int) -> str:
     with gpiod.Chip(sim.path) as chip:
         info = chip.get_line_info(offset)
         return f'consumer="{info.consumer}"' if info.used else "free"
+
+
+@in_kernel()
+def test_local_lines_have_what_firmware_has(guest: Guest) -> None:
+    """Settings are the kernel's, edges come as records with its time, many lines at once."""
+    import gpiod
+
+    sim = Sim()
+    pull_up = bridge.LineSettings(bias=Bias.PULL_UP, edge_detection=Edge.BOTH)
+    drain = bridge.LineSettings(direction=Direction.OUTPUT, drive=Drive.OPEN_DRAIN)
+    settled = bridge.LineSettings(
+        edge_detection=Edge.RISING, debounce_period=timedelta(milliseconds=1)
+    )
+    output = bridge.LineSettings(direction=Direction.OUTPUT)
+    with (
+        served(guest, f"gpiochip:{sim.path}") as serve,
+        bridge.Chip(f"{serve.socket}#host-0") as chip,
+    ):
+        config = {"LED": drain, "KEY": pull_up, 2: output, "SENSOR": settled, 4: output}
+        with chip.request_lines(config) as request, gpiod.Chip(sim.path) as kernels:
+            assert kernels.get_line_info(0).drive is gpiod.line.Drive.OPEN_DRAIN
+            assert kernels.get_line_info(1).bias is gpiod.line.Bias.PULL_UP
+            assert kernels.get_line_info(3).debounce_period == timedelta(milliseconds=1)
+            request.set_values({2: Value.ACTIVE, 4: Value.ACTIVE})
+            assert (sim.read(2), sim.read(4)) == ("1", "1")
+            assert request.get_values([2, 4]) == [Value.ACTIVE, Value.ACTIVE]
+            sim.drive(3, 1)
+            assert request.wait_edge_events(30)
+            assert [event.line_offset for event in request.read_edge_events()] == [3]
+            before = time.monotonic_ns()
+            events: list[bridge.EdgeEvent] = []
+            for level in (0, 1, 0, 1):  # gpio-sim makes one edge of two that follow at once
+                sim.drive(1, level)
+                assert request.wait_edge_events(30)
+                events += request.read_edge_events()
+            after = time.monotonic_ns()
+        assert [event.line_seqno for event in events] == [1, 2, 3, 4]
+        stamps = [event.timestamp_ns for event in events]
+        assert stamps == sorted(stamps)
+        assert before - BOUND_NS <= stamps[0] and stamps[-1] <= after + BOUND_NS
+
+
+@in_kernel()
+def test_local_lines_conform(guest: Guest) -> None:
+    """The whole of our protocol, but for what needs to see a pin change."""
+    sim = Sim()
+    ended = subprocess.run(
+        [sys.executable, "-m", "bridge.cli.main", "conformance", "--link", f"gpiochip:{sim.path}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    guest.say(ended.stdout + ended.stderr)
+    assert ended.returncode == 0
 
 
 @in_kernel()

@@ -51,7 +51,6 @@ def test_service_and_client_of_a_vhost_user_link_need_none(python: Run) -> None:
     [
         ("from bridge.link.uevents import monitor; monitor('rpmsg')", "pyudev"),
         ("from bridge.link.serial import connect; connect('/dev/null', 1000)", "pyserial"),
-        ("from bridge.link.gpiochip import connect; connect('/dev/null', 1000)", "gpiod"),
     ],
 )
 def test_a_link_names_its_package(attempt: str, package: str, python: Run) -> None:

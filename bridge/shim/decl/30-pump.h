@@ -27,6 +27,7 @@ enum gb_report_kind {
 	GB_REPORT_LINE_FAULT,
 	GB_REPORT_RESTARTED,
 	GB_REPORT_EXPORT,
+	GB_REPORT_LINK_NOTE,
 	...
 };
 

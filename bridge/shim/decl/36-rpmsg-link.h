@@ -20,3 +20,6 @@ struct gb_rpmsg_packet {
 };
 
 struct gb_link *gb_rpmsg_open(int control);
+
+/* pump/gpiochip_link.h */
+struct gb_link *gb_gpiochip_open(int chip, const char *path);

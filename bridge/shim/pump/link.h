@@ -68,6 +68,11 @@ void gb_link_received(struct gb_link *link, uint32_t source,
 /* Called by a link: transmit buffers are free again after -EAGAIN. */
 void gb_link_writable(struct gb_link *link);
 
+/* Called by a link: something that the service's log should say, one English
+ * sentence without full stop; the link goes on. */
+void gb_link_note(struct gb_link *link, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /* Called by a link: a name-service announcement was received. `name` is NUL
  * terminated and at most 31 characters. */
 void gb_link_announced(struct gb_link *link, const char *name,

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -541,4 +542,18 @@ void gb_link_announced(struct gb_link *link, const char *name, uint32_t address,
 	report->value = created;
 	report->number = address;
 	gb_report_text(report, name);
+}
+
+void gb_link_note(struct gb_link *link, const char *format, ...)
+{
+	struct gb_report *report = gb_report_add(link->pump, GB_REPORT_LINK_NOTE, link->id);
+	char text[sizeof(link->why)];
+	va_list args;
+
+	if (!report)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	gb_report_text(report, text);
 }

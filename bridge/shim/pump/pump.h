@@ -52,6 +52,7 @@ enum gb_report_kind {
 	GB_REPORT_RESTARTED,  /* id of a controller: its replies show that the
 	                         firmware lost the session (EPOCH, TAG) */
 	GB_REPORT_EXPORT,     /* id of an export: see gb_export_status() */
+	GB_REPORT_LINK_NOTE,  /* id of a link; body = what its log should say */
 };
 
 #define GB_REPORT_BODY_MAX 512
