@@ -250,7 +250,7 @@ class Chip:
                 event_buffer_size, len(configs), any(config.edges for config in configs)
             )
             consumer = clip_consumer(consumer)
-            await self._wait_until_free(configs, consumer)
+            await self._wait_until_free(configs, consumer, requester.uid)
             request = LineRequest(self, consumer, configs, event_buffer_size, requester)
         except BaseException:
             requester.ended()
@@ -267,13 +267,15 @@ class Chip:
         for config in configs:
             config.check(self.source_clock)
 
-    async def _wait_until_free(self, configs: Sequence[LineConfig], consumer: str) -> None:
+    async def _wait_until_free(
+        self, configs: Sequence[LineConfig], consumer: str, uid: int | None
+    ) -> None:
         """Return without a further await once every line is free.
 
         A line whose holder is going is waited for: the client that closed its
         request and asks again must not meet its own shadow.
         """
-        while (going := self._obstacle(configs, consumer)) is not None:
+        while (going := self._obstacle(configs, consumer, uid)) is not None:
             # Not awaited itself: that it is cancelled with the chip is no reason to be, too.
             await asyncio.wait((asyncio.ensure_future(going.release()),))
         for config in configs:
@@ -281,10 +283,12 @@ class Chip:
             if kept is not None:
                 kept.hang_up()  # only now, so that nobody else gets the line
 
-    def _obstacle(self, configs: Sequence[LineConfig], consumer: str) -> Holder | None:
+    def _obstacle(
+        self, configs: Sequence[LineConfig], consumer: str, uid: int | None
+    ) -> Holder | None:
         """A holder that is about to go; raises when the lines cannot be had.
 
-        Lines that are kept for this consumer are in nobody's way.
+        Lines that are kept for this consumer of this user are in nobody's way.
         """
         self.check_online()
         seen: set[int] = set()
@@ -296,14 +300,10 @@ class Chip:
             holder = line.holder
             if holder is None or holder.going:
                 continue
-            reserved = isinstance(holder, Reservation)
-            if not reserved or holder.consumer != consumer:
-                raise OSError(
-                    errno.EBUSY,
-                    f"line {line.describe()} of chip {self.name} is "
-                    f"{'kept for' if reserved else 'held by'} "
-                    f'"{holder.consumer}"',
-                )
+            if not isinstance(holder, Reservation):
+                raise line.busy(self.name)
+            if not holder.is_for(consumer, uid):
+                raise line.busy(self.name, "kept for", holder.whose)
         holders = (self.lines[config.offset].holder for config in configs)
         return next((holder for holder in holders if holder is not None and holder.going), None)
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from bridge import uapi, wire
 from bridge.shim.ffi import lib
+from bridge.text import printable
 
 DIRECTIONS = uapi.GPIO_V2_LINE_FLAG_INPUT | uapi.GPIO_V2_LINE_FLAG_OUTPUT
 EDGES = uapi.GPIO_V2_LINE_FLAG_EDGE_RISING | uapi.GPIO_V2_LINE_FLAG_EDGE_FALLING
@@ -277,6 +278,7 @@ class Kept:
         name: of the line, or None.
         policy: ``restore`` or ``hold``.
         consumer: who held it.
+        uid: user id of that, None for the service itself.
         config: its settings, an output with its last value.
     """
 
@@ -284,6 +286,7 @@ class Kept:
     name: str | None
     policy: str
     consumer: str
+    uid: int | None
     config: LineConfig
 
 
@@ -378,7 +381,19 @@ class Line:
 
     def describe(self) -> str:
         """The line in a sentence."""
-        return f'{self.offset} ("{self.name}")' if self.name else str(self.offset)
+        return f'{self.offset} ("{printable(self.name)}")' if self.name else str(self.offset)
+
+    def busy(self, chip: str, how: str = "held by", whose: str = "") -> OSError:
+        """EBUSY for who wants the line, with a sentence.
+
+        Args:
+            chip: name of the line's chip.
+            how: what ties it to its consumer.
+            whose: what the sentence says behind that.
+        """
+        consumer = printable(self.holder.consumer) if self.holder else "?"
+        where = f"line {self.describe()} of chip {chip}"
+        return OSError(errno.EBUSY, f'{where} is {how} "{consumer}"{whose}')
 
     def info(self) -> dict[str, object]:
         """The line as the control socket shows it."""

@@ -28,12 +28,22 @@ class Reservation:
     def __init__(self, chip: Chip, line: Line, kept: Kept) -> None:
         self.consumer = kept.consumer
         self.going = False
+        self._uid = kept.uid
         self._chip = chip
         self._line = line
         self._timer = asyncio.get_running_loop().call_later(HOLD_S, self._end)
         line.hold(self, kept.config)
         line.kept = kept
         chip.requests.add(self)
+
+    def is_for(self, consumer: str, uid: int | None) -> bool:
+        """Whether these are for whom the line is kept: anybody can say such a name."""
+        return (consumer, uid) == (self.consumer, self._uid)
+
+    @property
+    def whose(self) -> str:
+        """The user in a sentence, behind the consumer."""
+        return "" if self._uid is None else f" of user id {self._uid}"
 
     async def release(self) -> None:
         """Give the line up."""

@@ -17,6 +17,7 @@ from bridge.client.chip import Chip
 from bridge.client.control import Connection, default_socket
 from bridge.client.line_info import LineInfo
 from bridge.line import Bias, Clock, Direction, Drive, Edge
+from bridge.text import printable
 
 BIASES = {
     "pull-down": Bias.PULL_DOWN,
@@ -286,6 +287,7 @@ class Lines:
 
 def quoted(name: str, unquoted: bool) -> str:
     """Return a name as libgpiod's tools print it."""
+    name = printable(name)
     return name if unquoted else f'"{name}"'
 
 
@@ -387,7 +389,7 @@ def fill(template: str, fields: Mapping[str, Callable[[], str]]) -> str:
     """Return a --format text: %x is replaced by fields["x"](), unknown ones stay."""
 
     def field(match: re.Match[str]) -> str:
-        return fields[match[1]]() if match[1] in fields else match[0]
+        return printable(fields[match[1]]()) if match[1] in fields else match[0]
 
     return re.sub("%(.)", field, template, flags=re.DOTALL)
 

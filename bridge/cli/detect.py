@@ -7,6 +7,7 @@ from bridge.cli.main import complain
 from bridge.cli.options import JSON, SOCKET, Command
 from bridge.cli.output import print_json, sentence
 from bridge.client.control import Connection, default_socket
+from bridge.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def main(arguments: list[str]) -> int:
         print_json({"chips": chips})
     else:
         for chip in chips:
-            print(f"{chip['name']} [{chip['label']}] ({chip['num_lines']} lines)")
+            label = printable(chip["label"])
+            print(f"{chip['name']} [{label}] ({chip['num_lines']} lines)")
     return status
 
 

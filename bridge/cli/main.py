@@ -56,12 +56,15 @@ def main(arguments: list[str] | None = None) -> None:
 def _open_standard_streams() -> None:
     """Open /dev/null where this process was started without stdin, stdout or stderr.
 
-    Else a socket would get the number, and what is printed would go to the service.
+    Else a socket would get the number, and what is printed would go to the service. What
+    stdout has no characters for, such as a consumer of others, is escaped as on stderr.
     """
     for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             setattr(sys, name, os.fdopen(fd, mode, closefd=False))
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run_tool(verb: str, arguments: list[str]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from bridge.cli.options import JSON, SOCKET, Command, no_arguments
 from bridge.cli.output import print_json
 from bridge.client.control import Connection, default_socket
+from bridge.text import printable
 
 COMMAND = Command(
     "status",
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
     if options.json:
         print_json(status)
         return 0
-    print("\n".join(_aligned(list(_records(status)))))
+    print("\n".join(printable(line) for line in _aligned(list(_records(status)))))
     return 0
 
 

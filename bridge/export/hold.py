@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from typing import Protocol
 
 from bridge.chips.chip import Chip
@@ -35,11 +34,7 @@ class Hold:
         """Hold a line. Raises OSError EBUSY when somebody has it."""
         line = self._chip.lines[offset]
         if line.holder is not None:
-            raise OSError(
-                errno.EBUSY,
-                f"line {line.describe()} of chip {self._chip.name} is held by "
-                f'"{line.holder.consumer}"',
-            )
+            raise line.busy(self._chip.name)
         line.hold(self, LineConfig(offset, 0))
         self._offsets.append(offset)
 

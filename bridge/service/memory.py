@@ -14,7 +14,7 @@ is back:
     restored after further restarts too.
 ``hold``
     Leaves the line as the firmware has it, and keeps it for the consumer of the
-    same name for 30 s. Others get EBUSY.
+    same name and user for 30 s. Others get EBUSY.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ class Memory:
         for line, config in request.states():
             policy = self._policy(line)
             if policy != "release":
-                found.append(Kept(line.offset, line.name, policy, request.consumer, config))
+                uid = request.requester.uid
+                found.append(Kept(line.offset, line.name, policy, request.consumer, uid, config))
         return found
 
     def _policy(self, line: Line) -> str:

@@ -242,6 +242,15 @@ def test_request_outlives_the_control_connection(running: Running, client: RawCl
     held.close()
 
 
+def test_consumer_of_others_cannot_write_to_the_terminal(client: RawClient) -> None:
+    """ESC and BEL command a terminal, a newline begins a sentence of its own."""
+    held = client.request("fw-0", line(0), consumer="T\u00fcr\x1b[2J\a\nroot:\u202e")
+    _, message = client.fails("request", chip="fw-0", lines=[line(0)])
+    assert message.endswith('is held by "T\u00fcr\\x1b[2J\\x07\\nroot:\\u202e"')
+    assert message.isprintable()
+    held.close()
+
+
 def test_failure_midway_releases_what_was_taken(running: Running, client: RawClient) -> None:
     held = client.request("fw-0", line(2))
     assert client.fails("request", chip="fw-0", lines=[line(0), line(1), line(2)])[0] == errno.EBUSY

@@ -16,6 +16,7 @@ from bridge.service import memory
 from bridge.service.config import ConfigError, LinkConfig, from_table, link_from_flag
 from bridge.shim.ffi import lib
 from firmware_stub import Stub
+from tests.users import ALICE, BOB, needs_root, user
 
 from .conftest import RawClient, Running
 from .test_control import INPUT, OUTPUT, RISING, hung_up, line
@@ -56,6 +57,24 @@ def direction(running: Running, offset: int) -> str:
 def info(client: RawClient, offset: int) -> tuple[bool, str | None]:
     found = client.ok("lines", chip="fw-0")["lines"][offset]
     return found["used"], found["consumer"]
+
+
+@needs_root
+def test_line_is_kept_for_a_user_and_not_for_a_name_that_anybody_can_say(
+    policies: Running,
+) -> None:
+    def client_of(uid: int) -> RawClient:
+        with user(uid):
+            return RawClient(policies.thread.connect())
+
+    alice, bob = client_of(ALICE), client_of(BOB)
+    held = alice.request("fw-0", line(RED), consumer="me")
+    restart(policies, alice)
+    held.close()
+    number, message = bob.fails("request", chip="fw-0", lines=[line(RED)], consumer="me")
+    assert number == errno.EBUSY
+    assert f'is kept for "me" of user id {ALICE}' in message
+    alice.request("fw-0", line(RED), consumer="me").close()
 
 
 def test_each_line_by_its_policy(policies: Running) -> None:
