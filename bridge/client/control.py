@@ -339,13 +339,12 @@ def _receive_packet(sock: socket.socket) -> tuple[bytes, list[int]]:
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
-    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+    if flags & socket.MSG_TRUNC:
         _close(list(fds))
-        raise OSError(
-            errno.EMSGSIZE,
-            "the service sent a packet that is too large, or this process has no "
-            "descriptors left (see ulimit -n)",
-        )
+        raise OSError(errno.EMSGSIZE, "the service sent a packet that is too large")
+    if flags & socket.MSG_CTRUNC:
+        _close(list(fds))
+        raise OSError(errno.EMFILE, "this process has no descriptors left (see ulimit -n)")
     return data, list(fds)
 
 

@@ -48,6 +48,13 @@ def let_go_of_strangers(store: Store, exports: Collection[str]) -> None:
                 os.close(fd)
 
 
+def identity_of(places: Sequence[Place]) -> bytes:
+    """What the state of these lines is kept under: no other lines have the same."""
+    lines = [place.identity for place in places]
+    packed: bytes = msgpack.packb({"format": _FORMAT, "lines": lines})
+    return packed
+
+
 class Kept(NamedTuple):
     """A guest of the service before.
 
@@ -72,8 +79,7 @@ class Handover:
     def __init__(self, store: Store, export: str, places: Sequence[Place]) -> None:
         self._store = store
         self._export = export
-        lines = [place.identity for place in places]
-        self._header: bytes = msgpack.packb({"format": _FORMAT, "lines": lines})
+        self._header = identity_of(places)
 
     def take(self) -> Kept | None:
         """The guest of the service before, whose descriptors the caller owns; None: none."""

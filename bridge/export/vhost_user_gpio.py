@@ -14,7 +14,7 @@ from bridge import uapi
 from bridge.chips.chip import Chip
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.line import Line, clip_consumer
-from bridge.export.handover import Handover, Store
+from bridge.export.handover import Handover, Store, identity_of
 from bridge.export.hold import Hold
 from bridge.export.selection import ExportConfig, Pick, Place, make_unique, places_of
 from bridge.shim.export import LINES_MAX, Export, Status, listen, open_state
@@ -58,7 +58,7 @@ class VhostUserGpio:
         self._lines: dict[int, tuple[Chip, Line]] = {}
         self._export: Export | None = None
         self._inode = (0, 0)
-        self._last = Status(False, True, 0, 0, 0, 0, False, "")
+        self._last = Status(False, True, 0, 0, 0, 0, False, False, "")
 
     # ---- chips come and go ----------------------------------------------------
 
@@ -133,12 +133,15 @@ class VhostUserGpio:
 
     def _open(self, names: Sequence[str | None]) -> None:
         path = self.config.path
-        fd = listen(path, self.config.mode)
-        found = os.stat(path)
-        self._inode = found.st_dev, found.st_ino
-        state = -1
+        fd, state = listen(path, self.config.mode), -1
         try:
-            state = open_state(path + STATE_SUFFIX, len(names))
+            found = os.stat(path)
+        except OSError:
+            os.close(fd)
+            raise
+        self._inode = found.st_dev, found.st_ino
+        try:
+            state = open_state(path + STATE_SUFFIX, len(names), identity_of(self._places))
         except OSError as error:
             log.warning(
                 "export %s: %s%s: %s; a guest will not outlive the service",
@@ -221,6 +224,11 @@ class VhostUserGpio:
                 "export %s: the guest's driver has no interrupts (VIRTIO_GPIO_F_IRQ); QEMU "
                 "before 9.0 never offers them to it",
                 name,
+            )
+        if status.state_lost and not before.state_lost:
+            log.warning(
+                "export %s: somebody truncated %s%s; a guest will not outlive the service",
+                *(name, self.config.path, STATE_SUFFIX),
             )
         if status.faults != before.faults:
             log.warning(

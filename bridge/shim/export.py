@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import stat
 from dataclasses import dataclass
 
 from bridge.shim.ffi import ffi, lib
 from bridge.shim.pump import Controller, Pump, _Owned
 
 _WHY_SIZE = 256
+_STATE_HEADER: int = lib.GB_EXPORT_STATE_HEADER
+_STATE_MAGIC = b"gblines2"
 
 LINES_MAX: int = lib.GB_EXPORT_LINES_MAX
 """Most lines of one export."""
@@ -27,6 +31,7 @@ class Status:
         requests: requests answered so far.
         events: interrupts given to guests so far.
         faults: lines that could not be set up again, armed or let go.
+        state_lost: its file was truncated: no guest outlives the service.
         at_rest: it was paused, and nothing is under way.
         why: why the last guest was cut off; empty when it left.
     """
@@ -37,6 +42,7 @@ class Status:
     requests: int
     events: int
     faults: int
+    state_lost: bool
     at_rest: bool
     why: str
 
@@ -49,42 +55,59 @@ def listen(path: str, mode: int) -> int:
         mode: permission bits.
 
     Raises:
-        OSError: EADDRINUSE with a sentence.
+        OSError: with a sentence: EADDRINUSE somebody listens there, EEXIST something else
+            is there, ENOENT, EACCES, ENAMETOOLONG...
     """
     why = ffi.new("char[]", _WHY_SIZE)
-    before = os.umask(0o177)  # nobody else before the mode is set
-    try:
-        fd: int = lib.vhost_user_listen(os.fsencode(path), why, _WHY_SIZE)
-    finally:
-        os.umask(before)
+    fd: int = lib.vhost_user_listen(os.fsencode(path), mode, why, _WHY_SIZE)
     if fd < 0:
-        raise OSError(errno.EADDRINUSE, ffi.string(why).decode(errors="replace"))
-    os.chmod(path, mode)
+        raise OSError(-fd, ffi.string(why).decode(errors="replace"))
     return fd
 
 
-def open_state(path: str, lines: int) -> int:
+def open_state(path: str, lines: int, identity: bytes) -> int:
     """The file that keeps the state of so many lines; the caller owns the descriptor.
 
     Args:
-        path: of the file. One of another number of lines is emptied.
+        path: of the file. One of other lines is emptied.
         lines: of the export.
+        identity: of these lines: which pins they are, in which order.
 
     Raises:
-        OSError: ENOSPC, EACCES..., ELOOP the path is a symbolic link.
+        OSError: ENOSPC, EACCES..., ELOOP the path is a symbolic link, EPERM with a
+            sentence: the file is not ours alone.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     fd = os.open(path, flags, 0o600)
-    size = lines * ffi.sizeof("struct gb_export_line")
+    size = _STATE_HEADER + lines * ffi.sizeof("struct gb_export_line")
+    header = _STATE_MAGIC + hashlib.sha256(identity).digest()
     try:
-        if os.fstat(fd).st_size != size:
+        _check_ours(os.fstat(fd))
+        if os.fstat(fd).st_size != size or os.pread(fd, _STATE_HEADER, 0) != header:
             os.ftruncate(fd, 0)
-        # The file is mapped: without room for it a write would kill the service (SIGBUS).
+            # The file is mapped: without room for it what is written there is lost.
+            os.posix_fallocate(fd, 0, size)
+            os.pwrite(fd, header, 0)
         os.posix_fallocate(fd, 0, size)
     except OSError:
         os.close(fd)
         raise
     return fd
+
+
+def _check_ours(found: os.stat_result) -> None:
+    """Whoever else can write to the file would tell the service what its pins are."""
+    if not stat.S_ISREG(found.st_mode):
+        wrong = "it is no regular file"
+    elif found.st_uid != os.geteuid():
+        wrong = f"it belongs to user {found.st_uid}, not to user {os.geteuid()} as the service does"
+    elif found.st_nlink != 1:
+        wrong = f"it has {found.st_nlink} names"
+    elif found.st_mode & 0o022:
+        wrong = f"others may write to it (mode {stat.S_IMODE(found.st_mode):04o})"
+    else:
+        return
+    raise OSError(errno.EPERM, f"{wrong}; remove it")
 
 
 class Export(_Owned):
@@ -183,6 +206,7 @@ class Export(_Owned):
             status.requests,
             status.events,
             status.faults,
+            bool(status.state_lost),
             bool(status.at_rest),
             ffi.string(status.why).decode(errors="replace"),
         )

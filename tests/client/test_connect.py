@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import signal
 import socket
 import threading
@@ -122,3 +123,18 @@ def test_refused_client_hears_why(slow: Slow, turn: int) -> None:
         Connection.open(slow.path)
     assert caught.value.errno == errno.EMFILE
     service.join(30)
+
+
+def test_without_descriptors_the_error_says_so() -> None:
+    """The kernel drops a descriptor for which there is no room: that is EMFILE."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        socket.send_fds(theirs, [b"reply"], [theirs.fileno()])
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+        try:
+            with pytest.raises(OSError, match="no descriptors left") as refused:
+                control._receive_packet(ours)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert refused.value.errno == errno.EMFILE

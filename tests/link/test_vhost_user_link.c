@@ -77,7 +77,7 @@ static struct gb_link *connect_to(struct firmware *firmware)
 	struct gb_link *link;
 
 	snprintf(path, sizeof(path), "/tmp/test-vhost-user-link-%d", getpid());
-	firmware->listener = vhost_user_listen(path, why, sizeof(why));
+	firmware->listener = vhost_user_listen(path, -1, why, sizeof(why));
 	CHECK(firmware->listener >= 0);
 	pthread_create(&firmware->thread, NULL, serve, firmware);
 	link = gb_vhost_user_connect(path, 10000, why, sizeof(why));

@@ -3,6 +3,7 @@
 struct gb_export;
 
 #define GB_EXPORT_LINES_MAX ...
+#define GB_EXPORT_STATE_HEADER ...
 
 struct gb_export_line {
 	uint8_t direction;
@@ -18,6 +19,7 @@ struct gb_export_status {
 	uint64_t requests;
 	uint64_t events;
 	uint64_t faults;
+	bool state_lost;
 	bool at_rest;
 	char why[...];
 };
@@ -46,7 +48,7 @@ void gb_export_close(struct gb_export *exported);
 int gb_export_hand_over(struct gb_export *exported, int to);
 
 /* virtio/vhost_user_session.h */
-int vhost_user_listen(const char *path, char *why, size_t why_size);
+int vhost_user_listen(const char *path, int mode, char *why, size_t why_size);
 
 /* bench/guest.h */
 struct gb_bench_guest;

@@ -7,9 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define FEATURES (VHOST_USER_BIT(VIRTIO_F_VERSION_1) | \
@@ -32,10 +30,8 @@ void export_unreference(struct gb_export *e)
 {
 	if (--e->references)
 		return;
-	if (e->states_mapped)
-		munmap(e->states, e->count * sizeof(*e->states));
-	else
-		free(e->states);
+	state_file_close(&e->file);
+	free(e->states);
 	free(e->lines);
 	free(e->names);
 	free(e);
@@ -58,6 +54,14 @@ void export_at_rest(struct gb_export *e)
 void export_note_fault(struct gb_export *e)
 {
 	e->status.faults++;
+	export_report(e);
+}
+
+void export_save(struct gb_export *e, const struct line *line)
+{
+	if (state_file_put(&e->file, line_of(e, line), state_of(e, line)))
+		return;
+	e->status.state_lost = true;
 	export_report(e);
 }
 
@@ -187,6 +191,7 @@ static void check_states(struct gb_export *e)
 		    !export_sensible(VIRTIO_GPIO_MSG_SET_VALUE, state->value) ||
 		    !export_sensible(VIRTIO_GPIO_MSG_SET_IRQ_TYPE, state->irq_type))
 			*state = (struct gb_export_line){.flags = GB_EXPORT_LINE_TOUCHED};
+		export_save(e, &e->lines[i]);
 	}
 }
 
@@ -398,24 +403,17 @@ int gb_export_line(struct gb_export *e, uint32_t index, struct gb_export_line *s
 
 static int open_states(struct gb_export *e, int fd)
 {
-	size_t size = e->count * sizeof(*e->states);
-	struct stat st;
+	int error;
 
-	if (fd < 0) {
-		e->states = calloc(e->count, sizeof(*e->states));
-		return e->states ? 0 : -ENOMEM;
-	}
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if ((size_t)st.st_size != size)
-		return -EINVAL;
-	e->states = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (e->states == MAP_FAILED) {
-		e->states = NULL;
-		return -errno;
-	}
-	e->states_mapped = e->stale = true;
-	check_states(e);
+	e->states = calloc(e->count, sizeof(*e->states));
+	if (!e->states)
+		return -ENOMEM;
+	if (fd < 0)
+		return 0;
+	error = state_file_open(&e->file, fd, e->states, e->count);
+	if (error)
+		return error;
+	e->stale = true;
 	return 0;
 }
 
@@ -469,6 +467,8 @@ struct gb_export *gb_export_open(struct gb_pump *pump, uint64_t id,
 	}
 	gb_lock(pump);
 	guest_init(&e->guest, pump, &guest_ops);
+	if (e->stale)
+		check_states(e);
 	e->next = pump->exports;
 	pump->exports = e;
 	gb_unlock(pump);

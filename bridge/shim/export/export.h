@@ -21,6 +21,9 @@ struct gb_export;
 #define GB_EXPORT_LINES_MAX 1024
 #define GB_EXPORT_WHY_MAX   200
 
+/* Bytes at the beginning of a state file, which the caller made and checks. */
+#define GB_EXPORT_STATE_HEADER 40
+
 /* What the guest has set up of a line; survives in a file, see below. */
 struct gb_export_line {
 	uint8_t direction; /* VIRTIO_GPIO_DIRECTION_* */
@@ -42,14 +45,15 @@ struct gb_export_status {
 	uint64_t requests; /* answered so far */
 	uint64_t events;   /* interrupts given to guests so far */
 	uint64_t faults;   /* lines that could not be set up again or let go */
+	bool state_lost; /* its file was truncated: no guest outlives this process */
 	bool at_rest; /* paused, and no request is under way */
 	char why[GB_EXPORT_WHY_MAX]; /* why the last guest was cut off; empty: it left */
 };
 
 struct gb_export_config {
 	int listen_fd;    /* SOCK_STREAM, listening; the export owns it */
-	int state_fd;     /* file of a struct gb_export_line for each line, with all of
-			   * its blocks, or -1; the caller's */
+	int state_fd;     /* file of a header and a struct gb_export_line for each line,
+			   * with all of its blocks, or -1; the caller's */
 	uint32_t lines;   /* 1..GB_EXPORT_LINES_MAX */
 	const char *names; /* as in GET_LINE_NAMES: each with its NUL, or none at all */
 	uint32_t names_size;

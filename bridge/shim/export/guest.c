@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "state_file.h"
 #include "virtio/vhost_user_handover.h"
 
 /* ---- a guest that truncates its memory ------------------------------------ */
@@ -50,10 +51,12 @@ static bool replace_memory(struct guest *guest, const void *addr)
 static void memory_vanished(int number, siginfo_t *info, void *context)
 {
 	(void)context;
+	if (state_file_vanished(info->si_addr))
+		return;
 	for (struct guest *guest = entered; guest; guest = guest->outer)
 		if (replace_memory(guest, info->si_addr))
 			return;
-	/* Not a guest's memory: a real crash, as without this handler. */
+	/* Neither: a real crash, as without this handler. */
 	sigaction(number, &before_us, NULL);
 }
 

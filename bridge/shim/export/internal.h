@@ -7,12 +7,14 @@
  *   requests.c  requestq: what the driver asks, and the answers in their order
  *   lines.c     what the guest has set up: interrupts, and lines that come and go
  *   guest.c     one vhost-user session on the pump's loop
+ *   state_file.c  what the guest has set up, in a file
  */
 #ifndef EXPORT_INTERNAL_H
 #define EXPORT_INTERNAL_H
 
 #include "export.h"
 #include "guest.h"
+#include "state_file.h"
 
 #define REQUESTQ 0
 #define EVENTQ   1
@@ -85,8 +87,8 @@ struct gb_export {
 	uint32_t names_size;
 	uint32_t count;
 	struct line *lines;
-	struct gb_export_line *states; /* shared with the state file */
-	bool states_mapped;
+	struct gb_export_line *states;
+	struct state_file file; /* a copy of them */
 	struct request requests[UNDERWAY_MAX];
 };
 
@@ -138,6 +140,8 @@ static inline uint8_t *writable_byte(const struct split_chain *chain, size_t off
 void export_report(struct gb_export *e);
 /* A line could not be set up again, armed or let go. */
 void export_note_fault(struct gb_export *e);
+/* The state of a line has changed: what outlives the process must be the same. */
+void export_save(struct gb_export *e, const struct line *line);
 /* No request is under way any more. */
 void export_at_rest(struct gb_export *e);
 /* A call came back, or was not submitted. */

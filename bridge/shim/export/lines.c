@@ -64,6 +64,16 @@ static int submit(struct gb_export *e, const struct line *line, uint16_t type, u
 	return export_submit(e, line, &wanted);
 }
 
+/* ---- flags of a state ------------------------------------------------------------ */
+
+static void set_flag(struct gb_export *e, const struct line *line, uint8_t flag, bool set)
+{
+	struct gb_export_line *state = state_of(e, line);
+
+	state->flags = (uint8_t)(set ? state->flags | flag : state->flags & ~flag);
+	export_save(e, line);
+}
+
 /* ---- an edge that came while there was no buffer --------------------------------- */
 
 static bool is_latched(struct gb_export *e, const struct line *line)
@@ -73,11 +83,7 @@ static bool is_latched(struct gb_export *e, const struct line *line)
 
 static void set_latched(struct gb_export *e, const struct line *line, bool latched)
 {
-	struct gb_export_line *state = state_of(e, line);
-
-	state->flags &= (uint8_t)~GB_EXPORT_LINE_LATCHED;
-	if (latched)
-		state->flags |= GB_EXPORT_LINE_LATCHED;
+	set_flag(e, line, GB_EXPORT_LINE_LATCHED, latched);
 }
 
 /* ---- letting a line go, setting it up again ------------------------------------- */
@@ -88,11 +94,9 @@ static void let_go(struct gb_export *e, struct line *line);
  * long as there is no answer: it would stay driven. */
 static void not_let_go(struct gb_export *e, struct line *line)
 {
-	struct gb_export_line *state = state_of(e, line);
-
-	if (state->flags & GB_EXPORT_LINE_TOUCHED)
+	if (state_of(e, line)->flags & GB_EXPORT_LINE_TOUCHED)
 		return;
-	state->flags |= GB_EXPORT_LINE_TOUCHED;
+	set_flag(e, line, GB_EXPORT_LINE_TOUCHED, true);
 	let_go(e, line);
 }
 
@@ -125,11 +129,9 @@ static void set_up(struct gb_export *e, struct line *line, uint16_t type, uint32
  */
 static void let_go(struct gb_export *e, struct line *line)
 {
-	struct gb_export_line *state = state_of(e, line);
-
-	if (!line->controller || !(state->flags & GB_EXPORT_LINE_TOUCHED))
+	if (!line->controller || !(state_of(e, line)->flags & GB_EXPORT_LINE_TOUCHED))
 		return; /* when it returns, see export_line_restore() */
-	state->flags &= (uint8_t)~GB_EXPORT_LINE_TOUCHED;
+	set_flag(e, line, GB_EXPORT_LINE_TOUCHED, false);
 	if (line->enabled)
 		set_up(e, line, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, VIRTIO_GPIO_IRQ_TYPE_NONE);
 	line->enabled = false;
@@ -150,6 +152,7 @@ static void set_direction(struct gb_export *e, struct line *line, uint8_t direct
 	if (state->direction == direction)
 		return;
 	state->direction = direction;
+	export_save(e, line);
 	line->changed = true;
 	export_report(e);
 }
@@ -160,6 +163,7 @@ static void forget_state(struct gb_export *e, struct line *line)
 
 	set_direction(e, line, VIRTIO_GPIO_DIRECTION_NONE);
 	*state = (struct gb_export_line){.flags = state->flags & GB_EXPORT_LINE_TOUCHED};
+	export_save(e, line);
 }
 
 void export_line_reset(struct gb_export *e, struct line *line)
@@ -275,6 +279,7 @@ static void set_irq_type(struct gb_export *e, struct line *line, uint8_t type)
 {
 	forget_irq(e, line);
 	state_of(e, line)->irq_type = type;
+	export_save(e, line);
 	line->armed = type != VIRTIO_GPIO_IRQ_TYPE_NONE;
 	line->enabled |= line->armed;
 }
@@ -282,7 +287,7 @@ static void set_irq_type(struct gb_export *e, struct line *line, uint8_t type)
 void export_line_ask(struct gb_export *e, struct line *line, uint16_t type, uint32_t value)
 {
 	if (changes(type))
-		state_of(e, line)->flags |= GB_EXPORT_LINE_TOUCHED;
+		set_flag(e, line, GB_EXPORT_LINE_TOUCHED, true);
 	if (type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE)
 		set_irq_type(e, line, (uint8_t)value);
 }
@@ -294,7 +299,7 @@ static void remember(struct gb_export *e, struct line *line, const struct gb_cal
 
 	if (call->type == VIRTIO_GPIO_MSG_SET_VALUE) {
 		state->value = (uint8_t)call->value;
-		state->flags |= GB_EXPORT_LINE_VALUE;
+		set_flag(e, line, GB_EXPORT_LINE_VALUE, true);
 	} else if (call->type == VIRTIO_GPIO_MSG_SET_DIRECTION) {
 		set_direction(e, line, (uint8_t)call->value);
 	}
@@ -309,7 +314,7 @@ static void line_let_go(struct gb_export *e, struct line *line, uint16_t type, i
 	line->enabled &= error != 0;
 	if (type == VIRTIO_GPIO_MSG_SET_DIRECTION) {
 		if (!error)
-			state->flags &= (uint8_t)~GB_EXPORT_LINE_TOUCHED;
+			set_flag(e, line, GB_EXPORT_LINE_TOUCHED, false);
 		forget_state(e, line);
 		forget_irq(e, line);
 		/* With others under way the driver uses the line again. */
@@ -330,6 +335,7 @@ static void irq_type_failed(struct gb_export *e, struct line *line,
 	forget_irq(e, line);
 	if (error == EIO)
 		state->irq_type = irq_type_before;
+	export_save(e, line);
 	if (state->irq_type && line->buffered)
 		arm(e, line);
 }
@@ -356,7 +362,7 @@ void export_line_restore(struct gb_export *e, struct line *line)
 	if (state->direction == VIRTIO_GPIO_DIRECTION_NONE)
 		let_go(e, line); /* first: it would discard the value */
 	if (state->flags & GB_EXPORT_LINE_VALUE) {
-		state->flags |= GB_EXPORT_LINE_TOUCHED;
+		set_flag(e, line, GB_EXPORT_LINE_TOUCHED, true);
 		set_up(e, line, VIRTIO_GPIO_MSG_SET_VALUE, state->value);
 	}
 	if (state->direction != VIRTIO_GPIO_DIRECTION_NONE)

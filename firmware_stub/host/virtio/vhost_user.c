@@ -136,6 +136,7 @@ static int keep_fds(struct vhost_user_receiver *receiver, struct msghdr *msg)
 	struct vhost_user_message *message = &receiver->message;
 	struct cmsghdr *cmsg;
 	bool surplus = false;
+	size_t came = 0;
 
 	for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
 		size_t count, i;
@@ -143,6 +144,7 @@ static int keep_fds(struct vhost_user_receiver *receiver, struct msghdr *msg)
 		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
 			continue;
 		count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		came += count;
 		for (i = 0; i < count; i++) {
 			int fd;
 
@@ -155,8 +157,11 @@ static int keep_fds(struct vhost_user_receiver *receiver, struct msghdr *msg)
 			}
 		}
 	}
+	/* The kernel drops those for which there is no room, here or in the process. */
 	if (msg->msg_flags & MSG_CTRUNC)
-		return break_off(receiver, "more than 8 descriptors came with a message");
+		return break_off(receiver, came < VHOST_USER_FDS_MAX ?
+				 "this process has no descriptors left for those of a message" :
+				 "more than 8 descriptors came with a message");
 	if (surplus)
 		return break_off(receiver, "descriptors came in the middle of a message");
 	return 0;

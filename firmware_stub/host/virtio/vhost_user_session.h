@@ -102,9 +102,10 @@ void vhost_user_session_publish(struct vhost_user_session *session, int index);
 bool vhost_user_session_running(const struct vhost_user_session *session);
 
 /*
- * A non-blocking socket that listens at `path`, -1 with a sentence in why[]. A
- * file that a dead process left behind is replaced, nothing else.
+ * A non-blocking socket that listens at `path`, or -errno with a sentence in why[].
+ * A file that a dead process left behind is replaced, nothing else. `mode`: permission
+ * bits, -1: what the umask leaves.
  */
-int vhost_user_listen(const char *path, char *why, size_t why_size);
+int vhost_user_listen(const char *path, int mode, char *why, size_t why_size);
 
 #endif

@@ -528,7 +528,7 @@ static int start_listening(struct rpmsg_backend *backend, const char *path,
 {
 	struct stat st;
 
-	backend->listen_fd = vhost_user_listen(path, why, why_size);
+	backend->listen_fd = vhost_user_listen(path, -1, why, why_size);
 	if (backend->listen_fd < 0)
 		return -1;
 	strcpy(backend->path, path); /* it fits: vhost_user_listen() checked */

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -158,6 +159,30 @@ static void surplus_descriptors_are_refused_and_closed(void)
 	CHECK_EQ(send_raw(&message.header, 12, 1), 12);
 	CHECK_EQ(send_raw(&message.payload, 8, 1), 8);
 	CHECK_EQ(vhost_user_receive(ends[1], &receiver), -EPROTO);
+	CHECK_EQ(open_fds(), before);
+	tear_down();
+}
+
+/* The kernel drops them then, and says so as for those that are too many. */
+static void without_descriptors_the_sentence_says_so(void)
+{
+	struct vhost_user_message message;
+	struct rlimit limit, few;
+	int next, before;
+
+	set_up();
+	message = make(VHOST_USER_SET_FEATURES, 8, 0);
+	CHECK_EQ(send_raw(&message.header, 12, 2), 12);
+	before = open_fds();
+	next = dup(ends[0]);
+	close(next);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	few = limit;
+	few.rlim_cur = (rlim_t)next + 1; /* one of the two */
+	setrlimit(RLIMIT_NOFILE, &few);
+	CHECK_EQ(vhost_user_receive(ends[1], &receiver), -EPROTO);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	CHECK(receiver.error && strstr(receiver.error, "no descriptors left"));
 	CHECK_EQ(open_fds(), before);
 	tear_down();
 }
@@ -319,6 +344,7 @@ int main(void)
 	RUN(messages_come_byte_by_byte_or_together);
 	RUN(lying_headers_are_refused);
 	RUN(surplus_descriptors_are_refused_and_closed);
+	RUN(without_descriptors_the_sentence_says_so);
 	RUN(a_peer_that_closes_leaves_nothing_open);
 	RUN(waits_end_at_their_deadline);
 	RUN(addresses_are_translated_inside_one_region);
