@@ -7,6 +7,7 @@
 # make deps    install the Debian packages without which tests are skipped
 # make kernel  build the kernel that tests/kernel boots (make test does it too)
 # make qemu    exported lines in a PC of QEMU's, with a kernel that this builds
+# make fuzz    libFuzzer on what peers send, FUZZ_SECONDS in all
 # make lint    ruff, mypy --strict, C warnings as errors
 # make fresh   the README's commands on a Debian 12 and a Debian 13 that have nothing else
 # make dist    an sdist and a wheel in build/dist
@@ -38,6 +39,7 @@ SHIM := $(wildcard bridge/shim/*/*.c)
 C_SOURCES := $(CORE) $(HOST) $(PORT) $(LINUX) $(SHIM)
 HEADERS := $(wildcard firmware_stub/*/*.h firmware_stub/*/*/*.h bridge/shim/*/*.h tests/*.h tests/*/*.h)
 C_TESTS := $(sort $(shell find tests -name 'test_*.c'))
+FUZZ_TARGETS := $(patsubst tests/fuzz/target_%.c,%,$(sort $(wildcard tests/fuzz/target_*.c)))
 
 INCLUDES := -Ifirmware_stub/core -Ifirmware_stub/host -Ifirmware_stub/ports/host \
 	-Ifirmware_stub/ports/linux -Ibridge/shim -Itests
@@ -52,8 +54,8 @@ ASAN_LIBRARY := $(filter-out %/main.o,$(ASAN_OBJECTS))
 ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
-.PHONY: all help setup demo deps kernel qemu test ctest pytest lint fresh dist bench footprint mcu \
-	install-system clean
+.PHONY: all help setup demo deps kernel qemu test ctest pytest fuzz fuzz-build fuzz-replay lint \
+	fresh dist bench footprint mcu install-system clean
 
 all: setup
 
@@ -94,7 +96,7 @@ deps:
 kernel:
 	@tools/build-uml-kernel || true
 
-test: $(VENV)/.test kernel ctest pytest
+test: $(VENV)/.test kernel ctest fuzz-replay pytest
 
 $(BUILD)/asan/%.o: %.c $(HEADERS)
 	@mkdir -p $(@D)
@@ -112,6 +114,61 @@ $(BUILD)/asan/tests/%: tests/%.c $(ASAN_LIBRARY) $(HEADERS)
 
 ctest: $(ASAN_TESTS)
 	@set -e; for test in $(ASAN_TESTS); do echo "== $$test"; timeout 120 $$test; done
+
+# Fuzz targets: the same sources, with a kernel in memory (tests/fuzz/names.h). With clang
+# they are libFuzzer's; with any compiler replay.c runs the files of their corpus.
+FUZZED := $(CORE) $(HOST) $(wildcard bridge/shim/pump/*.c bridge/shim/export/*.c) \
+	firmware_stub/ports/host/loop.c firmware_stub/ports/host/rpmsg_backend.c
+FUZZ_NAMES := -include tests/fuzz/names.h
+# The newest: Debian's clang, or one with its version in its name.
+CLANG ?= $(firstword $(notdir $(wildcard /usr/bin/clang) $(shell ls -v -r /usr/bin/clang-[0-9]* 2>/dev/null)))
+FUZZ_CFLAGS := -std=gnu11 -O2 -g -Wno-pragmas $(INCLUDES) -fsanitize=address,undefined \
+	-fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_COVERAGE := -fsanitize-coverage=inline-8bit-counters,pc-table
+FUZZ_SECONDS ?= 600
+FUZZ_RUN ?= $(BUILD)/fuzz/run
+
+$(BUILD)/replay/tests/fuzz/%.o: tests/fuzz/%.c $(HEADERS)
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(CC) $(CFLAGS_ASAN) -c -o $@ $<
+
+$(BUILD)/replay/%.o: %.c $(HEADERS)
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(CC) $(CFLAGS_ASAN) $(FUZZ_NAMES) -c -o $@ $<
+
+$(BUILD)/replay/%: $(BUILD)/replay/tests/fuzz/target_%.o $(BUILD)/replay/tests/fuzz/kernel.o \
+		$(BUILD)/replay/tests/fuzz/replay.o $(FUZZED:%.c=$(BUILD)/replay/%.o)
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(SANITIZERS) -o $@ $^ -pthread
+
+.SECONDARY:
+
+fuzz-replay: $(FUZZ_TARGETS:%=$(BUILD)/replay/%)
+	@set -e; for target in $(FUZZ_TARGETS); do echo "== fuzz corpus: $$target"; \
+		timeout 120 $(BUILD)/replay/$$target tests/fuzz/corpus/$$target | tail -1; done
+
+# Coverage is that of the sources, not of what drives them.
+$(BUILD)/fuzz/tests/fuzz/%.o: tests/fuzz/%.c $(HEADERS)
+	@mkdir -p $(@D)
+	@echo "  CLANG   $@"
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -c -o $@ $<
+
+$(BUILD)/fuzz/%.o: %.c $(HEADERS)
+	@mkdir -p $(@D)
+	@echo "  CLANG   $@"
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) $(FUZZ_COVERAGE) $(FUZZ_NAMES) -c -o $@ $<
+
+$(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/target_%.o $(BUILD)/fuzz/tests/fuzz/kernel.o \
+		$(FUZZED:%.c=$(BUILD)/fuzz/%.o)
+	@echo "  LINK    $@"
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ -pthread
+
+fuzz-build: $(if $(CLANG),$(FUZZ_TARGETS:%=$(BUILD)/fuzz/%))
+
+fuzz: setup fuzz-build
+	@$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) --run $(FUZZ_RUN) $(FUZZ_ARGS)
 
 # The stub that the Python tests talk to is the sanitized one.
 pytest: $(VENV)/.test $(ASAN_STUB)

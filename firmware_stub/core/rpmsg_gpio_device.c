@@ -239,7 +239,8 @@ static bool get_line_names(struct rpmsg_gpio_device *device, uint32_t offset,
 	left = config->names_size - offset;
 	if (left > RPMSG_GPIO_NAMES_PIECE)
 		left = RPMSG_GPIO_NAMES_PIECE;
-	put_body(device, config->names + offset, left, result);
+	/* Without names there is nothing to point into. */
+	put_body(device, left ? config->names + offset : "", left, result);
 	return true;
 }
 
