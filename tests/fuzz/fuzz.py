@@ -93,7 +93,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fuzz what peers send.")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--seconds", type=int, default=600, help="for all of them together")
-    parser.add_argument("--run", type=Path, default=BUILD / "run", help="folder for what they learn")
+    parser.add_argument(
+        "--run", type=Path, default=BUILD / "run", help="folder for what they learn"
+    )
     parser.add_argument("--for-ever", action="store_true", help="begin again after --seconds")
     parser.add_argument("--total", type=Path, help="file that adds up executions")
     args = parser.parse_args()

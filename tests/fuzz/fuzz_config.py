@@ -61,7 +61,11 @@ def _text(pick: random.Random) -> str:
     text = "\n".join(pick.choice(LINES) for _ in range(pick.randrange(12)))
     for _ in range(pick.randrange(3)):
         at = pick.randrange(len(text) + 1)
-        text = text[:at] + pick.choice([*STRINGS, '"', "]", "=", "\r"]) + text[at + pick.randrange(3) :]
+        text = (
+            text[:at]
+            + pick.choice([*STRINGS, '"', "]", "=", "\r"])
+            + text[at + pick.randrange(3) :]
+        )
     return text
 
 
@@ -71,7 +75,9 @@ def refused_at_most(pick: random.Random) -> int:
         config.from_table(_table(pick), "fuzz")
     with contextlib.suppress(config.ConfigError, tomllib.TOMLDecodeError):
         config.from_table(tomllib.loads(_text(pick)), "fuzz")
-    flag = "".join(pick.choice([*VALUES, *STRINGS, ",", "=", "?"]) for _ in range(pick.randrange(5)))
+    flag = "".join(
+        pick.choice([*VALUES, *STRINGS, ",", "=", "?"]) for _ in range(pick.randrange(5))
+    )
     with contextlib.suppress(config.ConfigError):
         config.link_from_flag(flag, {})
     with contextlib.suppress(config.ConfigError):

@@ -37,9 +37,7 @@ def value(pick: random.Random, depth: int = 0) -> object:
         return scalar(pick)
     if kind < 9:
         return [value(pick, depth + 1) for _ in range(pick.randrange(4))]
-    return {
-        pick.choice(STRINGS): value(pick, depth + 1) for _ in range(pick.randrange(4))
-    }
+    return {pick.choice(STRINGS): value(pick, depth + 1) for _ in range(pick.randrange(4))}
 
 
 def run(target: Callable[[random.Random], int]) -> int:

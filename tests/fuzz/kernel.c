@@ -43,7 +43,8 @@ struct file {
 	uint32_t events;
 	epoll_data_t data;
 	size_t head, used; /* of `queue`, in bytes; packets have their length in front */
-	unsigned int fd_count;
+	unsigned int fd_count; /* that come with the byte at fds_at */
+	size_t fds_at;
 	int fds[FDS];
 	uint8_t queue[QUEUE];
 };
@@ -198,11 +199,17 @@ void kernel_feed(int fd, const void *bytes, size_t length)
 void kernel_feed_fds(int fd, const int *fds, unsigned int count)
 {
 	struct file *file = find(fd);
+	bool behind_others = file && file->fd_count;
 
+	if (file && !behind_others) {
+		if (file->head == file->used)
+			file->head = file->used = 0;
+		file->fds_at = file->used;
+	}
 	for (unsigned int i = 0; i < count; i++) {
-		if (file && file->fd_count < FDS)
+		if (file && !behind_others && file->fd_count < FDS)
 			file->fds[file->fd_count++] = fds[i];
-		else
+		else if (fds[i] >= 0)
 			files[fds[i] - FIRST].open = false;
 	}
 }
@@ -278,6 +285,9 @@ static ssize_t take(struct file *file, void *to, size_t size, int flags)
 			file->head += sizeof(packet) + packet;
 		return flags & MSG_TRUNC ? packet : (ssize_t)count;
 	}
+	/* No read goes on to bytes that bring descriptors. */
+	if (file->fd_count && file->head < file->fds_at && there > file->fds_at - file->head)
+		there = file->fds_at - file->head;
 	count = there < size ? there : size;
 	if (count)
 		memcpy(to, file->queue + file->head, count);
@@ -335,10 +345,11 @@ ssize_t kernel_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t kernel_recvmsg(int fd, struct msghdr *message, int flags)
 {
 	struct file *file = get(fd, "recvmsg");
+	bool brings_fds = file->fd_count && file->head == file->fds_at;
 	ssize_t got = take(file, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len, flags);
 
 	message->msg_flags = 0;
-	if (got > 0)
+	if (got > 0 && brings_fds)
 		take_fds(file, message);
 	else
 		message->msg_controllen = 0;

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The fuzz targets in Python on inputs that are the same each time; make fuzz has more."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import fuzz_config
+import fuzz_control
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[None]:
+    """The service of fuzz_control, ended."""
+    yield
+    fuzz_control.stop()
+
+
+def test_a_configuration_is_taken_or_refused_with_a_sentence() -> None:
+    for seed in range(1000):
+        fuzz_config.refused_at_most(random.Random(seed))
+
+
+def test_the_service_answers_whatever_a_client_sends(service: None) -> None:
+    for seed in range(30):
+        assert fuzz_control.one_client(random.Random(seed))
