@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from bridge.text import printable
+
 EPILOG = """
 \b
 Examples:
@@ -165,6 +167,11 @@ class _Formatter(logging.Formatter):
         super().__init__("gpio-bridge serve: %(message)s")
         self._journal = _is_journal(sys.stderr.fileno())
 
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Names of others begin no line of their own."""
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
         if not self._journal:
@@ -179,7 +186,10 @@ _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 
 
 def _log_from(level: str) -> None:
     """Send what is of this level or worse to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    from bridge.service.log_lines import RateLimit, Writer
+
+    handler = Writer(sys.stderr.fileno())
+    handler.addFilter(RateLimit())
     handler.setFormatter(_Formatter())
     number = logging.getLevelName(level.upper())
     # What the libraries tell below a warning is not for who runs a service.

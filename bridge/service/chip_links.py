@@ -4,6 +4,9 @@
 A program that was written for /dev/gpiochipN gets a path that it can be given, that can
 be linked to, and that is not there while the chip is not there. The link's name is the
 chip's; what it leads to is the socket on which to ask for it.
+
+The socket may be in /tmp, where others can put and swap what they like. So the directory is
+opened without following links, is used by its descriptor from then on, and must be ours alone.
 """
 
 from __future__ import annotations
@@ -12,8 +15,11 @@ import contextlib
 import errno
 import logging
 import os
+import stat
 
 log = logging.getLogger(__name__)
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def directory_of(socket_path: str) -> str:
@@ -35,16 +41,15 @@ class ChipLinks:
         self._target = os.path.join("..", os.path.basename(socket_path))
         self._names: set[str] = set()
         self._usable = True
+        self._fd = -1
         try:
-            os.makedirs(self._directory, 0o755, exist_ok=True)
-            if os.path.islink(self._directory):
-                # Whoever made it chose in which directory links are removed.
-                raise OSError(errno.ELOOP, "it is a symbolic link; remove it")
-            for left_over in os.scandir(self._directory):
-                if left_over.is_symlink():
-                    os.unlink(left_over.path)
+            self._fd = _open(self._directory)
+            for left_over in os.listdir(self._fd):
+                if self._ours(left_over):
+                    os.unlink(left_over, dir_fd=self._fd)
         except OSError as error:
             self._usable = False
+            self._close()
             log.warning("no chip paths in %s: %s", self._directory, error.strerror)
 
     def update(self, names: set[str]) -> None:
@@ -53,28 +58,74 @@ class ChipLinks:
             return
         for gone in self._names - names:
             with contextlib.suppress(OSError):
-                os.unlink(os.path.join(self._directory, gone))
+                if self._ours(gone):
+                    os.unlink(gone, dir_fd=self._fd)
         for new in names - self._names:
             self._link(new)
         self._names = names
 
+    def _ours(self, name: str) -> bool:
+        """Whether it is such a link, of this user's. Raises OSError, it is not there."""
+        found = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+        if not stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid():
+            return False
+        return os.readlink(name, dir_fd=self._fd) == self._target
+
     def _link(self, name: str) -> None:
         """Add a link; a chip must not fail for want of its path."""
         try:
-            os.makedirs(self._directory, 0o755, exist_ok=True)  # somebody may have tidied up
-            os.symlink(self._target, os.path.join(self._directory, name))
+            self._look_for_directory()
+            os.symlink(self._target, name, dir_fd=self._fd)
         except FileExistsError:
             pass
         except OSError as error:
             log.warning("no path of chip %s in %s: %s", name, self._directory, error.strerror)
 
+    def _look_for_directory(self) -> None:
+        """Open it again where somebody has tidied up."""
+        if self._fd >= 0 and os.fstat(self._fd).st_nlink:
+            return
+        self._close()
+        self._fd = _open(self._directory)
+
     def remove(self) -> None:
         """Remove the links, and the directory if nothing else is in it."""
         self.update(set())
-        self.leave()
         with contextlib.suppress(OSError):
-            os.rmdir(self._directory)
+            named = os.stat(self._directory, follow_symlinks=False)
+            if self._fd >= 0 and os.path.samestat(named, os.fstat(self._fd)):
+                os.rmdir(self._directory)
+        self.leave()
 
     def leave(self) -> None:
         """Touch nothing any more: all of it is another service's."""
         self._usable = False
+        self._close()
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def _open(path: str) -> int:
+    """A descriptor of the directory, made if need be. Raises OSError, and when it is not ours."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o755)
+    try:
+        fd = os.open(path, _DIRECTORY)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            # Whoever made it chose in which directory links are removed.
+            raise OSError(errno.ELOOP, "it is a link, or no directory; remove it") from None
+        raise
+    found = os.fstat(fd)
+    why = None
+    if found.st_uid != os.geteuid():
+        why = f"it belongs to user id {found.st_uid}"
+    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        why = f"its mode {stat.S_IMODE(found.st_mode):04o} lets others write to it"
+    if why is not None:
+        os.close(fd)
+        raise OSError(errno.EPERM, f"{why}; remove it")
+    return fd

@@ -79,8 +79,9 @@ def _listen(path: str, mode: int, group: str | None) -> socket.socket:
 
 
 def _bind(sock: socket.socket, path: str) -> None:
-    # Nobody may connect before mode and group are what they shall be.
-    mask = os.umask(0o177)
+    # Nobody may connect before mode and group are what they shall be. The file gets the
+    # mode of the socket, without a look at what threads share, as the umask.
+    os.fchmod(sock.fileno(), 0o600)
     try:
         sock.bind(path)
     except FileNotFoundError:
@@ -93,23 +94,34 @@ def _bind(sock: socket.socket, path: str) -> None:
         number = error.errno or errno.ENAMETOOLONG
         why = f"cannot be created: {error.strerror or error}; say another --socket"
         raise OSError(number, f"{path}: {why}") from None
-    finally:
-        os.umask(mask)
 
 
 def _own(path: str, mode: int, group: str | None) -> None:
-    if group is not None:
-        try:
-            gid = grp.getgrnam(group).gr_gid
-        except KeyError:
-            raise OSError(errno.EINVAL, f'there is no group "{group}" to own {path}') from None
-        try:
-            os.chown(path, -1, gid)
-        except OSError as error:
-            raise OSError(
-                error.errno, f"{path}: cannot be given to group {group}: {error.strerror}"
-            ) from None
-    os.chmod(path, mode)
+    """Give the file its group and mode, by a descriptor: others may swap it in /tmp."""
+    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid():
+            raise OSError(errno.EPERM, f"{path}: somebody has put something else there meanwhile")
+        file = f"/proc/self/fd/{fd}"  # fchown(2) and fchmod(2) take no O_PATH
+        if group is not None:
+            _give(file, path, group)
+        os.chmod(file, mode)
+    finally:
+        os.close(fd)
+
+
+def _give(file: str, path: str, group: str) -> None:
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise OSError(errno.EINVAL, f'there is no group "{group}" to own {path}') from None
+    try:
+        os.chown(file, -1, gid)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{path}: cannot be given to group {group}: {error.strerror}"
+        ) from None
 
 
 def _make_room(path: str) -> None:

@@ -21,10 +21,12 @@ import pytest
 
 from bridge import uapi, wire
 from bridge.service import Config, ServiceThread, socket_file
+from bridge.service.chip_links import ChipLinks
 from bridge.service.control import OUTSTANDING_MAX, UNSENT_MAX
 from bridge.service.operations import WAIT_MS_MAX
 from bridge.service.socket_file import bind
 from bridge.shim.ffi import lib
+from tests.users import ALICE, needs_root
 
 from .conftest import RawClient, Running
 
@@ -465,6 +467,75 @@ def test_directory_of_chips_that_leads_elsewhere_is_left_alone(
     assert os.listdir(elsewhere) == ["link"]
     assert (tmp_path / "s.chips").is_symlink()
     assert "no chip paths in" in caplog.text
+
+
+@needs_root
+def test_directory_of_chips_of_somebody_else_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "s.chips"
+    directory.mkdir()
+    (directory / "link").symlink_to("../s.sock")
+    os.chown(directory, ALICE, ALICE)
+    ServiceThread(Config(socket=str(tmp_path / "s.sock"))).close()
+    assert os.listdir(directory) == ["link"]
+    assert f"it belongs to user id {ALICE}" in caplog.text
+
+
+def test_directory_of_chips_that_others_may_write_to_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "s.chips"
+    directory.mkdir()
+    directory.chmod(0o777)
+    ServiceThread(Config(socket=str(tmp_path / "s.sock"))).close()
+    assert directory.exists()
+    assert "its mode 0777 lets others write to it" in caplog.text
+
+
+def test_directory_of_chips_that_is_swapped_while_the_service_runs(tmp_path: Path) -> None:
+    """What others put in its place is not touched, neither by a chip that comes nor at the end."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "fw-0").symlink_to("../s.sock")
+    links = ChipLinks(str(tmp_path / "s.sock"))
+    links.update({"fw-0"})
+    (tmp_path / "s.chips").rename(tmp_path / "was")
+    (tmp_path / "s.chips").symlink_to(elsewhere)
+    links.update({"fw-1"})
+    links.remove()
+    assert os.listdir(elsewhere) == ["fw-0"]
+    assert os.listdir(tmp_path / "was") == []
+
+
+def test_only_our_links_are_removed(tmp_path: Path) -> None:
+    directory = tmp_path / "s.chips"
+    directory.mkdir()
+    (directory / "fw-0").symlink_to("../s.sock")
+    (directory / "other").symlink_to("../other.sock")
+    (directory / "file").touch()
+    ChipLinks(str(tmp_path / "s.sock")).remove()
+    assert sorted(os.listdir(directory)) == ["file", "other"]
+
+
+def test_socket_s_file_that_is_swapped_before_it_has_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """chmod(2) by its path would follow what an owner of the directory puts there."""
+    victim = tmp_path / "victim"
+    victim.touch(0o600)
+    path = tmp_path / "s"
+    own = socket_file._own
+
+    def swapped(path: str, mode: int, group: str | None) -> None:
+        os.unlink(path)
+        os.symlink(victim, path)
+        own(path, mode, group)
+
+    monkeypatch.setattr(socket_file, "_own", swapped)
+    with pytest.raises(OSError, match="somebody has put something else there"):
+        bind(str(path), 0o666, None)
+    assert stat.S_IMODE(victim.stat().st_mode) == 0o600
 
 
 def test_file_in_the_way_is_not_removed(tmp_path: Path) -> None:
