@@ -138,6 +138,18 @@ def test_refused_type_keeps_the_buffer(export: Start) -> None:
         assert driver.event() == (mine, vu.INVALID)
 
 
+def test_type_for_an_output_is_kept(guest: Guest) -> None:
+    exported, driver = guest
+    driver.ok(vu.SET_VALUE, LINE, 0)
+    driver.ok(vu.SET_DIRECTION, LINE, vu.OUT)
+    driver.ok(vu.SET_IRQ_TYPE, LINE, vu.RISING)
+    mine = driver.buffer(LINE)
+    driver.ok(vu.SET_DIRECTION, LINE, vu.IN)
+    exported.stub.wait_armed(NAME)
+    exported.stub.drive(NAME, 1)
+    assert driver.event() == (mine, vu.VALID)
+
+
 def test_unanswered_type_is_asked_for_again_with_the_buffer(guest: Guest) -> None:
     """The driver believes in a type whatever the answer was."""
     exported, driver = guest
