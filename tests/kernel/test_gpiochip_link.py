@@ -243,3 +243,24 @@ def test_local_lines_for_a_guest(guest: Guest) -> None:
             sim.drive(3, 1)
             assert driver.event()[1] == fe.VALID
         guest.until(lambda: _kernel_info(sim, 0) == "free", "the guest's lines to be free")
+
+
+@in_kernel()
+def test_an_output_keeps_its_interrupt_for_later(guest: Guest) -> None:
+    """As open drain needs, whose lines Linux makes outputs and inputs in turn."""
+    from tests.export import frontend as fe  # a name that only the inside has
+
+    sim = Sim()
+    path = "/run/guest.sock"
+    lines = f"vhost-user-gpio:{path},chip=host-0,lines=KEY,SENSOR"
+    with served(guest, f"gpiochip:{sim.path}", "--export", lines):
+        guest.until(Path(path).exists, "the export's socket")
+        with fe.Frontend(path).up() as driver:
+            for line, offset, irq_type in ((0, 1, fe.RISING), (1, 3, fe.HIGH)):
+                driver.ok(fe.SET_VALUE, line, 0)
+                driver.ok(fe.SET_DIRECTION, line, fe.OUT)
+                driver.ok(fe.SET_IRQ_TYPE, line, irq_type)
+                driver.buffer(line)
+                driver.ok(fe.SET_DIRECTION, line, fe.IN)
+                sim.drive(offset, 1)
+                assert driver.event()[1] == fe.VALID

@@ -179,6 +179,19 @@ static bool read_level(int fd, uint8_t *value)
 	return true;
 }
 
+/* A level that is active fires, and then is silent until SET_IRQ_TYPE comes again. */
+static void look(struct linux_gpio *gpio, uint16_t number)
+{
+	struct linux_gpio_line *line = &gpio->lines[number];
+	uint8_t active = line->irq_type == VIRTIO_GPIO_IRQ_TYPE_LEVEL_HIGH;
+	uint8_t level;
+
+	if (line->quiet || !read_level(line->fd, &level) || level != active)
+		return;
+	line->quiet = true;
+	rpmsg_gpio_device_irq(gpio->device, number);
+}
+
 /* ---- the port ------------------------------------------------------------ */
 
 static bool port_set_direction(void *context, uint16_t gpio, uint8_t direction, uint8_t value)
@@ -192,7 +205,11 @@ static bool port_set_direction(void *context, uint16_t gpio, uint8_t direction, 
 	}
 	wanted.direction = direction;
 	wanted.value = value;
-	return apply(context, gpio, &wanted, "SET_DIRECTION");
+	if (!apply(context, gpio, &wanted, "SET_DIRECTION"))
+		return false;
+	if (is_level(line->irq_type))
+		look(context, gpio); /* no edge tells of it */
+	return true;
 }
 
 static bool port_set_value(void *context, uint16_t gpio, uint8_t value)
@@ -221,36 +238,17 @@ static bool port_get_value(void *context, uint16_t gpio, uint8_t *value)
 	return ok;
 }
 
-/* A level that is active fires, and then is silent until SET_IRQ_TYPE comes again. */
-static void look(struct linux_gpio *gpio, uint16_t number)
-{
-	struct linux_gpio_line *line = &gpio->lines[number];
-	uint8_t active = line->irq_type == VIRTIO_GPIO_IRQ_TYPE_LEVEL_HIGH;
-	uint8_t level;
-
-	if (line->quiet || !read_level(line->fd, &level) || level != active)
-		return;
-	line->quiet = true;
-	rpmsg_gpio_device_irq(gpio->device, number);
-}
-
 static bool port_set_irq_type(void *context, uint16_t gpio, uint8_t type)
 {
 	struct linux_gpio_line *line = line_of(context, gpio), wanted = *line;
 
 	if (type != line->irq_type) {
-		if (type != VIRTIO_GPIO_IRQ_TYPE_NONE &&
-		    line->direction == VIRTIO_GPIO_DIRECTION_OUT)
-			return false;
 		wanted.irq_type = type;
-		if (line->direction == VIRTIO_GPIO_DIRECTION_OUT || line->fd < 0) {
-			/* An output has no edges to switch off. */
-			if (type == VIRTIO_GPIO_IRQ_TYPE_NONE) {
-				*line = wanted;
-				return true;
-			}
-		}
-		if (!apply(context, gpio, &wanted, "SET_IRQ_TYPE"))
+		/* The kernel has no edges of outputs: kept for when the line is an input. */
+		if (line->direction == VIRTIO_GPIO_DIRECTION_OUT ||
+		    (type == VIRTIO_GPIO_IRQ_TYPE_NONE && line->fd < 0))
+			*line = wanted;
+		else if (!apply(context, gpio, &wanted, "SET_IRQ_TYPE"))
 			return false;
 	}
 	if (is_level(type)) {
