@@ -134,6 +134,12 @@ class Chip:
         """Offset of the first line called `name`, None when there is none."""
         return self._by_name.get(name)
 
+    def find_all(self, name: str) -> list[int]:
+        """Offsets of all lines called `name`: configured names may occur twice."""
+        if name not in self._by_name:
+            return []
+        return [line.offset for line in self.lines if line.name == name]
+
     @property
     def line_names(self) -> Iterable[str]:
         """The names that `find` knows."""

@@ -226,7 +226,8 @@ class Lines:
         if self._connection is None:
             self._connection = Connection.open(self._socket or default_socket())
         limit = 0 if self._strict else 1
-        found = self._connection.call("find", name=name, chip=None, limit=limit)["found"]
+        arguments = {"name": name, "chip": None, "limit": limit, "every": self._strict}
+        found = self._connection.call("find", **arguments)["found"]
         return [(self._chip(chip), offset) for chip, offset in found]
 
     def _chip(self, name: str) -> Chip:

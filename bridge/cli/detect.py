@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
         try:
             chips += _at(path, options.socket)
         except (OSError, ValueError) as error:
-            complain(f"gpio-bridge detect: unable to open chip '{path}': {sentence(error)}")
+            complain(f"gpio-bridge detect: {_why(path, error)}")
             status = 1
     if options.json:
         print_json({"chips": chips})
@@ -47,6 +47,14 @@ def main(arguments: list[str]) -> int:
             label = printable(chip["label"])
             print(f"{chip['name']} [{label}] ({chip['num_lines']} lines)")
     return status
+
+
+def _why(path: str, error: OSError | ValueError) -> str:
+    """libgpiod's words for a chip that is not there, and for one that does not open."""
+    from bridge.cli.reach import NoChip
+
+    missing = isinstance(error, NoChip)
+    return sentence(error) if missing else f"unable to open chip '{path}': {sentence(error)}"
 
 
 def _served(socket: str | None) -> list[dict[str, Any]]:
@@ -61,9 +69,8 @@ def _served(socket: str | None) -> list[dict[str, Any]]:
 def _at(path: str, socket: str | None) -> list[dict[str, Any]]:
     """The chip at a path, or all chips of a link."""
     from bridge.cli import reach
-    from bridge.client import address
 
-    where = address.parse(path, socket)
+    where = reach.locate(path, socket)
     if where.url is not None:
         return reach.chips_of_link(where.url, where.chip)
     assert where.socket is not None
@@ -71,6 +78,6 @@ def _at(path: str, socket: str | None) -> list[dict[str, Any]]:
     try:
         return [connection.call("chip", chip=where.chip)]
     except FileNotFoundError as error:
-        raise reach.no_chip(error, connection, where.chip) from None
+        raise reach.no_chip(path, error, connection, where.chip) from None
     finally:
         connection.close()

@@ -15,13 +15,33 @@ from bridge.client.control import DEFAULT_SOCKET, Connection, default_socket
 from bridge.client.direct import Direct
 
 
+class NoChip(FileNotFoundError):
+    """There is no such chip; the sentence begins with libgpiod's words."""
+
+    def __init__(self, id: str, why: str) -> None:
+        """Say that `id`, as typed, leads to no chip, and why."""
+        super().__init__(errno.ENOENT, f"cannot find GPIO chip character device '{id}' ({why})")
+
+
+def locate(path: str, socket: str | None) -> address.Address:
+    """Take a --chip option apart; a bare name is looked for on `socket`.
+
+    Raises NoChip when nothing is at a path, else as address.parse().
+    """
+    try:
+        return address.parse(path, socket)
+    except FileNotFoundError as error:
+        raise NoChip(path, str(error.strerror)) from None
+
+
 def open_chip(path: str, socket: str | None) -> Chip:
     """Open the chip of a --chip option; a bare name is looked for on `socket`.
 
-    Raises as Chip(), with more to say where a service has the link, or where another
-    name is meant.
+    Raises NoChip, with another name that may be meant, else as Chip(), with more to say
+    where a service has the link.
     """
-    where = address.parse(path, socket)
+    id = path
+    where = locate(path, socket)
     if where.url is not None:
         _prepare(where.url)
     elif socket is not None and path == where.chip:
@@ -33,7 +53,7 @@ def open_chip(path: str, socket: str | None) -> Chip:
             raise
         connection = Connection.open(where.socket)
         try:
-            raise no_chip(error, connection, where.chip) from None
+            raise no_chip(id, error, connection, where.chip) from None
         finally:
             connection.close()
 
@@ -55,14 +75,14 @@ def chips_of_link(url: str, name: str) -> list[dict[str, Any]]:
         direct.close()
 
 
-def no_chip(error: OSError, connection: Connection, name: str) -> OSError:
-    """Return `error`, that there is no such chip, with what may be meant instead."""
+def no_chip(id: str, error: OSError, connection: Connection, name: str) -> NoChip:
+    """Return that there is no chip where `id` leads, with what may be meant instead."""
     from bridge.link import schemes
 
     hint = errors.did_you_mean(name, [chip["name"] for chip in connection.chips()])
     if name in schemes():
         hint = f"a link URL has a colon: {name}:"
-    return OSError(error.errno, f"{error.strerror}; {hint}") if hint else error
+    return NoChip(id, f"{error.strerror}; {hint}" if hint else str(error.strerror))
 
 
 def _prepare(url: str) -> None:

@@ -43,7 +43,8 @@ def parse(path: str, socket: str | None = None) -> Address:
     `socket` is the control socket of a bare name (None: the default one). Raises
     TypeError when `path` is no str and ValueError for an embedded NUL, as open() does.
     A path with a slash is looked at, and must lead to a chip: FileNotFoundError when
-    nothing is there, OSError ENOTTY and ENODEV as libgpiod's path check.
+    nothing is there, OSError ENOTTY and ENODEV as libgpiod's path check. So must one with
+    a ``#`` where something of that name exists: a link in a folder may be called so.
     """
     if not isinstance(path, str):
         raise TypeError(f"a chip's path must be str, not {type(path).__name__}")
@@ -52,7 +53,7 @@ def parse(path: str, socket: str | None = None) -> Address:
     before, separator, after = path.rpartition("#")
     if is_url(path):
         return Address(None, before, after) if separator else Address(None, path, "")
-    if "/" in after:
+    if "/" in after or (separator and os.path.lexists(path)):
         return Address(*_file(path))
     if separator:
         return Address(before or default_socket(), None, after)

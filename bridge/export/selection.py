@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Lines chosen from several chips, with their own order and names.
 
-A selection is written ``[CHIP:]LINE[=NAME]``: LINE is an offset or a name,
-NAME what the line is called here.
+A selection is written ``[CHIP:]LINE[=NAME]``: LINE is an offset or a name, in double
+quotes where it has a colon or an equals sign, NAME what the line is called here.
 """
 
 from __future__ import annotations
@@ -36,8 +36,19 @@ class Pick:
     name: str | None = None
 
 
+_PICK = re.compile(
+    r'(?:(?P<chip>[A-Za-z0-9_.-]+):)?(?:"(?P<quoted>.+?)"|(?P<line>[^"=][^=]*))(?:=(?P<name>.*))?',
+    re.DOTALL,
+)
+
+
+def is_name(name: str) -> bool:
+    """Whether a line can be called this: 1 to `NAME_MAX` bytes, no control characters."""
+    return name.isprintable() and 1 <= len(name.encode()) <= NAME_MAX
+
+
 def parse_pick(text: str, chip: str | None) -> Pick:
-    """Read ``[CHIP:]LINE[=NAME]``.
+    """Read ``[CHIP:]LINE[=NAME]``; a LINE in double quotes is a name, whatever it has.
 
     Args:
         text: the selection.
@@ -46,19 +57,21 @@ def parse_pick(text: str, chip: str | None) -> Pick:
     Raises:
         ValueError: what is wrong, as a sentence.
     """
-    source, equals, name = text.partition("=")
-    before, colon, line = source.rpartition(":")
-    chip = before if colon else chip
+    match = _PICK.fullmatch(text)
+    if match is None or (match["chip"] is None and ":" in (match["line"] or "")):
+        raise ValueError(
+            f'"{text}" names no line; write [CHIP:]LINE[=NAME], LINE being an offset or a name, '
+            "and in double quotes where it has a : or ="
+        )
+    chip = match["chip"] or chip
     if not chip:
         raise ValueError(f'"{text}" names no chip; write CHIP:LINE or give chip=CHIP')
-    if not line:
-        raise ValueError(f'"{text}" names no line; write CHIP:LINE, LINE being offset or name')
-    if equals and not re.fullmatch(rf"[!-~]{{1,{NAME_MAX}}}", name):
-        raise ValueError(
-            f'"{text}": a name has 1 to {NAME_MAX} printable ASCII characters without space'
-        )
-    number = int(line) if line.isascii() and line.isdigit() else line
-    return Pick(chip, number, name or None)
+    name = match["name"]
+    if name is not None and not is_name(name):
+        raise ValueError(f'"{text}": a name has 1 to {NAME_MAX} bytes, and no control characters')
+    line = match["quoted"] or match["line"]
+    offset = match["quoted"] is None and line.isascii() and line.isdigit()
+    return Pick(chip, int(line) if offset else line, name)
 
 
 def check_picks(picks: Sequence[Pick]) -> None:

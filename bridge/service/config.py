@@ -23,6 +23,7 @@ from bridge.export.selection import (
     ExportConfig,
     Pick,
     check_picks,
+    is_name,
     parse_pick,
 )
 from bridge.link import resolve
@@ -39,7 +40,6 @@ DEFAULT_MODE = 0o660
 DEFAULT_TIMEOUT_MS = 1000
 TIMEOUT_MS_MAX = 60_000
 LINES_MAX = 65_535
-_U32_MAX = 2**32 - 1
 LINK_NAME_MAX = 20
 RELEASE_POLICIES = ("none", "keep")
 RESTART_POLICIES = ("release", "restore", "hold")
@@ -188,6 +188,8 @@ def from_table(table: Mapping[str, Any], where: str, base: Config | None = None)
 
 
 EXPORT_SCHEME = "vhost-user-gpio"
+# Between commas; one within double quotes belongs to a line's name.
+_WORD = re.compile(r'(?:"[^"]*"|[^,])+')
 
 
 def export_from_flag(text: str) -> ExportConfig:
@@ -200,8 +202,8 @@ def export_from_flag(text: str) -> ExportConfig:
     table: dict[str, Any] = {"url": url}
     for option in options:
         key, _, value = option.partition("=")
-        table[key] = value.split(",") if key == "lines" else value
-    return _export(table, f"--export {text}", "")
+        table[key] = _WORD.findall(value) if key == "lines" else value
+    return _export(table, f"--export {url}", "")
 
 
 def check_exports(exports: tuple[ExportConfig, ...], where: str) -> None:
@@ -258,7 +260,7 @@ def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
             own = table.setdefault("lines_on_restart", {})
             own[line.removeprefix("on_restart.")] = policy
         elif group == "names":
-            names = _names_word(value, f"--link {text}: {key}")
+            names = _names_word(value, f"--link {url}: {key}")
             table.setdefault("names", {})[index] = names
         elif group in ("label", "raw"):
             table.setdefault("labels" if group == "label" else "raw", {})[index] = value
@@ -268,7 +270,7 @@ def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
             table[key] = int(value)
         else:
             table[key] = value
-    return _link(table, shared, f"--link {text}", "")
+    return _link(table, shared, f"--link {url}", "")
 
 
 _FLAG_OPTION = re.compile(
@@ -293,7 +295,7 @@ def _names_word(text: str, where: str) -> list[str]:
         match = _NAME_WORD.match(text, at)
         if match is None:
             raise ConfigError(
-                f"{where}: expected a name at character {at + 1} of {text!r}; where a name has a "
+                f"{where}: expected a name at character {at + 1}; where a name has a "
                 """plus, write it in double quotes, as in '"USB_D+"+"USB_D-"+EN'; of a line """
                 """without name, write '""'"""
             )
@@ -352,8 +354,22 @@ def check_names(links: tuple[LinkConfig, ...], where: str) -> None:
 # ---- the checks -----------------------------------------------------------
 
 
+_WHOLE = object()
+_SHOWN_MAX = 60
+
+
 class _Expected(Exception):
-    """What a value should have been."""
+    """What a value should have been, and which part of it is not."""
+
+    def __init__(self, what: str, got: object = _WHOLE) -> None:
+        super().__init__(what)
+        self.got = got
+
+
+def _shown(value: object) -> str:
+    """A value as an error shows it, which is for one look."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 3]}..."
 
 
 def _path(value: object) -> str:
@@ -421,7 +437,12 @@ def _restart_policy(value: object) -> str:
 def _restart_policies(value: object) -> Mapping[str, str]:
     if not isinstance(value, dict):
         raise _Expected('a table of policies by line name, such as { RESET_PHY = "restore" }')
-    return MappingProxyType({name: _restart_policy(policy) for name, policy in value.items()})
+    for name, policy in value.items():
+        try:
+            _restart_policy(policy)
+        except _Expected as expected:
+            raise _Expected(f"{expected} for {_shown(name)}", policy) from None
+    return MappingProxyType(dict(value))
 
 
 def _url(value: object) -> str:
@@ -443,63 +464,67 @@ def _link_name(value: object) -> str:
 
 
 def _labels(value: object) -> Mapping[str, str]:
-    expected = _Expected('a table of labels by channel index, such as { "0" = "m4 gpio" }')
     if not isinstance(value, dict):
-        raise expected
+        raise _Expected('a table of labels by channel index, such as { "0" = "m4 gpio" }')
     for index, label in value.items():
         _check_index(index)
-        if not isinstance(label, str):
-            raise expected
-        if not 1 <= len(label.encode()) <= 31:
-            raise _Expected(f"labels of 1 to 31 bytes; the one of {index} is not")
+        if not isinstance(label, str) or not 1 <= len(label.encode()) <= NAME_MAX:
+            raise _Expected(f"a label of 1 to {NAME_MAX} bytes for channel {index}", label)
     return MappingProxyType(dict(value))
 
 
 def _raw(value: object) -> Mapping[str, str]:
-    expected = _Expected(
-        'a table of addresses or labels by number, such as { "0" = 0x400, "1" = "port B" }'
-    )
     if not isinstance(value, dict):
-        raise expected
+        raise _Expected(
+            'a table of addresses or labels by number, such as { "0" = 0x400, "1" = "port B" }'
+        )
     texts: dict[str, str] = {}
-    for index, which in value.items():
-        _check_index(index)
-        if isinstance(which, str) and re.fullmatch("0[xX][0-9a-fA-F]+|[0-9]+", which):
-            which = int(which, 16 if which[1:2] in ("x", "X") else 10)
-        address = isinstance(which, int) and not isinstance(which, bool)
-        if address and not 0 <= which <= _U32_MAX:
-            raise _Expected(f"addresses from 0 to 0xffffffff; that of {index} is not")
-        if not address and (not isinstance(which, str) or not 1 <= len(which.encode()) <= 31):
-            raise expected
-        if str(which) in texts.values():
-            raise _Expected(f"a controller once; that of {index} has another number too")
-        texts[index] = str(which)
+    for number, which in value.items():
+        _check_index(number)
+        text = _address_or_label(number, which)
+        if text in texts.values():
+            raise _Expected(f"another controller for {number}: this one has a number", which)
+        texts[number] = text
     return MappingProxyType(texts)
+
+
+def _address_or_label(number: str, which: object) -> str:
+    """An address as a decimal text, or a label."""
+    address = which
+    if isinstance(which, str) and re.fullmatch("0[xX][0-9a-fA-F]{1,16}|[0-9]{1,16}", which):
+        address = int(which, 16 if which[1:2] in ("x", "X") else 10)
+    if isinstance(address, int) and not isinstance(address, bool):
+        if not 0 <= address < 1 << 32:
+            raise _Expected(f"an address from 0 to 0xffffffff for {number}", which)
+        return str(address)
+    if not isinstance(which, str) or not 1 <= len(which.encode()) <= NAME_MAX:
+        raise _Expected(f"an address, or a label of 1 to {NAME_MAX} bytes, for {number}", which)
+    return which
 
 
 def _check_index(index: str) -> None:
     """Raise unless this is how a channel's index is written."""
     if wire.channel_index(f"{wire.CHANNEL_PREFIX}{index}") is None:
-        raise _Expected(
-            f'indexes of channels, which are decimal without leading zeros; "{index[:32]}" is not'
-        )
+        raise _Expected("the index of a channel, which is decimal without leading zeros", index)
 
 
 def _names(value: object) -> Mapping[str, tuple[str, ...]]:
-    expected = _Expected(
-        'a table of lists of line names by channel index, such as { "0" = ["LED", "", "RESET"] }'
-    )
     if not isinstance(value, dict):
-        raise expected
+        raise _Expected(
+            "a table of lists of line names by channel index, "
+            'such as { "0" = ["LED", "", "RESET"] }'
+        )
     for index, names in value.items():
         _check_index(index)
         if not isinstance(names, list):
-            raise expected
-        for name in names:
-            if not isinstance(name, str):
-                raise expected
-            if len(name.encode()) > NAME_MAX or not (name.isprintable() or not name):
-                raise _Expected(f"names of at most {NAME_MAX} bytes without control characters")
+            raise _Expected(f'a list of line names for channel {index}, such as ["LED", ""]', names)
+        for line, name in enumerate(names):
+            if not isinstance(name, str) or (name and not is_name(name)):
+                raise _Expected(
+                    f"a line name of at most {NAME_MAX} bytes, without control characters, "
+                    f"for line {line} of channel {index}",
+                    name,
+                )
     return MappingProxyType({index: tuple(names) for index, names in value.items()})
 
 
@@ -669,8 +694,9 @@ def _values(
             try:
                 values[key] = check(table[key])
             except _Expected as expected:
+                got = table[key] if expected.got is _WHOLE else expected.got
                 raise ConfigError(
-                    f"{where}: {place}{key}: expected {expected}, not {table[key]!r}"
+                    f"{where}: {place}{key}: expected {expected}, not {_shown(got)}"
                 ) from None
     return values
 

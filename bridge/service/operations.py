@@ -30,6 +30,8 @@ CHIPS_PER_PAGE = 100
 HANDLES_MAX = 256
 """Chips that one connection may have open."""
 WAIT_MS_MAX = 600_000
+FOUND_MAX = 1024
+"""Lines that one answer of ``find`` has; names that occur as often fit a packet."""
 CLIENT_NAME_MAX = 64
 """Characters of a client's name that are kept."""
 _U32_MAX = 2**32 - 1
@@ -210,12 +212,13 @@ class Operations:
     async def _find(self, client: Client, message: Mapping[str, Any]) -> Answer:
         name = _string(message, "name")
         limit = _integer(message, "limit", 0, _U32_MAX, default=0)
+        every = _boolean(message, "every", default=False)
         if "handle" in message or message.get("chip") is not None:
             chips = [self._addressed(client, message)]
         else:
             chips = self._service.registry.with_line(name)[: limit or None]
-        found = ((chip.name, chip.find(name)) for chip in chips)
-        return {"found": [[chip, at] for chip, at in found if at is not None]}, ()
+        found = [[chip.name, at] for chip in chips for at in _offsets(chip, name, every)]
+        return {"found": found[:FOUND_MAX]}, ()
 
     async def _clock(self, client: Client, message: Mapping[str, Any]) -> Answer:
         return dataclasses.asdict(self._addressed(client, message).clock()), ()
@@ -263,9 +266,7 @@ class Operations:
                 )
             return {}, ()
         name = _string(message, "chip")
-        online = message.get("online", True)
-        if not isinstance(online, bool):
-            raise OSError(errno.EINVAL, "online must be a boolean")
+        online = _boolean(message, "online", default=True)
         if not await registry.wait(lambda: registry.has(name) == online, timeout_ms / 1000):
             wanted = "online" if online else "offline"
             raise OSError(errno.ETIMEDOUT, f'chip "{name}" is not {wanted} after {timeout_ms} ms')
@@ -273,6 +274,18 @@ class Operations:
 
 
 # ---- arguments: hostile until checked ---------------------------------------
+
+
+def _offsets(chip: Chip, name: str, every: bool) -> list[int]:
+    """The lines of a name: the lowest, or every one."""
+    return chip.find_all(name) if every else [at for at in [chip.find(name)] if at is not None]
+
+
+def _boolean(message: Mapping[str, Any], key: str, default: bool) -> bool:
+    value = message.get(key, default)
+    if not isinstance(value, bool):
+        raise OSError(errno.EINVAL, f"{key} must be a boolean")
+    return value
 
 
 def _string(message: Mapping[str, Any], key: str, default: object = _MISSING) -> str:

@@ -22,6 +22,7 @@ from bridge.service.config import LinkConfig
 from bridge.service.memory import Memory
 from bridge.service.registry import Registry
 from bridge.service.roster import Place, Roster
+from bridge.service.seen import Seen
 from bridge.service.watch import PathWatch, UeventWatch, Watch
 from bridge.shim.pump import Link, Report, ReportKind
 
@@ -40,6 +41,8 @@ _CONNECT_MIN_MS = 1000
 # Pauses before a negotiation that failed is tried again; then only an
 # announcement starts another.
 _RETRIES_S = (0.5, 1.0, 2.0, 4.0)
+# After the last chip that came: then what is configured for others is a mistake.
+_PATIENCE_S = 2.0
 _SHORT_LIFE_S = 1.0
 _RESTART_PAUSE_S = 0.2
 
@@ -85,6 +88,8 @@ class Supervisor:
         # Where a channel was that another address claimed too, by its name.
         self.disputed: dict[str, int] = {}
         self.indexes: set[str] = set()  # of channels rpmsg-io-<index>, present or past
+        self._seen = Seen(config, name)
+        self._check: asyncio.TimerHandle | None = None
         self._target = resolve(config.url)
         self._session: Session | None = None
         self._told = ""  # the last reason that was logged, until a link has lasted
@@ -100,7 +105,7 @@ class Supervisor:
             "ups": self.ups,
             "strays": self._session.link.strays if self._session else 0,
             "unusable": self._session.unusable() if self._session else [],
-            "doubts": self._session.doubts() if self._session else [],
+            "doubts": [*(self._session.doubts() if self._session else []), *self._seen.told],
         }
 
     @property
@@ -200,6 +205,18 @@ class Supervisor:
             raise OSError(errno.EAGAIN, f"no thread to open the link: {error}") from None
 
     # ---- for the session ----------------------------------------------------
+
+    def saw(self, number: str, chip: Chip) -> None:
+        """A chip came: what is configured for it is right."""
+        self._seen.add(number, chip)
+        if self._check is not None:
+            self._check.cancel()
+        loop = asyncio.get_running_loop()
+        self._check = loop.call_later(_PATIENCE_S, self._check_configuration)
+
+    def _check_configuration(self) -> None:
+        for mistake in self._seen.mistakes():
+            log.warning("link %s: %s", self.name, mistake)
 
     def label(self, index: str, from_firmware: str, channel: str) -> str:
         """Label of a chip: configured, else the firmware's, else the channel's name."""
@@ -554,6 +571,7 @@ class Channel:
                 self._remembered = False
                 self.settled = True
                 supervisor.registry.add(chip)
+                supervisor.saw(str(self.index), chip)
                 where = f"{self.name} at {self.address:#x}"
                 log.info("chip %s: %d lines, %s", chip.name, len(chip.lines), where)
             await self._restart.wait()

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import datetime
+import socket
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -156,6 +158,22 @@ def test_chip_info_str() -> None:
 def test_state_errors_have_libgpiods_words() -> None:
     assert str(gpiod.ChipClosedError()) == "I/O operation on closed chip"
     assert str(gpiod.RequestReleasedError()) == "GPIO lines have been released"
+
+
+def test_a_path_that_exists_is_no_socket_and_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A symbolic link may have a # in its name, as one to a chip may have."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(tmp_path / "x.sock"))
+        (tmp_path / "fw-0").symlink_to("x.sock")
+        (tmp_path / "gpio#1").symlink_to("fw-0")
+        at = str(tmp_path / "x.sock")
+        assert address.parse(str(tmp_path / "gpio#1")) == (at, None, "fw-0")
+        assert address.parse(f"{at}#fw-0") == (at, None, "fw-0")
+        monkeypatch.chdir(tmp_path)
+        assert address.parse("gpio#1") == ("x.sock", None, "fw-0")
+        assert address.parse("x.sock#fw-0") == ("x.sock", None, "fw-0")
 
 
 def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,13 +20,23 @@ URL = "vhost-user-gpio:/run/g.sock"
         ("LED", Pick("fw-0", "LED")),
         ("fw-1:3=door", Pick("fw-1", 3, "door")),
         ("fw-1:A-B", Pick("fw-1", "A-B")),
+        ("fw-1:led one=the door", Pick("fw-1", "led one", "the door")),
+        ("7J1 Header Pin22", Pick("fw-0", "7J1 Header Pin22")),
+        ('"LED=1"', Pick("fw-0", "LED=1")),
+        ('fw-1:"A=B"=C=D', Pick("fw-1", "A=B", "C=D")),
+        ('fw-1:"3"', Pick("fw-1", "3")),
+        ("fw-1:a:b", Pick("fw-1", "a:b")),
+        ('"a:b"', Pick("fw-0", "a:b")),
+        ("3=\u00dcnit", Pick("fw-0", 3, "\u00dcnit")),
     ],
 )
 def test_pick(text: str, pick: Pick) -> None:
     assert parse_pick(text, "fw-0") == pick
 
 
-@pytest.mark.parametrize("text", ["", "fw-1:", "3=", "3=two words", "3=" + 32 * "x", "=x"])
+@pytest.mark.parametrize(
+    "text", ["", "fw-1:", "3=", "3=a\tb", "3=" + 32 * "x", "=x", '"x', "a b:c"]
+)
 def test_bad_pick(text: str) -> None:
     with pytest.raises(ValueError, match=r"write|a name has"):
         parse_pick(text, "fw-0")
@@ -37,6 +47,9 @@ def test_flag() -> None:
     flag = f"{URL},lines=fw-0:LED_GREEN=led,fw-1:3=door,name=car,mode=0600"
     picks = (Pick("fw-0", "LED_GREEN", "led"), Pick("fw-1", 3, "door"))
     assert configs.export_from_flag(flag) == ExportConfig("/run/g.sock", "car", None, picks, 0o600)
+    flag = f'{URL},chip=fw-0,lines=led one,"a,b"=two words'
+    picks = (Pick("fw-0", "led one"), Pick("fw-0", "a,b", "two words"))
+    assert configs.export_from_flag(flag).picks == picks
 
 
 @pytest.mark.parametrize(

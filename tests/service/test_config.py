@@ -157,5 +157,5 @@ def test_line_names_are_given_by_channel(tmp_path: Path) -> None:
 def test_wrong_line_names_say_what_is_expected(tmp_path: Path, names: str) -> None:
     file = tmp_path / "names.toml"
     file.write_text(f'[[link]]\nurl = "vhost-user:/x"\nnames = {names}\n')
-    with pytest.raises(ConfigError, match=r"names: expected .*names"):
+    with pytest.raises(ConfigError, match=r"names: expected .*line name"):
         configs.load(str(file))

@@ -213,9 +213,9 @@ def test_configuration_of_numbers() -> None:
     for wrong, why in (
         ("raw.00=1", "decimal without leading zeros"),
         ("raw.x=1", "decimal without leading zeros"),
-        ("raw.0=0x100000000", "addresses from 0 to 0xffffffff"),
-        ("raw.0=5,raw.1=0x5", "that of 1 has another number too"),
-        ("raw.0=", "a table of addresses or labels"),
+        ("raw.0=0x100000000", "an address from 0 to 0xffffffff for 0"),
+        ("raw.0=5,raw.1=0x5", "another controller for 1: this one has a number"),
+        ("raw.0=", "an address, or a label of 1 to 31 bytes, for 0"),
     ):
         with pytest.raises(ConfigError, match=why):
             link_from_flag(f"rpmsg:,{wrong}", {})

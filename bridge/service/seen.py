@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What of a link's configuration is for nothing that its firmware has: most likely a typo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bridge.chips.chip import Chip
+from bridge.errors import did_you_mean
+from bridge.service.config import LinkConfig
+
+
+class Seen:
+    """The chips and line names that a link has had, held against its configuration.
+
+    Args:
+        config: of the link.
+        name: of the link.
+
+    Attributes:
+        told: the mistakes that `mistakes` found last.
+    """
+
+    def __init__(self, config: LinkConfig, name: str) -> None:
+        self.told: list[str] = []
+        self._config = config
+        self._name = name
+        self._numbers: set[str] = set()
+        self._lines: set[str] = set()
+
+    def add(self, number: str, chip: Chip) -> None:
+        """A chip came, under this number."""
+        self._numbers.add(number)
+        self._lines.update(chip.line_names)
+
+    def mistakes(self) -> list[str]:
+        """What fits nothing that was seen so far; only what was not told before."""
+        found = [*self._numbers_nobody_has(), *self._lines_nobody_has()]
+        fresh = [mistake for mistake in found if mistake not in self.told]
+        self.told = found
+        return fresh
+
+    def _numbers_nobody_has(self) -> Iterable[str]:
+        there = ", ".join(f"{self._name}-{number}" for number in sorted(self._numbers)[:8])
+        for key in ("labels", "names", "raw"):
+            for number in getattr(self._config, key):
+                if number not in self._numbers:
+                    yield f"{key} of {number}: there is no chip {self._name}-{number}, but {there}"
+
+    def _lines_nobody_has(self) -> Iterable[str]:
+        for line in self._config.lines_on_restart:
+            if line not in self._lines:
+                hint = did_you_mean(line, self._lines)
+                yield f'on_restart of "{line}": no line is called so{hint and f"; {hint}"}'
