@@ -131,7 +131,7 @@ def test_detect(cli: Cli, stub: Stub) -> None:
     assert cli("detect").stdout == both
     run = cli("detect", "nothing", "fw-1")
     assert (run.returncode, run.stdout) == (1, "fw-1 [m4-gpiob] (8 lines)\n")
-    assert "gpio-bridge detect: unable to open chip 'nothing': " in run.stderr
+    assert "gpio-bridge detect: cannot find GPIO chip character device 'nothing' (" in run.stderr
 
 
 def test_detect_by_url(cli: Cli) -> None:
