@@ -27,8 +27,10 @@ _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 def doctor(socket: str | None, link: str | None, json: bool) -> int:
     """Check kernel, processors, channels, nodes, groups, service and firmware.
 
-    The exit status is 1 when there is a problem, and each problem says what to do. It
-    changes nothing: a free line of each chip is read as it is.
+    What is a problem depends on the links in use: a service on vhost-user: and serial:
+    links needs nothing of a board. Problems come first, the cause of the others before
+    them, and each says what to do; the exit status is 1 when there is one. Nothing is
+    changed: a free line of each chip is read as it is.
 
     \b
       gpio-bridge doctor
@@ -60,11 +62,9 @@ def _print(found: list[Finding], problems: int) -> None:
     if os.isatty(1):
         _print_table(found)
     else:
-        # Each sentence on a line of its own, for grep.
         for finding in found:
-            print(f"{finding.level:8} {finding.check:11} {finding.what}")
-            if finding.remedy:
-                print(f"{'':20} -> {finding.remedy}")
+            remedy = f" -> {finding.remedy}" if finding.remedy else ""
+            print(f"{finding.level:8} {finding.check:11} {finding.what}{remedy}")
     many = "" if problems == 1 else "s"
     print(f"{problems} problem{many}" if problems else "no problem found")
 

@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from bridge.doctor import board, users
 from bridge.doctor.findings import Finding, Place
 
 _BOARD = (board.kernel, board.remote_processors, board.channels, board.nodes, board.rules)
-# With a link that needs no board these are no problems any more.
+# Where no link in use needs a board, these are no problems.
 _BOARD_CHECKS = ("kernel", "remoteproc", "channels", "nodes", "udev", "groups")
 # Boards have processors that are used for something else, or not at all.
 _OF_OTHERS = ("remoteproc-down", "no-channel")
+# Links over rpmsg: the others reach their firmware without a board's kernel.
+_NEED_A_BOARD = ("rpmsg:", "serial:rpmsg-tty", "serial:/dev/ttyRPMSG")
+_LEVELS = ("problem", "note", "ok")
 
 
 def examine(place: Place) -> list[Finding]:
@@ -22,25 +26,41 @@ def examine(place: Place) -> list[Finding]:
         place: where to look.
 
     Returns:
-        What was found; a ``problem`` is something that stands in the way.
+        What was found, problems first; a ``problem`` is something that stands in the way. Of
+        several problems the first may be the cause of those behind it.
     """
     found = list(_board(place))
     found += users.groups(place)
     if any(f.level == "ok" and f.check == "channels" for f in found):
         found = [_softened(f) if f.failure in _OF_OTHERS else f for f in found]
     if place.link is not None:
-        boardless = not place.link.startswith("rpmsg:")
+        urls = [place.link]
         found += users.link(place)
     else:
-        served = list(users.service(place))
-        works = any(f.level == "ok" and f.check == "firmware" for f in served)
-        boardless = works and not any("(rpmsg:" in f.what for f in served)
-        if works:  # so whoever may use the service need not open nodes
+        served, urls = users.service(place)
+        if any(f.level == "ok" and f.check == "firmware" for f in served):
+            # So whoever may use the service need not open nodes.
             found = [_softened(f) if f.failure == "node-permission" else f for f in found]
         found += served
-    if boardless:
+    if not _needs_a_board(place, urls):
         found = [_softened(f) if f.check in _BOARD_CHECKS else f for f in found]
-    return found
+    return sorted(found, key=lambda f: _LEVELS.index(f.level))
+
+
+def _needs_a_board(place: Place, urls: list[str]) -> bool:
+    """Whether a link in use does; where none is known, whether this is a board."""
+    if urls:
+        return any(url.startswith(_NEED_A_BOARD) for url in urls)
+    return any(map(os.path.exists, _board_signs(place)))
+
+
+def _board_signs(place: Place) -> tuple[str, ...]:
+    """Paths that a PC does not have."""
+    return (
+        f"{place.proc}/device-tree",
+        f"{place.sysfs}/bus/rpmsg",
+        f"{place.sysfs}/class/remoteproc",
+    )
 
 
 def _board(place: Place) -> Iterator[Finding]:

@@ -84,7 +84,8 @@ FAILURES: dict[str, Failure] = {
     ),
     "no-service": Failure(
         "no service listens",
-        "systemctl status gpio-bridge, or start one: gpio-bridge serve --link rpmsg:",
+        "systemctl status gpio-bridge, or start one: gpio-bridge serve --link URL, which on a "
+        "board is rpmsg:; gpio-bridge demo needs neither board nor service",
     ),
     "service-silent": Failure(
         "the service does not answer",

@@ -36,29 +36,27 @@ def groups(place: Place) -> Iterator[Finding]:
             yield problem(check, "not-in-group", f"uid {os.geteuid()}")
 
 
-def service(place: Place) -> Iterator[Finding]:
-    """The service, its links, and the firmware behind each chip."""
+def service(place: Place) -> tuple[list[Finding], list[str]]:
+    """The service, its links, and the firmware behind each chip; and the links' URLs."""
     check = "service"
     try:
         connection = Connection.open(place.socket)
     except OSError as error:
         missing = not os.path.exists(place.socket) or isinstance(error, ConnectionRefusedError)
         failure = "no-service" if missing else _refusal(error)
-        yield problem(check, failure, _sentence(error))
-        return
+        return [problem(check, failure, _sentence(error))], []
     try:
         status = connection.call("status")
         chips = connection.chips()
     except OSError as error:
-        yield problem(check, _refusal(error), _sentence(error))
-        return
+        return [problem(check, _refusal(error), _sentence(error))], []
     finally:
         connection.close()
-    yield ok(check, f"{place.socket}: version {status['version']}, pid {status['pid']}")
-    for link in status["links"]:
-        yield _link(check, link, chips)
+    about = f"{place.socket}: version {status['version']}, pid {status['pid']}"
+    found = [ok(check, about), *(_link(check, link, chips) for link in status["links"])]
     for chip in chips:
-        yield from firmware(f"{place.socket}#{chip['name']}", chip)
+        found += firmware(f"{place.socket}#{chip['name']}", chip)
+    return found, [link["url"] for link in status["links"]]
 
 
 def _refusal(error: OSError) -> str:
@@ -71,7 +69,8 @@ def _link(check: str, link: dict[str, Any], chips: list[dict[str, Any]]) -> Find
         return problem(check, "link-down", f"{link['name']} ({link['url']}): {why}")
     names = [chip["name"] for chip in chips if chip["link"] == link["name"]]
     if not names:
-        return problem(check, "no-chip", f"{link['name']} ({link['url']})")
+        why = "".join(f": {each['chip']}: {each['why']}" for each in link.get("unusable", ())[:1])
+        return problem(check, "no-chip", f"{link['name']} ({link['url']}){why}")
     return ok(check, f"link {link['name']} ({link['url']}) is up: {', '.join(names)}")
 
 

@@ -7,14 +7,16 @@ import gzip
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bridge.bench.rig import Rig
+from bridge.bench.rig import Rig, Serve
 from bridge.client.chip import Chip
 from bridge.doctor import board, users
 from bridge.doctor.examination import examine
@@ -180,6 +182,39 @@ def test_processors_that_do_something_else(tree: Tree) -> None:
     assert told >= {"no-channel", "remoteproc-down"}
 
 
+def test_links_that_need_no_board(tree: Tree, tmp_path: Path) -> None:
+    """A link over vhost-user: what a PC has not is none of its troubles."""
+    found = examine(replace(tree.place, link=f"vhost-user:{tmp_path}/none"))
+    assert [f.failure for f in found if f.level == "problem"] == ["link-down"]
+    assert found[0].failure == "link-down", "it comes first"
+    assert {"no-remoteproc", "no-rules"} <= {f.failure for f in found if f.level == "note"}
+
+
+def test_a_link_that_is_down_is_the_trouble_of_a_pc(tmp_path: Path) -> None:
+    pc = Tree(tmp_path)
+    with Serve(tmp_path, "--link", f"vhost-user:{tmp_path}/none") as serve:
+        found = examine(replace(pc.place, socket=serve.socket))
+    assert [f.failure for f in found if f.level == "problem"] == ["link-down"]
+    assert "there is no socket at" in found[0].what
+
+
+def test_the_cause_comes_before_what_it_causes(tree: Tree) -> None:
+    """On a board without a service: first what the kernel lacks."""
+    tree.options(REMOTEPROC="y")
+    problems = [f.check for f in examine(tree.place) if f.level == "problem"]
+    assert problems[:2] == ["kernel", "remoteproc"]
+    assert problems[-1] == "service"
+
+
+def test_without_a_link_a_board_is_told_by_its_files(tree: Tree) -> None:
+    shutil.rmtree(tree.root / "sys")
+    problems = [f.check for f in examine(tree.place) if f.level == "problem"]
+    assert problems == ["service"], "a PC: it needs a service, and no kernel"
+    tree.write("proc/device-tree/model", "some board")
+    problems = [f.check for f in examine(tree.place) if f.level == "problem"]
+    assert problems[0] == "kernel"
+
+
 # ---- the verb ------------------------------------------------------------------------
 
 
@@ -209,6 +244,8 @@ def test_service_that_works(cli: Cli, service: object) -> None:
     assert re.search(r"ok +firmware +fw-0 answers, [\d.]+ ms for a request, 16 lines", run.stdout)
     assert "dialect rpmsg-gpio-padded, extensions config, " in run.stdout
     assert run.stdout.endswith("no problem found\n")
+    lines = run.stdout.splitlines()[:-1]
+    assert all(re.match(r"(ok|note) +\w+ +\S", line) for line in lines), "one record a line"
 
 
 def test_silent_firmware_and_dead_link(fresh_rig: Rig) -> None:
