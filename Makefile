@@ -36,13 +36,14 @@ HOST := $(wildcard firmware_stub/host/*/*.c)
 PORT := $(wildcard firmware_stub/ports/host/*.c)
 LINUX := $(wildcard firmware_stub/ports/linux/*.c)
 SHIM := $(wildcard bridge/shim/*/*.c)
-C_SOURCES := $(CORE) $(HOST) $(PORT) $(LINUX) $(SHIM)
-HEADERS := $(wildcard firmware_stub/*/*.h firmware_stub/*/*/*.h bridge/shim/*/*.h tests/*.h tests/*/*.h)
+BENCH := $(wildcard bridge/bench/native/[a-z]*.c)
+C_SOURCES := $(CORE) $(HOST) $(PORT) $(LINUX) $(SHIM) $(BENCH)
+HEADERS := $(wildcard firmware_stub/*/*.h firmware_stub/*/*/*.h bridge/shim/*/*.h bridge/bench/native/*.h tests/*.h tests/*/*.h)
 C_TESTS := $(sort $(shell find tests -name 'test_*.c'))
 FUZZ_TARGETS := $(patsubst tests/fuzz/target_%.c,%,$(sort $(wildcard tests/fuzz/target_*.c)))
 
 INCLUDES := -Ifirmware_stub/core -Ifirmware_stub/host -Ifirmware_stub/ports/host \
-	-Ifirmware_stub/ports/linux -Ibridge/shim -Itests
+	-Ifirmware_stub/ports/linux -Ibridge/shim -Ibridge/bench/native -Itests
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wconversion -Wno-sign-conversion -Werror
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -70,7 +71,7 @@ $(shell { $(BIN)/python -c 'import pip' && grep -qF '$(CURDIR)/$(VENV)' $(BIN)/p
 endif
 
 # The stamp depends on what a build reads; Python files are used in place.
-$(VENV)/.stamp: pyproject.toml setup.py bridge/shim/build.py $(wildcard bridge/shim/decl/*.h) $(C_SOURCES) $(HEADERS)
+$(VENV)/.stamp: pyproject.toml setup.py bridge/shim/build.py bridge/bench/native/build.py $(wildcard bridge/shim/decl/*.h) $(C_SOURCES) $(HEADERS)
 	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is not installed:" \
 		"sudo apt install python3-dev python3-venv"; exit 1; }
 	@$(PYTHON) tools/setup build rpmsg serial
@@ -256,4 +257,5 @@ install-system:
 		$(DESTDIR)$(LIBDIR)/modules-load.d/rpmsg-gpio-bridge.conf
 
 clean:
-	rm -rf $(BUILD) $(VENV) *.egg-info firmware_stub/bin bridge/shim/_shim.c bridge/shim/_shim*.so
+	rm -rf $(BUILD) $(VENV) *.egg-info firmware_stub/bin bridge/shim/_shim.c bridge/shim/_shim*.so \
+		bridge/bench/native/_native.c bridge/bench/native/_native*.so

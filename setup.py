@@ -80,7 +80,10 @@ class BuildExt(build_ext):
 
 
 setup(
-    cffi_modules=["bridge/shim/build.py:ffibuilder"],
+    cffi_modules=[
+        "bridge/shim/build.py:ffibuilder",
+        "bridge/bench/native/build.py:ffibuilder",
+    ],
     ext_modules=[STUB],
     cmdclass={"build_ext": BuildExt},
     options={"bdist_wheel": {"py_limited_api": ABI}},

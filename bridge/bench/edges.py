@@ -69,7 +69,7 @@ def measure_edges(edges: int, pin: bool = True) -> dict[str, Any]:
 
 def _floor(edges: int) -> float:
     """Return the edges a second through an event ring between two C processes."""
-    from bridge.shim.ffi import ffi, lib
+    from bridge.bench.native._native import ffi, lib
 
     elapsed_ns = ffi.new("uint64_t *")
     status = lib.gb_bench_edges(edges, elapsed_ns)

@@ -17,8 +17,8 @@ from typing import Any
 
 from bridge import wire
 from bridge.bench.measure import percentile, pinned
+from bridge.bench.native._native import ffi, lib
 from bridge.bench.rig import Rig
-from bridge.shim.ffi import ffi, lib
 from firmware_stub.signals import SignalsWait
 
 LINES = 8
@@ -31,7 +31,7 @@ _READY_S = 30.0
 
 
 class Guest:
-    """A lean driver in C (bridge/shim/bench/guest.h), as a context manager."""
+    """A lean driver in C (bridge/bench/native/guest.h), as a context manager."""
 
     def __init__(self, path: str) -> None:
         """Connect to a back-end's socket; raises OSError."""

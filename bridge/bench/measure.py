@@ -95,7 +95,7 @@ def _us(nanoseconds: float) -> float:
 
 def _floor(seconds: float) -> list[int]:
     """Time the plain C relay: client -> relay -> eventfd peer and back."""
-    from bridge.shim.ffi import ffi, lib
+    from bridge.bench.native._native import ffi, lib
 
     rounds = max(1000, int(seconds * _FLOOR_ROUNDS_PER_S))
     samples = ffi.new("uint32_t[]", rounds)

@@ -61,9 +61,3 @@ struct gb_event_ring *gb_info_ring_create(int *memfd);
 bool gb_info_ring_push(struct gb_event_ring *ring, const void *record);
 struct gb_event_ring *gb_info_ring_map(int memfd);
 int gb_info_ring_read(struct gb_event_ring *ring, int doorbell, void *record);
-
-/* bench/edges.h */
-int gb_bench_edges(uint32_t count, uint64_t *elapsed_ns);
-
-/* bench/floor.h */
-int gb_bench_floor(uint32_t rounds, uint32_t *samples_ns);

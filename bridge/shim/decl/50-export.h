@@ -49,14 +49,3 @@ int gb_export_hand_over(struct gb_export *exported, int to);
 
 /* virtio/vhost_user_session.h */
 int vhost_user_listen(const char *path, int mode, char *why, size_t why_size);
-
-/* bench/guest.h */
-struct gb_bench_guest;
-
-struct gb_bench_guest *gb_bench_guest_open(const char *path);
-int gb_bench_guest_request(struct gb_bench_guest *guest, uint16_t type, uint16_t gpio,
-			   uint32_t value);
-int64_t gb_bench_guest_set(struct gb_bench_guest *guest, uint32_t lines, uint32_t rounds);
-int gb_bench_guest_arm(struct gb_bench_guest *guest, uint16_t gpio);
-int64_t gb_bench_guest_event(struct gb_bench_guest *guest);
-void gb_bench_guest_close(struct gb_bench_guest *guest);

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How the C of the benchmarks is compiled: cffi in API mode, beside the shim.
+
+Used by setup.py as `bridge.shim.build` is; what is measured has no part of it.
+"""
+
+from __future__ import annotations
+
+from glob import glob
+
+from cffi import FFI
+
+ffibuilder = FFI()
+ffibuilder.cdef(
+    """
+    int gb_bench_edges(uint32_t count, uint64_t *elapsed_ns);
+    int gb_bench_floor(uint32_t rounds, uint32_t *samples_ns);
+
+    struct gb_bench_guest;
+
+    struct gb_bench_guest *gb_bench_guest_open(const char *path);
+    int gb_bench_guest_request(struct gb_bench_guest *guest, uint16_t type, uint16_t gpio,
+                               uint32_t value);
+    int64_t gb_bench_guest_set(struct gb_bench_guest *guest, uint32_t lines, uint32_t rounds);
+    int gb_bench_guest_arm(struct gb_bench_guest *guest, uint16_t gpio);
+    int64_t gb_bench_guest_event(struct gb_bench_guest *guest);
+    void gb_bench_guest_close(struct gb_bench_guest *guest);
+    """
+)
+ffibuilder.set_source(
+    "bridge.bench.native._native",
+    """
+    #include "edges.h"
+    #include "floor.h"
+    #include "guest.h"
+    """,
+    sources=[
+        *sorted(glob("bridge/bench/native/[a-z]*.c")),
+        "bridge/shim/pump/event_ring.c",
+        *sorted(glob("firmware_stub/host/*/*.c")),
+    ],
+    include_dirs=[
+        "bridge/bench/native",
+        "bridge/shim",
+        "firmware_stub/core",
+        "firmware_stub/host",
+    ],
+    extra_compile_args=["-std=gnu11", "-O2", "-g", "-fvisibility=hidden"],
+    libraries=["pthread"],
+)
