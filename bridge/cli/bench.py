@@ -104,6 +104,55 @@ def guest(as_json: bool, seconds: float) -> None:
 @bench.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.option(
+    "--seconds", type=_Seconds(0.1, 3600), default=2.0, show_default=True, metavar="N",
+    help="How long each attack takes.",
+)  # fmt: skip
+@click.argument("names", nargs=-1, metavar="[ATTACK]...")
+def attack(as_json: bool, seconds: float, names: tuple[str, ...]) -> None:
+    """Measure a client's p99 beside attacks of other peers on the same service.
+
+    \b
+    connect-flood   connections that say nothing, 100 at a time
+    hoard           connections and open chips up to the limits of a user
+    packets         nonsense on the control socket, no answer is read
+    operations      malformed operations on a line request
+    edges-unread    100,000 edges a second for a client that reads none
+    files           files come and go beside a link's missing socket
+    guest-floods    a guest sets lines as fast as it can
+    guest-blocks    a VMM fills its call descriptor and makes it block
+    backend-blocks  a back-end of firmware does that with the kick descriptors
+
+    Each is compared with the same machine on which a process computes in the attacker's
+    place; everything is pinned to one CPU. The client gets a value of a firmware of its
+    own, and asks the control socket for a line. A get is to be at most 3 times, a control
+    call at most 5 times as slow.
+    """
+    from bridge.bench.attack import CONTROL_RATIO_MAX, GET_RATIO_MAX, measure_attacks
+    from bridge.bench.attackers import ATTACKS
+    from bridge.cli.signals import ends_on_signals
+
+    for name in names:
+        if name not in ATTACKS:
+            raise click.UsageError(f"no attack is called {name!r}; there are {', '.join(ATTACKS)}")
+    ends_on_signals()
+    result = measure_attacks(seconds, list(names))
+    if as_json:
+        print(json.dumps(result))
+        return
+    print(f"{'p99 in us':16} {'get':>9} {'without':>9} ratio {'control':>9} {'without':>9} ratio")
+    for name, one in result["attacks"].items():
+        print(
+            f"{name:16} {one['get_p99_us']:9.1f} {one['get_p99_us_without']:9.1f} "
+            f"{one['get_ratio']:5.2f} {one['control_p99_us']:9.1f} "
+            f"{one['control_p99_us_without']:9.1f} {one['control_ratio']:5.2f}"
+            + (f"  {one['failed']} failed" if one["failed"] else "")
+        )
+    print(f"at most {GET_RATIO_MAX:g} (get) and {CONTROL_RATIO_MAX:g} (control call)")
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option(
     "--rounds", type=click.IntRange(10, 100_000), default=300, show_default=True, metavar="N",
     help="How often each figure is measured.",
 )  # fmt: skip

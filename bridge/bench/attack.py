@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The measurements of gpio-bridge bench attack: what one peer can cost another."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from bridge.bench.attackers import ATTACKS, BACKEND, GUEST, HOSTILE, IDLE, MISSING
+from bridge.bench.measure import percentile, pinned
+from bridge.bench.rig import Serve
+from bridge.client.chip import Chip
+from bridge.client.line_settings import LineSettings
+from bridge.line import Direction
+from firmware_stub import Stub
+from firmware_stub.signals import SignalsWait
+
+GET_RATIO_MAX, CONTROL_RATIO_MAX = 3.0, 5.0
+
+# An attacker may hoard up to the limits of its user; here it is the victim's user, too.
+_LIMITS = "[limits]\nconnections = 300\nhandles = 2000\nrequests = 300\n"
+_GETS_A_CALL = 4
+_SETTLE_S = 0.3
+
+
+def measure_attacks(seconds: float, names: list[str] | None = None) -> dict[str, Any]:
+    """Measure a victim beside each attack, for about `seconds` each, and beside none.
+
+    The victim gets a value from a firmware of its own, and asks the control socket, again and
+    again. "Beside none" means that a process computes in the attacker's place, so that the
+    machine is as loaded. All processes are pinned to one CPU. Raises OSError when a stub or
+    the service do not start.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="gpio-bridge-"))
+    try:
+        with pinned(True), ExitStack() as stack:
+            serve = _rig(folder, stack)
+            attacks = {name: _one(serve, folder, name, seconds) for name in names or ATTACKS}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return {
+        "attacks": attacks,
+        "get_ratio_worst": max(one["get_ratio"] for one in attacks.values()),
+        "control_ratio_worst": max(one["control_ratio"] for one in attacks.values()),
+        "failed": sum(one["failed"] for one in attacks.values()),
+    }
+
+
+def _rig(folder: Path, stack: ExitStack) -> Serve:
+    """A service with a victim's firmware, a hostile one, and ways in for attackers."""
+    victim = stack.enter_context(Stub("demo", socket=folder / "victim.sock"))
+    hostile = stack.enter_context(Stub("demo", socket=folder / HOSTILE))
+    (folder / MISSING).mkdir()
+    config = folder / "config.toml"
+    config.write_text(_LIMITS)
+    links = (
+        *("--link", f"{victim.url},name=victim"),
+        *("--link", f"{hostile.url},name=hostile"),
+        *("--link", f"vhost-user:{folder / BACKEND},name=backend"),
+        *("--link", f"vhost-user:{folder / MISSING / 'fw.sock'},name=missing"),
+        *("--export", f"vhost-user-gpio:{folder / GUEST},chip=hostile-1"),
+    )
+    serve = stack.enter_context(Serve(folder, "--config", str(config), *links))
+    serve.wait_for_chips(len(victim.channels()) + len(hostile.channels()))
+    return serve
+
+
+def _one(serve: Serve, folder: Path, name: str, seconds: float) -> dict[str, Any]:
+    """Before, beside the attack, and after it."""
+    with _attacker(IDLE, folder):
+        before = _victim(serve, seconds / 2)
+    with _attacker(name, folder) as done:
+        beside = _victim(serve, seconds)
+    with _attacker(IDLE, folder):
+        after = _victim(serve, seconds / 2)
+    gets, calls = before["get"] + after["get"], before["control"] + after["control"]
+    get, control = percentile(gets, 99), percentile(calls, 99)
+    attacked_get, attacked_control = (percentile(beside[key], 99) for key in ("get", "control"))
+    return {
+        "get_p99_us": round(attacked_get / 1000, 1),
+        "get_p99_us_without": round(get / 1000, 1),
+        "get_ratio": round(attacked_get / get, 2),
+        "control_p99_us": round(attacked_control / 1000, 1),
+        "control_p99_us_without": round(control / 1000, 1),
+        "control_ratio": round(attacked_control / control, 2),
+        "gets": len(beside["get"]),
+        "failed": len(beside["failed"]),
+        "attacks": round(done[0]),
+        "attacks_per_s": round(done[0] / done[1]),
+    }
+
+
+@contextmanager
+def _attacker(name: str, folder: Path) -> Iterator[list[float]]:
+    """An attacker's process; at its end the list has how often it attacked, in how many s."""
+    done: list[float] = []
+    with SignalsWait():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bridge.bench.attackers", name, str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    started = time.monotonic()
+    try:
+        time.sleep(_SETTLE_S)
+        yield done
+    finally:
+        ended = process.poll() is not None
+        process.terminate()
+        output, errors = process.communicate(timeout=30)
+    # Figures beside an attacker that had given up would be of nothing.
+    if ended or not output.strip():
+        last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+        raise OSError(errno.ECHILD, f"the attacker {name} ended: {last[0]}")
+    done += [float(output), time.monotonic() - started]
+
+
+def _victim(serve: Serve, seconds: float) -> dict[str, list[float]]:
+    """Time gets and control calls, in ns each; what failed."""
+    figures: dict[str, list[float]] = {"get": [], "control": [], "failed": []}
+    settings = LineSettings(direction=Direction.INPUT)
+    now = time.perf_counter_ns
+    with (
+        Chip(f"{serve.socket}#victim-0") as chip,
+        chip.request_lines({5: settings}, consumer="victim") as request,
+    ):
+        request.get_value(5)
+        end = now() + int(seconds * 1e9)
+        while now() < end:
+            try:
+                for _ in range(_GETS_A_CALL):
+                    before = now()
+                    request.get_value(5)
+                    figures["get"].append(now() - before)
+                before = now()
+                chip.get_line_info(5)
+                figures["control"].append(now() - before)
+            except OSError:
+                figures["failed"].append(now() - before)
+    return figures
