@@ -78,7 +78,7 @@ def _pairs(
     help="How long to watch that nothing comes; more for a slow wire.",
 )  # fmt: skip
 @click.option("--junit", metavar="FILE", help="Also write a JUnit file.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--list", "list_only", is_flag=True, help="Show the checks and end.")
 def conformance(
     url: str | None,
@@ -123,9 +123,11 @@ def conformance(
         ends_on_signals()
         if junit is not None:
             report.require_junit()
-        done = run(
-            Options(url, controller, drive, loops, level, lines, timeout_ms, settle_ms, only)
-        )
+        with report.progress() as progress:
+            done = run(
+                Options(url, controller, drive, loops, level, lines, timeout_ms, settle_ms, only),
+                progress,
+            )
         if junit is not None:
             report.write_junit(done, junit)
     except OSError as error:
@@ -135,5 +137,5 @@ def conformance(
     if as_json:
         print(json.dumps(report.as_json(done)))
     else:
-        report.print_table(done)
+        report.print_run(done)
     return 0 if done.passed else 1

@@ -21,6 +21,10 @@ class Failed(Exception):
     """The firmware breaks the rule; the text says what it did, and what is right."""
 
 
+class Silent(Failed):
+    """What must come did not come in time."""
+
+
 class Skipped(Exception):
     """The check cannot be made here; the text says why."""
 

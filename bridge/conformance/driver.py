@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bridge.conformance.check import Failed
+from bridge.conformance.check import Failed, Silent
+from bridge.conformance.wait import Wait
 from bridge.conformance.wire import Wire
 from bridge.shim.ffi import lib
 
@@ -78,6 +79,7 @@ _EXTENDED = struct.Struct("<HHIHH")
 _HEAD = struct.Struct("<BBBBHH")
 _RECORD = struct.Struct("<BBHI")
 _ROUNDS = 5
+_PATIENCE = 3  # times the timeout: for the answer to what is asked after silence
 
 
 class Reply(NamedTuple):
@@ -135,6 +137,10 @@ def extended(kind: int, gpio: int = 0, value: int = 0, body: bytes = b"", tag: i
     return _EXTENDED.pack(kind, gpio, value, tag, 0) + body
 
 
+_WORD = (request(GET_DIRECTION), request(UNKNOWN), request(UNKNOWN))
+"""Probes of 6.2, answered OK, ERR, ERR by any firmware."""
+
+
 def parse_reply(data: bytes, took_ns: int = 0) -> Reply:
     """Take a reply apart. Raises Failed for a length that no reply has."""
     if len(data) in (3, 4):
@@ -181,11 +187,14 @@ class Driver:
 
     def send(self, message: bytes) -> None:
         """Send a message as it is. Raises OSError EMSGSIZE when the link has no such length."""
-        self._wire.send(message, time.monotonic() + self.timeout_ms / 1000)
+        self._wire.send(message, self._timeout())
 
-    def _read(self, deadline: float) -> bool:
-        """Take one message in; False when the deadline passes."""
-        message = self._wire.receive(deadline)
+    def _timeout(self) -> Wait:
+        return Wait(self.timeout_ms / 1000)
+
+    def _read(self, wait: Wait) -> bool:
+        """Take one message in; False when the time passes."""
+        message = self._wire.receive(wait)
         if message is None:
             return False
         data = message.data
@@ -229,16 +238,21 @@ class Driver:
         return events
 
     def reply(self, what: str, sent_ns: int = 0) -> Reply:
-        """The next reply. Raises Failed when it does not come within the timeout."""
-        deadline = time.monotonic() + self.timeout_ms / 1000
+        """The next reply. Raises Silent when it does not come within the timeout."""
+        wait = self._timeout()
         while not self._replies:
-            if not self._read(deadline):
-                raise Failed(f"no reply to {what} within {self.timeout_ms} ms")
+            if not self._read(wait):
+                raise Silent(f"no reply to {what} within {self.timeout_ms} ms{wait.excuse}")
         data, arrival_ns = self._replies.popleft()
         return parse_reply(data, arrival_ns - sent_ns)
 
-    def ask(self, message: bytes, what: str = "") -> Reply:
+    def ask(self, message: bytes, what: str = "", once: bool = False) -> Reply:
         """Send a message and return its reply.
+
+        Args:
+            message: the request.
+            what: what a complaint calls it.
+            once: do not ask again after silence.
 
         Raises:
             Failed: no reply, a senseless one, or one too many before.
@@ -248,13 +262,51 @@ class Driver:
             raise Failed(f"`{hexed(self._replies[0][0])}` came, a reply to no request")
         sent_ns = time.monotonic_ns()
         self.send(message)
-        reply = self.reply(what or f"`{hexed(message)}`", sent_ns)
+        what = what or f"`{hexed(message)}`"
+        try:
+            reply = self.reply(what, sent_ns)
+        except Silent as silence:
+            if once:
+                raise
+            reply = self._late_reply(what, sent_ns, silence)
         if reply.status not in (0, 1):
             raise Failed(f"the reply `{hexed(reply.data)}` has a status that is neither 0 nor 1")
         return reply
 
+    def _late_reply(self, what: str, sent_ns: int, silence: Silent) -> Reply:
+        """Ask once more (docs/protocol.md 6.2): late, or never?
+
+        Replies come in order, so what was asked later is answered later. The reply of a
+        busy host is found here, and a request that got none fails for a reason that no
+        clock had a part in.
+        """
+        replies: list[tuple[bytes, int]] = []
+        wait = Wait(_PATIENCE * self.timeout_ms / 1000)
+        for probe in _WORD:
+            self.send(probe)
+            self._take_reply(replies, wait, silence)
+        while not self._is_word(replies):
+            if len(replies) > len(_WORD):
+                raise silence
+            self._take_reply(replies, wait, silence)
+        if len(replies) == len(_WORD):
+            raise Failed(f"no reply to {what}, though what was asked after it is answered")
+        data, arrival_ns = replies[0]
+        return parse_reply(data, arrival_ns - sent_ns)
+
+    def _take_reply(self, replies: list[tuple[bytes, int]], wait: Wait, silence: Silent) -> None:
+        while not self._replies:
+            if not self._read(wait):
+                raise Silent(f"{silence}, and none to what was asked after it{wait.excuse}")
+        replies.append(self._replies.popleft())
+
+    @staticmethod
+    def _is_word(replies: Sequence[tuple[bytes, int]]) -> bool:
+        """Whether the last ones are those to `_WORD`: OK, ERR, ERR."""
+        return [parse_reply(data).status for data, _ in replies[-len(_WORD) :]] == [0, 1, 1]
+
     def _take_in(self) -> None:
-        while self._read(0):
+        while self._read(Wait(0)):
             pass
 
     def expect_ok(self, message: bytes, what: str) -> Reply:
@@ -279,9 +331,7 @@ class Driver:
 
     def no_reply(self, what: str) -> None:
         """Watch for a while; raises Failed when a reply comes."""
-        deadline = time.monotonic() + self._settle_s
-        while self._read(deadline):
-            pass
+        self._settle()
         if self._replies:
             raise Failed(f"`{hexed(self._replies[0][0])}` came as a reply to {what}")
 
@@ -363,10 +413,13 @@ class Driver:
 
     def event(self, gpio: int, when: str) -> Event:
         """The next event, of this line. Raises Failed when none or another one comes."""
-        deadline = time.monotonic() + self.timeout_ms / 1000
-        while not self.events:
-            if not self._read(deadline):
-                raise Failed(f"no event {when} within {self.timeout_ms} ms")
+        wait = self._timeout()
+        while not self.events and self._read(wait):
+            pass
+        if not self.events:
+            self.ask(request(GET_DIRECTION))  # however late it is: what was sent before came
+        if not self.events:
+            raise Failed(f"no event {when} within {self.timeout_ms} ms{wait.excuse}")
         event = self.events.popleft()
         if event.gpio != gpio:
             raise Failed(f"an event of line {event.gpio} {when}, not of line {gpio}")
@@ -374,8 +427,8 @@ class Driver:
 
     def no_event(self, when: str) -> None:
         """Watch for a while; raises Failed when an event comes."""
-        deadline = time.monotonic() + self._settle_s
-        while not self.events and self._read(deadline):
+        wait = Wait(self._settle_s)
+        while not self.events and self._read(wait):
             pass
         # However late it is: what was sent before comes before the reply to this.
         self.ask(request(GET_DIRECTION))
@@ -384,10 +437,13 @@ class Driver:
 
     def forget_events(self) -> None:
         """Watch for a while and drop what comes."""
-        deadline = time.monotonic() + self._settle_s
-        while self._read(deadline):
-            pass
+        self._settle()
         self.events.clear()
+
+    def _settle(self) -> None:
+        wait = Wait(self._settle_s)
+        while self._read(wait):
+            pass
 
     # ---- between checks --------------------------------------------------------------
 
@@ -395,12 +451,10 @@ class Driver:
         """Messages that come before we said anything."""
         early: list[bytes] = []
         self.firmware.strays = self._wire.strays
-        deadline = time.monotonic() + self._settle_s
-        while True:
-            message = self._wire.receive(deadline)
-            if message is None:
-                return early
+        wait = Wait(self._settle_s)
+        while (message := self._wire.receive(wait)) is not None:
             early.append(message.data)
+        return early
 
     def resync(self) -> None:
         """Get in step (docs/protocol.md 6.2): a reply to each of the probes, no more.
@@ -408,11 +462,10 @@ class Driver:
         Raises:
             Failed: not after several rounds.
         """
-        probes = [request(GET_DIRECTION), request(UNKNOWN), request(UNKNOWN)]
         for _ in range(_ROUNDS):
             self._drop()
             try:
-                word = [self.ask(probe).status for probe in probes]
+                word = [self.ask(probe, once=True).status for probe in _WORD]
             except Failed:
                 continue
             if word == [0, 1, 1]:
@@ -422,11 +475,9 @@ class Driver:
         )
 
     def _drop(self) -> None:
-        deadline = time.monotonic() + self._settle_s
-        while True:
-            message = self._wire.receive(deadline)
-            if message is None:
-                break
+        wait = Wait(self._settle_s)
+        while self._wire.receive(wait) is not None:
+            pass
         self._replies.clear()
         self.events.clear()
 

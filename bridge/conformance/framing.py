@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import os
 import random
-import select
 import struct
-import time
 import tty
 from typing import NamedTuple
 
 from bridge.conformance.check import Failed
+from bridge.conformance.wait import Wait
 from bridge.extras import missing
 
 DATA, HELLO, WELCOME, ACK, NAK, POLL, RESET = 0x80, 1, 2, 3, 4, 5, 6
@@ -162,15 +161,15 @@ class Framing:
 
     def write(self, wire: bytes) -> None:
         """Write bytes as they are. Raises Failed when they are not taken in time."""
-        deadline = self._deadline()
+        wait = self._timeout()
         while wire:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([], [self._fd], [], left)[1]:
-                raise Failed("the serial line takes no more bytes")
-            wire = wire[os.write(self._fd, wire) :]
+            if wait.over:
+                raise Failed(f"the serial line takes no more bytes{wait.excuse}")
+            if wait.writable(self._fd):
+                wire = wire[os.write(self._fd, wire) :]
 
-    def read(self, deadline: float) -> Frame | None:
-        """The next frame, or None when the deadline passes (time.monotonic(), in s).
+    def read(self, wait: Wait) -> Frame | None:
+        """The next frame, or None when the time passes without one.
 
         Raises:
             Failed: it is damaged, or of no kind; the port is gone.
@@ -182,9 +181,10 @@ class Framing:
                 if wire:
                     return self._frame(decode(wire))
                 continue
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._fd], [], [], left)[0]:
+            if wait.over:
                 return None
+            if not wait.readable(self._fd):
+                continue
             got = os.read(self._fd, 4096)
             if not got:
                 raise Failed("the other end of the serial line is gone")
@@ -198,17 +198,17 @@ class Framing:
             raise Failed(f"the firmware's frame `{data[:24].hex(' ')}` is of no kind it may send")
         return Frame(kind, data)
 
-    def _deadline(self) -> float:
-        return time.monotonic() + self._timeout_s
+    def _timeout(self) -> Wait:
+        return Wait(self._timeout_s)
 
-    def expect(self, *kinds: int, after: str, deadline: float | None = None) -> Frame:
+    def expect(self, *kinds: int, after: str, wait: Wait | None = None) -> Frame:
         """The next frame of these kinds. Raises Failed when none comes in time."""
         names = " or ".join(KINDS[kind] for kind in kinds)
-        deadline = self._deadline() if deadline is None else deadline
+        wait = wait or self._timeout()
         while True:
-            frame = self.read(deadline)
+            frame = self.read(wait)
             if frame is None:
-                raise Failed(f"no {names} {after} within {self._timeout_s * 1000:.0f} ms")
+                raise Failed(f"no {names} {after} {self._within(wait)}")
             if frame.kind in kinds:
                 return frame
 
@@ -225,23 +225,25 @@ class Framing:
 
     def greet(self, hello: bytes) -> Welcome:
         """Send a HELLO until its WELCOME comes. Raises Failed when none does."""
-        deadline = self._deadline()
-        while time.monotonic() < deadline:
+        for _ in range(max(1, round(self._timeout_s / _HELLO_AGAIN_S))):
             self.write(b"\0" + encode(hello))
-            until = min(deadline, time.monotonic() + _HELLO_AGAIN_S)
-            while (frame := self._read_any(until)) is not None:
+            wait = Wait(min(self._timeout_s, _HELLO_AGAIN_S))
+            while (frame := self._read_any(wait)) is not None:
                 if frame.kind == WELCOME:
                     welcome = Welcome(*_WELCOME.unpack_from(frame.data))
                     if welcome.session == self.session:
                         return welcome
-        raise Failed(f"no WELCOME with the HELLO's session within {self._timeout_s * 1000:.0f} ms")
+        raise Failed(f"no WELCOME with the HELLO's session {self._within(wait)}")
 
-    def _read_any(self, deadline: float) -> Frame | None:
+    def _within(self, wait: Wait) -> str:
+        return f"within {self._timeout_s * 1000:.0f} ms{wait.excuse}"
+
+    def _read_any(self, wait: Wait) -> Frame | None:
         """As read(); what a session before left half sent is no fault."""
         try:
-            return self.read(deadline)
+            return self.read(wait)
         except Failed:
-            return self.read(deadline)
+            return self.read(wait)
 
     def begin(self, window: int = _WINDOW, retry_ms: int = RETRY_MS) -> list[bytes]:
         """Begin a session and return the announcements that came with it."""
@@ -286,15 +288,15 @@ class Framing:
         """
         self.send(POLL)
         frames: list[Frame] = []
-        deadline = self._deadline()
+        wait = self._timeout()
         while len(frames) < _FRAMES_MAX:
-            frame = self.read(deadline)
+            frame = self.read(wait)
             if frame is None:
-                raise Failed(f"no ACK to a POLL {when} within {self._timeout_s * 1000:.0f} ms")
+                raise Failed(f"no ACK to a POLL {when} {self._within(wait)}")
             if frame.kind == RESET:
                 raise Failed(f"a RESET {when}")
             if self.took(frame):
-                deadline = self._deadline()  # only what is new may take its time
+                wait = self._timeout()  # only what is new may take its time
             frames.append(frame)
             if frame.kind == ACK:
                 return frames
@@ -312,12 +314,12 @@ class Framing:
 
     def reply(self, after: str) -> bytes:
         """The next message to our port. Raises Failed when none comes in time."""
-        deadline = self._deadline()
+        wait = self._timeout()
         for _ in range(_FRAMES_MAX):
-            frame = self.expect(DATA, after=after, deadline=deadline)
+            frame = self.expect(DATA, after=after, wait=wait)
             if not self.took(frame):
                 continue
             if frame.data[3] == PORT and frame.message[:1] == b"\0":
                 return frame.message
-            deadline = self._deadline()
+            wait = self._timeout()
         raise Failed(f"no reply {after}, but {_FRAMES_MAX} other frames")

@@ -3,12 +3,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from bridge.conformance.check import Check
-from bridge.conformance.runner import FAILED, PASSED, SKIPPED, WARNED, Run
+from bridge.conformance.runner import FAILED, PASSED, SKIPPED, WARNED, Progress, Run
 from bridge.extras import missing
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_LATE_TOLD_MS = 100
 _COLOURS = {PASSED: "green", FAILED: "bold red", WARNED: "yellow", SKIPPED: "dim"}
 
 
@@ -23,6 +30,7 @@ def as_json(run: Run) -> dict[str, Any]:
         "dialect": dialect(run),
         "features": run.features,
         "kind": run.kind,
+        "late_ms": run.late_ms,
         "counts": {outcome: run.count(outcome) for outcome in _COLOURS},
         "checks": [
             {
@@ -44,40 +52,81 @@ def dialect(run: Run) -> str:
     return "rpmsg-gpio-padded" if run.form == 4 else "rpmsg-gpio"
 
 
-def print_table(run: Run) -> None:
-    """Print a run for a person, with rich."""
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """What tells which check runs, on standard error if that is a terminal."""
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
 
-    console = Console(highlight=False)
-    console.print(
-        f"{escape(run.channel)} {escape(repr(run.label))}, {run.ngpio} lines, {dialect(run)}, "
-        f"{run.kind} device, extensions: {' '.join(run.features) or 'none'}"
-    )
+    console = Console(stderr=True)
+    columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("connecting", total=None)
+
+        def begins(check: Check, number: int, count: int) -> None:
+            bar.update(task, completed=number, total=count, description=check.id)
+
+        yield begins
+
+
+def print_run(run: Run) -> None:
+    """Print a run: as a table on a terminal, else a record a line with tabs in between."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    if console.is_terminal:
+        _print_table(console, run)
+    else:
+        for result in run.results:
+            check = result.check
+            print(*(check.id, result.outcome, check.grade, check.section), sep="\t", end="\t")
+            print(result.message or check.title)
+    for line in _summary(run):
+        print(line, file=sys.stdout if console.is_terminal else sys.stderr)
+
+
+def _summary(run: Run) -> list[str]:
+    lines = [
+        f"{run.channel} {run.label!r}, {run.ngpio} lines, {dialect(run)}, {run.kind} device, "
+        f"extensions: {' '.join(run.features) or 'none'}",
+        ", ".join(f"{run.count(outcome)} {outcome}" for outcome in _COLOURS)
+        + f" (level {run.options.level}; P is docs/protocol.md, V virtio 1.3)",
+    ]
+    if run.late_ms >= _LATE_TOLD_MS:
+        lines.append(f"this host was busy: its timers were up to {run.late_ms} ms late")
+    return lines
+
+
+def _print_table(console: Console, run: Run) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table("check", "rule", "section", "grade", "outcome")
     for result in run.results:
         check = result.check
         colour = _COLOURS[result.outcome]
-        rule = check.title
+        rule = Text(check.title)
         if result.message:
-            rule += f"\n[{colour}]{escape(result.message)}[/]"
-        outcome = f"[{colour}]{result.outcome}[/]"
-        table.add_row(check.id, rule, check.section, check.grade, outcome)
+            rule.append(f"\n{result.message}", colour)
+        table.add_row(check.id, rule, check.section, check.grade, Text(result.outcome, colour))
     console.print(table)
-    counts = ", ".join(f"{run.count(outcome)} {outcome}" for outcome in _COLOURS)
-    console.print(f"{counts} (level {run.options.level}; P is docs/protocol.md, V virtio 1.3)")
 
 
 def print_list(checks: list[Check]) -> None:
-    """Print what there is to check."""
+    """Print what there is to check: as a table on a terminal, else a check a line."""
     from rich.console import Console
     from rich.table import Table
 
+    console = Console(highlight=False)
     table = Table("check", "rule", "section", "grade", "needs")
     for check in checks:
-        table.add_row(check.id, check.title, check.section, check.grade, " ".join(check.needs))
-    Console(highlight=False).print(table)
+        row = (check.id, check.title, check.section, check.grade, " ".join(check.needs))
+        table.add_row(*row)
+        if not console.is_terminal:
+            print(*row, sep="\t")
+    if console.is_terminal:
+        console.print(table)
 
 
 def require_junit() -> None:

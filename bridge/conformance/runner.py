@@ -21,6 +21,7 @@ from bridge.conformance.driver import (
     extended,
     request,
 )
+from bridge.conformance.wait import Wait
 from bridge.conformance.wire import LinkDown, Wire, shown
 from bridge.shim.ffi import lib
 
@@ -28,6 +29,9 @@ PASSED, FAILED, WARNED, SKIPPED = "passed", "failed", "warned", "skipped"
 
 LENIENT, STRICT = "lenient", "strict"
 """Strict asks for every SHOULD, too; lenient only warns."""
+
+Progress = Callable[[Check, int, int], None]
+"""Called before each check, with its number from 0 on and how many there are."""
 
 _LINES_PROBED = 256
 _NAMES_MAX = 1 << 20
@@ -84,6 +88,8 @@ class Run:
     kind: str = "unknown"
     """lenient or strict, in the sense of docs/protocol.md section 5."""
     results: list[Result] = field(default_factory=list)
+    late_ms: int = 0
+    """How late this host's own timers were at worst; waits were longer by as much."""
 
     def count(self, outcome: str) -> int:
         """How many checks ended so."""
@@ -95,29 +101,44 @@ class Run:
         return not self.count(FAILED)
 
 
-def run(options: Options) -> Run:
+def _no_progress(check: Check, number: int, count: int) -> None:
+    """Nobody watches."""
+
+
+def run(options: Options, progress: Progress = _no_progress) -> Run:
     """Check one controller.
+
+    Args:
+        options: what to check, and how.
+        progress: told of each check before it runs.
 
     Raises:
         OSError: nothing could be checked: the link does not open, there is no such
             controller or line, the firmware does not answer at all.
     """
+    Wait.forget()
     checks = _selected(options.only)
+    numbers = {check.id: number for number, check in enumerate(checks)}
+
+    def begins(check: Check) -> None:
+        progress(check, numbers[check.id], len(checks))
+
     # First, and with the port to itself: the other checks need what these look at.
-    framing = _run_framing(options, [check for check in checks if "serial" in check.needs])
+    framing = _run_framing(options, [c for c in checks if "serial" in c.needs], begins)
     others = [check for check in checks if "serial" not in check.needs]
     try:
-        done = _run_messages(options, others)
+        done = _run_messages(options, others, begins)
     except OSError as error:
         if not any(result.outcome == FAILED for result in framing):
             raise
         why = f"not run: {error.strerror or error}"
         done = Run(options, results=[Result(check, SKIPPED, why, 0) for check in others])
     done.results[:0] = framing
+    done.late_ms = round(Wait.worst_s * 1000)
     return done
 
 
-def _run_messages(options: Options, checks: list[Check]) -> Run:
+def _run_messages(options: Options, checks: list[Check], begins: Callable[[Check], None]) -> Run:
     wire = Wire(options.url, options.controller)
     try:
         driver = Driver(wire, options.timeout_ms, options.settle_ms)
@@ -128,7 +149,7 @@ def _run_messages(options: Options, checks: list[Check]) -> Run:
         except (Failed, LinkDown) as error:
             raise OSError(errno.EPROTO, f"{options.url}: {error}") from None
         try:
-            return _run(driver, options, checks)
+            return _run(driver, options, checks, begins)
         finally:
             if driver.touched:  # a signal, or a check that gave up: nothing stays driven
                 _recover(driver)
@@ -225,7 +246,9 @@ def _line(driver: Driver, word: str) -> int:
 # ---- the serial framing ---------------------------------------------------------------
 
 
-def _run_framing(options: Options, checks: list[Check]) -> list[Result]:
+def _run_framing(
+    options: Options, checks: list[Check], begins: Callable[[Check], None]
+) -> list[Result]:
     scheme, _, rest = options.url.partition(":")
     if scheme != "serial":
         return [Result(check, SKIPPED, "the link is no serial line", 0) for check in checks]
@@ -239,6 +262,7 @@ def _run_framing(options: Options, checks: list[Check]) -> list[Result]:
     results = []
     try:
         for check in checks:
+            begins(check)
             began = time.monotonic()
             outcome, message = _judge(partial(check.run, framing), check, options.level)
             results.append(Result(check, outcome, message, time.monotonic() - began))
@@ -250,7 +274,9 @@ def _run_framing(options: Options, checks: list[Check]) -> list[Result]:
 # ---- the checks ---------------------------------------------------------------------
 
 
-def _run(driver: Driver, options: Options, checks: list[Check]) -> Run:
+def _run(
+    driver: Driver, options: Options, checks: list[Check], begins: Callable[[Check], None]
+) -> Run:
     firmware = driver.firmware
     done = Run(
         options,
@@ -262,6 +288,7 @@ def _run(driver: Driver, options: Options, checks: list[Check]) -> Run:
     )
     over = ""
     for check in checks:
+        begins(check)
         began = time.monotonic()
         missing = over or _missing(driver, check)
         outcome, message = (SKIPPED, missing) if missing else _one(driver, check, options.level)

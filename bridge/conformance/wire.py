@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import errno
-import select
-import time
 
 from bridge import wire
 from bridge.conformance.check import Failed
+from bridge.conformance.wait import Wait
 from bridge.link import resolve
 from bridge.shim.pump import Endpoint, Link, Message, Pump, Report, ReportKind
 
@@ -66,7 +65,7 @@ class Wire:
         self._pump.close()
 
     def _find(self, url: str, controller: int | None) -> Endpoint:
-        deadline = time.monotonic() + _ANNOUNCED_S
+        wait = Wait(_ANNOUNCED_S)
         seen: list[str] = []
         while True:
             for report in self._pump.reports():
@@ -78,15 +77,14 @@ class Wire:
                 if self._is_wanted(name, len(seen) - 1, controller):
                     self.channel = name
                     return self._link.open_endpoint(_SOURCE, report.number)
-            left = deadline - time.monotonic()
-            if left <= 0:
+            if wait.over:
                 which = "GPIO controller" if controller is None else f"controller {controller}"
                 raise OSError(
                     errno.ENOENT,
                     f"{url}: no {which} is announced within {_ANNOUNCED_S:g} s; "
                     f"there is {', '.join(seen) or 'no channel'}",
                 )
-            select.select([self._pump.report_fd], [], [], left)
+            wait.readable(self._pump.report_fd)
 
     @staticmethod
     def _is_wanted(name: str, position: int, controller: int | None) -> bool:
@@ -106,12 +104,12 @@ class Wire:
         """Messages on the link that were for no endpoint of ours."""
         return self._link.strays
 
-    def send(self, message: bytes, deadline: float) -> None:
+    def send(self, message: bytes, wait: Wait) -> None:
         """Send one message.
 
         Args:
             message: its bytes.
-            deadline: on the clock of time.monotonic(), in s, for a free buffer.
+            wait: for a free buffer.
 
         Raises:
             OSError: EMSGSIZE for this link, ETIMEDOUT no buffer became free.
@@ -126,15 +124,15 @@ class Wire:
                     self._look()
                 if error.errno != errno.EAGAIN:
                     raise
-            if time.monotonic() > deadline:
+            if wait.over:
                 raise OSError(errno.ETIMEDOUT, "the firmware takes no messages")
             # What already waits keeps the endpoint readable: short waits, then again.
-            select.select([self._pump.report_fd], [], [], 0.001)
+            Wait(0.001).readable(self._pump.report_fd)
 
-    def receive(self, deadline: float) -> Message | None:
-        """The next message, or None when the deadline passes without one.
+    def receive(self, wait: Wait) -> Message | None:
+        """The next message, or None when the time passes without one.
 
-        What waited at the deadline is still taken.
+        What waited then is still taken.
 
         Raises:
             LinkDown: the link is gone.
@@ -142,16 +140,16 @@ class Wire:
         """
         while True:
             message = self._endpoint.receive()
-            left = deadline - time.monotonic()
+            over = wait.over
             if message is not None:
-                self._late = self._late + 1 if left <= 0 else 0
+                self._late = self._late + 1 if over else 0
                 if self._late > _LATE_MAX:
                     raise Failed(f"{_LATE_MAX} messages came without a pause")
                 return message
-            if left <= 0:
+            if over:
                 self._late = 0
                 return None
-            select.select([self._endpoint.fileno(), self._pump.report_fd], [], [], left)
+            wait.readable(self._endpoint.fileno(), self._pump.report_fd)
             self._look()
 
     def _look(self) -> None:

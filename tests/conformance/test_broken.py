@@ -34,6 +34,8 @@ BREAKAGES = {
     "early-value-lost": "value-kept",
     "set-twice": "output-level",
     "none-keeps-value": "none-forgets-value",
+    "in-forgets-value": "in-keeps-value",
+    "out-glitches": "out-glitch",
     "none-keeps-irq": "none-forgets-irq",
     "register-read": "output-read",
     "half-strict": "leniency",
@@ -45,14 +47,18 @@ BREAKAGES = {
     "event-first": "irq-order",
     "rearm-fires": "irq-idle-rearm",
     "none-keeps-latch": "irq-none",
+    "change-keeps-latch": "irq-change",
     "reserved-offered": "features-offer",
     "features-kept": "features-reset",
     "any-feature": "features-refuse",
+    "features-end-irqs": "features-irq",
+    "refusal-keeps": "features-refuse",
     "long-negotiation": "features-form",
     "config-leaks": "features-needed",
     "untagged-extended": "extended-form",
     "tag-lost": "tag-returned",
     "error-body": "error-body",
+    "reserved-refused": "reserved-extended",
     "reordered": "tag-order",
     "two-epochs": "epoch",
     "no-epoch": "epoch",
@@ -63,10 +69,21 @@ BREAKAGES = {
     "event-without-time": "event-time",
     "sequence-from-0": "event-sequence",
     "credits-ignored": "credits",
+    "level-baseline": "event-level",
+    "stamped-late": "event-held",
+    "oldest-latched": "latch-latest",
+    "sent-is-edges": "credits-sent",
     "mask-cut": "bulk-read",
     "half-set": "bulk-write",
+    "mask-32": "bulk-read",
+    "check-ignored": "body-check",
+    "check-wrong": "reply-check",
     "unknown-caps": "line-caps",
     "both-pulls": "line-config",
+    "pulls-dead": "line-bias",
+    "drain-drives": "line-drive",
+    "debounce-dead": "line-debounce",
+    "refused-config": "line-refused",
 }
 
 #: The same for the serial framing.
@@ -100,7 +117,7 @@ DRIVE = ("0", "LED_RED")
 @pytest.mark.parametrize("breakage", BREAKAGES)
 def test_one_fault_fails_one_check(breakage: str) -> None:
     with Stub("demo", breakage=breakage) as stub:
-        done = run(Options(stub.url, loops=[LOOP], drive=DRIVE, timeout_ms=300))
+        done = run(Options(stub.url, loops=[LOOP], drive=DRIVE, timeout_ms=1000))
     failed = {r.check.id: r.message for r in done.results if r.outcome == FAILED}
     assert list(failed) == [BREAKAGES[breakage]], failed
     assert not done.passed
@@ -111,7 +128,7 @@ def test_one_fault_fails_one_check(breakage: str) -> None:
 )
 def test_one_fault_of_the_framing_fails_one_check(breakage: str, baud: int) -> None:
     with Stub("demo", transport="serial", breakage=breakage, baud=baud) as stub:
-        # Nothing is sent again for want of time: on a busy machine that would be a fault more.
+        # Nothing is sent again for want of time: on a busy host that would be a fault more.
         done = run(Options(f"{stub.url}&retry=10000&dead=60000", timeout_ms=3000))
     failed = {r.check.id: r.message for r in done.results if r.outcome == FAILED}
     assert list(failed) == [SERIAL[breakage]], failed

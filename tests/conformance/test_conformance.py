@@ -14,7 +14,7 @@ import threading
 import time
 import xml.etree.ElementTree as xml
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ import pytest
 
 from bridge.conformance import Options, Run, report, run
 from bridge.conformance.check import Failed, all_checks
-from bridge.conformance.driver import Driver
+from bridge.conformance.driver import GET_DIRECTION, UNKNOWN, Driver, request
 from bridge.conformance.framing import Framing
 from bridge.conformance.runner import FAILED, PASSED, SKIPPED, Result
+from bridge.conformance.wait import Wait
 from bridge.conformance.wire import Wire, shown
 from bridge.shim.pump import Message
 from firmware_stub import Stub
@@ -193,6 +194,85 @@ def test_messages_without_end_end_a_check() -> None:
             endless()
 
 
+# ---- late, or never -----------------------------------------------------------------------
+
+
+def test_a_late_reply_is_no_silence() -> None:
+    with Stub("demo") as stub, closing(Wire(stub.url)) as wire:
+        driver = Driver(wire, timeout_ms=500, settle_ms=20)
+        stub.fault("stall", "on")
+        threading.Timer(1.0, stub.fault, ("stall", "off")).start()
+        reply = driver.ask(request(GET_DIRECTION))
+        assert not reply.status and reply.took_ns >= 500_000_000
+        assert driver.ask(request(UNKNOWN)).status, "it is in step"
+
+
+def test_a_lost_reply_is_told_by_what_was_asked_after_it() -> None:
+    with Stub("demo") as stub, closing(Wire(stub.url)) as wire:
+        driver = Driver(wire, timeout_ms=100, settle_ms=20)
+        stub.fault("mute", 1)
+        with pytest.raises(Failed, match="to it, though what was asked after it is answered"):
+            driver.ask(request(GET_DIRECTION), "it")
+        assert driver.ask(request(UNKNOWN)).status, "it is in step"
+
+
+def test_time_in_which_nobody_ran_does_not_count() -> None:
+    wait = Wait(0.1)
+    time.sleep(0.3)
+    assert not wait.over
+    assert "a busy host: its own timers were up to" in wait.excuse
+    assert Wait(0.1).excuse == ""
+
+
+def test_a_host_that_had_no_time_is_told_from_silent_firmware() -> None:
+    with Stub("demo") as stub:
+        assert stub.pid is not None
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "bridge.cli", "conformance", "--link", stub.url),
+                *("--loop", "LOOP_OUT=LOOP_IN", "--timeout-ms", "200"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        stub.wait_edges("LOOP_OUT", 1, timeout=60)
+        for _ in range(3):
+            for pid in (stub.pid, process.pid):
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.5)
+            for pid in (process.pid, stub.pid):
+                os.kill(pid, signal.SIGCONT)
+        out, summary = process.communicate(timeout=60)
+        assert process.returncode == 0, out
+        assert "this host was busy: its timers were up to" in summary
+
+
+def test_a_terminal_shows_what_runs() -> None:
+    with Stub("demo") as stub:
+        terminal, theirs = os.openpty()
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "bridge.cli", "conformance", "--link", stub.url),
+                *("--loop", "4=5", "--only", "irq-edges,irq-latches", "--settle-ms", "50"),
+            ],
+            env={**os.environ, "TERM": "xterm"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        out, _ = process.communicate(timeout=60)
+        shown_there = os.read(terminal, 1 << 16)
+        os.close(terminal)
+    assert process.returncode == 0 and b"irq-edges" in shown_there
+    assert [line.split(b"\t")[:2] for line in out.splitlines()] == [
+        [b"irq-edges", b"passed"],
+        [b"irq-latches", b"passed"],
+    ]
+
+
 # ---- the command -----------------------------------------------------------------------
 
 
@@ -259,7 +339,7 @@ def test_text_of_the_firmware_breaks_no_report(
     assert text == r"[/bold] \x01\x1b[2J<&\xe9"
     done = Run(Options("serial:/dev/null"), channel=text, label=text)
     done.results = [Result(all_checks()[0], FAILED, text, 0)]
-    report.print_table(done)
+    report.print_run(done)
     assert text in capsys.readouterr().out
     path = tmp_path / "result.xml"
     report.write_junit(done, str(path))

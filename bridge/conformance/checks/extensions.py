@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import struct
+import time
 
 from bridge.conformance.check import Failed, check
+from bridge.conformance.checks.lines import pulled
 from bridge.conformance.driver import (
     BOTH,
     GET_CONFIG,
@@ -24,9 +26,13 @@ from bridge.conformance.driver import (
     SET_LINE_CONFIG,
     SET_VALUES,
     Driver,
+    Event,
     Reply,
     extended,
+    hexed,
+    request,
 )
+from bridge.conformance.wait import Wait
 from bridge.shim.ffi import lib
 
 _CONFIG = struct.Struct("<HHI32s")
@@ -34,6 +40,9 @@ _WINDOW = 64  # RPMSG_GPIO_BULK_LINES
 _CAPS = 0x3F
 _PULL_UP, _PULL_DOWN = lib.RPMSG_GPIO_LINE_PULL_UP, lib.RPMSG_GPIO_LINE_PULL_DOWN
 _DEBOUNCE = lib.RPMSG_GPIO_LINE_DEBOUNCE
+_OPEN_DRAIN, _OPEN_SOURCE = lib.RPMSG_GPIO_LINE_OPEN_DRAIN, lib.RPMSG_GPIO_LINE_OPEN_SOURCE
+_TICKS = 50
+_DEBOUNCE_US = 200_000
 _SINGLE = (1, 2, 4, 8, 16)
 
 
@@ -163,6 +172,99 @@ def _event_time(d: Driver) -> None:
         d.set_irq(into, IRQ_NONE)
 
 
+@check("event-held", "What is latched or kept has the time of its edge", "P 11.3",
+       needs="TIMESTAMP loop")  # fmt: skip
+def _event_held(d: Driver) -> None:
+    for out, into in d.loops:
+        d.accept("TIMESTAMP")
+        _listen(d, out, into)
+        d.set_value(out, 1)
+        d.event(into, "at an edge")
+        after = _edge_timed(d, out, 0)
+        d.set_irq(into, BOTH)
+        _expect_time(d.event(into, "latched, at the re-arm"), after)
+        d.set_irq(into, IRQ_NONE)
+        if not d.offers("CREDITS"):
+            continue
+        d.accept("TIMESTAMP", "CREDITS")
+        _listen(d, out, into)
+        after = _edge_timed(d, out, 1)
+        _grant(d, into, 1)
+        _expect_time(d.event(into, "kept, when a credit came"), after)
+        d.set_irq(into, IRQ_NONE)
+
+
+def _listen(d: Driver, out: int, into: int) -> None:
+    """`out` drives 0; both edges of `into` are wanted."""
+    d.output(out, 0)
+    d.set_value(out, 0)
+    d.set_direction(into, IN)
+    d.set_irq(into, BOTH)
+
+
+def _edge_timed(d: Driver, out: int, value: int) -> int:
+    """Make an edge that waits; the clock after it, and not at once."""
+    d.set_value(out, value)
+    after = _time(d)
+    for _ in range(_TICKS):  # a coarse clock must not hide what is stamped later
+        if _time(d) != after:
+            break
+    return after
+
+
+def _expect_time(event: Event, after: int) -> None:
+    if event.timestamp > after:
+        raise Failed(
+            f"the event has timestamp {event.timestamp}, though its edge was before {after}"
+        )
+
+
+@check("latch-latest", "Of the edges of a masked line the latest is told", "P 11.3",
+       needs="TIMESTAMP loop")  # fmt: skip
+def _latch_latest(d: Driver) -> None:
+    d.accept("TIMESTAMP")
+    for out, into in d.loops:
+        _listen(d, out, into)
+        d.set_value(out, 1)
+        first = d.event(into, "at an edge")
+        for value in (0, 1, 0):
+            d.set_value(out, value)
+        d.set_irq(into, BOTH)
+        event = d.event(into, "latched, at the re-arm")
+        if (event.sequence - first.sequence, event.high) != (3, False):
+            raise Failed(
+                f"number {first.sequence} was told, then came three edges, the last one falling; "
+                f"told is number {event.sequence}, {'high' if event.high else 'low'}"
+            )
+        d.set_irq(into, IRQ_NONE)
+
+
+@check("event-level", "Level types have records, too, which count the firings", "P 11.1",
+       needs="CREDITS|TIMESTAMP loop")  # fmt: skip
+def _event_level(d: Driver) -> None:
+    for name in ("CREDITS", "TIMESTAMP"):
+        if not d.offers(name):
+            continue
+        d.accept(name)
+        for out, into in d.loops:
+            d.output(out, 0)
+            d.set_direction(into, IN)
+            d.set_irq(into, HIGH)
+            d.set_value(out, 1)
+            first = d.event(into, f"when the level is high, with {name}")
+            for number in range(1, 4):
+                for value in (0, 1, 0, 1):  # while masked: no firings
+                    d.set_value(out, value)
+                d.set_irq(into, HIGH)
+                event = d.event(into, f"at a re-arm, the level being high, with {name}")
+                if (event.sequence - first.sequence, event.high) != (number, True):
+                    raise Failed(
+                        f"after number {first.sequence} of a high level and {number} re-arms "
+                        f"comes {event.sequence}, {'high' if event.high else 'low'}"
+                    )
+            d.set_irq(into, IRQ_NONE)
+
+
 @check("event-sequence", "Events count the edges from 1, and tell the level", "P 11.1",
        needs="CREDITS|TIMESTAMP loop")  # fmt: skip
 def _event_sequence(d: Driver) -> None:
@@ -217,10 +319,32 @@ def _credits(d: Driver) -> None:
         d.event(into, "with a credit left")
         d.set_value(out, 1)
         d.no_event("with all credits used")
-        granted, sent = _grant(d, into, 1)
-        if (granted, sent) != (3, 3):
-            raise Failed(f"a stale grant is answered by granted {granted}, sent {sent}, not 3, 3")
+        granted, _ = _grant(d, into, 1)
+        if granted != 3:
+            raise Failed(f"a stale grant is answered by granted {granted}, not 3")
         d.no_event("at a stale grant")
+        d.set_irq(into, IRQ_NONE)
+
+
+@check("credits-sent", "GRANT_CREDITS tells how many events were sent before its reply", "P 11.2",
+       needs="CREDITS loop")  # fmt: skip
+def _credits_sent(d: Driver) -> None:
+    d.accept("CREDITS")
+    for out, into in d.loops:
+        _listen(d, out, into)
+        received = 0
+        for granted in (2, 4):
+            _grant(d, into, granted)
+            for value in (1, 0, 1):
+                d.set_value(out, value)
+            d.ask(request(GET_DIRECTION))  # what was sent before it is here
+            received += len(d.events)
+            d.events.clear()
+            _, sent = _grant(d, into, granted)
+            if sent != received:
+                raise Failed(
+                    f"GRANT_CREDITS tells {sent} events as sent; {received} came before its reply"
+                )
         d.set_irq(into, IRQ_NONE)
 
 
@@ -250,9 +374,10 @@ def _bulk_read(d: Driver) -> None:
         steady = before[gpio].value == after[gpio].value <= 1
         if mask >> gpio & 1 and steady and bits >> gpio & 1 != before[gpio].value:
             raise Failed(f"GET_VALUES tells {bits >> gpio & 1} for line {gpio}, GET_VALUE does not")
-    first = d.firmware.ngpio - 1
-    body = struct.pack("<Q", 2)
-    d.expect_error(extended(GET_VALUES, first, 0, body), "GET_VALUES of the line behind the last")
+    for bit in (1, 31, 32, 63):
+        first = max(0, d.firmware.ngpio - bit)
+        message = extended(GET_VALUES, first, 0, struct.pack("<Q", 1 << bit))
+        d.expect_error(message, f"GET_VALUES of line {first + bit} of {d.firmware.ngpio}")
 
 
 @check("bulk-write", "SET_VALUES sets all lines, or none when one is refused", "P 11.4",
@@ -280,11 +405,72 @@ def _bulk_write(d: Driver) -> None:
         d.expect_value(gpio, 0, "after a SET_VALUES that was refused")
 
 
+@check("body-check", "A request whose check does not fit its body is an ERR", "P 8.5",
+       needs="BULK|LINE_CONFIG")  # fmt: skip
+def _body_check(d: Driver) -> None:
+    if d.offers("BULK"):
+        d.accept("BULK")
+        for mask, right in ((0, 0x55), (1, 1)):
+            body = struct.pack("<Q", mask)
+            plain = d.ask(extended(GET_VALUES, 0, 0, body)).status
+            if d.ask(extended(GET_VALUES, 0, right, body)).status != plain:
+                raise Failed(f"GET_VALUES of mask {mask:#x} has another status with its check")
+            for wrong in (right ^ 2, right << 16, right ^ 0x80000000):
+                message = extended(GET_VALUES, 0, wrong, body)
+                d.expect_error(message, f"GET_VALUES with a check of {wrong:#x}, not {right:#x},")
+    if not d.driven:
+        return
+    gpio = d.driven[0]
+    if d.offers("BULK"):
+        d.output(gpio, 0)
+        message = extended(SET_VALUES, gpio, 3, struct.pack("<QQ", 1, 1))
+        d.expect_error(message, "SET_VALUES with a check of 3, not 0x55,")
+        d.expect_value(gpio, 0, "after a SET_VALUES whose check did not fit")
+        d.call(SET_VALUES, gpio, 0x55, struct.pack("<QQ", 1, 1))
+    if d.offers("LINE_CONFIG"):
+        d.accept("LINE_CONFIG")
+        message = extended(SET_LINE_CONFIG, gpio, 1, bytes(8))
+        d.expect_error(message, "SET_LINE_CONFIG with a check of 1, not 0x55,")
+        d.call(SET_LINE_CONFIG, gpio, 0x55, bytes(8))
+
+
+@check("reply-check", "The check in a reply fits its body", "P 8.5", needs="BULK|LINE_CONFIG")
+def _reply_check(d: Driver) -> None:
+    if d.offers("BULK"):
+        d.accept("BULK")
+        lines = range(min(d.firmware.ngpio, _WINDOW))
+        readable = [gpio for gpio in lines if not d.line(GET_VALUE, gpio).status]
+        for mask in (0, sum(1 << gpio for gpio in readable)):
+            _expect_check(d.call(GET_VALUES, 0, 0, struct.pack("<Q", mask)), "GET_VALUES")
+    if d.offers("LINE_CONFIG"):
+        d.accept("LINE_CONFIG")
+        for gpio in range(min(d.firmware.ngpio, _WINDOW)):
+            _expect_check(d.call(GET_LINE_CAPS, gpio), f"GET_LINE_CAPS of line {gpio}")
+
+
+def _expect_check(reply: Reply, what: str) -> None:
+    right = 0
+    for byte in reply.body:
+        right ^= byte
+    if reply.value not in (0, right or 0x55):
+        raise Failed(
+            f"the reply to {what}, `{hexed(reply.data)}`, has the check {reply.value:#04x}; "
+            f"right is {right or 0x55:#04x}"
+        )
+
+
+def _caps(d: Driver, gpio: int) -> tuple[int, int]:
+    """Capabilities, and the longest debounce in us."""
+    body = _body(d.call(GET_LINE_CAPS, gpio), 8, "GET_LINE_CAPS")
+    caps, longest = struct.unpack("<II", body)
+    return caps, longest
+
+
 @check("line-caps", "GET_LINE_CAPS tells defined capabilities", "P 11.5", needs="LINE_CONFIG")
 def _line_caps(d: Driver) -> None:
     d.accept("LINE_CONFIG")
     for gpio in range(min(d.firmware.ngpio, _WINDOW)):
-        caps, longest = struct.unpack("<II", _body(d.call(GET_LINE_CAPS, gpio), 8, "GET_LINE_CAPS"))
+        caps, longest = _caps(d, gpio)
         if caps & ~_CAPS:
             raise Failed(f"line {gpio} has capabilities {caps:#x}; bits beyond 5 mean nothing")
         if bool(longest) != bool(caps & _DEBOUNCE):
@@ -296,7 +482,7 @@ def _line_caps(d: Driver) -> None:
 def _line_config(d: Driver) -> None:
     d.accept("LINE_CONFIG")
     for gpio in d.driven:
-        caps, longest = struct.unpack("<II", _body(d.call(GET_LINE_CAPS, gpio), 8, "GET_LINE_CAPS"))
+        caps, longest = _caps(d, gpio)
         d.set_direction(gpio, IN)
         for flag in _SINGLE:
             _configure(d, gpio, flag, 0, bool(caps & flag))
@@ -319,3 +505,68 @@ def _configure(d: Driver, gpio: int, flags: int, debounce_us: int, good: bool) -
         d.expect_ok(message, what)
     else:
         d.expect_error(message, what)
+
+
+@check("line-bias", "A pull decides the level of a wire that nobody drives", "P 11.5",
+       needs="LINE_CONFIG loop")  # fmt: skip
+def _line_bias(d: Driver) -> None:
+    for out, into in d.loops:
+        for level in (1, 0, 1):
+            if pulled(d, into, level):
+                d.expect_value(into, level, f"pulled to {level}, with line {out} not driven,")
+        d.set_direction(into, NONE)
+
+
+@check("line-drive", "Open drain lets go of high, open source of low", "P 11.5",
+       needs="LINE_CONFIG loop")  # fmt: skip
+def _line_drive(d: Driver) -> None:
+    d.accept("LINE_CONFIG")
+    for out, into in d.loops:
+        for name, flag, value in (("open drain", _OPEN_DRAIN, 1), ("open source", _OPEN_SOURCE, 0)):
+            able = _caps(d, out)[0] & flag and pulled(d, into, 1 - value)
+            if not able or d.value(into) == value:
+                continue
+            d.call(SET_LINE_CONFIG, out, 0, struct.pack("<II", flag, 0))
+            d.output(out, 1 - value)
+            d.expect_value(into, 1 - value, f"with line {out}, {name}, at {1 - value}")
+            d.set_value(out, value)
+            d.expect_value(into, 1 - value, f"pulled so, with line {out}, {name}, let go,")
+            d.set_direction(out, NONE)
+
+
+@check("line-debounce", "A debounced line has a new level after its time, not before", "P 11.5",
+       needs="LINE_CONFIG loop")  # fmt: skip
+def _line_debounce(d: Driver) -> None:
+    d.accept("LINE_CONFIG")
+    for out, into in d.loops:
+        debounce_us = min(_caps(d, into)[1], _DEBOUNCE_US)
+        if not debounce_us:
+            continue
+        d.output(out, 0)
+        d.set_direction(into, IN)
+        d.call(SET_LINE_CONFIG, into, 0, struct.pack("<II", 0, debounce_us))
+        began_ns = time.monotonic_ns()
+        d.set_value(out, 1)
+        early = d.value(into)
+        passed_us = (time.monotonic_ns() - began_ns) // 1000
+        if early and passed_us < debounce_us:
+            raise Failed(f"debounced for {debounce_us} us, it has a new level within {passed_us}")
+        wait = Wait(debounce_us / 1e6 + d.timeout_ms / 1000)
+        while not d.value(into):
+            if wait.over:
+                raise Failed(f"debounced for {debounce_us} us, it still has the old level")
+            d.forget_events()
+        d.set_direction(into, NONE)
+
+
+@check("line-refused", "A SET_LINE_CONFIG that is refused changes nothing", "P 11.5",
+       needs="LINE_CONFIG loop")  # fmt: skip
+def _line_refused(d: Driver) -> None:
+    for _, into in d.loops:
+        for level, other in ((1, _PULL_DOWN), (0, _PULL_UP)):
+            if not pulled(d, into, level) or d.value(into) != level:
+                continue
+            for flags in (1 << 30 | other, _DEBOUNCE | other):
+                _configure(d, into, flags, 0, False)
+                d.expect_value(into, level, f"after a refused SET_LINE_CONFIG {flags:#x}")
+        d.set_direction(into, NONE)

@@ -147,6 +147,26 @@ def _irq_none(d: Driver) -> None:
         d.no_event("with irq type NONE")
 
 
+@check("irq-change", "Another irq type discards what was latched for the one before", "P 5",
+       needs="loop")  # fmt: skip
+def _irq_change(d: Driver) -> None:
+    for out, into in d.loops:
+        _loop(d, out, into)
+        d.set_irq(into, BOTH)
+        d.set_value(out, 1)
+        d.event(into, "at an edge")
+        d.set_value(out, 0)
+        if d.line(SET_IRQ_TYPE, into, FALLING).status:  # strict
+            d.set_irq(into, BOTH)
+            d.event(into, "at the re-arm, after a change of the irq type was refused,")
+        else:
+            d.no_event("at a change of the irq type, for an edge from before")
+            d.set_value(out, 1)
+            d.set_value(out, 0)
+            d.event(into, "at an edge after the change of the irq type")
+        d.set_irq(into, IRQ_NONE)
+
+
 @check("none-forgets-irq", "Direction NONE forgets the interrupt", "P 4.4, V 5.18.6", needs="loop")
 def _none_forgets_irq(d: Driver) -> None:
     for out, into in d.loops:

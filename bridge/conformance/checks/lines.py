@@ -114,6 +114,43 @@ def _value_kept(d: Driver) -> None:
         d.set_direction(gpio, NONE)
 
 
+@check("in-keeps-value", "Direction IN keeps the value that OUT then drives", "P 4.2, P 4.3",
+       needs="drive")  # fmt: skip
+def _in_keeps_value(d: Driver) -> None:
+    for gpio in d.driven:
+        d.output(gpio, 0)
+        d.set_value(gpio, 1)
+        d.set_direction(gpio, IN)
+        d.set_direction(gpio, OUT)
+        d.expect_value(gpio, 1, "an output at 1, made an input, then an output again,")
+        d.set_direction(gpio, NONE)
+
+
+@check("out-glitch", "OUT drives the value from the first instant on", "P 4.3", needs="loop")
+def _out_glitch(d: Driver) -> None:
+    for out, into in d.loops:
+        for value in (1, 0):
+            d.output(out, value)
+            d.set_direction(into, IN)
+            _no_edge_at_out(d, out, into, f"an output at {value} already,")
+            d.set_direction(out, NONE)
+            if d.offers("LINE_CONFIG") and pulled(d, into, value) and d.value(into) == value:
+                d.set_value(out, value)
+                _no_edge_at_out(d, out, into, f"which is pulled to {value}, its value,")
+                d.set_direction(out, NONE)
+            d.set_direction(into, NONE)
+
+
+def _no_edge_at_out(d: Driver, out: int, into: int, what: str) -> None:
+    level = d.value(into)
+    d.set_irq(into, BOTH)
+    d.set_direction(out, OUT)
+    if d.value(into) == level:
+        d.no_event(f"at the direction OUT of line {out}, {what}")
+    d.forget_events()  # of a value that was not kept, which is another fault
+    d.set_irq(into, IRQ_NONE)
+
+
 @check(
     "none-forgets-value", "Direction NONE forgets the value; OUT then drives 0",
     "P 4.3, V 5.18.6", needs="drive",
@@ -172,6 +209,18 @@ def _rows(d: Driver, gpio: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "SET_IRQ_TYPE of an output", (SET_IRQ_TYPE, gpio, BOTH)
     yield "SET_IRQ_TYPE NONE of an output", (SET_IRQ_TYPE, gpio, IRQ_NONE)
     d.forget_events()
+
+
+def pulled(d: Driver, gpio: int, value: int) -> bool:
+    """Make a line an input with a pull. False when it has none. Accepts LINE_CONFIG alone."""
+    d.accept("LINE_CONFIG")
+    flag = lib.RPMSG_GPIO_LINE_PULL_UP if value else lib.RPMSG_GPIO_LINE_PULL_DOWN
+    (caps,) = struct.unpack_from("<I", d.call(GET_LINE_CAPS, gpio).body)
+    if not caps & flag:
+        return False
+    d.set_direction(gpio, IN)
+    d.call(SET_LINE_CONFIG, gpio, 0, struct.pack("<II", flag, 0))
+    return True
 
 
 @check("output-read", "GET_VALUE of an output reads the pin", "P 4.5", needs="loop LINE_CONFIG")

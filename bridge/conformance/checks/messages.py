@@ -21,7 +21,7 @@ from bridge.conformance.wire import index_of
 
 _LATENCY_MS = 100
 _LINES_TIMED = 64
-_TIMES = 3
+_TIMES = 10
 _EMPTY = (errno.EINVAL, errno.EMSGSIZE)
 
 
@@ -133,10 +133,14 @@ def _line_values(d: Driver) -> None:
 
 @check("latency", "A reply comes within 100 ms", "P 3.4", SHOULD)
 def _latency(d: Driver) -> None:
-    lines = range(max(0, d.firmware.ngpio - _LINES_TIMED), d.firmware.ngpio)
-    # Slow firmware is slow each time; a busy machine on this side is not.
-    slowest, line = max(
-        (min(d.line(GET_VALUE, gpio).took_ns for _ in range(_TIMES)), gpio) for gpio in lines
-    )
-    if slowest > _LATENCY_MS * 1_000_000:
-        raise Failed(f"GET_VALUE of line {line} took {slowest / 1e6:.0f} ms")
+    for gpio in range(max(0, d.firmware.ngpio - _LINES_TIMED), d.firmware.ngpio):
+        # Slow firmware is slow each time; a busy machine on this side is not.
+        fastest = d.line(GET_VALUE, gpio).took_ns
+        for _ in range(_TIMES):
+            if fastest <= _LATENCY_MS * 1_000_000:
+                break
+            fastest = min(fastest, d.line(GET_VALUE, gpio).took_ns)
+        else:
+            raise Failed(
+                f"GET_VALUE of line {gpio} took {fastest / 1e6:.0f} ms, and {_TIMES} times more"
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from bridge.conformance.check import Failed, Skipped, check
 from bridge.conformance.driver import (
+    BOTH,
     FEATURES,
     GET_CONFIG,
     GET_DIRECTION,
@@ -16,6 +17,8 @@ from bridge.conformance.driver import (
     GET_VALUE,
     GET_VALUES,
     GRANT_CREDITS,
+    IN,
+    IRQ_NONE,
     SET_FEATURES,
     SET_LINE_CONFIG,
     SET_VALUES,
@@ -102,13 +105,28 @@ def _features_reset(d: Driver) -> None:
         raise Failed("the directions of lines have changed")
 
 
+@check("features-irq", "GET_FEATURES leaves an interrupt enabled", "P 7", needs="loop")
+def _features_irq(d: Driver) -> None:
+    for out, into in d.loops:
+        d.output(out, 0)
+        d.set_direction(into, IN)
+        d.set_irq(into, BOTH)
+        d.ask(request(GET_FEATURES), "GET_FEATURES")
+        d.set_value(out, 1)
+        d.event(into, "at an edge after GET_FEATURES")
+        d.set_irq(into, IRQ_NONE)
+
+
 @check("features-refuse", "SET_FEATURES with a bit not offered is an ERR, nothing accepted", "P 7")
 def _features_refuse(d: Driver) -> None:
     _need_any(d)
     message = request(SET_FEATURES, 0, d.firmware.features | _NOBODYS)
     d.expect_baseline_error(message, "SET_FEATURES with bit 30")
-    _, telling = _telling(d)
+    name, telling = _telling(d)
     d.expect_baseline_error(telling, "a request of a feature, after SET_FEATURES was refused,")
+    d.accept(name)
+    d.expect_baseline_error(message, f"SET_FEATURES with bit 30, after {name} was accepted,")
+    d.expect_baseline_error(telling, f"a request of {name}, after another SET_FEATURES was refused")
 
 
 @check("features-form", "Negotiation has 8 bytes; the OK to SET_FEATURES the baseline form", "P 7")
@@ -143,6 +161,23 @@ def _extended_form(d: Driver) -> None:
         raise Failed("with TAG, GET_DIRECTION of 12 bytes is answered in baseline form")
     if d.ask(request(GET_DIRECTION)).form == 8:
         raise Failed("with TAG, GET_DIRECTION of 8 bytes is answered in extended form")
+
+
+@check("reserved-extended", "Fields without a meaning are ignored in the extended form, too",
+       "P 2.2, P 8.1")  # fmt: skip
+def _reserved_extended(d: Driver) -> None:
+    name, message = _telling(d)
+    d.accept(name)
+    plain = d.expect_ok(message, f"a request of {name}")
+    reserved = message[:10] + b"\xff\xff" + message[12:]
+    d.expect_ok(reserved, f"a request of {name} whose reserved word is not 0")
+    tagged = d.expect_ok(message[:8] + b"\x34\x12" + message[10:], "a tag, TAG not accepted,")
+    if plain.tag or tagged.tag:
+        raise Failed(f"the reply `{hexed(tagged.data)}` has a tag, though TAG is not accepted")
+    if d.offers("TAG"):
+        d.accept("TAG")
+        message = extended(GET_DIRECTION, 0, 0, b"", 1)[:10] + b"\xff\xff"
+        d.expect_ok(message, "a tagged GET_DIRECTION whose reserved word is not 0")
 
 
 @check("tag-returned", "A tag comes back, with ERR as with OK", "P 8.4", needs="TAG")

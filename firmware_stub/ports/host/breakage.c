@@ -300,6 +300,24 @@ static bool clear_again(struct controller *controller, request_t *request)
 	return false;
 }
 
+static bool forget_value(struct controller *controller, request_t *request)
+{
+	if (request->type == VIRTIO_GPIO_MSG_SET_DIRECTION &&
+	    request->value == VIRTIO_GPIO_DIRECTION_IN)
+		line_of(controller, request)->value = 0;
+	return false;
+}
+
+static bool drive_inverse(struct controller *controller, request_t *request)
+{
+	if (request->type == VIRTIO_GPIO_MSG_SET_DIRECTION && exists(controller, request) &&
+	    request->value == VIRTIO_GPIO_DIRECTION_OUT)
+		board_port.set_direction(controller->board, request->gpio,
+					 VIRTIO_GPIO_DIRECTION_OUT,
+					 !line_of(controller, request)->value);
+	return false;
+}
+
 /* NONE leaves the value, which the next OUT drives. */
 static bool remember_value(struct controller *controller, request_t *request)
 {
@@ -379,7 +397,8 @@ static bool unmask_falling(struct controller *controller, request_t *request)
 
 static bool drop_latched(struct controller *controller, request_t *request)
 {
-	if (is_rearm(controller, request) && !is_level(request->value)) {
+	if (is_rearm(controller, request) && !is_level(request->value) &&
+	    !(controller->device.features & EXTENDED_EVENTS)) {
 		inject(controller, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, request->gpio, 0);
 		inject(controller, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, request->gpio, request->value);
 	}
@@ -395,7 +414,8 @@ static bool latch_twice(struct controller *controller, request_t *request)
 
 	if (request->type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE && !request->value)
 		breakage->line = 0;
-	if (!is_rearm(controller, request) || is_level(request->value))
+	if (!is_rearm(controller, request) || is_level(request->value) ||
+	    controller->device.features & EXTENDED_EVENTS)
 		return false;
 	breakage->event_due = breakage->line == request->gpio + 1u;
 	breakage->line = latched ? request->gpio + 1u : 0;
@@ -462,6 +482,18 @@ static bool keep_latched(struct controller *controller, request_t *request)
 	return false;
 }
 
+/* Another type fires for the edge that was latched for the one before. */
+static bool change_keeps_latched(struct controller *controller, request_t *request)
+{
+	const struct rpmsg_gpio_line *line = line_of(controller, request);
+
+	controller->breakage.event_due =
+		request->type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE && request->value &&
+		line->irq_type && line->irq_type != request->value &&
+		line->flags & LINE_MASKED && (line->fired || line->flags & LINE_LATCHED);
+	return false;
+}
+
 /* ---- negotiation ---------------------------------------------------------------------- */
 
 static void offer_reserved(struct controller *controller, uint8_t *bytes, size_t *length)
@@ -490,6 +522,21 @@ static bool accept_any(struct controller *controller, request_t *request)
 		encode(request);
 	}
 	return false;
+}
+
+static void disable_all_irqs(struct controller *controller, const request_t *request)
+{
+	for (uint16_t gpio = 0; gpio < controller->config.ngpio; gpio++)
+		if (request->type == RPMSG_GPIO_MSG_GET_FEATURES && controller->lines[gpio].irq_type)
+			inject(controller, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, gpio, 0);
+}
+
+/* A SET_FEATURES that is refused leaves what was accepted before. */
+static void restore_features(struct controller *controller, const request_t *request)
+{
+	if (request->type == RPMSG_GPIO_MSG_SET_FEATURES &&
+	    request->value & ~controller->config.features && controller->breakage.count)
+		inject(controller, RPMSG_GPIO_MSG_SET_FEATURES, 0, controller->breakage.count);
 }
 
 static bool cut_negotiation(struct controller *controller, request_t *request)
@@ -543,6 +590,15 @@ static void error_with_body(struct controller *controller, uint8_t *bytes, size_
 		return;
 	memset(bytes + *length, 0, 4);
 	*length += 4;
+}
+
+static bool refuse_reserved(struct controller *controller, request_t *request)
+{
+	if (request->length < sizeof(struct rpmsg_gpio_ext_request) ||
+	    !(request->bytes[10] | request->bytes[11]))
+		return false;
+	reply(controller, VIRTIO_GPIO_STATUS_ERR);
+	return true;
 }
 
 /* Of two requests for the value of a line the second is answered first. */
@@ -632,6 +688,82 @@ static void sequence_from_0(struct controller *controller, uint8_t *bytes, size_
 		bytes[4]--;
 }
 
+static uint16_t record_line(const uint8_t *record)
+{
+	return (uint16_t)(record[2] | record[3] << 8);
+}
+
+/* A record of a level type goes out in the baseline's form. */
+static void level_as_baseline(struct controller *controller, uint8_t *bytes, size_t *length)
+{
+	uint16_t gpio = record_line(bytes);
+
+	if (is_record(controller, bytes) && gpio < controller->config.ngpio &&
+	    is_level(controller->lines[gpio].irq_type))
+		*length = put_event(controller, gpio, bytes);
+}
+
+static void stamp_at_sending(struct controller *controller, uint8_t *bytes, size_t *length)
+{
+	rpmsg_gpio_le64 now = rpmsg_gpio_store64(board_port.get_time(controller->board));
+
+	if (!is_record(controller, bytes) || !(controller->device.features & RPMSG_GPIO_F_TIMESTAMP))
+		return;
+	for (size_t at = 0; at + 16 <= *length; at += 16)
+		memcpy(bytes + at + 8, &now, sizeof(now));
+}
+
+/* Keep the first edge that a line latches, until it has none. */
+static bool keep_oldest(struct controller *controller, request_t *request)
+{
+	struct breakage *breakage = &controller->breakage;
+
+	(void)request;
+	for (uint16_t gpio = 0; gpio < controller->config.ngpio; gpio++) {
+		const struct rpmsg_gpio_line *line = &controller->lines[gpio];
+		const struct rpmsg_gpio_stream *stream = &controller->streams[gpio];
+
+		if (!(line->flags & LINE_HELD) || breakage->line == gpio + 1u)
+			continue;
+		breakage->line = gpio + 1u;
+		breakage->edge = (struct rpmsg_gpio_edge){
+			.timestamp = stream->held_at, .sequence = stream->last, .gpio = gpio,
+			.flags = line->flags & LINE_HIGH ? RPMSG_GPIO_EVENT_HIGH : 0};
+	}
+	return false;
+}
+
+static void send_oldest(struct controller *controller, uint8_t *bytes, size_t *length)
+{
+	struct breakage *breakage = &controller->breakage;
+	const struct rpmsg_gpio_edge *edge = &breakage->edge;
+	struct rpmsg_gpio_timed_event event = {
+		.event = {RPMSG_GPIO_QUEUE_EVENT, edge->flags, rpmsg_gpio_store16(edge->gpio),
+			  rpmsg_gpio_store32(edge->sequence)},
+		.timestamp = rpmsg_gpio_store64(edge->timestamp),
+	};
+
+	if (!is_record(controller, bytes) || *length != sizeof(event) ||
+	    controller->device.features & RPMSG_GPIO_F_CREDITS ||
+	    breakage->line != record_line(bytes) + 1u)
+		return;
+	memcpy(bytes, &event, sizeof(event));
+	breakage->line = 0;
+}
+
+/* The edges that were counted, in the place of the events that were sent. */
+static void tell_edges_as_sent(struct controller *controller, uint8_t *bytes, size_t *length)
+{
+	const struct rpmsg_gpio_stream *stream;
+	rpmsg_gpio_le32 edges;
+
+	if (!answers(controller, RPMSG_GPIO_MSG_GRANT_CREDITS, bytes, *length) || *length != 16)
+		return;
+	stream = &controller->streams[controller->breakage.request.gpio];
+	edges = rpmsg_gpio_store32(stream->edges - stream->base);
+	memcpy(bytes + 12, &edges, sizeof(edges));
+}
+
 static void grant_at_once(struct controller *controller, const request_t *request)
 {
 	if (request->type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE && request->value &&
@@ -652,12 +784,36 @@ static bool cut_mask(struct controller *controller, request_t *request)
 	return false;
 }
 
+static bool halve_mask(struct controller *controller, request_t *request)
+{
+	(void)controller;
+	if (request->type == RPMSG_GPIO_MSG_GET_VALUES && request->length == 20)
+		memset(request->bytes + 16, 0, 4);
+	return false;
+}
+
+static bool ignore_check(struct controller *controller, request_t *request)
+{
+	(void)controller;
+	if (request->type == RPMSG_GPIO_MSG_GET_VALUES ||
+	    request->type == RPMSG_GPIO_MSG_SET_VALUES ||
+	    request->type == RPMSG_GPIO_MSG_SET_LINE_CONFIG)
+		memset(request->bytes + 4, 0, 4);
+	return false;
+}
+
+static void wrong_check(struct controller *controller, uint8_t *bytes, size_t *length)
+{
+	if (answers(controller, RPMSG_GPIO_MSG_GET_VALUES, bytes, *length) && *length == 16)
+		bytes[3] ^= 0x80;
+}
+
 /* A SET_VALUES that is refused has set the first line of its mask before. */
 static bool set_first(struct controller *controller, request_t *request)
 {
 	uint16_t bit = 0;
 
-	if (request->type != RPMSG_GPIO_MSG_SET_VALUES || request->length != 28)
+	if (request->type != RPMSG_GPIO_MSG_SET_VALUES || request->length != 28 || request->value)
 		return false;
 	while (bit < RPMSG_GPIO_BULK_LINES && !(request->bytes[12 + bit / 8] >> bit % 8 & 1))
 		bit++;
@@ -668,8 +824,10 @@ static bool set_first(struct controller *controller, request_t *request)
 
 static void unknown_caps(struct controller *controller, uint8_t *bytes, size_t *length)
 {
-	if (answers(controller, RPMSG_GPIO_MSG_GET_LINE_CAPS, bytes, *length) && *length == 16)
-		bytes[8] |= 0x40;
+	if (!answers(controller, RPMSG_GPIO_MSG_GET_LINE_CAPS, bytes, *length) || *length != 16)
+		return;
+	bytes[8] |= 0x40;
+	bytes[3] = 0; /* no check */
 }
 
 static bool both_pulls(struct controller *controller, request_t *request)
@@ -680,6 +838,51 @@ static bool both_pulls(struct controller *controller, request_t *request)
 	if (request->type == RPMSG_GPIO_MSG_SET_LINE_CONFIG && request->length == 20 &&
 	    *flags & RPMSG_GPIO_LINE_PULL_UP)
 		*flags &= (uint8_t)~RPMSG_GPIO_LINE_PULL_DOWN;
+	return false;
+}
+
+static bool is_config(const request_t *request)
+{
+	return request->type == RPMSG_GPIO_MSG_SET_LINE_CONFIG && request->length == 20 &&
+	       !request->bytes[13] && !request->bytes[14];
+}
+
+static bool lose_pull(struct controller *controller, request_t *request)
+{
+	uint8_t *flags = &request->bytes[12];
+
+	(void)controller;
+	if (is_config(request) && !request->bytes[15] &&
+	    (*flags == RPMSG_GPIO_LINE_PULL_UP || *flags == RPMSG_GPIO_LINE_PULL_DOWN))
+		*flags = 0;
+	return false;
+}
+
+static bool lose_open_drain(struct controller *controller, request_t *request)
+{
+	(void)controller;
+	if (is_config(request) && request->bytes[12] == RPMSG_GPIO_LINE_OPEN_DRAIN)
+		request->bytes[12] = 0;
+	return false;
+}
+
+static bool lose_debounce(struct controller *controller, request_t *request)
+{
+	rpmsg_gpio_le32 debounce_us;
+
+	(void)controller;
+	memcpy(&debounce_us, request->bytes + 16, sizeof(debounce_us));
+	if (is_config(request) && rpmsg_gpio_load32(debounce_us) <= BOARD_DEBOUNCE_MAX_US)
+		memset(request->bytes + 16, 0, sizeof(debounce_us));
+	return false;
+}
+
+static bool pull_before_looking(struct controller *controller, request_t *request)
+{
+	uint8_t pulls = request->bytes[12] & (RPMSG_GPIO_LINE_PULL_UP | RPMSG_GPIO_LINE_PULL_DOWN);
+
+	if (is_config(request) && exists(controller, request) && request->bytes[15])
+		board_port.set_config(controller->board, request->gpio, pulls, 0);
 	return false;
 }
 
@@ -728,6 +931,10 @@ static const struct breakage_rule rules[] = {
 	 .request = clear_again},
 	{.name = "none-keeps-value", .what = "direction NONE keeps the value",
 	 .request = remember_value},
+	{.name = "in-forgets-value", .what = "direction IN forgets the value",
+	 .request = forget_value},
+	{.name = "out-glitches", .what = "OUT drives the other value for an instant first",
+	 .request = drive_inverse},
 	{.name = "none-keeps-irq", .what = "direction NONE keeps the interrupt",
 	 .request = note_irq, .after = enable_irq_again},
 	{.name = "register-read", .what = "GET_VALUE of an output does not look at the pin",
@@ -748,10 +955,16 @@ static const struct breakage_rule rules[] = {
 	 .request = fire_on_rearm},
 	{.name = "none-keeps-latch", .what = "irq type NONE keeps a latched edge",
 	 .request = keep_latched},
+	{.name = "change-keeps-latch", .what = "another irq type keeps a latched edge",
+	 .request = change_keeps_latched},
 	{.name = "reserved-offered", .what = "feature bit 8 is offered", .message = offer_reserved},
 	{.name = "features-kept", .what = "GET_FEATURES keeps what was accepted",
 	 .request = note_features, .after = keep_features},
 	{.name = "any-feature", .what = "SET_FEATURES takes any bit", .request = accept_any},
+	{.name = "features-end-irqs", .what = "GET_FEATURES disables interrupts",
+	 .after = disable_all_irqs},
+	{.name = "refusal-keeps", .what = "a refused SET_FEATURES keeps what was accepted before",
+	 .request = note_features, .after = restore_features},
 	{.name = "long-negotiation", .what = "GET_FEATURES of 12 bytes is taken",
 	 .request = cut_negotiation},
 	{.name = "config-leaks", .what = "GET_CONFIG works before it was accepted",
@@ -760,6 +973,8 @@ static const struct breakage_rule rules[] = {
 	 .request = accept_untagged},
 	{.name = "tag-lost", .what = "an ERR has tag 0", .message = lose_tag},
 	{.name = "error-body", .what = "an ERR has a body", .message = error_with_body},
+	{.name = "reserved-refused", .what = "a reserved word that is not 0 is refused",
+	 .request = refuse_reserved},
 	{.name = "reordered", .what = "tagged GET_VALUEs are answered out of order",
 	 .request = swap_values, .after = swap_values_back},
 	{.name = "two-epochs", .what = "GET_EPOCH tells another epoch", .message = other_epoch},
@@ -775,12 +990,30 @@ static const struct breakage_rule rules[] = {
 	 .message = event_without_time},
 	{.name = "sequence-from-0", .what = "events are counted from 0", .message = sequence_from_0},
 	{.name = "credits-ignored", .what = "events come without credits", .after = grant_at_once},
+	{.name = "level-baseline", .what = "level types have events in the baseline's form",
+	 .message = level_as_baseline},
+	{.name = "stamped-late", .what = "events have the time at which they are sent",
+	 .message = stamp_at_sending},
+	{.name = "oldest-latched", .what = "with TIMESTAMP the oldest edge is latched",
+	 .request = keep_oldest, .message = send_oldest},
+	{.name = "sent-is-edges", .what = "GRANT_CREDITS tells the edges as sent",
+	 .message = tell_edges_as_sent},
 	{.name = "mask-cut", .what = "GET_VALUES takes lines beyond the last", .request = cut_mask},
 	{.name = "half-set", .what = "a refused SET_VALUES has set a line", .request = set_first},
+	{.name = "mask-32", .what = "GET_VALUES looks at 32 bits of the mask",
+	 .request = halve_mask},
+	{.name = "check-ignored", .what = "the check of a body is not looked at",
+	 .request = ignore_check},
+	{.name = "check-wrong", .what = "the check of GET_VALUES does not fit", .message = wrong_check},
 	{.name = "unknown-caps", .what = "a line has a capability that nobody defined",
 	 .message = unknown_caps},
 	{.name = "both-pulls", .what = "pull up and down at a time are taken",
 	 .request = both_pulls},
+	{.name = "pulls-dead", .what = "pulls have no effect", .request = lose_pull},
+	{.name = "drain-drives", .what = "open drain drives high", .request = lose_open_drain},
+	{.name = "debounce-dead", .what = "debounce has no effect", .request = lose_debounce},
+	{.name = "refused-config", .what = "a refused SET_LINE_CONFIG takes effect",
+	 .request = pull_before_looking},
 };
 
 const struct breakage_rule *breakage_find(const char *name)

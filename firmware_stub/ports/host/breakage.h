@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "rpmsg_gpio.h"
+#include "rpmsg_gpio_device.h"
 
 struct controller;
 struct breakage_rule;
@@ -37,6 +37,7 @@ struct breakage {
 	size_t held_length;
 	uint32_t count;
 	uint32_t line;        /* the one that the rule has an eye on, plus 1 */
+	struct rpmsg_gpio_edge edge; /* that it keeps for this line */
 };
 
 /* The rule of a name; NULL when there is none. */

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Deadlines that tell a busy host from silent firmware."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Iterable
+
+_SLICE_S = 0.02
+_WORTH_TELLING_S = 0.05
+
+
+class Wait:
+    """Waits for so much time in which this process came to run when it wanted to.
+
+    It sleeps in short slices, and one that ends late counts as if it had ended in time:
+    while this host had no time for us, it had none for firmware on it either, or for the
+    driver of its link.
+
+    Args:
+        seconds: how long; 0 takes what is there already.
+    """
+
+    worst_s = 0.0
+    """How late a slice ended at worst, of all waits since the last `forget`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+        self._last = time.monotonic()
+        self._late = 0.0
+
+    @classmethod
+    def forget(cls) -> None:
+        """Measure anew how late this host is."""
+        cls.worst_s = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether the time has passed."""
+        now = time.monotonic()
+        passed, self._last = now - self._last, now
+        self._left -= min(passed, _SLICE_S)
+        self._late = max(self._late, passed - _SLICE_S)
+        Wait.worst_s = max(Wait.worst_s, self._late)
+        return self._left <= 0
+
+    def readable(self, *fds: int) -> bool:
+        """Sleep for a slice at most; whether a descriptor can be read."""
+        return bool(select.select(fds, [], [], self._slice())[0])
+
+    def writable(self, fd: int, or_readable: Iterable[int] = ()) -> bool:
+        """The same until it can be written, or one of some others be read."""
+        return bool(select.select(or_readable, [fd], [], self._slice())[1])
+
+    def _slice(self) -> float:
+        return max(0.0, min(self._left, _SLICE_S))
+
+    @property
+    def excuse(self) -> str:
+        """What to add to a complaint: that the host was busy, if it was."""
+        if self._late < _WORTH_TELLING_S:
+            return ""
+        return f" (a busy host: its own timers were up to {self._late * 1000:.0f} ms late)"
