@@ -98,6 +98,12 @@ class Controller:
         """Handle a report with this controller's id."""
         if report.kind == ReportKind.RESTARTED:
             self._restarted()
+        elif report.kind == ReportKind.NONSENSE:
+            log.warning(
+                "%s: the firmware's answers about its clock contradict each other; edges have "
+                "the time of their arrival",
+                self.title,
+            )
 
     def place(self, offset: int) -> tuple[PumpController, int]:
         """Where the pump finds a line of the chip: its controller, its number there."""

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # Lines whose release is under way at once; each takes two calls.
 _RELEASE_BATCH = 8
+# Longest pause between two requests to let a line go, beside their deadlines.
+_INSIST_PAUSE_S = 60.0
 
 
 async def pin_config(controller: Controller, line: Line, config: LineConfig) -> wire.PinConfig:
@@ -101,6 +103,7 @@ class LineRequest:
         self._id = 0
         self._going: asyncio.Task[None] | None = None
         self._release_asked: list[int] = []  # sequences of RELEASE operations
+        self._unanswered: list[int] = []  # indices that may not have been let go
         for line, config in zip(self._lines, self.configs, strict=True):
             line.hold(self, config)
 
@@ -396,25 +399,56 @@ class LineRequest:
             for sequence in self._release_asked:
                 self._answer(sequence, 0, 0)
             self._close()
+        for index in self._unanswered:
+            name = f"{self.chip.name}: line {self._lines[index].offset} is not let go"
+            self.chip.tasks.spawn(self._insist(index), name)
 
     async def _let_go(self, index: int) -> None:
-        line, config = self._lines[index], self.configs[index]
-        try:
-            if index in self._armed:
-                line.irq_unknown = True
-                await self.chip.controller.call(
-                    wire.MSG_SET_IRQ_TYPE, line.offset, wire.IRQ_TYPE_NONE
-                )
-                line.irq_unknown = False
-            if self.chip.on_release == "none" and config.flags & DIRECTIONS:
-                line.pin = None
-                await self.chip.controller.call(
-                    wire.MSG_SET_DIRECTION, line.offset, wire.DIRECTION_NONE
-                )
+        line = self._lines[index]
+        failure = await self._forget(line, self._owed(index))
+        if failure is not None and self.chip.online:
+            log.warning("chip %s: release: %s", self.chip.name, failure.strerror)
+            if failure.errno == errno.ETIMEDOUT:
+                self._unanswered.append(index)
+
+    def _owed(self, index: int) -> list[tuple[int, int]]:
+        """What the firmware must hear so that it forgets the line: types and values."""
+        owed = []
+        if index in self._armed:
+            self._lines[index].irq_unknown = True
+            owed.append((wire.MSG_SET_IRQ_TYPE, wire.IRQ_TYPE_NONE))
+        if self.chip.on_release == "none" and self.configs[index].flags & DIRECTIONS:
+            self._lines[index].pin = None
+            owed.append((wire.MSG_SET_DIRECTION, wire.DIRECTION_NONE))
+        return owed
+
+    async def _forget(self, line: Line, owed: Sequence[tuple[int, int]]) -> OSError | None:
+        """Tell it all, whatever comes of the first; how the last one failed."""
+        failure = None
+        for kind, value in owed:
+            try:
+                await self.chip.controller.call(kind, line.offset, value)
+            except OSError as error:
+                failure = error
+                continue
+            failure = None
+            line.irq_unknown = False
+            if kind == wire.MSG_SET_DIRECTION:
                 line.pin = wire.PinConfig()  # which it forgets (docs/protocol.md 11.5)
-        except OSError as failure:
-            if self.chip.online:
-                log.warning("chip %s: release: %s", self.chip.name, failure.strerror)
+        return failure
+
+    async def _insist(self, index: int) -> None:
+        """Ask as long as there is no answer and nobody has the line: it may still drive."""
+        line, owed = self._lines[index], self._owed(index)
+        pause_s = 0.0
+        while self.chip.online and line.holder is None:
+            failure = await self._forget(line, owed)
+            if failure is None:
+                log.info("chip %s: line %d let go after all", self.chip.name, line.offset)
+            if failure is None or failure.errno != errno.ETIMEDOUT:
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s + 1, _INSIST_PAUSE_S)
 
     def _free(self, tell: bool = True) -> None:
         for index, line in enumerate(self._lines):

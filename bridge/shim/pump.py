@@ -30,6 +30,7 @@ class ReportKind(enum.IntEnum):
     OPERATION = lib.GB_REPORT_OPERATION
     LINE_FAULT = lib.GB_REPORT_LINE_FAULT
     RESTARTED = lib.GB_REPORT_RESTARTED
+    NONSENSE = lib.GB_REPORT_NONSENSE
     EXPORT = lib.GB_REPORT_EXPORT
     LINK_NOTE = lib.GB_REPORT_LINK_NOTE
 
@@ -281,7 +282,7 @@ class Link(_Owned):
         """Open the endpoint `source` (ours) that talks to `address` (theirs).
 
         Args:
-            identity: comes back as the id of RESTARTED reports.
+            identity: comes back as the id of RESTARTED and NONSENSE reports.
             source: our rpmsg address.
             address: the firmware's rpmsg address.
 

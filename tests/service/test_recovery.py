@@ -285,6 +285,47 @@ def test_release_policy(tmp_path: Path, policy: str, direction: str) -> None:
         held.close()
 
 
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_line_is_let_go_though_messages_are_lost(
+    tmp_path: Path, eventually: Callable[..., None], lost: int
+) -> None:
+    """The output would stay driven, and be shown free."""
+    with Stub("demo") as stub, Running(stub, tmp_path / "control.sock") as running:
+        client = running.client()
+        client.wait("fw-0")
+        held = client.request("fw-0", line(0, OUTPUT, 1))
+        stub.fault("drop", "rx", lost)
+        held.close()
+        eventually(lambda: stub.state("LED_GREEN").direction == "none", "the line is let go")
+
+
+def test_line_that_is_taken_again_is_not_let_go(tmp_path: Path) -> None:
+    with Stub("demo") as stub, Running(stub, tmp_path / "control.sock") as running:
+        client = running.client()
+        client.wait("fw-0")
+        held = client.request("fw-0", line(0, OUTPUT, 1))
+        stub.fault("drop", "rx", 1)
+        held.close()
+        again = client.request("fw-0", line(0, OUTPUT, 1))
+        for _ in range(3):
+            assert again.operate(lib.GB_OPERATION_GET, mask=1)[0] == 0
+        assert stub.state("LED_GREEN").direction == "out"
+        again.close()
+
+
+def test_direction_is_let_go_though_the_interrupt_is_not_answered(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    with Stub("demo") as stub, Running(stub, tmp_path / "control.sock") as running:
+        client = running.client()
+        client.wait("fw-0")
+        held = client.request("fw-0", line(6, INPUT | RISING))
+        assert stub.state("BUTTON_USER").direction == "in"
+        stub.fault("drop", "rx", 1)
+        held.close()
+        eventually(lambda: stub.state("BUTTON_USER").direction == "none", "it is let go")
+
+
 def test_service_restart_leaves_pins_and_the_next_one_copes(tmp_path: Path) -> None:
     with Stub("demo", strict=True) as stub:
         first = Running(stub, tmp_path / "control.sock")

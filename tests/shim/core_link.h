@@ -61,6 +61,8 @@ struct core_link {
 	unsigned int drop_counted_replies; /* do the next n, but swallow what they bring */
 	unsigned int drop_requests; /* swallow the next n messages to the device */
 	unsigned int damage_requests; /* make the next n unknown to it */
+	uint16_t lie_about;        /* answers to this type have nonsense as their body */
+	uint64_t nonsense;         /* the last eight bytes of it */
 };
 
 static inline bool port_direction(void *context, uint16_t gpio, uint8_t direction, uint8_t value)
@@ -127,6 +129,11 @@ static inline bool channel_send(void *context, const void *message, size_t lengt
 	if (core->damage_epochs) {
 		core->damage_epochs--;
 		core->queue[core->queued].bytes[6] ^= 0xff;
+	}
+	if (core->lie_about && core->last_type == core->lie_about && length >= 16) {
+		core->nonsense = core->nonsense * UINT64_C(6364136223846793005) - 1;
+		memcpy(core->queue[core->queued].bytes + 8, &core->nonsense,
+		       sizeof(core->nonsense));
 	}
 	core->queued++;
 	if (!core->hold)

@@ -742,6 +742,72 @@ static void a_time_before_our_clock_is_none_to_come(void)
 	close_session(&s);
 }
 
+/* ---- firmware that lies ---------------------------------------------------------- */
+
+/* Requests of the type that came in a third of a second more. */
+static unsigned int asked_meanwhile(struct session *s)
+{
+	unsigned int before, after;
+
+	gb_lock(s->pump);
+	before = s->core->counted;
+	gb_unlock(s->pump);
+	poll(NULL, 0, 300);
+	gb_lock(s->pump);
+	after = s->core->counted;
+	gb_unlock(s->pump);
+	return after - before;
+}
+
+/* All bits set, each time: the pump asked again at once, for ever. */
+static void credits_that_make_no_sense_are_told_once(void)
+{
+	struct gb_report report;
+	struct client client;
+	struct session s;
+
+	open_session(&s, TAG | CREDITS);
+	s.core->nonsense = UINT64_C(0x5555555555555555);
+	s.core->lie_about = s.core->counted_type = RPMSG_GPIO_MSG_GRANT_CREDITS;
+	open_client(&s, &client, GPIO, EDGES, 64);
+	report = next_report(&s);
+	CHECK_EQ(report.kind, GB_REPORT_LINE_FAULT);
+	CHECK_EQ(report.error, EPROTO);
+	CHECK(asked_meanwhile(&s) <= 1);
+	CHECK_EQ(gb_pump_next_report(s.pump, &report), 0);
+	/* An honest answer, and it goes on. */
+	gb_lock(s.pump);
+	s.core->lie_about = 0;
+	gb_unlock(s.pump);
+	CHECK(wait_armed(&s, GPIO, 10000));
+	edge(&s, GPIO);
+	CHECK(next_event(&client, &(struct gb_line_event){0}));
+	close_client(&client);
+	close_session(&s);
+}
+
+static void a_clock_that_makes_no_sense_is_told_once(void)
+{
+	struct gb_report report;
+	struct client client;
+	struct session s;
+
+	open_session(&s, TAG | CREDITS | TIMESTAMP);
+	open_client(&s, &client, GPIO, EDGES, 64);
+	gb_lock(s.pump);
+	s.core->lie_about = s.core->counted_type = RPMSG_GPIO_MSG_GET_TIME;
+	gb_unlock(s.pump);
+	gb_controller_accept(s.controller, TAG | CREDITS | TIMESTAMP, 0xabcd1234);
+	report = next_report(&s);
+	CHECK_EQ(report.kind, GB_REPORT_NONSENSE);
+	CHECK_EQ(report.id, 2);
+	CHECK_EQ(report.number, RPMSG_GPIO_MSG_GET_TIME);
+	CHECK(asked_meanwhile(&s) <= 1);
+	CHECK_EQ(gb_pump_next_report(s.pump, &report), 0);
+	close_client(&client);
+	close_session(&s);
+}
+
 static bool has_timers(struct session *s)
 {
 	bool any;
@@ -906,6 +972,8 @@ int main(void)
 	RUN(a_debounced_line_has_the_source_clock_too);
 	RUN(the_source_clock_does_not_go_back);
 	RUN(a_time_before_our_clock_is_none_to_come);
+	RUN(credits_that_make_no_sense_are_told_once);
+	RUN(a_clock_that_makes_no_sense_is_told_once);
 	RUN(an_idle_session_is_silent);
 	RUN(many_lines_go_in_one_message);
 	RUN(many_lines_go_one_by_one_where_the_message_does_not_fit);

@@ -261,29 +261,45 @@ void gb_edges_record(void *owner, uint32_t index, const struct gb_edge *edge)
 		rearm(request, index, gb_now_ns());
 }
 
+static bool has_edges(const struct gb_line *line)
+{
+	return line->plan.irq_type && line->plan.controller;
+}
+
+void gb_edges_count(struct gb_request *request)
+{
+	request->edge_lines = 0;
+	for (uint32_t i = 0; i < request->count; i++)
+		request->edge_lines += has_edges(&request->lines[i]);
+}
+
+/* The ring is shared by the lines that have edges. */
+uint32_t gb_edges_window(void *owner, uint32_t index)
+{
+	const struct gb_request *request = owner;
+	uint32_t capacity = gb_event_ring_capacity(request->ring), lines = request->edge_lines;
+
+	(void)index;
+	return lines && capacity > lines ? capacity / lines : 1;
+}
+
 /*
- * The ring is shared by the lines that have edges. Credits are given for what
- * it can hold beside what waits in it and what may come already: so a client
- * that reads, however late, loses nothing of what the firmware could keep back.
+ * Credits are given for what the ring can hold beside what waits in it and what may come
+ * already: so a client that reads, however late, loses nothing of what the firmware could
+ * keep back.
  */
-void gb_edges_room(void *owner, uint32_t index, struct gb_room *room)
+uint32_t gb_edges_room(void *owner, uint32_t index)
 {
 	const struct gb_request *request = owner;
 	uint32_t capacity = gb_event_ring_capacity(request->ring);
 	uint32_t taken = gb_event_ring_waiting(request->ring);
-	uint32_t lines = 0;
 
 	(void)index;
-	for (uint32_t i = 0; i < request->count; i++) {
-		const struct gb_line_plan *plan = &request->lines[i].plan;
-
-		if (!plan->irq_type || !plan->controller)
-			continue;
-		lines++;
-		taken += gb_stream_credits(plan->controller, plan->gpio);
-	}
-	room->window = lines && capacity > lines ? capacity / lines : 1;
-	room->free = taken < capacity ? capacity - taken : 0;
+	for (uint32_t i = 0; i < request->count; i++)
+		if (has_edges(&request->lines[i]))
+			taken += gb_stream_credits(request->lines[i].plan.controller,
+						   request->lines[i].plan.gpio);
+	return taken < capacity ? capacity - taken : 0;
 }
 
 void gb_edges_fault(void *owner, uint32_t index, int error, uint32_t reason)

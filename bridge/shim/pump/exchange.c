@@ -15,8 +15,38 @@
 #define EXCHANGE_MAX_NS (100 * MS)
 #define EXCHANGE_MIN_NS (2 * MS)
 #define EXCHANGE_TIMEOUT_NS (1000 * MS)
+/* Of one occasion; a firmware with more of them is asked half as often the next time,
+ * again and again: at last once in some minutes. */
+#define CONTRADICTIONS_MAX 8u
+#define DOUBTS_MAX 11
 
 static void ask(struct gb_controller *c);
+
+static void doubt(struct gb_controller *c)
+{
+	c->time_series = 0; /* the next edge asks again, some time */
+	if (c->time_doubts < DOUBTS_MAX)
+		c->time_doubts++;
+}
+
+/* What contradicts the rest wants a second opinion, but not for ever. */
+static void contradicted(struct gb_controller *c)
+{
+	struct gb_report *report;
+
+	if (++c->time_contradictions <= CONTRADICTIONS_MAX) {
+		if (c->time_series < 3)
+			c->time_series = 3;
+		return;
+	}
+	doubt(c);
+	if (c->told_time)
+		return;
+	c->told_time = true;
+	report = gb_report_add(c->link->pump, GB_REPORT_NONSENSE, c->id);
+	if (report)
+		report->number = RPMSG_GPIO_MSG_GET_TIME;
+}
 
 static void time_done(struct gb_call *call, const struct gb_outcome *outcome)
 {
@@ -25,18 +55,18 @@ static void time_done(struct gb_call *call, const struct gb_outcome *outcome)
 
 	c->asking_time = false;
 	if (outcome->error || outcome->length != sizeof(body)) {
-		c->time_series = 0; /* the next edge asks again */
+		doubt(c);
 		return;
 	}
 	memcpy(&body, outcome->body, sizeof(body));
-	/* What contradicts the rest wants a second opinion. */
-	if (!gb_clock_add(&c->clock, call->sent_ns, rpmsg_gpio_load64(body.time), gb_now_ns()) &&
-	    c->time_series < 3)
-		c->time_series = 3;
-	if (c->time_series)
-		c->time_series--;
-	if (c->time_series)
+	if (!gb_clock_add(&c->clock, call->sent_ns, rpmsg_gpio_load64(body.time), gb_now_ns()))
+		contradicted(c);
+	if (!c->time_series)
+		return;
+	if (--c->time_series)
 		ask(c);
+	else
+		c->time_doubts = 0; /* it went well */
 }
 
 static void ask(struct gb_controller *c)
@@ -60,11 +90,19 @@ static void ask(struct gb_controller *c)
 	}
 }
 
+static void begin_series(struct gb_controller *c, uint32_t count)
+{
+	c->time_series = count;
+	c->time_contradictions = 0;
+}
+
 void gb_exchange_begin(struct gb_controller *c)
 {
 	gb_clock_reset(&c->clock);
 	c->clock_since_ns = gb_now_ns();
-	c->time_series = SERIES;
+	c->time_doubts = 0;
+	c->told_time = false;
+	begin_series(c, SERIES);
 	ask(c);
 }
 
@@ -80,9 +118,9 @@ void gb_exchange_freshen(struct gb_controller *c, uint64_t now_ns)
 		interval = EXCHANGE_MIN_NS;
 	if (interval > EXCHANGE_MAX_NS)
 		interval = EXCHANGE_MAX_NS;
-	if (pause < interval)
+	if (pause < interval << c->time_doubts)
 		return;
-	c->time_series = pause > 10 * EXCHANGE_MAX_NS ? SERIES_AFTER_PAUSE : 1;
+	begin_series(c, pause > 10 * EXCHANGE_MAX_NS ? SERIES_AFTER_PAUSE : 1);
 	ask(c);
 }
 

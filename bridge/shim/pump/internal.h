@@ -155,16 +155,12 @@ struct gb_edge {
 	bool rearm;         /* the line is masked until SET_IRQ_TYPE */
 };
 
-struct gb_room {
-	uint32_t window; /* credits that the line should have, at least 1 */
-	uint32_t free;   /* events that could be taken beyond all credits */
-};
-
 /* The events of one line since its irq type left NONE, as far as they go
  * through this controller. */
 struct gb_stream {
 	uint8_t irq_type;    /* that the device has: answered OK */
 	uint8_t attempts;    /* that were answered wrongly, in a row */
+	uint8_t doubts;      /* how often they were given up for a while, in a row */
 	bool closing;        /* NONE is under way, or went without an answer */
 	bool reopening;      /* a type was asked for behind it */
 	bool granting;       /* a grant is under way */
@@ -183,18 +179,23 @@ struct gb_stream {
 	uint64_t time_ns;    /* of the last edge */
 	uint64_t source_ns;  /* of the last edge, by the device's clock */
 	bool ahead;          /* the last record had a time to come */
+	uint64_t later_ns;   /* to ask again then; 0: not */
+	bool waits;          /* in the list of gb_controller.first_waiting */
+	uint32_t next_waiting; /* gpio + 1; 0: none */
 };
 
 /* What has the interrupts of a line: a line request, or an export. */
 struct gb_line_owner_ops {
 	/* The interrupt fired. False: nobody wants it. */
 	bool (*fired)(void *owner, uint32_t index, uint64_t now_ns);
-	/* The next three are optional. The first is called instead of fired()
-	 * where events are records; the second says what the line may have in
-	 * credits (without it one event comes for each SET_IRQ_TYPE, as without
-	 * CREDITS); the third that the line may miss edges. */
+	/* The next four are optional. The first is called instead of fired()
+	 * where events are records; the second says how many credits the line
+	 * should have, at least 1 (without it one event comes for each
+	 * SET_IRQ_TYPE, as without CREDITS), and the third how many events could be
+	 * taken beyond all credits; the fourth that the line may miss edges. */
 	void (*edge)(void *owner, uint32_t index, const struct gb_edge *edge);
-	void (*room)(void *owner, uint32_t index, struct gb_room *room);
+	uint32_t (*window)(void *owner, uint32_t index);
+	uint32_t (*room)(void *owner, uint32_t index);
 	void (*fault)(void *owner, uint32_t index, int error, uint32_t reason);
 	/* The controller goes away; it is not to be touched any more. */
 	void (*orphan)(void *owner, uint32_t index);
@@ -232,12 +233,16 @@ struct gb_controller {
 
 	struct gb_stream *streams; /* by gpio */
 	uint32_t stream_count;
-	struct gb_timer stream_timer; /* starved lines, and a silence */
+	struct gb_timer stream_timer; /* lines that wait, and a silence */
+	uint32_t first_waiting; /* stream: gpio + 1; 0: none */
 	uint64_t event_ns;         /* the latest */
 	bool used_credits;         /* since the last silence */
 	struct gb_clock clock;
 	uint64_t clock_since_ns, time_asked_ns;
 	uint32_t time_series;      /* exchanges still to come */
+	uint32_t time_contradictions; /* since it began */
+	uint8_t time_doubts;       /* how often it was given up, in a row */
+	bool told_time;
 	bool asking_time;
 	uint64_t by_arrival;       /* edges stamped with their arrival */
 

@@ -51,6 +51,8 @@ enum gb_report_kind {
 	                         could not be re-armed, error and reason */
 	GB_REPORT_RESTARTED,  /* id of a controller: its replies show that the
 	                         firmware lost the session (EPOCH, TAG) */
+	GB_REPORT_NONSENSE,   /* id of a controller: its answers to the type `number` make no
+	                         sense; it is asked ever more seldom */
 	GB_REPORT_EXPORT,     /* id of an export: see gb_export_status() */
 	GB_REPORT_LINK_NOTE,  /* id of a link; body = what its log should say */
 };

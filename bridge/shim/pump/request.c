@@ -101,6 +101,7 @@ static void request_orphan(void *owner, uint32_t index)
 	struct gb_request *request = owner;
 
 	request->lines[index].plan.controller = NULL;
+	gb_edges_count(request);
 	gb_edges_stop(request, &request->lines[index]);
 }
 
@@ -132,6 +133,7 @@ void gb_request_close(struct gb_request *request)
 static const struct gb_line_owner_ops owner_ops = {
 	.fired = gb_edges_fired,
 	.edge = gb_edges_record,
+	.window = gb_edges_window,
 	.room = gb_edges_room,
 	.fault = gb_edges_fault,
 	.orphan = request_orphan,
@@ -216,6 +218,7 @@ static struct gb_request *request_new(struct gb_pump *pump, uint64_t id,
 		line->plan = lines[i];
 		gb_edges_init(request, line);
 	}
+	gb_edges_count(request);
 	return request;
 }
 
@@ -273,6 +276,7 @@ int gb_request_replan(struct gb_request *request, const struct gb_line_plan *lin
 		plan->irq_type = lines[i].irq_type;
 		gb_debounce_set_period(&request->lines[i].debounce, lines[i].debounce_us);
 	}
+	gb_edges_count(request);
 	gb_unlock(pump);
 	return 0;
 }

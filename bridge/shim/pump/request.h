@@ -47,6 +47,7 @@ struct gb_request {
 	uint64_t id;
 	uint64_t timeout_ns;
 	uint32_t count;
+	uint32_t edge_lines; /* those with interrupts */
 	uint32_t references; /* calls that will come back, and the owner */
 	bool closed;
 	bool hung_up;
@@ -93,12 +94,15 @@ void gb_values_start(struct gb_request *request, const struct gb_operation *oper
 /* ---- edges.c -------------------------------------------------------------- */
 
 void gb_edges_init(struct gb_request *request, struct gb_line *line);
+/* Lines have got or lost interrupts, or their controller. */
+void gb_edges_count(struct gb_request *request);
 /* No timer of the line runs any more. */
 void gb_edges_stop(struct gb_request *request, struct gb_line *line);
 /* As struct gb_line_owner_ops says. */
 bool gb_edges_fired(void *owner, uint32_t index, uint64_t now_ns);
 void gb_edges_record(void *owner, uint32_t index, const struct gb_edge *edge);
-void gb_edges_room(void *owner, uint32_t index, struct gb_room *room);
+uint32_t gb_edges_window(void *owner, uint32_t index);
+uint32_t gb_edges_room(void *owner, uint32_t index);
 void gb_edges_fault(void *owner, uint32_t index, int error, uint32_t reason);
 
 #endif

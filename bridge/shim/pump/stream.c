@@ -18,6 +18,9 @@
 #define QUIET_NS (1000 * MS)
 #define GRANT_TIMEOUT_NS (250 * MS)
 #define ATTEMPTS_MAX 3u
+/* A firmware whose answers make no sense is asked again after QUIET_NS, and after twice
+ * as long each time, up to this many times twice: some minutes. */
+#define DOUBTS_MAX 8
 
 static void report_fault(struct gb_controller *c, uint16_t gpio, int error, uint32_t reason)
 {
@@ -57,14 +60,29 @@ static uint64_t grant_timeout(const struct gb_controller *c)
 	return soon ? GRANT_TIMEOUT_NS : c->timeout_ns;
 }
 
-/* Try again when it has been quiet: nothing is given up for good. */
-static void try_later(struct gb_controller *c, struct gb_stream *s)
+/* The timer looks at the line. */
+static void wait_for_timer(struct gb_controller *c, uint16_t gpio, uint64_t due_ns)
 {
+	struct gb_stream *s = &c->streams[gpio];
+
+	if (!s->waits)
+		s->next_waiting = c->first_waiting;
+	if (!s->waits)
+		c->first_waiting = gpio + 1u;
+	s->waits = true;
+	arm_by(c, due_ns);
+}
+
+/* Nothing is given up for good, but who answers nonsense is asked ever more seldom. */
+static void try_later(struct gb_controller *c, uint16_t gpio)
+{
+	struct gb_stream *s = &c->streams[gpio];
+
 	s->attempts = 0;
-	s->used = true;
-	c->used_credits = true;
-	c->event_ns = gb_now_ns();
-	arm_by(c, c->event_ns + QUIET_NS);
+	s->later_ns = gb_now_ns() + (QUIET_NS << s->doubts);
+	if (s->doubts < DOUBTS_MAX)
+		s->doubts++;
+	wait_for_timer(c, gpio, s->later_ns);
 }
 
 static void enabled_again(struct gb_call *call, const struct gb_outcome *outcome)
@@ -77,7 +95,7 @@ static void enabled_again(struct gb_call *call, const struct gb_outcome *outcome
 	    c->lost || c->link->dead)
 		return;
 	s->irq_type = (uint8_t)call->value;
-	try_later(c, s);
+	try_later(c, call->gpio);
 }
 
 /* Disabled behind our back, by a message that came twice perhaps. */
@@ -87,7 +105,7 @@ static void enable_again(struct gb_controller *c, uint16_t gpio)
 	struct gb_call *call = gb_call_new(c->link->pump);
 
 	if (!call) {
-		try_later(c, s);
+		try_later(c, gpio);
 		return;
 	}
 	call->type = VIRTIO_GPIO_MSG_SET_IRQ_TYPE;
@@ -101,7 +119,7 @@ static void enable_again(struct gb_controller *c, uint16_t gpio)
 		return;
 	s->irq_type = (uint8_t)call->value;
 	gb_call_discard(c->link->pump, call);
-	try_later(c, s);
+	try_later(c, gpio);
 }
 
 static void retry_grant(struct gb_controller *c, uint16_t gpio, const struct gb_outcome *outcome)
@@ -113,7 +131,7 @@ static void retry_grant(struct gb_controller *c, uint16_t gpio, const struct gb_
 	/* A message lost is asked for again at once, for as long as it takes;
 	 * what is answered wrongly, a few times. */
 	if (outcome->error != ETIMEDOUT && ++s->attempts > ATTEMPTS_MAX)
-		try_later(c, s);
+		try_later(c, gpio);
 	/* Refused once: damaged on its way. Twice: the line is not enabled. */
 	else if (outcome->reason == GB_REASON_STATUS && s->attempts > 1)
 		enable_again(c, gpio);
@@ -127,27 +145,40 @@ static bool fits(const struct gb_stream *s, uint32_t has, uint32_t sent)
 	return has == s->granted && (int32_t)(has - sent) >= 0;
 }
 
+/* It says so again and again: the firmware has got a wrong number. Events may come by it;
+ * a right one is not asked for at once, or it would be asked for without end. */
+static void believe(struct gb_controller *c, uint16_t gpio, uint32_t has)
+{
+	c->streams[gpio].granted = has;
+	report_fault(c, gpio, EPROTO, GB_REASON_REPLY);
+	try_later(c, gpio);
+}
+
 static void granted(struct gb_controller *c, uint16_t gpio, const struct gb_outcome *outcome)
 {
 	struct gb_stream *s = &c->streams[gpio];
 	struct rpmsg_gpio_credits_body body;
 	uint32_t has, sent;
-	bool missed;
+	bool missed, right;
 
 	memcpy(&body, outcome->body, sizeof(body));
 	has = rpmsg_gpio_load32(body.granted);
 	sent = rpmsg_gpio_load32(body.sent);
-	/* A damaged message: asked again it fits, unless the firmware has got a
-	 * wrong number, and then it says the same again. */
-	if (!fits(s, has, sent) && s->attempts < ATTEMPTS_MAX) {
+	right = fits(s, has, sent);
+	/* A damaged message: asked again it fits. */
+	if (!right && s->attempts < ATTEMPTS_MAX) {
 		retry_grant(c, gpio, outcome);
 		return;
 	}
-	s->granted = has;
 	/* What was sent before this reply and is not here never will be. */
 	missed = (int32_t)(sent - s->received) > 0;
 	if (missed)
 		s->received = sent;
+	if (!right) {
+		believe(c, gpio, has);
+		return;
+	}
+	s->doubts = 0;
 	/* Who takes one event a re-arm still waits for his: it was lost, or the credit
 	 * was that of the process before, and is spent. */
 	if (missed && s->granted == s->received)
@@ -205,44 +236,47 @@ static void grant(struct gb_controller *c, uint16_t gpio, uint32_t granted_now, 
 
 	s->starved = false;
 	s->unasked = false;
+	s->later_ns = 0;
 	s->granted = granted_now;
 	error = submit_grant(c, gpio, now_ns);
 	if (!error || error == -ENODEV)
 		return;
 	report_fault(c, gpio, -error, GB_REASON_QUEUE);
 	s->unasked = true;
-	arm_by(c, now_ns + ROOM_PATIENCE_NS);
+	wait_for_timer(c, gpio, now_ns + ROOM_PATIENCE_NS);
 }
 
-static void starve(struct gb_controller *c, struct gb_stream *s, uint64_t now_ns)
+static void starve(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 {
+	struct gb_stream *s = &c->streams[gpio];
+
 	if (!s->starved)
 		s->starved_ns = now_ns;
 	s->starved = true;
-	arm_by(c, now_ns + ROOM_POLL_NS);
+	wait_for_timer(c, gpio, now_ns + ROOM_POLL_NS);
 }
 
 void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 {
 	const struct gb_line_owner *owner = owner_at(c, gpio);
 	struct gb_stream *s = &c->streams[gpio];
-	uint32_t left = s->granted - s->received, more;
-	struct gb_room room;
+	uint32_t left = s->granted - s->received, window, room, more;
 
-	if (!owner || !owner->ops->room || !gb_stream_flows(c, s) || s->granting)
+	if (!owner || !owner->ops->window || !gb_stream_flows(c, s) || s->granting)
 		return;
-	owner->ops->room(owner->owner, owner->index, &room);
+	window = owner->ops->window(owner->owner, owner->index);
 	if ((int32_t)left < 0)
 		left = 0;
-	if (left > room.window / 2)
+	if (left > window / 2)
 		return;
-	more = room.window - left;
-	if (more > room.free) {
+	room = owner->ops->room(owner->owner, owner->index);
+	more = window - left;
+	if (more > room) {
 		/* Not now, or less: in batches still, while the client reads. */
-		if (room.free >= (room.window + 3) / 4)
-			more = room.free;
+		if (room >= (window + 3) / 4)
+			more = room;
 		else if (!s->starved || now_ns - s->starved_ns < ROOM_PATIENCE_NS) {
-			starve(c, s, now_ns);
+			starve(c, gpio, now_ns);
 			return;
 		}
 	}
@@ -260,29 +294,68 @@ uint32_t gb_stream_credits(const struct gb_controller *c, uint16_t gpio)
 	return left > 0 ? (uint32_t)left : 0;
 }
 
-/* All lines that wait for room, and after a silence all that used credits. */
+/* As it was granted before: the reply tells what is true. */
+static void grant_again(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
+{
+	struct gb_stream *s = &c->streams[gpio];
+
+	if (gb_stream_flows(c, s) && !s->granting)
+		grant(c, gpio, s->granted, now_ns);
+}
+
+static void wait_is_over(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
+{
+	struct gb_stream *s = &c->streams[gpio];
+
+	if (s->starved)
+		gb_stream_replenish(c, gpio, now_ns);
+	else if (s->unasked || (s->later_ns && s->later_ns <= now_ns))
+		grant_again(c, gpio, now_ns);
+	else if (s->later_ns)
+		wait_for_timer(c, gpio, s->later_ns);
+}
+
+static void look_at_waiting(struct gb_controller *c, uint64_t now_ns)
+{
+	uint32_t next = c->first_waiting;
+
+	c->first_waiting = 0; /* some will wait again */
+	while (next) {
+		uint16_t gpio = (uint16_t)(next - 1);
+
+		next = c->streams[gpio].next_waiting;
+		c->streams[gpio].waits = false;
+		wait_is_over(c, gpio, now_ns);
+	}
+}
+
+/* After a silence: all that used credits, but for those that are in doubt. */
+static void make_up(struct gb_controller *c, uint64_t now_ns)
+{
+	for (uint32_t gpio = 0; gpio < c->stream_count; gpio++) {
+		struct gb_stream *s = &c->streams[gpio];
+
+		if (s->used && !s->starved && !s->later_ns)
+			grant_again(c, (uint16_t)gpio, now_ns);
+		s->used = false;
+	}
+}
+
 static void stream_expired(struct gb_timer *timer)
 {
 	struct gb_controller *c = (struct gb_controller *)(void *)(
 		(char *)timer - offsetof(struct gb_controller, stream_timer));
 	uint64_t now = gb_now_ns();
-	bool quiet = c->used_credits && now - c->event_ns >= QUIET_NS;
 
-	for (uint32_t gpio = 0; gpio < c->stream_count; gpio++) {
-		struct gb_stream *s = &c->streams[gpio];
-
-		if (s->starved)
-			gb_stream_replenish(c, (uint16_t)gpio, now);
-		else if ((s->unasked || (quiet && s->used)) && gb_stream_flows(c, s) && !s->granting)
-			/* As it was: the reply tells what is true. */
-			grant(c, (uint16_t)gpio, s->granted, now);
-		if (quiet)
-			s->used = false;
-	}
-	if (quiet)
-		c->used_credits = false;
-	else if (c->used_credits)
+	look_at_waiting(c, now);
+	if (!c->used_credits)
+		return;
+	if (now - c->event_ns < QUIET_NS) {
 		arm_by(c, c->event_ns + QUIET_NS);
+		return;
+	}
+	c->used_credits = false;
+	make_up(c, now);
 }
 
 void gb_stream_used(struct gb_controller *c, uint64_t now_ns)
@@ -322,8 +395,11 @@ static void begin_stream(struct gb_stream *s, uint8_t irq_type)
 		.attempts = s->attempts,
 		.time_ns = s->time_ns,
 		.source_ns = s->source_ns,
+		.doubts = s->doubts,
 		.interrupted = s->interrupted,
 		.event_ns = gb_now_ns(),
+		.waits = s->waits,
+		.next_waiting = s->next_waiting,
 	};
 }
 
@@ -354,7 +430,7 @@ void gb_stream_owned(struct gb_controller *c, uint16_t gpio)
 	if (!owner || !s || !gb_stream_flows(c, s))
 		return;
 	/* An owner that takes one event and re-arms gets one for each re-arm. */
-	if (owner->ops->room)
+	if (owner->ops->window)
 		gb_stream_replenish(c, gpio, gb_now_ns());
 	else if (!s->granting)
 		grant(c, gpio, s->received + 1, gb_now_ns());
@@ -395,8 +471,10 @@ void gb_stream_init(struct gb_controller *c)
 
 void gb_stream_accepted(struct gb_controller *c)
 {
-	for (uint32_t gpio = 0; gpio < c->stream_count; gpio++)
+	for (uint32_t gpio = 0; gpio < c->stream_count; gpio++) {
+		c->streams[gpio].doubts = 0;
 		begin_stream(&c->streams[gpio], VIRTIO_GPIO_IRQ_TYPE_NONE);
+	}
 	gb_exchange_begin(c);
 }
 
@@ -405,5 +483,5 @@ void gb_stream_free(struct gb_controller *c)
 	gb_timer_cancel(c->link->pump, &c->stream_timer);
 	free(c->streams);
 	c->streams = NULL;
-	c->stream_count = 0;
+	c->stream_count = c->first_waiting = 0;
 }
