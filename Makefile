@@ -90,6 +90,25 @@ demo: setup
 bench: setup
 	$(BIN)/gpio-bridge bench
 
+# Packages of this tree: the wheel is made from the sdist, as it is elsewhere.
+dist: setup
+	@rm -rf $(BUILD)/dist
+	$(BIN)/python -c 'from setuptools.build_meta import build_sdist; build_sdist("$(BUILD)/dist")' \
+		>$(BUILD)/dist.log
+	$(BIN)/python -m pip wheel --quiet --no-index --no-deps --no-build-isolation \
+		--wheel-dir $(BUILD)/dist $(BUILD)/dist/*.tar.gz
+	@ls -l $(BUILD)/dist
+
+# The README's commands, its packages and a wheel, each where there is nothing else.
+FRESH := 12 13
+fresh: $(FRESH:%=fresh-%)
+fresh-%:
+	@mkdir -p $(BUILD)/fresh/$*
+	@rm -f $(BUILD)/fresh/$*/*
+	@chmod 777 $(BUILD)/fresh/$*
+	tools/fresh-debian --share $(BUILD)/fresh/$* $* .ci/fresh tree
+	tools/fresh-debian --share $(BUILD)/fresh/$* --packages python3-venv $* .ci/fresh wheel
+
 deps:
 	tools/deps
 
