@@ -50,14 +50,19 @@ DEADLINE = 30.0
 
 
 class Guest:
-    """A vhost-user front-end with a virtio-rpmsg driver, as small as can be."""
+    """A vhost-user front-end with a virtio-rpmsg driver, as small as can be.
+
+    Arguments: ``path`` of the socket; ``rings`` are the descriptors of the virtqueues,
+    at most 32, of that from the firmware and that to it.
+    """
 
     num = 16
     size = 512
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rings: tuple[int, int] = (num, num)) -> None:
+        self.rings = rings
         self.buffers = 0x1000
-        length = self.buffers + 2 * self.num * self.size
+        length = self.buffers + sum(rings) * self.size
         memory = os.memfd_create("guest")
         os.ftruncate(memory, length)
         self.ram = mmap.mmap(memory, length)
@@ -81,14 +86,14 @@ class Guest:
         os.close(memory)
         for index in range(2):
             ring = 0x80000 + index * 0x800
-            self._request(8, struct.pack("<II", index, self.num))
+            self._request(8, struct.pack("<II", index, rings[index]))
             self._request(9, struct.pack("<IIQQQQ", index, 0, ring, ring + 0x400, ring + 0x200, 0))
             self._request(10, struct.pack("<II", index, 0))
             self._request(13, struct.pack("<Q", index), [self.calls[index]])
             self._request(12, struct.pack("<Q", index), [self.kicks[index]])
         for index in range(2):
             self._request(18, struct.pack("<II", index, 1))
-        for slot in range(self.num):
+        for slot in range(rings[0]):
             self._post(0, slot, self.size, writable=True)
         self._kick(0)
 
@@ -107,14 +112,17 @@ class Guest:
         (answer,) = struct.unpack("<12xQ", self.socket.recv(20))
         return int(answer)
 
+    def _buffer(self, ring: int, slot: int) -> int:
+        return self.buffers + (ring * self.rings[0] + slot) * self.size
+
     def _post(self, ring: int, slot: int, length: int, writable: bool) -> None:
-        address = 0x10000 + self.buffers + (ring * self.num + slot) * self.size
+        address = 0x10000 + self._buffer(ring, slot)
         base = ring * 0x800
         struct.pack_into(
             "<QIHH", self.ram, base + 16 * slot, address, length, 2 if writable else 0, 0
         )
         index = self.available[ring]
-        struct.pack_into("<H", self.ram, base + 0x200 + 4 + 2 * (index % self.num), slot)
+        struct.pack_into("<H", self.ram, base + 0x200 + 4 + 2 * (index % self.rings[ring]), slot)
         self.available[ring] = index + 1 & 0xFFFF
         struct.pack_into("<H", self.ram, base + 0x200 + 2, self.available[ring])
 
@@ -124,19 +132,23 @@ class Guest:
     def used_index(self, ring: int) -> int:
         return int(struct.unpack_from("<H", self.ram, ring * 0x800 + 0x400 + 2)[0])
 
+    def has_room(self) -> bool:
+        """Whether the ring to the firmware has a free descriptor."""
+        return (self.available[1] - self.used_index(1) & 0xFFFF) < self.rings[1]
+
     def _next_used(self, ring: int) -> tuple[int, int] | None:
         base = ring * 0x800 + 0x400
         if self.used_index(ring) == self.used[ring]:
             return None
         slot, length = struct.unpack_from(
-            "<II", self.ram, base + 4 + 8 * (self.used[ring] % self.num)
+            "<II", self.ram, base + 4 + 8 * (self.used[ring] % self.rings[ring])
         )
         self.used[ring] = self.used[ring] + 1 & 0xFFFF
         return slot, length
 
     def send(self, payload: bytes, destination: int = ADDRESS, source: int = OURS) -> None:
-        slot = self.available[1] % self.num
-        offset = self.buffers + (self.num + slot) * self.size
+        slot = self.available[1] % self.rings[1]
+        offset = self._buffer(1, slot)
         header = struct.pack("<IIIHH", source, destination, 0, len(payload), 0)
         self.ram[offset : offset + 16 + len(payload)] = header + payload
         self._post(1, slot, 16 + len(payload), writable=False)
@@ -154,7 +166,7 @@ class Guest:
                 raise ConnectionError("the stub dropped the guest")
             os.eventfd_read(self.calls[0])
         slot, length = used
-        offset = self.buffers + slot * self.size
+        offset = self._buffer(0, slot)
         source, destination, _, size, _ = struct.unpack_from("<IIIHH", self.ram, offset)
         self.addressee = destination
         payload = self.ram[offset + 16 : offset + max(16, length)]
@@ -811,6 +823,65 @@ def test_replies_wait_for_receive_buffers(stub: Stub, guest: Guest) -> None:
                 pass
         for _ in range(Guest.num):
             assert guest.receive() == bytes([REPLY, 0, OK, 1 if _ % 8 == 2 else 0])
+
+
+UNEQUAL = [(4, 32), (32, 4), (4, 4)]
+"""Linux takes each virtqueue's own size from 7.4 on; until then both were the same."""
+
+
+@pytest.mark.parametrize("rings", UNEQUAL, ids=str)
+def test_rings_of_unequal_sizes(
+    stub: Stub, rings: tuple[int, int], eventually: Callable[[Callable[[], bool], str], None]
+) -> None:
+    """Many requests, nothing read until the firmware takes no more: all are answered in order."""
+    guest = Guest(stub.socket, rings)
+    guest.wait_announced(2)
+    stub.drive("IN", 1)
+    lines = (3, 1)  # low, high
+    for _ in range(3):
+        sent = 0
+        while sent < sum(rings):
+            if not guest.has_room() and guest.used_index(0) == guest.available[0]:
+                break  # both are full
+            eventually(
+                lambda: guest.has_room() or guest.used_index(0) == guest.available[0], "progress"
+            )
+            if guest.has_room():
+                guest.send(struct.pack("<HHI", GET_VALUE, lines[sent % 2], 0))
+                sent += 1
+        for number in range(sent):
+            assert guest.receive() == bytes([REPLY, 0, OK, number % 2])
+    guest.close()
+
+
+@pytest.mark.parametrize("rings", UNEQUAL, ids=str)
+def test_events_over_rings_of_unequal_sizes(stub: Stub, rings: tuple[int, int]) -> None:
+    guest = Guest(stub.socket, rings)
+    guest.wait_announced(2)
+    guest.send(struct.pack("<HHI", SET_FEATURES, 0, CREDITS))
+    assert guest.receive() == bytes(4)
+    guest.call(SET_DIRECTION, 3, DIRECTION_IN)
+    guest.call(SET_IRQ_TYPE, 3, EDGE_BOTH)
+    assert extended(guest, GRANT_CREDITS, 3, 2000) == struct.pack("<II", 2000, 0)
+    stub.pulse("SENSOR", 500, hz=20_000)
+    stub.wait_edges("SENSOR", 1000)
+    numbers: list[int] = []
+    while not numbers or numbers[-1] < 1000:
+        message = guest.receive()
+        assert message is not None and len(message) % 8 == 0
+        numbers += [number for *_, number in struct.iter_unpack("<BBHI", message)]
+    assert numbers == list(range(1, 1001))
+    guest.close()
+
+
+def test_other_buffer_sizes_are_not_offered(stub: Stub) -> None:
+    """VIRTIO_RPMSG_F_BUFSZ of Linux 7.4, bit 1; NuttX has the name for bit 2."""
+    with socket.socket(socket.AF_UNIX) as front_end:
+        front_end.settimeout(DEADLINE)
+        front_end.connect(str(stub.socket))
+        front_end.sendall(struct.pack("<III", 1, 1, 0))  # GET_FEATURES
+        (features,) = struct.unpack("<12xQ", front_end.recv(20, socket.MSG_WAITALL))
+    assert features & 0xFFFFFF == 1  # VIRTIO_RPMSG_F_NS
 
 
 def test_a_reply_that_waited_goes_to_who_asked(

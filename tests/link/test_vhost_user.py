@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -14,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from bridge.link.vhost_user import connect
+from bridge.shim.ffi import lib
 
 SHORT_MS, LONG_MS = 300, 30_000
-GET_FEATURES = 1
+GET_FEATURES, SET_FEATURES = 1, 2
+RPMSG_F_NS, RPMSG_F_BUFSZ = 1 << 0, 1 << 1
 REPLY = 5  # version 1, and the reply bit
 VERSION_1 = 1 << 32
 
@@ -38,6 +41,31 @@ def hang_up(guest: socket.socket) -> None:
 
 def say(message: bytes) -> Callable[[socket.socket], None]:
     return lambda guest: guest.sendall(message)
+
+
+def test_other_buffer_sizes_are_not_accepted(tmp_path: Path) -> None:
+    """VIRTIO_RPMSG_F_BUFSZ of Linux 7.4: our buffers have 512 bytes, whatever is offered."""
+    path = str(tmp_path / "fw.sock")
+    accepted = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def serve() -> None:
+            guest, _ = listener.accept()
+            with guest:
+                guest.recv(24, socket.MSG_WAITALL)  # SET_OWNER, GET_FEATURES
+                guest.sendall(reply(GET_FEATURES, VERSION_1 | RPMSG_F_BUFSZ | RPMSG_F_NS))
+                message = guest.recv(20, socket.MSG_WAITALL)
+                accepted.append(struct.unpack("=IIIQ", message))
+
+        backend = threading.Thread(target=serve)
+        backend.start()
+        with contextlib.suppress(OSError):  # it hangs up then
+            lib.gb_link_close(connect(path, LONG_MS))
+        backend.join()
+    ((request, _, _, features),) = accepted
+    assert (request, features) == (SET_FEATURES, VERSION_1 | RPMSG_F_NS)
 
 
 CASES = {

@@ -13,6 +13,8 @@
 
 #define RPMSG_VIRTIO_ID 7
 #define VIRTIO_RPMSG_F_NS 0 /* feature bit: name service */
+/* Bit 1, VIRTIO_RPMSG_F_BUFSZ of Linux 7.4, is neither offered nor accepted: buffers
+ * have RPMSG_BUFFER_SIZE. The rings may have different sizes. */
 
 /* virtqueues, in virtio_rpmsg_bus's words */
 #define RPMSG_VQ_RX 0 /* device -> driver */
