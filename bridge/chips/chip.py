@@ -248,7 +248,7 @@ class Chip:
 
         Raises:
             OSError: EINVAL, EBUSY, ENXIO, EOPNOTSUPP by the kernel's rules;
-                ETIMEDOUT, EIO, ENODEV from the firmware.
+                EACCES the requester may not; ETIMEDOUT, EIO, ENODEV from the firmware.
         """
         try:
             self._check(configs)
@@ -256,7 +256,7 @@ class Chip:
                 event_buffer_size, len(configs), any(config.edges for config in configs)
             )
             consumer = clip_consumer(consumer)
-            await self._wait_until_free(configs, consumer, requester.uid)
+            await self._wait_until_free(configs, consumer, requester)
             request = LineRequest(self, consumer, configs, event_buffer_size, requester)
         except BaseException:
             requester.ended()
@@ -274,14 +274,14 @@ class Chip:
             config.check(self.source_clock)
 
     async def _wait_until_free(
-        self, configs: Sequence[LineConfig], consumer: str, uid: int | None
+        self, configs: Sequence[LineConfig], consumer: str, requester: Requester
     ) -> None:
         """Return without a further await once every line is free.
 
         A line whose holder is going is waited for: the client that closed its
         request and asks again must not meet its own shadow.
         """
-        while (going := self._obstacle(configs, consumer, uid)) is not None:
+        while (going := self._obstacle(configs, consumer, requester)) is not None:
             # Not awaited itself: that it is cancelled with the chip is no reason to be, too.
             await asyncio.wait((asyncio.ensure_future(going.release()),))
         for config in configs:
@@ -290,7 +290,7 @@ class Chip:
                 kept.hang_up()  # only now, so that nobody else gets the line
 
     def _obstacle(
-        self, configs: Sequence[LineConfig], consumer: str, uid: int | None
+        self, configs: Sequence[LineConfig], consumer: str, requester: Requester
     ) -> Holder | None:
         """A holder that is about to go; raises when the lines cannot be had.
 
@@ -303,12 +303,13 @@ class Chip:
             if config.offset in seen:
                 raise OSError(errno.EBUSY, f"line {line.describe()} is requested twice")
             seen.add(config.offset)
+            requester.check(self, line, config)
             holder = line.holder
             if holder is None or holder.going:
                 continue
             if not isinstance(holder, Reservation):
                 raise line.busy(self.name)
-            if not holder.is_for(consumer, uid):
+            if not holder.is_for(consumer, requester.uid):
                 raise line.busy(self.name, "kept for", holder.whose)
         holders = (self.lines[config.offset].holder for config in configs)
         return next((holder for holder in holders if holder is not None and holder.going), None)

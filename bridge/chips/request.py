@@ -133,6 +133,7 @@ class LineRequest:
         fds = None
         try:
             await self._refresh()
+            self._check_access(self.configs)  # an output that nobody knew of may be among them
             for index, config in enumerate(self.configs):
                 self._rest[index] = await self._left(index, config)
             # Before any interrupt is enabled, so that no edge is lost.
@@ -147,6 +148,11 @@ class LineRequest:
             raise
         self._established = True
         return fds
+
+    def _check_access(self, configs: Sequence[LineConfig]) -> None:
+        """Raise OSError EACCES when the requester may not have these settings."""
+        for line, config in zip(self._lines, configs, strict=True):
+            self.requester.check(self.chip, line, config)
 
     async def _refresh(self) -> None:
         """As-is lines keep what they are: ask what that is."""
@@ -296,6 +302,7 @@ class LineRequest:
     async def _set_config(self, packed: bytes) -> None:
         offsets = [line.offset for line in self._lines]
         configs = configs_of(packed, offsets, self.chip.source_clock)
+        self._check_access(configs)
         edges = any(config.edges for config in configs)
         event_capacity(self._event_buffer_size, len(configs), edges)
         for index, config in enumerate(configs):

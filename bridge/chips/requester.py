@@ -5,9 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bridge.chips.chip import Chip
+    from bridge.chips.line import Line, LineConfig
 
 
 def _nothing() -> None:
+    pass
+
+
+def _anything(chip: Chip, line: Line, config: LineConfig) -> None:
     pass
 
 
@@ -18,10 +27,12 @@ class Requester:
     Attributes:
         uid: user id, None for the service itself.
         ended: called when the request is over, or never came to be.
+        check: raises OSError EACCES for settings of a line that this user may not have.
     """
 
     uid: int | None = None
     ended: Callable[[], None] = _nothing
+    check: Callable[[Chip, Line, LineConfig], None] = _anything
 
 
 NOBODY = Requester()

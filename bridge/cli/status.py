@@ -73,6 +73,8 @@ def _records(status: dict[str, Any]) -> Iterator[_Record]:
             yield "chip", aggregate["name"], "offline", _reason(aggregate)
     for export in status["exports"]:
         yield _export(export)
+    for rule in status.get("access", ()):
+        yield _rule(rule)
     for user in status.get("users", ()):
         yield _user(user, status["limits"])
     for peer in status.get("peers", ()):
@@ -109,6 +111,15 @@ def _peer(peer: dict[str, Any]) -> _Record:
         f"{_count(peer['connections'], 'connection')}, {_count(peer['chips'], 'open chip')}"
     )
     return "client", str(peer["pid"]), "connected", text
+
+
+def _rule(rule: dict[str, Any]) -> _Record:
+    """Who may do what with which lines."""
+    users = [f"user {one}" for one in rule["users"]]
+    who = [*users, *(f"group {one}" for one in rule["groups"])] or ["everybody"]
+    lines = f"lines {', '.join(map(str, rule['lines']))}" if rule["lines"] else "all lines"
+    may = f"{', '.join(who)}: {', '.join(rule['may']) or 'nothing'}"
+    return "access", rule["chip"], "limited", f"{lines}, {may}"
 
 
 def _user(user: dict[str, Any], limits: dict[str, Any]) -> _Record:

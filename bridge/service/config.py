@@ -27,6 +27,7 @@ from bridge.export.selection import (
     parse_pick,
 )
 from bridge.link import resolve
+from bridge.service.access import INCLUDED, AccessRule
 from bridge.service.budgets import Limits
 
 if sys.version_info >= (3, 11):
@@ -109,6 +110,7 @@ class Config:
         remoteproc: remote processors to start.
         chips: chips that are put together out of lines of others.
         limits: what one user id may have at once.
+        access: who may do what with which lines.
     """
 
     links: tuple[LinkConfig, ...] = ()
@@ -120,11 +122,15 @@ class Config:
     remoteproc: tuple[RemoteprocConfig, ...] = ()
     chips: tuple[AggregateConfig, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    access: tuple[AccessRule, ...] = ()
 
 
 def default_socket() -> str:
     """The control socket's path: $GPIO_BRIDGE_SOCKET, else the system-wide one."""
     return os.environ.get(SOCKET_VARIABLE) or DEFAULT_SOCKET
+
+
+_TABLES = ("link", "export", "chip", "limits", "access")
 
 
 def load(path: str, base: Config | None = None) -> Config:
@@ -151,7 +157,9 @@ def load(path: str, base: Config | None = None) -> Config:
 
 def from_table(table: Mapping[str, Any], where: str, base: Config | None = None) -> Config:
     """Check a parsed configuration; arguments and errors as `load`."""
-    _known_keys(table, {*_GLOBAL, *_SHARED, "link", "export", "chip", "limits"}, where, "")
+    _known_keys(
+        table, {*_GLOBAL, *_SHARED, "link", "export", "chip", "limits", "access"}, where, ""
+    )
     config = replace(base or Config(), **_values(table, _GLOBAL, where, ""))
     shared = _values(table, _SHARED, where, "")
     links = table.get("link", [])
@@ -169,9 +177,15 @@ def from_table(table: Mapping[str, Any], where: str, base: Config | None = None)
     limits = table.get("limits", {})
     if not isinstance(limits, dict):
         raise ConfigError(f"{where}: limits: expected a [limits] table")
+    access = table.get("access", [])
+    if not isinstance(access, list) or not all(isinstance(one, dict) for one in access):
+        raise ConfigError(f"{where}: access: expected [[access]] tables, each with may")
     config = replace(
         config,
         links=parsed,
+        access=tuple(
+            _access(one, where, f"access {number}: ") for number, one in enumerate(access, start=1)
+        ),
         limits=_limits(limits, where),
         chips=tuple(
             _chip(one, shared, where, f"chip {number}: ")
@@ -646,6 +660,77 @@ _LIMITS: dict[str, Callable[[object], Any]] = {
     "memory_mib": _integer(1, 65_536, "MiB"),
     "reserve_percent": _integer(0, 90, "percent"),
 }
+
+
+def _patterns(value: object) -> tuple[str | int, ...]:
+    if not isinstance(value, list) or not value:
+        raise _Expected('a list of offsets and names, such as ["RESET_*", 3]')
+    return tuple(_id(one, 'offsets and names, such as ["RESET_*", 3]') for one in value)
+
+
+def _id(value: object, what: str) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise _Expected(f"a list of {what}")
+    if isinstance(value, int) and value < 0:
+        raise _Expected(f"a list of {what}")
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return value
+
+
+def _ids(what: str) -> Callable[[object], Any]:
+    def check(value: object) -> tuple[str | int, ...]:
+        if not isinstance(value, list) or not value:
+            raise _Expected(f"a list of {what}, by name or id")
+        return tuple(_id(one, f"{what}, by name or id") for one in value)
+
+    return check
+
+
+def _rights(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(one in INCLUDED for one in value):
+        raise _Expected(f"a list of these, which may be empty: {', '.join(INCLUDED)}")
+    return tuple(value)
+
+
+_ACCESS: dict[str, Callable[[object], Any]] = {
+    "chip": _chip_name,
+    "lines": _patterns,
+    "users": _ids("users"),
+    "groups": _ids("groups"),
+    "may": _rights,
+}
+
+
+def _access(table: Mapping[str, Any], where: str, place: str) -> AccessRule:
+    _known_keys(table, set(_ACCESS), where, place)
+    values = _values(table, _ACCESS, where, place)
+    if "may" not in values:
+        raise ConfigError(f"{where}: {place}may: missing; expected a list of rights")
+    try:
+        uids = frozenset(_uid(user) for user in values.get("users", ()))
+        gids = frozenset(_gid(group) for group in values.get("groups", ()))
+    except KeyError as unknown:
+        raise ConfigError(f"{where}: {place}there is no {unknown.args[0]}") from None
+    return AccessRule(**values, uids=uids, gids=gids)
+
+
+def _uid(user: str | int) -> int:
+    import pwd
+
+    try:
+        return user if isinstance(user, int) else pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise KeyError(f'user "{user}"') from None
+
+
+def _gid(group: str | int) -> int:
+    import grp
+
+    try:
+        return group if isinstance(group, int) else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise KeyError(f'group "{group}"') from None
 
 
 def _limits(table: Mapping[str, Any], where: str) -> Limits:

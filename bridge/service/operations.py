@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import itertools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridge import uapi
@@ -14,6 +15,7 @@ from bridge.chips.chip import Chip
 from bridge.chips.line import LineConfig
 from bridge.chips.requester import Requester
 from bridge.chips.watcher import Watcher
+from bridge.service.access import Policy
 from bridge.service.budgets import Account, Grant
 from bridge.service.peer import Peer
 from bridge.shim.ffi import lib
@@ -125,6 +127,7 @@ class Operations:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._policy = Policy(service.config.access)
         self._table: dict[str, Callable[[Client, Mapping[str, Any]], Awaitable[Answer]]] = {
             "hello": self._hello,
             "chips": self._chips,
@@ -172,21 +175,29 @@ class Operations:
         answer = {"version": VERSION, "service": self._service.version}
         return {**answer, "timeout_ms": self._service.config.timeout_ms}, ()
 
+    def _visible(self, client: Client, chips: Iterable[Chip]) -> list[Chip]:
+        """Those that the client may see."""
+        return [chip for chip in chips if self._policy.sees(client.peer, chip)]
+
+    def _named(self, client: Client, name: str) -> Chip:
+        """The chip called `name`. Raises OSError ENOENT, also where it may not be seen."""
+        return self._service.registry.get(name, functools.partial(self._policy.sees, client.peer))
+
     async def _chips(self, client: Client, message: Mapping[str, Any]) -> Answer:
         registry = self._service.registry
         if "after" not in message:  # a client that knows no pages
-            return {"chips": [chip.info() for chip in registry.all()]}, ()
-        chips = registry.after(_string(message, "after"))
+            return {"chips": [chip.info() for chip in self._visible(client, registry.all())]}, ()
+        chips = self._visible(client, registry.after(_string(message, "after")))
         page = chips[:CHIPS_PER_PAGE]
         following = page[-1].name if len(chips) > len(page) else None
         return {"chips": [chip.info() for chip in page], "next": following}, ()
 
     async def _chip(self, client: Client, message: Mapping[str, Any]) -> Answer:
-        return self._service.registry.get(_string(message, "chip")).info(), ()
+        return self._named(client, _string(message, "chip")).info(), ()
 
     async def _open(self, client: Client, message: Mapping[str, Any]) -> Answer:
         """Open a chip as open(2) does a character device: this chip, not this name."""
-        handle, watcher = client.open(self._service.registry.get(_string(message, "chip")))
+        handle, watcher = client.open(self._named(client, _string(message, "chip")))
         return {**watcher.chip.info(), "handle": handle}, watcher.take_fds()
 
     async def _close(self, client: Client, message: Mapping[str, Any]) -> Answer:
@@ -196,7 +207,7 @@ class Operations:
     def _addressed(self, client: Client, message: Mapping[str, Any]) -> Chip:
         """The chip of an argument `handle`, else of an argument `chip`."""
         if "handle" not in message:
-            return self._service.registry.get(_string(message, "chip"))
+            return self._named(client, _string(message, "chip"))
         chip = client.get(message).chip
         chip.check_online()
         return chip
@@ -206,7 +217,8 @@ class Operations:
         first = _integer(message, "first", 0, _U32_MAX, default=0)
         count = _integer(message, "count", 1, LINES_PER_PAGE, default=LINES_PER_PAGE)
         last = first + count
-        page = [line.info() for line in chip.lines[first:last]]
+        info = self._policy.info
+        page = [info(client.peer, chip, line) for line in chip.lines[first:last]]
         return {"lines": page, "next": last if last < len(chip.lines) else None}, ()
 
     async def _find(self, client: Client, message: Mapping[str, Any]) -> Answer:
@@ -216,9 +228,17 @@ class Operations:
         if "handle" in message or message.get("chip") is not None:
             chips = [self._addressed(client, message)]
         else:
-            chips = self._service.registry.with_line(name)[: limit or None]
-        found = [[chip.name, at] for chip in chips for at in _offsets(chip, name, every)]
-        return {"found": found[:FOUND_MAX]}, ()
+            chips = self._service.registry.with_line(name)
+
+        def seen(chip: Chip) -> list[list[object]]:
+            return [
+                [chip.name, at]
+                for at in _offsets(chip, name, every)
+                if "see" in self._policy.rights(client.peer, chip, at)
+            ]
+
+        found = [places for places in map(seen, chips) if places][: limit or None]
+        return {"found": list(itertools.chain(*found))[:FOUND_MAX]}, ()
 
     async def _clock(self, client: Client, message: Mapping[str, Any]) -> Answer:
         return dataclasses.asdict(self._addressed(client, message).clock()), ()
@@ -226,6 +246,8 @@ class Operations:
     async def _watch(self, client: Client, message: Mapping[str, Any]) -> Answer:
         watcher = client.get(message)
         offset = _integer(message, "offset", 0, _U32_MAX)
+        line = watcher.chip.line(offset)
+        self._policy.need(client.peer, watcher.chip, line, "watch")
         return {"line": watcher.chip.watch(watcher, offset).info()}, ()
 
     async def _unwatch(self, client: Client, message: Mapping[str, Any]) -> Answer:
@@ -240,7 +262,8 @@ class Operations:
         size = _integer(message, "event_buffer_size", 0, _U32_MAX, default=0)
         room = min(size or 16 * len(configs), lib.GB_EVENT_CAPACITY_MAX)
         grant = client.account.take(requests=1, lines=len(configs), memory=2 * room * _EVENT_BYTES)
-        requester = Requester(client.peer.uid, grant.end)
+        check = functools.partial(self._policy.check, client.peer)
+        requester = Requester(client.peer.uid, grant.end, check)
         fds, capacity = await chip.request(configs, consumer, size, requester)
         answer = {
             "offsets": [config.offset for config in configs],
@@ -259,15 +282,23 @@ class Operations:
         timeout_ms = _integer(message, "timeout_ms", 0, WAIT_MS_MAX)
         if "count" in message:
             count = _integer(message, "count", 0, _U32_MAX)
-            if not await registry.wait(lambda: len(registry) == count, timeout_ms / 1000):
+
+            def there() -> int:
+                return len(self._visible(client, registry.all()))
+
+            if not await registry.wait(lambda: there() == count, timeout_ms / 1000):
                 raise OSError(
                     errno.ETIMEDOUT,
-                    f"there are {len(registry)} chips instead of {count} after {timeout_ms} ms",
+                    f"there are {there()} chips instead of {count} after {timeout_ms} ms",
                 )
             return {}, ()
         name = _string(message, "chip")
         online = _boolean(message, "online", default=True)
-        if not await registry.wait(lambda: registry.has(name) == online, timeout_ms / 1000):
+
+        def is_online() -> bool:
+            return any(chip.name == name for chip in self._visible(client, registry.all()))
+
+        if not await registry.wait(lambda: is_online() == online, timeout_ms / 1000):
             wanted = "online" if online else "offline"
             raise OSError(errno.ETIMEDOUT, f'chip "{name}" is not {wanted} after {timeout_ms} ms')
         return {}, ()

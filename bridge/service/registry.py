@@ -45,15 +45,19 @@ class Registry:
         """Whether a chip of this name is online."""
         return name in self._chips
 
-    def get(self, name: str) -> Chip:
+    def get(self, name: str, sees: Callable[[Chip], bool] = lambda _: True) -> Chip:
         """The chip called `name`.
+
+        Args:
+            name: of the chip.
+            sees: whether who asks sees a chip; others are not there for him.
 
         Raises:
             OSError: ENOENT; the sentence lists the chips there are.
         """
         chip = self._chips.get(name)
-        if chip is None:
-            there = ", ".join(chip.name for chip in self.all()) or "none"
+        if chip is None or not sees(chip):
+            there = ", ".join(chip.name for chip in self.all() if sees(chip)) or "none"
             raise OSError(errno.ENOENT, f'there is no chip "{name}"; chips online: {there}')
         return chip
 

@@ -157,6 +157,7 @@ class Service:
             "aggregates": [aggregate.status() for aggregate in self.aggregates],
             "exports": [export.status() for export in self.exports],
             **self._control.budgets.status(),
+            "access": [rule.status() for rule in self.config.access],
         }
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:
