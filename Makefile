@@ -15,6 +15,7 @@
 # make footprint  the size of the firmware core, by this machine's compiler
 # make bench   the benchmark's table
 # make install-system  udev rules, systemd units, sysusers and tmpfiles below DESTDIR
+# make install-help  manual pages and shell completion below DESTDIR
 # make clean   remove all that was made in this tree
 #
 # V=1 shows the compiler's command lines, PYTHON= takes another Python than python3,
@@ -56,7 +57,7 @@ ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
 .PHONY: all help setup demo deps kernel qemu test ctest pytest fuzz fuzz-build fuzz-replay lint \
-	fresh dist bench footprint mcu install-system clean
+	fresh dist bench footprint mcu install-system install-help clean
 
 all: setup
 
@@ -261,6 +262,18 @@ mcu: $(BUILD)/mcu/firmware.elf $(FOOTPRINTS:%=$(BUILD)/footprint/%.size)
 footprint: $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o)
 	size $^
 
+
+# What --help says as manual pages, and what bash and zsh complete with.
+SHAREDIR ?= /usr/share
+install-help: setup
+	$(BIN)/python tools/man-pages $(BUILD)/man
+	install -D -m 644 -t $(DESTDIR)$(SHAREDIR)/man/man1 $(BUILD)/man/*.1
+	$(BIN)/gpio-bridge completion bash >$(BUILD)/man/completion.bash
+	install -D -m 644 $(BUILD)/man/completion.bash \
+		$(DESTDIR)$(SHAREDIR)/bash-completion/completions/gpio-bridge
+	$(BIN)/gpio-bridge completion zsh >$(BUILD)/man/completion.zsh
+	install -D -m 644 $(BUILD)/man/completion.zsh \
+		$(DESTDIR)$(SHAREDIR)/zsh/vendor-completions/_gpio-bridge
 
 # What the system needs around the program; pip or a package installs that itself.
 LIBDIR ?= /usr/lib

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from bridge import errors
 from bridge.cli import reach
-from bridge.cli.options import SOCKET, Failure, Option
+from bridge.cli.options import SOCKET, Choice, Failure, Option
 from bridge.cli.output import print_json
 from bridge.client.chip import Chip
 from bridge.client.control import Connection, default_socket
@@ -35,18 +35,6 @@ CLOCKS = {"monotonic": Clock.MONOTONIC, "realtime": Clock.REALTIME, "hte": Clock
 LINES_MAX = 64
 # When a line is not found, the first lines of so many chips are looked at for its like.
 _CHIPS_SEARCHED_MAX = 64
-
-
-def choice(what: str, words: Mapping[str, Any]) -> Callable[[str], Any]:
-    """Return a conversion of a word of `words`, with libgpiod's message."""
-
-    def convert(word: str) -> Any:
-        if word not in words:
-            raise Failure(f"invalid {what}: {word} (choose from {', '.join(words)})")
-        return words[word]
-
-    return convert
-
 
 _PERIOD = re.compile(r"(\d*)(us|ms|s|m|)", re.ASCII)
 # More digits than any number that counts; int() refuses thousands of them.
@@ -107,7 +95,7 @@ LINE_OPTIONS = (
 BIAS = Option(
     "-b --bias BIAS",
     "pull-up, pull-down or disabled [default: as it is].",
-    choice("bias", BIASES),
+    Choice("bias", BIASES),
     Bias.AS_IS,
 )
 ACTIVE_LOW = Option("-l --active-low", "Low is active.")

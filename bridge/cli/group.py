@@ -23,8 +23,14 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module of a verb and return its command."""
-        if cmd_name not in VERBS or cmd_name in TOOLS:
+        if cmd_name not in VERBS:
             return None
+        if cmd_name in TOOLS:
+            if not ctx.resilient_parsing:
+                return None
+            from bridge.cli.completion import shown_to_click
+
+            return shown_to_click(cmd_name)
         command = getattr(import_module(f"bridge.cli.{cmd_name}"), cmd_name)
         assert isinstance(command, click.Command)
         if all(parameter.name != "version" for parameter in command.params):

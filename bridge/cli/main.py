@@ -28,6 +28,7 @@ VERBS = {
     "doctor": "Check what goes wrong on boards, and say what to do.",
     "conformance": "Check firmware against the protocol, over any link.",
     "bench": "Measure round trips, edge rate, idle CPU and memory.",
+    "completion": "Print what bash or zsh needs to complete verbs, options and lines.",
 }
 
 # libgpiod's tools, and status: scripts call them over and over, so they do without click

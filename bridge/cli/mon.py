@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 from bridge.cli import common, events
-from bridge.cli.options import Command, Failure, Option
+from bridge.cli.options import Choice, Command, Failure, Option
 from bridge.cli.output import print_json, sentence
 from bridge.client.chip import Chip
 from bridge.client.edge_event import EdgeEvent
@@ -40,13 +40,13 @@ FORMAT:  %o offset   %l name   %c chip   %e 1 rising, 2 falling   %E the word
         Option(
             "-e --edges EDGES",
             "falling, rising or both (the default).",
-            common.choice("edges", common.EDGES),
+            Choice("edges", common.EDGES),
             Edge.BOTH,
         ),
         Option(
             "-E --event-clock CLOCK",
             "monotonic (the default), realtime or hte.",
-            common.choice("event clock", common.CLOCKS),
+            Choice("event clock", common.CLOCKS),
         ),
         Option("--json", "Print each event as a JSON object on a line."),
         Option("-I --initial-state", "First print the values."),

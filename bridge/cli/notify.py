@@ -8,7 +8,7 @@ import time
 from types import SimpleNamespace
 
 from bridge.cli import common, events
-from bridge.cli.options import Command, Failure, Option
+from bridge.cli.options import Choice, Command, Failure, Option
 from bridge.cli.output import sentence
 from bridge.client.chip import Chip
 from bridge.client.info_event import InfoEvent
@@ -38,7 +38,7 @@ FORMAT:  %o offset   %l name   %c chip   %C consumer   %a attributes
         Option(
             "-e --event EVENT",
             "requested, released or reconfigured [default: all].",
-            common.choice("edge", _TYPES),
+            Choice("edge", _TYPES),
         ),
         Option("--json", "Print each event as a JSON object on a line."),
         *common.EVENT_OPTIONS,

@@ -7,14 +7,24 @@ and a long option may be shortened to a prefix that no other option has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 
 TYPE_CHECKING = False  # that of typing, which costs a tool more than all of this
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["JSON", "SOCKET", "Command", "Done", "Failure", "Option", "UsageError", "no_arguments"]
+__all__ = [
+    "JSON",
+    "SOCKET",
+    "Choice",
+    "Command",
+    "Done",
+    "Failure",
+    "Option",
+    "UsageError",
+    "no_arguments",
+]
 
 _HELP_WIDTH = 100
 
@@ -29,6 +39,20 @@ class UsageError(Failure):
 
 class Done(Exception):
     """--help or --version was shown, and the tool ends with status 0."""
+
+
+class Choice:
+    """A conversion of a word of `words`, with libgpiod's message for any other."""
+
+    def __init__(self, what: str, words: Mapping[str, Any]) -> None:
+        self._what = what
+        self.words = words
+
+    def __call__(self, word: str) -> Any:
+        """Return what a word stands for. Raises Failure."""
+        if word not in self.words:
+            raise Failure(f"invalid {self._what}: {word} (choose from {', '.join(self.words)})")
+        return self.words[word]
 
 
 class Option:
@@ -70,17 +94,17 @@ class Command:
     """A tool: its options and what its help says.
 
     `usage` names the arguments, `summary` is a line, `details` are lines printed as
-    they are.
+    they are. `options` are those given, and --help and --version.
     """
 
     def __init__(
         self, name: str, usage: str, summary: str, details: str, options: Sequence[Option]
     ) -> None:
         self.name = name
-        self._usage = usage
+        self.usage = usage
         self._summary = summary
         self._details = details
-        self._options = [
+        self.options = [
             *options,
             Option("-h --help", "Show this and exit."),
             Option("-v --version", "Show the version and exit."),
@@ -92,7 +116,7 @@ class Command:
         Raises UsageError with getopt's words, Failure from a conversion, and Done after
         --help and --version.
         """
-        values = SimpleNamespace(**{option.attribute: option.default for option in self._options})
+        values = SimpleNamespace(**{option.attribute: option.default for option in self.options})
         words = iter(arguments)
         left: list[str] = []
         for word in words:
@@ -108,7 +132,7 @@ class Command:
 
     def _take(self, option: Option, argument: str | None, values: SimpleNamespace) -> None:
         if option.attribute == "help":
-            print(self._help())
+            print(self.help())
             raise Done
         if option.attribute == "version":
             from bridge import __version__
@@ -133,7 +157,7 @@ class Command:
 
     def _match(self, name: str) -> Option:
         matches: dict[str, Option] = {}
-        for option in self._options:
+        for option in self.options:
             for long in option.longs:
                 if long == name:
                     return option
@@ -150,7 +174,7 @@ class Command:
         letters = word[1:]
         while letters:
             letter, letters = letters[0], letters[1:]
-            option = next((o for o in self._options if f"-{letter}" in o.names), None)
+            option = next((o for o in self.options if f"-{letter}" in o.names), None)
             if option is None:
                 raise UsageError(f"invalid option -- '{letter}'")
             if not option.metavar:
@@ -162,12 +186,13 @@ class Command:
             yield option, argument
             return
 
-    def _help(self) -> str:
+    def help(self) -> str:
+        """What --help prints."""
         import textwrap
 
-        rows = [(option.synopsis, option.help) for option in self._options]
+        rows = [(option.synopsis, option.help) for option in self.options]
         width = max(len(synopsis) for synopsis, _ in rows) + 4
-        lines = [f"Usage: gpio-bridge {self.name} [OPTIONS] {self._usage}", "", self._summary, ""]
+        lines = [f"Usage: gpio-bridge {self.name} [OPTIONS] {self.usage}", "", self._summary, ""]
         lines += [f"  {line}".rstrip() for line in self._details.strip("\n").splitlines()]
         lines += ["", "Options:"]
         for synopsis, text in rows:

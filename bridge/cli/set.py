@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bridge.cli import common
 from bridge.cli.main import complain
-from bridge.cli.options import Command, Failure, Option
+from bridge.cli.options import Choice, Command, Failure, Option
 from bridge.cli.output import sentence
 from bridge.client import address
 from bridge.client.line_request import LineRequest
@@ -50,7 +50,7 @@ VALUE is 0, 1, off, on, inactive, active, false or true.
         Option(
             "-d --drive DRIVE",
             "push-pull (the default), open-drain or open-source.",
-            common.choice("drive", common.DRIVES),
+            Choice("drive", common.DRIVES),
             Drive.PUSH_PULL,
         ),
         Option("-i --interactive", "Set the lines, then wait for commands (see `help` there)."),
