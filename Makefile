@@ -162,9 +162,16 @@ $(BUILD)/replay/%.o: %.c $(HEADERS)
 	$(Q)$(CC) $(CFLAGS_ASAN) $(FUZZ_NAMES) -c -o $@ $<
 
 $(BUILD)/replay/%: $(BUILD)/replay/tests/fuzz/target_%.o $(BUILD)/replay/tests/fuzz/kernel.o \
-		$(BUILD)/replay/tests/fuzz/replay.o $(FUZZED:%.c=$(BUILD)/replay/%.o)
+		$(BUILD)/replay/tests/fuzz/replay.o $(BUILD)/replay/fuzzed.a
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(SANITIZERS) -o $@ $^ -pthread
+
+# A library, so that a target has what it uses: libFuzzer looks at all that is linked.
+$(BUILD)/replay/fuzzed.a $(BUILD)/fuzz/fuzzed.a: $(BUILD)/%/fuzzed.a:
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+$(BUILD)/replay/fuzzed.a: $(FUZZED:%.c=$(BUILD)/replay/%.o)
+$(BUILD)/fuzz/fuzzed.a: $(FUZZED:%.c=$(BUILD)/fuzz/%.o)
 
 .SECONDARY:
 
@@ -185,7 +192,7 @@ $(BUILD)/fuzz/%.o: %.c $(HEADERS)
 	$(Q)$(CLANG) $(FUZZ_CFLAGS) $(FUZZ_COVERAGE) $(FUZZ_NAMES) -c -o $@ $<
 
 $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/target_%.o $(BUILD)/fuzz/tests/fuzz/kernel.o \
-		$(FUZZED:%.c=$(BUILD)/fuzz/%.o)
+		$(BUILD)/fuzz/fuzzed.a
 	@echo "  LINK    $@"
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ -pthread
 

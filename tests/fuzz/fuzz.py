@@ -34,9 +34,13 @@ C_TARGETS = {
 }
 PYTHON_TARGETS = {"control": 2, "config": 1}
 TARGETS = C_TARGETS | PYTHON_TARGETS
-# What a peer sends is short; a small quarantine stays in the cache.
+# What a peer sends is short; a small quarantine stays in the cache. Where a block was
+# allocated is told by the replay of a finding.
 OPTIONS = ["-max_len=256", "-timeout=20", "-rss_limit_mb=1024", "-print_final_stats=1"]
-ENVIRONMENT = {"ASAN_OPTIONS": "quarantine_size_mb=8", "UBSAN_OPTIONS": "print_stacktrace=1"}
+ENVIRONMENT = {
+    "ASAN_OPTIONS": "quarantine_size_mb=8:malloc_context_size=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+}
 
 
 def command(target: str, seconds: int, run: Path) -> list[str]:

@@ -11,6 +11,8 @@
 #include "virtio/split_ring.h"
 #include "virtio/vhost_user.h"
 
+/* An input has more to say than that it may come again and again. */
+#define GUESTS_MAX  4u
 #define GUEST_NUM   16u
 #define GUEST_ADDR  UINT64_C(0x40000000)
 #define GUEST_USER  UINT64_C(0x700000000000)

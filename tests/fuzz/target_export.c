@@ -12,7 +12,7 @@
 static struct bed bed;
 static struct hostile_guest guest;
 static struct gb_export *exported;
-static unsigned int set_up;
+static unsigned int set_up, guests;
 static int listener, waiting;
 static uint32_t attached;
 
@@ -28,6 +28,7 @@ static void connect_guest(void)
 {
 	if (waiting >= 0 || (guest.socket >= 0 && kernel_is_open(guest.socket)))
 		return;
+	guests++;
 	guest_init_side(&guest, &bed.input,
 			VHOST_USER_BIT(VIRTIO_F_VERSION_1) | VHOST_USER_BIT(VIRTIO_F_INDIRECT_DESC) |
 			VHOST_USER_BIT(VHOST_USER_F_PROTOCOL_FEATURES) | 1);
@@ -139,11 +140,11 @@ static void guest_step(uint8_t kind)
 static void step(void *context)
 {
 	(void)context;
-	if (take_end(&bed.input)) {
+	connect_guest();
+	if (take_end(&bed.input) || guests > GUESTS_MAX) {
 		bed.pump->stopping = true;
 		return;
 	}
-	connect_guest();
 	if (set_up < GUEST_SET_UP)
 		guest_set_up(&guest, set_up++);
 	else
@@ -164,7 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bed_open(&bed, data, size);
 	guest_init_side(&guest, &bed.input, 0);
 	waiting = -1;
-	attached = 0;
+	guests = attached = 0;
 	kernel_accepted = accepted;
 	kind = take_u8(&bed.input);
 	set_up = kind & 1 ? 0 : GUEST_SET_UP;

@@ -12,7 +12,7 @@ static struct input input;
 static struct hostile_guest guest;
 static struct loop *loop;
 static struct rpmsg_backend *backend;
-static unsigned int set_up; /* the next part of an honest set-up; GUEST_SET_UP: none */
+static unsigned int set_up, guests; /* the next part of an honest set-up; GUEST_SET_UP: none */
 static int waiting;         /* a connection that was not accepted yet */
 static bool hold;
 static int listener;
@@ -59,6 +59,7 @@ static void connect_guest(void)
 {
 	if ((guest.socket >= 0 && kernel_is_open(guest.socket)) || waiting >= 0)
 		return;
+	guests++;
 	guest_init_side(&guest, &input, VHOST_USER_BIT(VIRTIO_F_VERSION_1) |
 					VHOST_USER_BIT(VHOST_USER_F_PROTOCOL_FEATURES) | 1);
 	guest.socket = waiting = kernel_open(KERNEL_STREAM);
@@ -140,11 +141,11 @@ static void guest_step(uint8_t kind)
 static void step(void *context)
 {
 	(void)context;
-	if (take_end(&input)) {
+	connect_guest();
+	if (take_end(&input) || guests > GUESTS_MAX) {
 		loop_quit(loop);
 		return;
 	}
-	connect_guest();
 	if (set_up < GUEST_SET_UP)
 		guest_set_up(&guest, set_up++);
 	else
@@ -172,6 +173,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	input = (struct input){data, data + size};
 	guest_init_side(&guest, &input, 0);
 	waiting = -1;
+	guests = 0;
 	hold = false;
 	kernel_accepted = accepted;
 	set_up = take_u8(&input) & 1 ? 0 : GUEST_SET_UP;
