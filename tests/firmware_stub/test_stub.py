@@ -399,6 +399,28 @@ def test_a_client_that_leaves_while_it_waits(stub: Stub) -> None:
     assert stub.read("IN") == 1
 
 
+def test_without_descriptors_who_comes_is_hung_up_on() -> None:
+    """One that waits on in the backlog would wake the stub without end."""
+    with Stub("demo") as stub, contextlib.ExitStack() as stack:
+        pid = stub.pid
+        assert pid is not None
+        used = max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
+        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 1, hard))
+        for _ in range(used + 1):  # lower numbers may be free
+            client = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            client.settimeout(DEADLINE)
+            client.connect(str(stub.control))
+            try:
+                client.send(b"ping")
+                if not client.recv(64):
+                    break
+            except (ConnectionResetError, BrokenPipeError):
+                break
+        else:
+            pytest.fail("none was hung up on")
+
+
 def test_commands_behind_a_wait_keep_their_order(stub: Stub) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
         client.settimeout(DEADLINE)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 #include "pump/pump.h"
 #include "pump/rpmsg_link.h"
 #include "rpmsg_gpio.h"
+#include "slow_close.h"
 
 #define LINK 7
 #define CONTROLLER 8
@@ -379,6 +381,62 @@ static void senseless_packets(void)
 	check_down(EPROTO, "the finder of rpmsg endpoints sent a packet without sense");
 }
 
+/* What hangs is killed then: no test takes so long. */
+#define HANG_S 20u
+
+/* An endpoint that does not come to its end leaves the others alone, and the pump. */
+static void slow_to_close(void)
+{
+	struct slow_close slow;
+
+	set_up();
+	slow = make_slow_close();
+	send_packet(GB_RPMSG_ATTACH, 5, "rpmsg-io-1", slow.fd);
+	close(slow.fd);
+	check_announced(5, true);
+	alarm(HANG_S);
+	send_packet(GB_RPMSG_DETACH, 5, "", -1);
+	check_announced(5, false);
+	ask(open_controller(), 42);
+	expect_request();
+	answer(1);
+	CHECK_EQ(next_report().error, 0);
+	let_close(&slow);
+	tear_down();
+	alarm(0);
+}
+
+static void *close_link(void *link)
+{
+	gb_link_close(link);
+	return NULL;
+}
+
+/* Nor does a link keep the pump: whoever closes it waits. */
+static void link_slow_to_close(void)
+{
+	struct gb_rpmsg_packet packet;
+	struct slow_close slow;
+	pthread_t closer;
+
+	set_up();
+	slow = make_slow_close();
+	send_packet(GB_RPMSG_ATTACH, 5, "rpmsg-io-1", slow.fd);
+	close(slow.fd);
+	check_announced(5, true);
+	alarm(HANG_S);
+	pthread_create(&closer, NULL, close_link, gb_link);
+	while (recv(finder, &packet, sizeof(packet), 0) > 0)
+		continue; /* until the link is being closed */
+	CHECK_EQ(gb_pump_next_report(pump, &(struct gb_report){0}), 0);
+	let_close(&slow);
+	pthread_join(closer, NULL);
+	gb_pump_free(pump);
+	alarm(0);
+	close(finder);
+	close(firmware);
+}
+
 int main(void)
 {
 	RUN(request_and_reply);
@@ -393,5 +451,7 @@ int main(void)
 	RUN(processor_gone);
 	RUN(finder_gone);
 	RUN(senseless_packets);
+	RUN(slow_to_close);
+	RUN(link_slow_to_close);
 	return check_report();
 }

@@ -3,7 +3,7 @@
  * link.h - the seam between the pump and the ways to reach a coprocessor.
  *
  * A link moves rpmsg messages: (source, destination, payload). Everything here
- * is called by the pump with its lock held and must never block.
+ * is called by the pump with its lock held and must never block, but for destroy().
  */
 #ifndef GB_LINK_H
 #define GB_LINK_H
@@ -29,7 +29,10 @@ struct gb_link_ops {
 	int (*ready)(struct gb_link *link, int index, uint32_t epoll_events);
 	/* Optional: the link is alive, and will be destroyed. */
 	void (*leave)(struct gb_link *link);
-	/* Free everything, close the descriptors. Not called twice. */
+	/* Optional: it will be destroyed. Cancel its timers. */
+	void (*stop)(struct gb_link *link);
+	/* Free everything, close the descriptors, however long that takes: the pump
+	 * has forgotten the link, and its lock is not held. Not called twice. */
 	void (*destroy)(struct gb_link *link);
 };
 

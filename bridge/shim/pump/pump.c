@@ -341,7 +341,7 @@ static void free_calls(struct gb_pump *pump)
 	}
 }
 
-static void link_free(struct gb_link *link);
+static void link_retire(struct gb_link *link);
 
 void gb_pump_free(struct gb_pump *pump)
 {
@@ -351,8 +351,12 @@ void gb_pump_free(struct gb_pump *pump)
 	gb_unlock(pump);
 	pthread_join(pump->thread, NULL);
 
-	while (pump->links)
-		link_free(pump->links);
+	while (pump->links) {
+		struct gb_link *link = pump->links;
+
+		link_retire(link);
+		link->ops->destroy(link);
+	}
 	while (pump->requests)
 		gb_request_free(pump->requests);
 	while (pump->exports)
@@ -411,8 +415,10 @@ int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id)
 	pump->links = link;
 	error = watch(link);
 	if (error)
-		link_free(link);
+		link_retire(link);
 	gb_unlock(pump);
+	if (error)
+		link->ops->destroy(link);
 	return error;
 }
 
@@ -434,7 +440,8 @@ void gb_link_die(struct gb_link *link, int error)
 	gb_report_text(report, link->why);
 }
 
-static void link_free(struct gb_link *link)
+/* Nobody finds it any more: it is the caller's to destroy. */
+static void link_retire(struct gb_link *link)
 {
 	struct gb_link **place = &link->pump->links;
 
@@ -449,7 +456,8 @@ static void link_free(struct gb_link *link)
 	while (*place != link)
 		place = &(*place)->next;
 	*place = link->next;
-	link->ops->destroy(link);
+	if (link->ops->stop)
+		link->ops->stop(link);
 }
 
 void gb_link_close(struct gb_link *link)
@@ -457,8 +465,9 @@ void gb_link_close(struct gb_link *link)
 	struct gb_pump *pump = link->pump;
 
 	gb_lock(pump);
-	link_free(link);
+	link_retire(link);
 	gb_unlock(pump);
+	link->ops->destroy(link);
 }
 
 uint64_t gb_link_strays(struct gb_link *link)

@@ -24,6 +24,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,8 @@ struct endpoint {
 	pthread_mutex_t writing; /* held as long as `fd` is O_NONBLOCK */
 	bool destroy;     /* made by RPMSG_CREATE_EPT_IOCTL */
 	bool blocked;     /* found no transmit buffer */
+	bool gone;        /* removed: whoever still has it leaves it alone */
+	atomic_int owners; /* the link, and who closes it */
 	char name[RPMSG_NAME_SIZE];
 };
 
@@ -199,6 +202,41 @@ static void close_endpoint(struct endpoint *ep)
 	ep->fd = -1;
 }
 
+static void disown(struct endpoint *ep)
+{
+	if (atomic_fetch_sub(&ep->owners, 1) > 1)
+		return;
+	pthread_mutex_destroy(&ep->writing);
+	free(ep);
+}
+
+static void *close_main(void *argument)
+{
+	close_endpoint(argument);
+	disown(argument);
+	return NULL;
+}
+
+/* To end its reader and its device takes who knows how long: not with the pump's lock. */
+static void close_apart(struct endpoint *ep)
+{
+	pthread_attr_t detached;
+	sigset_t all, before;
+	pthread_t thread;
+	int error;
+
+	atomic_fetch_add(&ep->owners, 1);
+	pthread_attr_init(&detached);
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&thread, &detached, close_main, ep);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&detached);
+	if (error)
+		close_main(ep);
+}
+
 static void remove_endpoint(struct rpmsg_link *link, struct endpoint *ep)
 {
 	struct endpoint **place = &link->endpoints;
@@ -209,7 +247,10 @@ static void remove_endpoint(struct rpmsg_link *link, struct endpoint *ep)
 	ep->next = link->dead;
 	link->dead = ep;
 	link->count--;
-	close_endpoint(ep);
+	ep->gone = true;
+	if (ep->inbox >= 0)
+		epoll_ctl(link->base.fds[FD_ENDPOINTS], EPOLL_CTL_DEL, ep->inbox, NULL);
+	close_apart(ep);
 	gb_link_announced(&link->base, ep->name, ep->address, false);
 	/* The transmit buffers are the processor's: others may have some. */
 	if (ep->blocked)
@@ -222,8 +263,7 @@ static void bury(struct rpmsg_link *link)
 		struct endpoint *ep = link->dead;
 
 		link->dead = ep->next;
-		pthread_mutex_destroy(&ep->writing);
-		free(ep);
+		disown(ep);
 	}
 }
 
@@ -274,7 +314,7 @@ static void receive(struct rpmsg_link *link, struct endpoint *ep)
 	int left;
 
 	/* What a message causes may close the endpoint. */
-	for (left = READS_MAX; left && ep->fd >= 0; left--) {
+	for (left = READS_MAX; left && !ep->gone; left--) {
 		ssize_t size = recv(ep->inbox, &delivery, sizeof(delivery), MSG_DONTWAIT);
 
 		if (size < 0)
@@ -408,6 +448,7 @@ static void attach(struct rpmsg_link *link, const struct gb_rpmsg_packet *packet
 	}
 	ep->fd = fd;
 	ep->inbox = -1;
+	ep->owners = 1;
 	pthread_mutex_init(&ep->writing, NULL);
 	ep->address = packet->address;
 	ep->source = RPMSG_ADDR_ANY; /* no session yet */
@@ -505,12 +546,15 @@ static int rpmsg_link_ready(struct gb_link *base, int index, uint32_t events)
 	return index == FD_CONTROL ? control_ready(link) : endpoints_ready(link);
 }
 
+static void rpmsg_link_stop(struct gb_link *base)
+{
+	gb_timer_cancel(base->pump, &to_link(base)->retry);
+}
+
 static void rpmsg_link_destroy(struct gb_link *base)
 {
 	struct rpmsg_link *link = to_link(base);
 
-	if (base->pump)
-		gb_timer_cancel(base->pump, &link->retry);
 	/* First, so that the finder ends and does not take the endpoints that
 	 * are destroyed here for lost ones, to be made again. */
 	close(base->fds[FD_CONTROL]);
@@ -519,8 +563,7 @@ static void rpmsg_link_destroy(struct gb_link *base)
 
 		link->endpoints = ep->next;
 		close_endpoint(ep);
-		ep->next = link->dead;
-		link->dead = ep;
+		disown(ep);
 	}
 	bury(link);
 	close(base->fds[FD_ENDPOINTS]);
@@ -532,6 +575,7 @@ static const struct gb_link_ops rpmsg_link_ops = {
 	.send = rpmsg_link_send,
 	.flush = rpmsg_link_flush,
 	.ready = rpmsg_link_ready,
+	.stop = rpmsg_link_stop,
 	.destroy = rpmsg_link_destroy,
 };
 

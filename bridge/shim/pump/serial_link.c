@@ -644,10 +644,13 @@ static void serial_link_destroy(struct gb_link *base)
 	/* A port that does not drain would keep close() waiting for many seconds. */
 	if (!link->left)
 		tcflush(link->base.fds[0], TCOFLUSH);
-	if (base->pump)
-		gb_timer_cancel(base->pump, &link->timer);
 	close(base->fds[0]);
 	free(link);
+}
+
+static void serial_link_stop(struct gb_link *base)
+{
+	gb_timer_cancel(base->pump, &to_link(base)->timer);
 }
 
 static const struct gb_link_ops serial_link_ops = {
@@ -656,6 +659,7 @@ static const struct gb_link_ops serial_link_ops = {
 	.flush = serial_link_flush,
 	.ready = serial_link_ready,
 	.leave = serial_link_leave,
+	.stop = serial_link_stop,
 	.destroy = serial_link_destroy,
 };
 

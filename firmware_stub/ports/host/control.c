@@ -188,7 +188,7 @@ static void listener_ready(void *context, uint32_t events)
 {
 	static const char busy[] = "error 11 too many control clients; close one";
 	struct control *control = context;
-	int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = loop_accept(control->loop, control->listener);
 
 	(void)events;
 	if (fd < 0)

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +25,7 @@ struct watch {
 struct loop {
 	int epoll_fd;
 	int timer_fd;
+	int spare_fd; /* given up for who comes when there is none left */
 	uint64_t timer_fd_due; /* what timer_fd is set to, 0: nothing */
 	struct watch *watches;
 	struct watch *removed;      /* freed after the batch that may name them */
@@ -51,8 +54,9 @@ struct loop *loop_new(void)
 		return NULL;
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	loop->spare_fd = eventfd(0, EFD_CLOEXEC);
 	/* data.ptr NULL stands for the timer. */
-	if (loop->epoll_fd < 0 || loop->timer_fd < 0 ||
+	if (loop->epoll_fd < 0 || loop->timer_fd < 0 || loop->spare_fd < 0 ||
 	    epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->timer_fd, &event)) {
 		loop_free(loop);
 		return NULL;
@@ -78,9 +82,31 @@ void loop_free(struct loop *loop)
 	free_watches(&loop->removed);
 	if (loop->timer_fd >= 0)
 		close(loop->timer_fd);
+	if (loop->spare_fd >= 0)
+		close(loop->spare_fd);
 	if (loop->epoll_fd >= 0)
 		close(loop->epoll_fd);
 	free(loop);
+}
+
+static void hang_up_on_one(struct loop *loop, int listener)
+{
+	int fd;
+
+	close(loop->spare_fd);
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	loop->spare_fd = eventfd(0, EFD_CLOEXEC);
+}
+
+int loop_accept(struct loop *loop, int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0 && errno == EMFILE && loop->spare_fd >= 0)
+		hang_up_on_one(loop, listener);
+	return fd;
 }
 
 int loop_add(struct loop *loop, int fd, uint32_t events, loop_fd_fn fn, void *context)

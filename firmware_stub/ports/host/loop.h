@@ -29,6 +29,10 @@ void loop_free(struct loop *loop);
 int loop_add(struct loop *loop, int fd, uint32_t events, loop_fd_fn fn, void *context);
 void loop_remove(struct loop *loop, int fd);
 
+/* Accept a connection: its non-blocking descriptor, or -1. Without descriptors the peer
+ * is hung up on: one that waits on would wake the loop without end. */
+int loop_accept(struct loop *loop, int listener);
+
 /* Board time: CLOCK_MONOTONIC ns, or stepped by loop_advance(). */
 uint64_t loop_now(const struct loop *loop);
 /* Stop real time: from now on only loop_advance() moves the clock and fires timers. */

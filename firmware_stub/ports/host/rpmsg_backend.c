@@ -510,7 +510,7 @@ static void socket_ready(void *context, uint32_t events)
 static void connection(void *context, uint32_t events)
 {
 	struct rpmsg_backend *backend = context;
-	int fd = accept4(backend->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = loop_accept(backend->loop, backend->listen_fd);
 
 	(void)events;
 	if (fd < 0)

@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include "virtio/notifier.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -24,6 +23,7 @@
 
 #include "check.h"
 #include "fds.h"
+#include "slow_close.h"
 
 /* What hangs is killed then: no test takes so long. */
 #define HANG_S     20u
@@ -268,40 +268,16 @@ static void only_what_cannot_make_us_wait_is_taken(void)
 	close(ends[1]);
 }
 
-/* Its close(2) waits for a minute: data is under way that nobody takes. */
-static int make_lingering(int *listener, int *reader)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct linger linger = {.l_onoff = 1, .l_linger = 60};
-	socklen_t length = sizeof(address);
-	static char data[1 << 16];
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	*listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CHECK_EQ(bind(*listener, (struct sockaddr *)&address, length), 0);
-	CHECK_EQ(listen(*listener, 1), 0);
-	CHECK_EQ(getsockname(*listener, (struct sockaddr *)&address, &length), 0);
-	CHECK_EQ(connect(fd, (struct sockaddr *)&address, length), 0);
-	*reader = accept4(*listener, NULL, NULL, SOCK_CLOEXEC);
-	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
-	while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
-		continue;
-	return fd;
-}
-
 static void a_descriptor_that_is_slow_to_close_keeps_nobody_waiting(void)
 {
 	unsigned int before = threads();
-	int fds = open_fds(), listener, reader, fd = make_lingering(&listener, &reader);
-	struct linger now = {.l_onoff = 1};
+	int fds = open_fds();
+	struct slow_close slow = make_slow_close();
 
 	alarm(HANG_S);
-	peer_fd_close(fd);
+	peer_fd_close(slow.fd);
 	CHECK_EQ(threads(), before + 1); /* its thread waits */
-	CHECK_EQ(setsockopt(reader, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
-	close(reader); /* a reset ends it */
-	close(listener);
+	let_close(&slow);
 	CHECK(threads_come_to_be(before));
 	CHECK_EQ(open_fds(), fds);
 	alarm(0);
