@@ -123,9 +123,12 @@ static void take_fired(const struct rpmsg_gpio_device *device, struct rpmsg_gpio
 	if (line->irq_type == VIRTIO_GPIO_IRQ_TYPE_NONE)
 		return;
 	if (uses_credits(device, line) ||
-	    (line->flags & (LINE_DUE | LINE_MASKED) && !is_level(line->irq_type)))
+	    (line->flags & (LINE_DUE | LINE_MASKED) && !is_level(line->irq_type))) {
+		/* It is the latest now, and has no record, unlike one latched before. */
+		if (!(line->flags & LINE_DUE))
+			rpmsg_gpio_line_clear(line, LINE_RECORD);
 		rpmsg_gpio_line_set(line, LINE_LATCHED);
-	else if (!(line->flags & LINE_MASKED))
+	} else if (!(line->flags & LINE_MASKED))
 		rpmsg_gpio_line_set(line, LINE_DUE);
 }
 

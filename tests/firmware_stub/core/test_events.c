@@ -540,6 +540,22 @@ static void no_edge_is_told_twice(void)
 	CHECK_EQ(event_count, 2);
 }
 
+/* One that came without records is later than one that was latched with its record. */
+static void the_latest_is_latched_over_a_change(void)
+{
+	boot(TIMESTAMP);
+	CHECK_EQ(set(SET_IRQ_TYPE, 3, BOTH), OK);
+	edges(3, 2); /* sent, and latched with its record */
+	CHECK_EQ(event_count, 1);
+	CHECK_EQ(accept(0), OK);
+	edges(3, 1);
+	CHECK_EQ(accept(TIMESTAMP), OK);
+	CHECK_EQ(set(SET_IRQ_TYPE, 3, BOTH), OK);
+	CHECK_EQ(event_count, 2);
+	CHECK_EQ(events[1].sequence, 3);
+	CHECK_EQ(events[1].flags, RPMSG_GPIO_EVENT_HIGH | RPMSG_GPIO_EVENT_LATE);
+}
+
 static void a_mask_of_a_level_type_stays(void)
 {
 	boot(ALL);
@@ -1173,6 +1189,7 @@ int main(void)
 	RUN(a_mask_does_not_come_back);
 	RUN(numbers_and_credits_outlive_the_features);
 	RUN(no_edge_is_told_twice);
+	RUN(the_latest_is_latched_over_a_change);
 	RUN(a_mask_of_a_level_type_stays);
 	RUN(edges_wait_for_a_transmit_buffer);
 	RUN(what_finds_the_fifo_full_shows_late);
