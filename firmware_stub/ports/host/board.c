@@ -523,14 +523,14 @@ static bool port_set_config(void *context, uint16_t gpio, uint32_t flags, uint32
 	begin_step(board);
 	pin->config = flags;
 	pin->debounce_ns = (uint64_t)debounce_us * 1000;
-	/* A level that waits for the old filter waits for the new one. */
 	loop_timer_cancel(board->loop, &pin->debounce_timer);
-	if (pin->seen != pin->level && pin->debounce_ns)
+	update_net(pin);
+	/* A level that waited for the old filter, and is still there, waits for the new one. */
+	if (!pin->debounce_ns)
+		see(pin, pin->level, board->step_ns);
+	else if (pin->seen != pin->level)
 		loop_timer_set(board->loop, &pin->debounce_timer,
 			       board->step_ns + pin->debounce_ns);
-	else
-		see(pin, pin->level, board->step_ns);
-	update_net(pin);
 	end_step(board);
 	return true;
 }

@@ -139,9 +139,9 @@ class Pins:
     def configure(self, line: int, flags: int, debounce_us: int) -> None:
         """Pulls, drive and debounce of a pin. A level that waits, waits anew."""
         pin = self.pins[line]
-        pin.flags, pin.debounce_ns = flags, debounce_us * 1000
-        if pin.seen != pin.level and pin.debounce_ns:
-            pin.settles_at = self.now + pin.debounce_ns
-        else:
-            self._see(pin)
+        pin.flags, pin.debounce_ns, pin.settles_at = flags, debounce_us * 1000, -1
         self._follow(pin)
+        if not pin.debounce_ns:
+            self._see(pin)
+        elif pin.seen != pin.level:
+            pin.settles_at = self.now + pin.debounce_ns

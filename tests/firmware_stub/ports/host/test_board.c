@@ -439,6 +439,18 @@ static void the_firmware_debounces(void)
 	CHECK_EQ(bench.a->interrupts, 2);
 }
 
+/* Pull and filter go in the same instant, and with them the level that waited. */
+static void a_configuration_is_one_change(void)
+{
+	CHECK(configure(bench.a, RPMSG_GPIO_LINE_PULL_UP, 5000));
+	CHECK_EQ(bench.a->level, 1);
+	CHECK_EQ(request(VIRTIO_GPIO_MSG_GET_VALUE, bench.a, 0), 0);
+	arm(bench.a, VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH);
+	CHECK(configure(bench.a, RPMSG_GPIO_LINE_PULL_DOWN, 0));
+	CHECK_EQ(bench.a->level, 0);
+	CHECK_EQ(bench.a->interrupts, 0);
+}
+
 static void the_clock_has_its_own_start_and_rate(void)
 {
 	uint64_t start = loop_now(bench.loop);
@@ -490,6 +502,7 @@ int main(void)
 	ON_A_BOARD(many_outputs_change_in_one_step);
 	ON_A_BOARD(the_firmware_pulls_and_lets_go);
 	ON_A_BOARD(the_firmware_debounces);
+	ON_A_BOARD(a_configuration_is_one_change);
 	ON_A_BOARD(the_clock_has_its_own_start_and_rate);
 	ON_A_BOARD(a_trace_notes_the_true_times);
 	return check_report();
