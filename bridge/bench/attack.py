@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.bench.attackers import ATTACKS, BACKEND, GUEST, HOSTILE, IDLE, MISSING
-from bridge.bench.measure import percentile, pinned
+from bridge.bench.measure import Tell, percentile, pinned, silent
 from bridge.bench.rig import Serve
 from bridge.client.chip import Chip
 from bridge.client.line_settings import LineSettings
@@ -31,19 +31,24 @@ _GETS_A_CALL = 4
 _SETTLE_S = 0.3
 
 
-def measure_attacks(seconds: float, names: list[str] | None = None) -> dict[str, Any]:
+def measure_attacks(
+    seconds: float, names: list[str] | None = None, tell: Tell = silent
+) -> dict[str, Any]:
     """Measure a victim beside each attack, for about `seconds` each, and beside none.
 
     The victim gets a value from a firmware of its own, and asks the control socket, again and
     again. "Beside none" means that a process computes in the attacker's place, so that the
-    machine is as loaded. All processes are pinned to one CPU. Raises OSError when a stub or
-    the service do not start.
+    machine is as loaded. All processes are pinned to one CPU. `tell` is told of each attack.
+    Raises OSError when a stub or the service do not start.
     """
     folder = Path(tempfile.mkdtemp(prefix="gpio-bridge-"))
     try:
         with pinned(True), ExitStack() as stack:
             serve = _rig(folder, stack)
-            attacks = {name: _one(serve, folder, name, seconds) for name in names or ATTACKS}
+            attacks = {}
+            for name in names or ATTACKS:
+                tell(name)
+                attacks[name] = _one(serve, folder, name, seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return {

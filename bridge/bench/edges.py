@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from bridge.bench.measure import pinned
+from bridge.bench.measure import Tell, pinned, silent
 from bridge.bench.rig import Rig
 from bridge.client.chip import Chip
 from bridge.client.line_request import LineRequest
@@ -43,26 +43,26 @@ _INPUT = LineSettings(edge_detection=Edge.BOTH)
 _OUTPUT = LineSettings(direction=Direction.OUTPUT)
 
 
-def measure_edges(edges: int, pin: bool = True) -> dict[str, Any]:
+def measure_edges(edges: int, pin: bool = True, tell: Tell = silent) -> dict[str, Any]:
     """Return the figures of bursts of `edges` edges, of timestamps and of bulk operations.
 
-    `pin` keeps all processes on one CPU. Raises OSError when stub or service do not
-    start, or edges stop coming.
+    `pin` keeps all processes on one CPU, `tell` is told of each part. Raises
+    OSError when stub or service do not start, or edges stop coming.
     """
     with pinned(pin):
-        floor = _floor(edges)
+        tell("floor")
+        result: dict[str, Any] = {"floor": {"per_s": round(_floor(edges))}}
         with Rig(board=_BOARD) as rig, rig.chip() as chip:
-            result = {
-                "floor": {"per_s": round(floor)},
-                "one": _burst(rig.stub, chip, [0], edges),
-                "many": _burst(rig.stub, chip, list(range(_LINES)), edges),
-                **_timestamps(rig.stub, chip),
-                "bulk": _bulk(rig.stub, chip),
-            }
+            tell("a burst on one line")
+            result["one"] = _burst(rig.stub, chip, [0], edges)
+            tell(f"a burst on {_LINES} lines")
+            result["many"] = _burst(rig.stub, chip, list(range(_LINES)), edges)
+            tell("timestamps")
+            result |= _timestamps(rig.stub, chip)
+            tell("bulk operations")
+            bulk = result["bulk"] = _bulk(rig.stub, chip)
         with Rig(board=_BOARD, features="config,names,tag,epoch") as rig, rig.chip() as chip:
             single = _line_operations(chip, at_once=True)
-    bulk = result["bulk"]
-    assert isinstance(bulk, dict)
     bulk["ratio_pipelined"] = round(bulk["per_s"] / single, 2)
     return result
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge import wire
-from bridge.bench.measure import percentile, pinned
+from bridge.bench.measure import Tell, percentile, pinned, silent
 from bridge.bench.native._native import ffi, lib
 from bridge.bench.rig import Rig
 from firmware_stub.signals import SignalsWait
@@ -72,11 +72,12 @@ class Guest:
         return at
 
 
-def measure(seconds: float, pin: bool = True) -> dict[str, Any]:
+def measure(seconds: float, pin: bool = True, tell: Tell = silent) -> dict[str, Any]:
     """Run everything once, each part for about `seconds`; raises OSError.
 
-    `pin` keeps all processes on one CPU.
+    `pin` keeps all processes on one CPU, `tell` is told of each part.
     """
+    where = "pinned to one CPU" if pin else "unpinned"
     folder = Path(tempfile.mkdtemp(prefix="gpio-bridge-"))
     try:
         socket = f"{folder}/guest.sock"
@@ -86,11 +87,15 @@ def measure(seconds: float, pin: bool = True) -> dict[str, Any]:
                 for line in range(LINES):
                     guest.request(wire.MSG_SET_VALUE, line, 0)
                     guest.request(wire.MSG_SET_DIRECTION, line, wire.DIRECTION_OUT)
+                tell(f"requests of a guest, {where}")
                 ours = _throughput(guest, seconds)
+                tell(f"edges to a guest, {where}")
                 edges = _edges(rig, guest, seconds)
+            tell(f"a back-end in Python, {where}")
             chip = f"{rig.serve.socket}#{_COMPARED}"
             with _python_backend(f"{folder}/python.sock", chip) as path, Guest(path) as guest:
                 plain = _throughput(guest, seconds)
+            tell(f"Python without firmware, {where}")
             with _python_backend(f"{folder}/local.sock") as path, Guest(path) as guest:
                 local = _throughput(guest, seconds)
     finally:

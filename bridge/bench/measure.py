@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,21 +49,35 @@ def pinned(pin: bool) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def measure(seconds: float, pin: bool) -> dict[str, Any]:
+Tell = Callable[[str], None]
+"""Is told which part is measured now, for who waits."""
+
+
+def silent(part: str) -> None:
+    """Tell nobody."""
+
+
+def measure(seconds: float, pin: bool, tell: Tell = silent) -> dict[str, Any]:
     """Run every measurement once, each for about `seconds`, and return the figures.
 
-    `pin` keeps all processes on one CPU. Raises OSError when stub or service do not
-    start, or edges stop coming.
+    `pin` keeps all processes on one CPU, `tell` is told of each part. Raises
+    OSError when stub or service do not start, or edges stop coming.
     """
     from bridge.bench.rig import Rig
 
     with pinned(pin):
+        where = "pinned to one CPU" if pin else "unpinned"
+        tell(f"floor, {where}")
         floor_ns = _floor(seconds / 2)
         with Rig() as rig:
+            tell(f"service, {where}")
             service_ns = _service(rig, seconds)
+            tell(f"edges, {where}")
             edges = _edges(rig.stub, rig.chip(), seconds)
+            tell(f"idle CPU, {where}")
             idle = _idle(rig)
             rss_mb = _peak_mb(rig.serve.pid)
+        tell(f"direct, {where}")
         direct_ns = _direct(seconds)
         # The other half of the floor comes last, so that a machine that speeds up or
         # slows down in between does not tilt the ratio.

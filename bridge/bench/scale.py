@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from bridge.bench.measure import percentile, pinned
+from bridge.bench.measure import Tell, percentile, pinned, silent
 from bridge.bench.rig import Rig
 from bridge.client.chip import Chip
 from bridge.client.line_settings import LineSettings
@@ -27,19 +27,24 @@ _WARM_UP = 20
 _INPUT = LineSettings(direction=Direction.INPUT)
 
 
-def measure_scale(rounds: int) -> dict[str, Any]:
+def measure_scale(rounds: int, tell: Tell = silent) -> dict[str, Any]:
     """Return medians in us of `rounds` measurements each, alone and among many clients.
 
-    Everything is pinned to one CPU. Raises OSError when stub or service do not start.
+    Everything is pinned to one CPU, `tell` is told of each part. Raises OSError
+    when stub or service do not start.
     """
     raise_file_limit()
     with pinned(True), Rig(board="scale") as rig:
+        tell("one client alone")
         before = _measure(rig, rounds)
         with ExitStack() as stack:
+            tell("200 clients that come")
             started = time.perf_counter()
             clients, requests = _crowd(rig, stack)
             set_up_us = (time.perf_counter() - started) / len(requests) * 1e6
+            tell("one client among them")
             many = _measure(rig, rounds)
+        tell("one client alone again")
         # Alone once more, so that a machine that speeds up or slows down in between does
         # not tilt the ratio.
         after = _measure(rig, rounds)

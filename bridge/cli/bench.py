@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from bridge.cli.figures import print_table, progress
+
 
 class _Seconds(click.FloatRange):
     """A range that does not take nan, which is neither below nor above it."""
@@ -54,12 +56,13 @@ def bench(ctx: click.Context, as_json: bool, seconds: float) -> None:
     from bridge.cli.signals import ends_on_signals
 
     ends_on_signals()
-    result = measure(seconds, pin=True)
-    result["unpinned"] = measure(seconds, pin=False)
+    with progress() as tell:
+        result = measure(seconds, True, tell)
+        result["unpinned"] = measure(seconds, False, tell)
     if as_json:
         print(json.dumps(result))
     else:
-        _print_table(result)
+        _print_figures(result)
 
 
 @bench.command("guest")
@@ -80,25 +83,20 @@ def guest(as_json: bool, seconds: float) -> None:
     from bridge.cli.signals import ends_on_signals
 
     ends_on_signals()
-    result = measure(seconds)
-    result["unpinned"] = measure(seconds, pin=False)
+    with progress() as tell:
+        result = measure(seconds, True, tell)
+        result["unpinned"] = measure(seconds, False, tell)
     if as_json:
         print(json.dumps(result))
         return
-    plain = result["python_backend"]
-    print(f"SET_VALUE, {LINES} lines at once   {result['ops_per_s']}/s")
-    print(f"  plain Python back-end     {plain['ops_per_s']}/s, ratio {result['ratio']}")
-    print(f"SET_VALUE, one by one       {result['one_by_one_per_s']}/s")
-    print(
-        f"  plain Python back-end     {plain['one_by_one_per_s']}/s, "
-        f"ratio {result['ratio_one_by_one']}"
-    )
-    local = plain["local"]
-    print(
-        f"Python without firmware     {local['ops_per_s']}/s at once, "
-        f"{local['one_by_one_per_s']}/s one by one"
-    )
-    print(f"edge at the pin to guest    p50 {result['edge_p50_us']} us")
+    rows = []
+    for name, what in (("ops_per_s", "at_once"), ("one_by_one_per_s", "one_by_one")):
+        plain = result["python_backend"]
+        ratio = result["ratio" if what == "at_once" else "ratio_one_by_one"]
+        rows.append((what, result[name], plain[name], plain["local"][name], "SET_VALUE/s", ratio))
+    rows.append(("edge", result["edge_p50_us"], "", "", "us, p50", ""))
+    heads = ("figure", "export", "in Python", "without firmware", "unit", "ratio")
+    print_table(f"gpio-bridge bench guest, {LINES} lines", heads, rows)
 
 
 @bench.command()
@@ -135,19 +133,19 @@ def attack(as_json: bool, seconds: float, names: tuple[str, ...]) -> None:
         if name not in ATTACKS:
             raise click.UsageError(f"no attack is called {name!r}; there are {', '.join(ATTACKS)}")
     ends_on_signals()
-    result = measure_attacks(seconds, list(names))
+    with progress() as tell:
+        result = measure_attacks(seconds, list(names), tell)
     if as_json:
         print(json.dumps(result))
         return
-    print(f"{'p99 in us':16} {'get':>9} {'without':>9} ratio {'control':>9} {'without':>9} ratio")
-    for name, one in result["attacks"].items():
-        print(
-            f"{name:16} {one['get_p99_us']:9.1f} {one['get_p99_us_without']:9.1f} "
-            f"{one['get_ratio']:5.2f} {one['control_p99_us']:9.1f} "
-            f"{one['control_p99_us_without']:9.1f} {one['control_ratio']:5.2f}"
-            + (f"  {one['failed']} failed" if one["failed"] else "")
-        )
-    print(f"at most {GET_RATIO_MAX:g} (get) and {CONTROL_RATIO_MAX:g} (control call)")
+    keys = [
+        *("get_p99_us", "get_p99_us_without", "get_ratio"),
+        *("control_p99_us", "control_p99_us_without", "control_ratio", "failed"),
+    ]
+    rows = [(name, *(one[key] for key in keys)) for name, one in result["attacks"].items()]
+    heads = ("p99 in us", "get", "without", "ratio", "control", "without", "ratio", "failed")
+    title = f"at most {GET_RATIO_MAX:g} (get) and {CONTROL_RATIO_MAX:g} (control call) times"
+    print_table(title, heads, rows)
 
 
 @bench.command()
@@ -170,13 +168,16 @@ def scale(as_json: bool, rounds: int) -> None:
     from bridge.cli.signals import ends_on_signals
 
     ends_on_signals()
-    result = measure_scale(rounds)
+    with progress() as tell:
+        result = measure_scale(rounds, tell)
     if as_json:
         print(json.dumps(result))
         return
+    rows = []
     for what in ("request", "watch", "lookup"):
         one, many = result["one"][f"{what}_us"], result["many"][f"{what}_us"]
-        print(f"{what:8} {one:8.1f} us alone  {many:8.1f} us among many  x {many / one:.2f}")
+        rows.append((what, one, many, "us", f"{many / one:.2f}"))
+    print_table("gpio-bridge bench scale", ("figure", "alone", "among many", "unit", "ratio"), rows)
 
 
 @bench.command()
@@ -204,7 +205,8 @@ def edges(as_json: bool, count: int, unpinned: bool) -> None:
     from bridge.cli.signals import ends_on_signals
 
     ends_on_signals()
-    result = measure_edges(count, pin=not unpinned)
+    with progress() as tell:
+        result = measure_edges(count, not unpinned, tell)
     if as_json:
         print(json.dumps(result))
     else:
@@ -212,9 +214,6 @@ def edges(as_json: bool, count: int, unpinned: bool) -> None:
 
 
 def _print_edges(result: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     rate = min(500_000, result["floor"]["per_s"] // 5)
     rows = [
         ("floor.per_s", result["floor"]["per_s"], "/s", ""),
@@ -230,13 +229,7 @@ def _print_edges(result: dict[str, Any]) -> None:
         ("bulk.ratio_pipelined", result["bulk"]["ratio_pipelined"], "x", ""),
         ("bulk.same_step", result["bulk"]["same_step"], "", "True"),
     ]
-    table = Table("figure", title="gpio-bridge bench edges")
-    table.add_column("measured", justify="right")
-    for head in ("unit", "target"):
-        table.add_column(head)
-    for name, value, unit, target in rows:
-        table.add_row(name, str(value), unit, target)
-    Console().print(table)
+    print_table("gpio-bridge bench edges", ("figure", "measured", "unit", "target"), rows)
 
 
 # What is shown: section, key, unit, and what the pinned figure should be.
@@ -254,23 +247,17 @@ _ROWS = [
 ]
 
 
-def _print_table(result: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("figure", title="gpio-bridge bench")
-    for head in ("pinned", "unpinned"):
-        table.add_column(head, justify="right")
-    for head in ("unit", "target, pinned"):
-        table.add_column(head)
+def _print_figures(result: dict[str, Any]) -> None:
+    rows = []
     for section, key, unit, target in _ROWS:
-        name = f"{section}.{key}" if section else key
         pinned, unpinned = (
-            str(figures[section][key] if section else figures[key])
+            figures[section][key] if section else figures[key]
             for figures in (result, result["unpinned"])
         )
-        table.add_row(name, pinned, unpinned, unit, target)
-    Console().print(table)
+        name = f"{section}.{key}" if section else key
+        rows.append((name, pinned, unpinned, unit, target))
+    heads = ("figure", "pinned", "unpinned", "unit", "target, pinned")
+    print_table("gpio-bridge bench", heads, rows)
 
 
 @bench.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -297,22 +284,20 @@ def serial(as_json: bool, seconds: float, baud: int) -> None:
     from bridge.cli.signals import ends_on_signals
 
     ends_on_signals()
-    result = measure_serial(seconds, baud)
+    with progress() as tell:
+        tell(f"a get at {baud} bits/s")
+        result = measure_serial(seconds, baud)
     if as_json:
         print(json.dumps(result))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("figure", title=f"gpio-bridge bench serial, {baud} bits/s")
-    table.add_column("", justify="right")
-    for head in ("unit", "target"):
-        table.add_column(head)
-    for key, unit, target in (
-        ("wire_us", "us", ""),
-        ("get_p50_us", "us", ""),
-        ("get_p99_us", "us", ""),
-        ("ratio", "x wire", "at most 1.5 at 115200"),
-    ):
-        table.add_row(key, str(result[key]), unit, target)
-    Console().print(table)
+    rows = [
+        (key, result[key], unit, target)
+        for key, unit, target in (
+            ("wire_us", "us", ""),
+            ("get_p50_us", "us", ""),
+            ("get_p99_us", "us", ""),
+            ("ratio", "x wire", "at most 1.5 at 115200"),
+        )
+    ]
+    title = f"gpio-bridge bench serial, {baud} bits/s"
+    print_table(title, ("figure", "measured", "unit", "target"), rows)

@@ -453,6 +453,33 @@ def test_bench_refuses(cli: Cli, arguments: list[str]) -> None:
     fails(cli("bench", *arguments), f"Invalid value for '{option}': {arguments[-1]} is n")
 
 
+def test_bench_prints_a_record_a_line(cli: Cli) -> None:
+    """Not wrapped to a terminal that is not there, and nothing about its progress."""
+    run = cli("bench", "serial", "--seconds", "0.1")
+    assert (run.returncode, run.stderr) == (0, "")
+    records = [line.split("\t") for line in run.stdout.splitlines()]
+    assert [record[0] for record in records] == ["wire_us", "get_p50_us", "get_p99_us", "ratio"]
+    assert all(float(record[1]) > 0 for record in records)
+
+
+def test_bench_on_a_terminal(tmp_path: Path) -> None:
+    """A table, and before it which part is measured."""
+    verb = [sys.executable, "-m", "bridge.cli", "bench", "serial", "--seconds", "0.5"]
+    code = f"import os, pty; os._exit(os.waitstatus_to_exitcode(pty.spawn({verb!r})))"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"},
+    )
+    assert run.returncode == 0, run.stdout
+    assert "a get at 115200 bits/s" in run.stdout
+    assert "gpio-bridge bench serial, 115200 bits/s" in run.stdout
+    assert "│ ratio" in run.stdout
+
+
 def test_bench_scale_has_its_keys(cli: Cli) -> None:
     run = cli("bench", "scale", "--json", "--rounds", "10")
     assert run.returncode == 0, run.stderr
