@@ -47,7 +47,7 @@ def test_the_table() -> None:
 def test_the_time_on_the_wire_is_that_of_the_bytes_the_link_counted() -> None:
     """19 gaps between 20 requests in extended form: no frame beside theirs."""
     with Stub("demo", transport="serial", features="tag") as stub:
-        wire = Wire(f"{stub.serial_url}&ack=1000")
+        wire = Wire(f"{stub.serial_url}&ack=5000")
         try:
             exchange(wire, b"\x01\x80" + bytes(2) + b"\x04" + bytes(3))  # SET_FEATURES: TAG
             before = counted(wire)

@@ -18,6 +18,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,6 +47,7 @@ OK, REPLY, EVENT = 0, 0, 1
 ADDRESS = 0x400
 OURS = 0x401
 OTHER = 0x402
+ROOT = Path(__file__).parents[2]
 DEADLINE = 30.0
 
 
@@ -570,6 +572,28 @@ def test_a_signal_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) 
         process.send_signal(number)
         assert process.wait(DEADLINE) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--socket", "fw.sock", "dmeo"], "no board 'dmeo'; did you mean demo? Shipped are demo,"),
+        (["--socket", "fw.sock", "--strict", "x"], "no board 'x'; Shipped are demo, loopback"),
+        (["--socket", "fw.sock", "none.board"], "none.board: No such file or directory"),
+        (["--socket", "dmeo"], "--help shows how"),
+    ],
+)
+def test_boards_that_there_are_not(tmp_path: Path, arguments: list[str], says: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "firmware_stub", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert run.returncode != 0
+    assert says in run.stderr
 
 
 def test_nohup_keeps_it(tmp_path: Path) -> None:
