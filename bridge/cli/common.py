@@ -383,6 +383,11 @@ def fill(template: str, fields: Mapping[str, Callable[[], str]]) -> str:
     return re.sub("%(.)", field, template, flags=re.DOTALL)
 
 
+def gone(chip: str) -> str:
+    """Say that a chip went away while it was used."""
+    return f"chip {chip} is gone: its firmware went away, or the service ended"
+
+
 def print_banner(verb: str, ids: list[str], as_json: bool = False) -> None:
     """Print the --banner line, which says that everything is set up."""
     if as_json:

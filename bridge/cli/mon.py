@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from datetime import timedelta
 from types import SimpleNamespace
@@ -148,7 +149,8 @@ class _Monitor:
         try:
             return self.request.read_edge_events(limit)
         except OSError as error:
-            raise Failure(f"error reading line events: {sentence(error)}") from None
+            why = common.gone(self.chip) if error.errno == errno.ENODEV else sentence(error)
+            raise Failure(f"error reading line events: {why}") from None
 
     def text(self, event: EdgeEvent, word: str, chip_given: bool, unquoted: bool) -> str:
         """Return the default line of an event."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from types import SimpleNamespace
@@ -66,7 +67,9 @@ def main(arguments: list[str]) -> int:
         try:
             event = chip.read_info_event()
         except OSError as error:
-            raise Failure(f"unable to retrieve chip event: {sentence(error)}") from None
+            gone = error.errno == errno.ENODEV
+            why = common.gone(chip.get_info().name) if gone else sentence(error)
+            raise Failure(f"unable to retrieve chip event: {why}") from None
         if options.event not in (None, event.event_type):
             return 0, []
         return 1, [] if options.quiet else [_text(event, chip.get_info().name, options)]

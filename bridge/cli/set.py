@@ -143,10 +143,7 @@ def main(arguments: list[str]) -> int:
             converse(handles, options.unquoted)
         else:
             _wait_for_removal(held[0].request)
-            complain(
-                f"gpio-bridge set: chip {held[0].request.chip_name} is gone: its firmware "
-                "went away, or the service ended; the lines are released"
-            )
+            complain(f"gpio-bridge set: {common.gone(held[0].request.chip_name)}")
     for each in held:
         each.request.release()
     return 0

@@ -353,7 +353,17 @@ def test_mon_ends_when_the_chip_goes(background: Background, fresh_rig: Rig) -> 
     fresh_rig.stub.kill()
     assert process.wait(LATE) == 1
     assert process.stderr is not None
-    assert "gpio-bridge mon: error reading line events: " in process.stderr.read()
+    gone = "error reading line events: chip fw-0 is gone: its firmware went away"
+    assert f"gpio-bridge mon: {gone}" in process.stderr.read()
+
+
+def test_notify_ends_when_the_chip_goes(background: Background, fresh_rig: Rig) -> None:
+    process = background("notify", "--banner", "RELAY", socket=fresh_rig.serve.socket)
+    line_of(process)
+    fresh_rig.stub.kill()
+    assert process.wait(LATE) == 1
+    assert process.stderr is not None
+    assert "chip fw-0 is gone: its firmware went away" in process.stderr.read()
 
 
 def test_without_a_chip_a_missing_line_says_so(cli: Cli, fresh_rig: Rig) -> None:
