@@ -302,9 +302,13 @@ class Chip:
         `timeout` is a timedelta or in seconds; None waits for ever, 0 looks only.
         Raises ValueError when it is negative, TypeError, ChipClosedError.
         """
-        from bridge.client.waiting import wait_readable
+        with self._lock:
+            events = self._open_events()
+        if not isinstance(events, tuple):
+            return events.wait(timeout)
+        from bridge.waiting import wait_readable
 
-        return wait_readable(self.fd, timeout)
+        return wait_readable(events[1], timeout)
 
     def read_info_event(self) -> InfoEvent:
         """Return the oldest info event that waits.

@@ -59,13 +59,13 @@ def default_socket() -> str:
     return os.environ.get("GPIO_BRIDGE_SOCKET") or DEFAULT_SOCKET
 
 
-def request_timeout_s(timeout_ms: int) -> float:
-    """Return how long a request or a reconfiguration may take, in seconds.
+def request_timeout_s(timeout_ms: int, lines: int) -> float:
+    """Return how long a request or a reconfiguration of so many `lines` may take, in seconds.
 
-    It touches up to 64 lines, each with several requests to the firmware, each of which may
-    take the service's `timeout_ms`.
+    Each line takes several requests to the firmware, each of which may take the service's
+    `timeout_ms`; one that fails is the last one.
     """
-    return 150.0 * max(1, timeout_ms / 1000)
+    return min(150.0, 10.0 + 2.25 * lines) * max(1, timeout_ms / 1000)
 
 
 class Connection:
@@ -86,7 +86,7 @@ class Connection:
         except BaseException:
             sock.close()
             raise
-        self._request_timeout_s = request_timeout_s(hello.get("timeout_ms", 0))
+        self._timeout_ms = hello.get("timeout_ms", 0)
 
     @classmethod
     def open(cls, path: str) -> Connection:
@@ -162,7 +162,8 @@ class Connection:
 
         Raises as open_chip() does.
         """
-        return self._with_fds(3, "request", arguments, self._request_timeout_s)
+        timeout_s = request_timeout_s(self._timeout_ms, len(arguments["lines"]))
+        return self._with_fds(3, "request", arguments, timeout_s)
 
     def _with_fds(
         self, count: int, op: str, arguments: dict[str, Any], timeout_s: float

@@ -36,6 +36,15 @@ _running: dict[tuple[int, str], _Running] = {}
 _lock = threading.Lock()
 
 
+def _renew_lock() -> None:
+    """In a forked process: whoever had the lock is not there to give it back."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
 class Direct:
     """One user of the service thread of a URL; the last close() stops the thread."""
 

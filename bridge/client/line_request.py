@@ -20,7 +20,6 @@ from bridge.client.control import request_timeout_s
 from bridge.client.edge_event import EdgeEvent
 from bridge.client.exception import RequestReleasedError
 from bridge.client.line_settings import LineConfig, LineSettings
-from bridge.client.waiting import wait_readable
 from bridge.line import Value
 from bridge.shim.client import EventRing, OperationDescriptor, OperationFailed
 from bridge.shim.ffi import lib
@@ -44,6 +43,32 @@ _GRACE_MS = 500
 _BUFFER_MAX = 1024
 
 _UNTOUCHED = LineSettings()
+
+
+class _Turn:
+    """The lock of a request's operations: one at a time is under way."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._lock = threading.Lock()
+        self._patience_s = patience_s
+
+    def __enter__(self) -> None:
+        """Wait for the turn, no longer than the operation itself may take."""
+        if not self._lock.acquire(True, self._patience_s):
+            raise TimeoutError(
+                errno.ETIMEDOUT,
+                "another thread has an operation on these lines under way (reconfigure_lines may "
+                f"take long), and did not end it in {self._patience_s:g} s",
+            )
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def within(self, patience_s: float) -> _Turn:
+        """Return the same lock for who may wait longer."""
+        other = _Turn(patience_s)
+        other._lock = self._lock
+        return other
 
 
 class LineRequest:
@@ -72,7 +97,7 @@ class LineRequest:
         self._direct = direct
         operation, event, ring = fds
         self._timeout_ms = timeout_ms + _GRACE_MS
-        self._reconfigure_ms = round(request_timeout_s(timeout_ms) * 1000)
+        self._reconfigure_ms = round(request_timeout_s(timeout_ms, len(offsets)) * 1000)
         self._operations = OperationDescriptor(operation, self._timeout_ms)
         try:
             self._ring = EventRing(ring, event)
@@ -83,7 +108,7 @@ class LineRequest:
         self._lines = lines
         self._offsets = offsets
         self._buffer_size = min(buffer_size, _BUFFER_MAX)
-        self._lock = threading.Lock()
+        self._turn = _Turn(self._timeout_ms / 1000)
         self._ring_lock = threading.Lock()
         # The mask of a line, by offset and by name: what get_value() looks up.
         self._masks: dict[int | str, int] = {
@@ -145,11 +170,14 @@ class LineRequest:
         """
         if self._operations is None:
             return
-        with self._lock:
-            operations = self._operations
-            if operations is not None:
-                with suppress(OperationFailed):
-                    operations.exchange(lib.GB_OPERATION_RELEASE)
+        try:
+            with self._turn.within(self._reconfigure_ms / 1000):
+                operations = self._operations
+                if operations is not None:
+                    with suppress(OperationFailed):
+                        operations.exchange(lib.GB_OPERATION_RELEASE)
+                self._close()
+        except TimeoutError:  # in a forked process nobody is there to give up his turn
             self._close()
 
     @property
@@ -196,7 +224,7 @@ class LineRequest:
             raise RequestReleasedError
         mask = self._masks.get(line) or self._mask(line)
         try:
-            with self._lock:
+            with self._turn:
                 return _ACTIVE if operations.get(mask) else _INACTIVE
         except OperationFailed as failure:
             raise self._error(failure) from None
@@ -212,7 +240,7 @@ class LineRequest:
         operations = self._held()
         masks = self.masks_of(lines)
         try:
-            with self._lock:
+            with self._turn:
                 bits = operations.get(union(masks))
         except OperationFailed as failure:
             raise self._error(failure) from None
@@ -226,7 +254,7 @@ class LineRequest:
         mask = self._masks.get(line) or self._mask(line)
         bits = mask if value.value else 0
         try:
-            with self._lock:
+            with self._turn:
                 operations.set(mask, bits)
         except OperationFailed as failure:
             raise self._error(failure) from None
@@ -240,7 +268,7 @@ class LineRequest:
         operations = self._held()
         mask, bits = self.bits_of(values)
         try:
-            with self._lock:
+            with self._turn:
                 operations.set(mask, bits)
         except OperationFailed as failure:
             raise self._error(failure) from None
@@ -273,7 +301,7 @@ class LineRequest:
             ]
         )
         try:
-            with self._lock:
+            with self._turn:
                 operations.exchange(lib.GB_OPERATION_RECONFIGURE, packed, self._reconfigure_ms)
         except OperationFailed as failure:
             raise self._error(failure) from None
@@ -284,7 +312,7 @@ class LineRequest:
         `timeout` is a timedelta or in seconds; None waits for ever, 0 looks only.
         Raises ValueError when it is negative, RequestReleasedError.
         """
-        return wait_readable(self.fd, timeout)
+        return self._events().wait(timeout)
 
     def read_edge_events(self, max_events: int | None = None) -> list[EdgeEvent]:
         """Return the events that wait, oldest first, 1 to `max_events` (default 64).

@@ -13,11 +13,14 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from bridge import uapi
-from bridge.chips.chip import Chip
-from bridge.chips.line import Line, LineConfig
-from bridge.service.peer import Peer
+
+if TYPE_CHECKING:
+    from bridge.chips.chip import Chip
+    from bridge.chips.line import Line, LineConfig
+    from bridge.service.peer import Peer
 
 Rights = frozenset[str]
 
@@ -91,8 +94,9 @@ class Policy:
     def __init__(self, rules: Sequence[AccessRule]) -> None:
         self.rules = tuple(rules)
         self._own = {0, os.geteuid()}
-        self._known: weakref.WeakKeyDictionary[Chip, dict[Peer, list[Rights]]]
-        self._known = weakref.WeakKeyDictionary()
+        self._known: weakref.WeakKeyDictionary[
+            Chip, dict[tuple[int, frozenset[int]], list[Rights]]
+        ] = weakref.WeakKeyDictionary()
 
     def _unlimited(self, peer: Peer) -> bool:
         return not self.rules or peer.uid in self._own
@@ -108,7 +112,7 @@ class Policy:
     def _of(self, peer: Peer, chip: Chip) -> list[Rights]:
         """Rights by offset: a chip's lines and their names do not change while it is there."""
         known = self._known.setdefault(chip, {})
-        key = Peer(0, peer.uid, peer.groups)
+        key = peer.uid, peer.groups
         if key not in known:
             if len(known) >= _REMEMBERED_MAX:
                 known.clear()

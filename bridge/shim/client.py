@@ -144,7 +144,11 @@ class EventRing(RingReader):
         """Return 1 to `count` events as they are in memory, 48 bytes each; as read()."""
         events = self._events
         count = min(count, lib.GB_EVENT_CAPACITY_MAX)
-        taken: int = lib.gb_event_ring_read(self._ring, self._doorbell, events, count)
+        doorbell = self._enter()
+        try:
+            taken: int = lib.gb_event_ring_read(self._ring, doorbell, events, count)
+        finally:
+            self._leave()
         if taken < 0:
             raise OSError(-taken, _READ_SENTENCES.get(-taken, os.strerror(-taken)))
         records: bytes = ffi.buffer(events, taken * _EVENT.size)[:]

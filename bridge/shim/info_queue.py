@@ -74,7 +74,11 @@ class InfoReader(RingReader):
         ENODEV (the chip or the service is gone).
         """
         record = ffi.new("uint8_t[]", lib.GB_INFO_RECORD_SIZE)
-        taken: int = lib.gb_info_ring_read(self._ring, self._doorbell, record)
+        doorbell = self._enter()
+        try:
+            taken: int = lib.gb_info_ring_read(self._ring, doorbell, record)
+        finally:
+            self._leave()
         if taken < 0:
             raise OSError(-taken, _SENTENCES.get(-taken, os.strerror(-taken)))
         return bytes(ffi.buffer(record))

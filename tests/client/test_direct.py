@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import os
-import socket
+import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
-import msgpack
 import pytest
 
 import bridge as gpiod
-from bridge.client.control import Connection
+from bridge.client import direct
+from bridge.client.control import Connection, request_timeout_s
 from bridge.line import Direction, Edge, Value
 from firmware_stub import Stub
 
@@ -84,10 +85,25 @@ def test_interrupted_request_lets_go_of_its_lines(
 
 
 def test_requests_have_time_for_long_deadlines_of_the_firmware() -> None:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        for answer in ({}, {"timeout_ms": 300}, {"timeout_ms": 60_000}):
-            theirs.send(msgpack.packb({"seq": 1, "ok": answer}))
-        short = [Connection(ours.dup(), "here")._request_timeout_s for _ in range(2)]
-        assert short[0] == short[1] >= 64 * 2
-        assert Connection(ours, "here")._request_timeout_s == 60 * short[0]
+    all_lines = request_timeout_s(0, 64)
+    assert all_lines == request_timeout_s(300, 64) >= 64 * 2
+    assert request_timeout_s(60_000, 64) == 60 * all_lines
+    # Two lines have time for seven requests each, and no time for a coffee.
+    assert 14 <= request_timeout_s(1000, 2) < 20
+
+
+def test_process_that_is_forked_while_a_link_starts_can_close_its_chips() -> None:
+    """Whoever has the lock then is not there in the child to give it back."""
+    with Stub("demo") as stub, gpiod.Chip(stub.url) as chip:
+        with direct._lock:
+            child = os.fork()
+            if not child:
+                chip.close()
+                os._exit(0)
+        deadline = time.monotonic() + 30
+        while os.waitpid(child, os.WNOHANG) == (0, 0):
+            if time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                pytest.fail("the child waits for ever")
+            time.sleep(0.01)

@@ -7,10 +7,12 @@ import errno
 import fcntl
 import os
 import select
+import socket
 import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,8 @@ import bridge as gpiod
 from bridge import LineSettings
 from bridge.bench.rig import Rig
 from bridge.line import Bias, Clock, Direction, Edge
+from bridge.shim import client as shim_client
+from bridge.shim.ffi import lib
 from firmware_stub import Stub
 
 BOTH = LineSettings(edge_detection=Edge.BOTH)
@@ -210,3 +214,39 @@ def test_no_edge_detection_is_never_readable(chip: gpiod.Chip, stub: Stub) -> No
         stub.drive("SENSOR_IRQ", 1)
         request.get_value(SENSOR)
         assert not request.wait_edge_events(0)
+
+
+def test_release_while_a_reader_has_passed_the_doorbell_s_number_on(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the reader takes a byte from whatever gets the number next."""
+    read = lib.gb_event_ring_read
+    strangers: list[socket.socket] = []
+
+    class Between:
+        """What another thread does after Python and before the first system call of C."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(lib, name)
+
+        @staticmethod
+        def gb_event_ring_read(ring: Any, doorbell: int, events: Any, count: int) -> int:
+            request.release()
+            for _ in range(8):
+                pair = socket.socketpair()
+                pair[1].send(b"a stranger's")
+                strangers.extend(pair)
+            assert doorbell not in [one.fileno() for one in strangers]
+            return int(read(ring, doorbell, events, count))
+
+    with rig.chip() as chip:
+        request = chip.request_lines({SENSOR: BOTH})
+        number = request.fd
+        monkeypatch.setattr(shim_client, "lib", Between())
+        with pytest.raises(OSError, match="gone") as caught:
+            request.read_edge_events()
+        assert caught.value.errno == errno.ENODEV
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(number)
+    for one in strangers:
+        one.close()

@@ -407,3 +407,15 @@ print("all is well", flush=True)
         [sys.executable, "-c", script, chip.path], capture_output=True, text=True, timeout=60
     )
     assert (done.stdout, done.stderr) == ("all is well\n", "")
+
+
+def test_nobody_waits_long_for_another_thread_s_operation(rig: Rig) -> None:
+    """reconfigure_lines() may take long; get and set end when they would by themselves."""
+    with rig.chip() as chip, chip.request_lines({4: OUTPUT}) as request:
+        request._turn._patience_s = 0.05
+        with request._turn:
+            for operation in (request.get_values, lambda: request.set_value(4, ACTIVE)):
+                with pytest.raises(TimeoutError, match="another thread") as caught:
+                    operation()
+                assert caught.value.errno == errno.ETIMEDOUT
+        assert request.get_value(4) is INACTIVE
