@@ -228,6 +228,38 @@ static void many_calls_keep_their_order_and_the_queue_its_bound(void)
 	close_session(&s);
 }
 
+static void ignore_outcome(struct gb_call *owed, const struct gb_outcome *outcome)
+{
+	(void)owed;
+	(void)outcome;
+}
+
+/* However many lines a guest has left behind. */
+static void owed_calls_take_nobodys_place(void)
+{
+	struct session s;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	s.core->full = true;
+	gb_lock(s.pump);
+	for (unsigned int i = 0; i < 2 * GB_QUEUE_MAX; i++) {
+		struct gb_call *owed = gb_call_new(s.pump);
+
+		owed->type = VIRTIO_GPIO_MSG_GET_VALUE;
+		owed->owed = true;
+		owed->done = ignore_outcome;
+		CHECK_EQ(gb_call_submit(s.controller, owed, gb_now_ns(),
+					20000 * UINT64_C(1000000)), 0);
+	}
+	gb_unlock(s.pump);
+	CHECK_EQ(gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0, GB_CALL_AUTO,
+				    20000, ++s.cookie), 0);
+	open_gate(&s);
+	CHECK_EQ(next_report(&s).error, 0);
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
+	close_session(&s);
+}
+
 static void without_transmit_buffers_calls_wait_and_then_go(void)
 {
 	struct session s;
@@ -844,6 +876,7 @@ int main(void)
 	RUN(a_late_reply_with_a_tag_answers_no_negotiation);
 	RUN(mute_firmware_gets_a_quiet_period_instead_of_probes);
 	RUN(many_calls_keep_their_order_and_the_queue_its_bound);
+	RUN(owed_calls_take_nobodys_place);
 	RUN(without_transmit_buffers_calls_wait_and_then_go);
 	RUN(a_restarted_firmware_is_noticed);
 	RUN(a_restarted_firmware_is_noticed_without_tags);

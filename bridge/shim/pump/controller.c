@@ -76,9 +76,21 @@ void gb_call_land(struct gb_controller *c, struct gb_call *call)
 	take_out(&c->flying, call);
 }
 
+static void join_queue(struct gb_controller *c, struct gb_call *call)
+{
+	c->owed += call->owed;
+	append(&c->queue, call);
+}
+
+static void leave_queue(struct gb_controller *c, struct gb_call *call)
+{
+	c->owed -= call->owed;
+	take_out(&c->queue, call);
+}
+
 static void take_off(struct gb_controller *c, struct gb_call *call)
 {
-	take_out(&c->queue, call);
+	leave_queue(c, call);
 	call->in_flight = true;
 	append(&c->flying, call);
 }
@@ -154,7 +166,7 @@ void gb_controller_advance(struct gb_controller *c)
 		if (error == 0) {
 			take_off(c, call);
 		} else if (error == -EMSGSIZE) {
-			take_out(&c->queue, call);
+			leave_queue(c, call);
 			gb_call_fail(call, EMSGSIZE, GB_REASON_NONE);
 		} else {
 			return; /* no buffer, or the link died and the call with it */
@@ -171,7 +183,7 @@ static void call_expired(struct gb_timer *timer)
 	struct gb_controller *c = call->controller;
 
 	if (!call->in_flight) {
-		take_out(&c->queue, call);
+		leave_queue(c, call);
 	} else {
 		gb_call_land(c, call);
 		if (!tagged(c))
@@ -186,7 +198,7 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 {
 	if (c->link->dead || c->lost)
 		return -ENODEV;
-	if (c->queue.count >= GB_QUEUE_MAX && !call->owed)
+	if (c->queue.count - c->owed >= GB_QUEUE_MAX && !call->owed)
 		return -EBUSY;
 	call->controller = c;
 	call->deadline.expired = call_expired;
@@ -195,7 +207,7 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 	c->timeout_ns = timeout_ns;
 	gb_timer_arm(c->link->pump, &call->deadline, now_ns + timeout_ns);
 	gb_stream_submitted(c, call);
-	append(&c->queue, call);
+	join_queue(c, call);
 	if (c->step == GB_PROBING && c->probe_due && !c->step_timer.armed)
 		gb_step_wait(c);
 	gb_controller_advance(c);
@@ -245,7 +257,7 @@ void gb_controller_abandon(struct gb_controller *c, int error)
 	while (c->queue.first) {
 		struct gb_call *call = c->queue.first;
 
-		take_out(&c->queue, call);
+		leave_queue(c, call);
 		gb_call_fail(call, error, GB_REASON_LINK);
 	}
 }

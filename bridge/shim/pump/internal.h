@@ -134,7 +134,7 @@ struct gb_call_list {
 	uint32_t count;
 };
 
-/* Calls that may wait for one controller, and be in flight. */
+/* Calls that may wait for one controller, beside those that are owed, and be in flight. */
 #define GB_QUEUE_MAX 1024u
 #define GB_FLYING_MAX 64u
 
@@ -219,6 +219,7 @@ struct gb_controller {
 	bool lost; /* the firmware forgot the session: only closing is left */
 
 	struct gb_call_list queue;
+	uint32_t owed; /* of them: they take nobody's place */
 	struct gb_call_list flying; /* without tags one at most */
 	uint16_t last_tag;
 

@@ -267,6 +267,16 @@ int split_device_init(struct split_device *device,
 	return 0;
 }
 
+bool split_device_untouched(const struct split_device *device)
+{
+	const struct split_ring *ring = &device->ring;
+
+	for (unsigned int i = 0; i < ring->num; i++)
+		if (READ_ONCE(ring->used->ring[i].len))
+			return false;
+	return true;
+}
+
 bool split_device_pending(const struct split_device *device)
 {
 	return load_idx(&device->ring.avail->idx) != device->last_avail;

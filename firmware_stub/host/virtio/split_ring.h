@@ -174,6 +174,10 @@ int split_device_init(struct split_device *device,
 		      const struct split_ring *parts, uint16_t base,
 		      split_translate_fn translate, const void *memory);
 
+/* No chain that was written to has ever been returned in it, though its indexes may have
+ * gone round to 0: the driver has just zeroed the ring. */
+bool split_device_untouched(const struct split_device *device);
+
 bool split_device_pending(const struct split_device *device);
 
 /* Take one chain: 1, 0 when there is none, -EPROTO when the driver lies.

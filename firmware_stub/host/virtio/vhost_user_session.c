@@ -64,6 +64,13 @@ static void *part(struct vhost_user_session *session, uint64_t addr, size_t size
 	return vhost_user_memory_user(&session->memory, addr, size);
 }
 
+static void reset(struct vhost_user_session *session)
+{
+	session->used = false;
+	if (session->ops->reset)
+		session->ops->reset(session->context);
+}
+
 static int start_ring(struct vhost_user_session *session, int index)
 {
 	struct vhost_user_ring *ring = &session->rings[index];
@@ -82,11 +89,16 @@ static int start_ring(struct vhost_user_session *session, int index)
 	if (split_device_init(&ring->device, &parts, ring->base,
 			      vhost_user_memory_guest, &session->memory) < 0)
 		return refuse(session, "virtqueue %d: %s", index, ring->device.ring.error);
+	if (index == 0 && session->beginning == VHOST_USER_RING_TELLS &&
+	    split_device_untouched(&ring->device))
+		reset(session);
 	ring->device.indirect = session->features & VHOST_USER_BIT(VIRTIO_F_INDIRECT_DESC);
 	split_device_enable_kicks(&ring->device);
 	ring->started = true;
 	ring->running = true;
 	session->used = true;
+	if (index == 0)
+		session->beginning = VHOST_USER_GOES_ON; /* what is started again is the same */
 	return 0;
 }
 
@@ -135,13 +147,6 @@ static int apply(struct vhost_user_session *session)
 	}
 	session->ops->applied(session->context);
 	return ret;
-}
-
-static void reset(struct vhost_user_session *session)
-{
-	session->used = false;
-	if (session->ops->reset)
-		session->ops->reset(session->context);
 }
 
 /* ---- messages ----------------------------------------------------------------- */
@@ -305,13 +310,16 @@ static int set_vring_addr(struct vhost_user_session *session, struct vhost_user_
 /*
  * A front-end that goes on says where: the index that GET_VRING_BASE told it, or,
  * to a back-end that was started anew, one beyond 0. Anything else is a driver
- * that begins.
+ * that begins; at 0 it may be either, since the index goes round.
  */
-static bool begins(const struct vhost_user_session *session, uint32_t base)
+static enum vhost_user_beginning beginning(const struct vhost_user_session *session,
+					   uint32_t base)
 {
 	if (session->loading)
-		return false;
-	return session->based ? base != session->rings[0].base : base == 0;
+		return VHOST_USER_GOES_ON;
+	if (session->based && base != session->rings[0].base)
+		return VHOST_USER_BEGINS;
+	return base == 0 ? VHOST_USER_RING_TELLS : VHOST_USER_GOES_ON;
 }
 
 static int set_vring_base(struct vhost_user_session *session, struct vhost_user_message *message)
@@ -325,7 +333,8 @@ static int set_vring_base(struct vhost_user_session *session, struct vhost_user_
 		return refuse(session, "SET_VRING_BASE %u is no ring index", base);
 	stop_ring(session, index);
 	if (index == 0) {
-		if (begins(session, base))
+		session->beginning = beginning(session, base);
+		if (session->beginning == VHOST_USER_BEGINS)
 			reset(session);
 		session->based = true;
 	}

@@ -59,6 +59,13 @@ struct vhost_user_ring {
 	bool running; /* both, and all that is needed is there */
 };
 
+/* Whether the driver begins, as far as SET_VRING_BASE of ring 0 says. */
+enum vhost_user_beginning {
+	VHOST_USER_GOES_ON,
+	VHOST_USER_BEGINS,
+	VHOST_USER_RING_TELLS, /* when it starts: a driver that begins has zeroed it */
+};
+
 struct vhost_user_session {
 	const struct vhost_user_session_ops *ops;
 	void *context;
@@ -72,6 +79,7 @@ struct vhost_user_session {
 	bool held;  /* the message in the receiver waits, see busy() */
 	bool used;  /* a ring ran since the last reset */
 	bool based; /* the base of ring 0 was told */
+	enum vhost_user_beginning beginning;
 	bool loading; /* see vhost_user_handover.h */
 	char why[200];
 };

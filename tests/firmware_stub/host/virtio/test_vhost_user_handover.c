@@ -212,6 +212,44 @@ static void an_index_of_0_is_no_beginning(void)
 	tear_down();
 }
 
+/* ---- a driver that begins, and one that goes on ---------------------------------- */
+
+static struct split_ring_used *used_ring(void)
+{
+	return before.rings[0].device.ring.used;
+}
+
+/* After so many requests, the front-end stops the ring and starts it where it was, with
+ * a driver that begins or with the one that was there. */
+static void stop_and_start_at(uint16_t base, bool anew)
+{
+	for (unsigned int i = 0; i < NUM; i++)
+		used_ring()->ring[i].len = 2;
+	before.rings[0].device.last_avail = base;
+	if (anew)
+		memset(used_ring(), 0, split_ring_used_size(NUM));
+	resets = 0;
+	/* as GET_VRING_BASE leaves it, without the answer */
+	say_state(VHOST_USER_SET_VRING_ENABLE, 0, 0);
+	say_state(VHOST_USER_SET_VRING_BASE, 0, base);
+	say_state(VHOST_USER_SET_VRING_ENABLE, 0, 1);
+	CHECK(before.rings[0].running);
+}
+
+/* The index of either is 0 after 65,536 requests: the ring tells. */
+static void at_0_the_ring_tells_who_begins(void)
+{
+	set_up();
+	run_both_rings();
+	stop_and_start_at(0, false);
+	CHECK_EQ(resets, 0);
+	stop_and_start_at(0, true);
+	CHECK_EQ(resets, 1);
+	stop_and_start_at(9, false);
+	CHECK_EQ(resets, 0);
+	tear_down();
+}
+
 static void a_session_that_has_said_little_goes_on(void)
 {
 	set_up();
@@ -313,6 +351,7 @@ int main(void)
 	signal_once();
 	RUN(a_running_session_goes_on);
 	RUN(an_index_of_0_is_no_beginning);
+	RUN(at_0_the_ring_tells_who_begins);
 	RUN(a_session_that_has_said_little_goes_on);
 	RUN(half_a_message_stays_where_it_is);
 	RUN(a_socket_without_room_is_an_error);
