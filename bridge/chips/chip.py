@@ -43,6 +43,11 @@ class Identity:
     address: int | None = None
     known_by: str = "index"
 
+    @property
+    def unnumbered_address(self) -> int | None:
+        """The address where the channel has no index, so that another number may be given."""
+        return None if self.known_by == "index" else self.address
+
 
 class Chip:
     """Lines of one controller and who holds them.

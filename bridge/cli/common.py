@@ -142,8 +142,12 @@ class Lines:
         socket: str | None,
         by_name: bool = False,
         strict: bool = False,
+        every: bool = False,
     ) -> None:
         """Find each of `ids`; what was wrong with them is in `problems`.
+
+        With `strict` all lines of a name are found; unless `every` is wanted, more than one
+        is a problem.
 
         Raises OSError when the service or the chip can not be reached.
         """
@@ -156,6 +160,7 @@ class Lines:
         self._chip_id = chip
         self._numeric = self._one is not None and not by_name
         self._strict = strict
+        self._every = every
         try:
             for id in ids:
                 self._find(id)
@@ -194,7 +199,8 @@ class Lines:
         if not matches:
             self.problems.append(self._missing(id))
         elif self._strict and len(matches) > 1:
-            self.problems.append(f"line '{id}' is not unique")
+            if not self._every:
+                self.problems.append(f"line '{id}' is not unique")
             self.found += [Line(id, *match) for match in matches]
         else:
             self.found.append(Line(id, *matches[0]))

@@ -35,7 +35,8 @@ def main(arguments: list[str]) -> int:
     """Run the tool; return its exit status."""
     options, lines = COMMAND.parse(arguments)
     if lines:
-        found = common.Lines(lines, options.chip, options.socket, options.by_name, options.strict)
+        where = (options.chip, options.socket, options.by_name, options.strict)
+        found = common.Lines(lines, *where, every=True)
         return _show_lines(found, len(lines), options)
     if options.chip is not None:
         with reach.open_chip(options.chip, options.socket) as chip:

@@ -150,6 +150,8 @@ class Place:
         source_name: the firmware's name of it.
         name: what it is called here.
         given: the name was chosen, and is not the firmware's.
+        address: of a controller whose channel has no index, else None: the next service
+            may number it otherwise.
     """
 
     chip: str
@@ -157,12 +159,14 @@ class Place:
     source_name: str | None
     name: str | None
     given: bool = False
+    address: int | None = None
 
     @property
     def identity(self) -> list[str | int | None]:
         """What the next service knows it by: its pin, and what it is called."""
         pin = self.offset if self.source_name is None else self.source_name
-        return [self.chip, pin, self.name]
+        where = [] if self.address is None else [self.address]
+        return [self.chip, pin, self.name, *where]
 
     def find(self, chip: Chip) -> int | None:
         """Offset of the line on a chip that came back, None when it is not there."""
@@ -191,7 +195,8 @@ def places_of(chip: Chip, picks: Sequence[Pick]) -> dict[Pick, Place]:
         taken.add(offset)
         source = chip.lines[offset].name
         name = pick.name or source
-        places[pick] = Place(chip.name, offset, source, name, given=pick.name is not None)
+        given, where = pick.name is not None, chip.identity.unnumbered_address
+        places[pick] = Place(chip.name, offset, source, name, given, where)
     return places
 
 

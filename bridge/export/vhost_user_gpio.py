@@ -66,6 +66,10 @@ class VhostUserGpio:
         """A chip is online: hold the lines that are ours, before anybody else can."""
         if chip.name not in self.config.chips:
             return
+        if self._export is not None and chip.identity.known_by == "nothing":
+            # What the guest has set up would be set up on it.
+            self._complain(chip, [f"chip {chip.name} may be another controller than before"])
+            return
         hold = Hold(self, chip)
         self._holds[chip.name] = chip, hold
         self._complaints.pop(chip.name, None)
@@ -102,7 +106,14 @@ class VhostUserGpio:
             self._found.update(places_of(chip, self.config.picks))
         else:
             self._whole = [
-                Place(chip.name, line.offset, line.name, line.name) for line in chip.lines
+                Place(
+                    chip.name,
+                    line.offset,
+                    line.name,
+                    line.name,
+                    address=chip.identity.unnumbered_address,
+                )
+                for line in chip.lines
             ]
 
     def _known(self) -> list[Place]:

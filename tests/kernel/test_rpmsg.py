@@ -28,6 +28,7 @@ from bridge.client.line_request import LineRequest
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Value
 from bridge.link.rpmsg_sysfs import ADDR_ANY, CHARDEV, Processor, Sysfs
+from tests.export import frontend as vu
 
 from .guest import Guest
 from .load import (
@@ -275,11 +276,19 @@ def test_announced_late_twice_and_taken_back(guest: Guest) -> None:
 def test_second_channel_of_a_name_waits_for_the_first_to_go(guest: Guest) -> None:
     """Firmware that begins anew at another address, and takes the old one back late."""
     sysfs = Sysfs()
-    with serving("rpmsg:,on_restart=restore") as serve:
+    path = "/run/tmp/guest.sock"
+    export = ("--export", f"vhost-user-gpio:{path},chip=rpmsg-0,lines=2")
+    with (
+        serving("rpmsg:,on_restart=restore", arguments=export) as serve,
+        contextlib.ExitStack() as stack,
+    ):
         serve.wait_for_chips(2)
         output = LineSettings(direction=Direction.OUTPUT, output_value=Value.ACTIVE)
         with Chip(f"{serve.socket}#rpmsg-0") as chip:
             request = chip.request_lines({1: output})
+        driver = stack.enter_context(vu.Frontend(path)).up()
+        driver.ok(vu.SET_VALUE, 0, 1)
+        driver.ok(vu.SET_DIRECTION, 0, vu.OUT)
         guest.stub("fault announce 1 destroyed")
         assert serve.wait_for_chips(1, PATIENCE_S) == ["rpmsg-0"]
         # The address of what was rpmsg-io-1.
@@ -290,6 +299,9 @@ def test_second_channel_of_a_name_waits_for_the_first_to_go(guest: Guest) -> Non
         guest.until(lambda: labels(serve) == ["m4-gpiob"], "the second to take its place")
         # Whether it is the same controller nobody can say.
         assert "direction none" in guest.stub("state 1/1")
+        assert driver.request(vu.GET_VALUE, 0)[0] != 0, "the guest's line is nowhere"
+        assert "direction none" in guest.stub("state 1/2")
+        assert "chip rpmsg-0 may be another controller than before" in serve.log
         request.release()
         assert "rpmsg-0: rpmsg-io-0 was announced at several addresses at once" in serve.log
 
