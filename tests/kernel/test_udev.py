@@ -92,12 +92,12 @@ def test_rules_without_remoteproc(guest: Guest) -> None:
 
 
 @in_kernel()
-def test_rule_of_gpiochips(guest: Guest) -> None:
+def test_pins_of_this_linux_stay_whose_they_are(guest: Guest) -> None:
     install()
     with udevd():
         sim = Sim()
         settle()
-        assert owner(sim.path) == ("root", "gpio", "0660")
+        assert owner(sim.path) == ("root", "root", "0600")
 
 
 @in_kernel("demo")
@@ -113,6 +113,10 @@ def test_names_of_channels_make_no_other_links(guest: Guest) -> None:
         settle()
         assert sorted(os.listdir("/dev/rpmsg-gpio")) == ["virtio-uml.0-0", "virtio-uml.0-1"]
         assert not os.path.lexists("/dev/stray")
+        ours = {linked("virtio-uml.0-0"), linked("virtio-uml.0-1")}
+        for node in Path("/dev").glob("rpmsg[0-9]*"):
+            group = ("rpmsg", "0660") if str(node) in ours else ("root", "0600")
+            assert owner(str(node)) == ("root", *group), "endpoints of others stay root's"
 
 
 NOT_OURS = ("rpmsg-io-channel", "rpmsg-io-00", "rpmsg-io-1a", "rpmsg-io-_", "rpmsg-io--1")
@@ -201,17 +205,20 @@ def wait_chip(name: str, socket: str = SOCKET) -> None:
 
 
 def drive_as_user_of_gpio(socket: str, name: str) -> None:
-    """In a process that is nobody, but for the group gpio."""
+    """In a process of a user that has but the group gpio, and whom the service knows as such."""
     child = os.fork()
     if child == 0:
         status = 1
         try:
             os.setgroups([grp.getgrnam("gpio").gr_gid])
-            os.setgid(65534)
-            os.setuid(65534)
+            os.setgid(4242)
+            os.setuid(4242)
             output = LineSettings(direction=Direction.OUTPUT, output_value=Value.ACTIVE)
             with Chip(f"{socket}#{name}") as chip, chip.request_lines({0: output}) as led:
                 status = 0 if led.get_value(0) == Value.ACTIVE else 2
+                users = Connection.open(socket).call("status")["users"]
+                if 4242 not in [each["uid"] for each in users]:
+                    status = 3  # in a user namespace the service would see nobody
         finally:
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
