@@ -137,9 +137,14 @@ class VhostUserGpio:
         self._places = places
         # virtio 1.3, 5.18.4: names are 7-bit ASCII; a configured one need not be.
         self._open([p.name if p.name is None or p.name.isascii() else None for p in places])
-        for index, place in enumerate(places):
-            self._attach(index, self._holds[place.chip][0], place.offset)
-        self._serve()
+        try:
+            for index, place in enumerate(places):
+                self._attach(index, self._holds[place.chip][0], place.offset)
+            self._serve()
+        except BaseException:
+            # A socket at which nobody is served would be there for good.
+            self._take_away()
+            raise
         log.info("export %s: %d lines at %s", self.config.name, len(places), self.config.path)
 
     def _open(self, names: Sequence[str | None]) -> None:
@@ -283,15 +288,22 @@ class VhostUserGpio:
     def close(self) -> None:
         """End: the guest is let go or handed over, pins stay as they are."""
         self._dispatcher.forget(self._id)
-        export, self._export = self._export, None
-        if export is not None:
-            if self._handover is not None and self._handover.give(export.hand_over):
-                log.info("export %s: its guest waits for the next service", self.config.name)
-            export.close()
+        export, handover = self._export, self._handover
+        if export is not None and handover is not None and handover.give(export.hand_over):
+            log.info("export %s: its guest waits for the next service", self.config.name)
+        self._take_away()
         for _, hold in list(self._holds.values()):
             hold.hang_up()
+
+    def _take_away(self) -> None:
+        """Close the device, and remove the socket's file if it is still ours."""
+        export, self._export = self._export, None
         if export is None:
             return
+        export.close()
+        for _, line in self._lines.values():
+            line.live, line.pin = None, None
+        self._lines.clear()
         with contextlib.suppress(OSError):  # somebody else removed it
             found = os.stat(self.config.path)
             if (found.st_dev, found.st_ino) == self._inode:

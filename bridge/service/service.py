@@ -123,6 +123,7 @@ class Service:
 
     async def stop(self) -> None:
         """Stop: clients see HUP and ENODEV, pins stay as they are."""
+        self.registry.takers.clear()  # a chip that comes meanwhile is nobody's any more
         await self._control.stop()
         # While the links are up: the guests' requests are to be answered.
         await asyncio.gather(*(export.rest() for export in self.exports))
