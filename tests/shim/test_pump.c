@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "core_link.h"
+#include "slow_close.h"
 
 /* ---- calls ---------------------------------------------------------------- */
 
@@ -545,6 +546,54 @@ static void malformed_operations_get_an_answer(void)
 	close_session(&s);
 }
 
+/* The error of sending the descriptor over the socket, 0: none. */
+static int pass(int socket, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec data = {"x", 1};
+	struct msghdr header = {.msg_iov = &data, .msg_iovlen = 1,
+				.msg_control = &control, .msg_controllen = sizeof(control)};
+
+	control.align = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+					 .cmsg_len = CMSG_LEN(sizeof(fd))};
+	memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
+	return sendmsg(socket, &header, MSG_NOSIGNAL) < 0 ? errno : 0;
+}
+
+static bool kernel_can_refuse_descriptors(void)
+{
+	int no = 0, fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	bool can = setsockopt(fd, SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &no, sizeof(no)) == 0;
+
+	close(fd);
+	return can;
+}
+
+/* To close it would keep the pump waiting for a minute. */
+static void a_client_passes_no_descriptors(void)
+{
+	struct gb_request_fds fds;
+	struct slow_close slow;
+	struct session s;
+	uint64_t bits = 0;
+
+	if (!kernel_can_refuse_descriptors())
+		return;
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	open_line(&s, 3, 0, 0, &fds);
+	slow = make_slow_close();
+	CHECK_EQ(pass(fds.operation, slow.fd), EPERM);
+	CHECK_EQ(pass(fds.event, slow.fd), EPERM);
+	CHECK_EQ(operate(&fds, GB_OPERATION_GET, 1, &bits), 0);
+	let_close(&slow);
+	close(slow.fd);
+	close_fds(&fds);
+	close_session(&s);
+}
+
 static void a_client_that_lets_go_is_reported_once(void)
 {
 	struct gb_request_fds fds;
@@ -890,6 +939,7 @@ int main(void)
 	RUN(a_value_to_an_input_is_refused);
 	RUN(an_emulated_drive_is_answered_once);
 	RUN(malformed_operations_get_an_answer);
+	RUN(a_client_passes_no_descriptors);
 	RUN(a_client_that_lets_go_is_reported_once);
 	RUN(a_client_may_die_at_any_time);
 	RUN(other_operations_go_to_python_and_back);

@@ -154,12 +154,27 @@ static int own_lines(struct gb_request *request)
 	return 0;
 }
 
+/* Of Linux 6.16 on; older headers lack it. */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
+/* No descriptors come with what a client sends: the kernel would close them here, and
+ * some wait as long as the client likes. Older kernels take them all the same. */
+static void refuse_descriptors(int fd)
+{
+	const int no = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+}
+
 static int socket_pair(int type, int *ours, int *theirs)
 {
 	int ends[2];
 
 	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
+	refuse_descriptors(ends[0]);
 	*ours = ends[0];
 	*theirs = ends[1];
 	return 0;
