@@ -61,15 +61,17 @@ class ServiceThread:
         """Wait for a chip to be online.
 
         Args:
-            name: of the chip, or of its channel; None takes the first one (by
-                name, once all controllers that were announced are negotiated with).
+            name: of the chip, or of its channel; None takes the first one. All but a
+                chip's name count once all controllers that were announced are negotiated
+                with.
             timeout_s: most seconds to wait.
 
         Returns:
             The chip's name.
 
         Raises:
-            OSError: ETIMEDOUT; the sentence says why each link is down.
+            OSError: ETIMEDOUT, the sentence says why each link is down; ENOTUNIQ, several
+                chips are on that channel.
         """
         future = asyncio.run_coroutine_threadsafe(self._wait_chip(name, timeout_s), self._loop)
         return future.result()
@@ -77,19 +79,23 @@ class ServiceThread:
     async def _wait_chip(self, name: str | None, timeout_s: float) -> str:
         registry = self._service.registry
 
-        def find() -> str | None:
-            for chip in registry.all():
-                if name is None or name in (chip.name, chip.identity.channel):
-                    return chip.name
-            return None
+        def find() -> list[str]:
+            chips = registry.all()
+            return [c.name for c in chips if name in (None, c.name, c.identity.channel)]
 
         def done() -> bool:
             settled = all(s.settled for s in self._service.supervisors)
-            return find() is not None and (name is not None or settled)
+            return name in (found := find()) or (settled and bool(found))
 
         await registry.wait(done, timeout_s)
         found = find()
-        if found is None:
+        if len(found) > 1 and name is not None and name not in found:
+            which = " or ".join(found)
+            raise OSError(
+                errno.ENOTUNIQ,
+                f"{len(found)} chips are on channels called {name}: say which, {which}",
+            )
+        if not found:
             links = "; ".join(
                 f"link {s.name} is {s.state}" + (f": {s.why}" if s.why else "")
                 for s in self._service.supervisors
@@ -100,7 +106,7 @@ class ServiceThread:
                 errno.ETIMEDOUT,
                 f"no {what} came up in {timeout_s:g} s ({links}; chips: {there})",
             )
-        return found
+        return name if name in found else found[0]
 
     def close(self) -> None:
         """Stop the service and the thread; pins stay as they are. May be repeated."""

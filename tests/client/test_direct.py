@@ -109,3 +109,13 @@ def test_process_that_is_forked_while_a_link_starts_can_close_its_chips() -> Non
                 os.waitpid(child, 0)
                 pytest.fail("the child waits for ever")
             time.sleep(0.01)
+
+
+def test_a_channel_that_two_have_names_neither() -> None:
+    board = "".join(f"controller {n} channel rpmsg-raw lines {n + 2}\n" for n in (0, 1))
+    with Stub(board) as stub:
+        with pytest.raises(OSError, match="2 chips are on channels called rpmsg-raw: say which"):
+            gpiod.Chip(f"{stub.url}#rpmsg-raw")
+        name = stub.url.rpartition("/")[2].removesuffix(".sock")
+        with gpiod.Chip(f"{stub.url}#{name}-1") as chip:
+            assert chip.get_info().num_lines == 3
