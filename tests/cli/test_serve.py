@@ -85,11 +85,11 @@ def test_check_knows_the_packages_of_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    urls = ("rpmsg:", "serial:/dev/ttyUSB0", "gpiochip:/dev/gpiochip0", "vhost-user:/tmp/fw.sock")
+    urls = ("rpmsg:", "serial:/dev/ttyUSB0", "vhost-user:/tmp/fw.sock")
     links = tuple(LinkConfig(url) for url in urls)
     problems = check(Config(socket=f"{tmp_path}/control.sock", links=links))
     assert [problem.rpartition(": ")[2] for problem in problems] == [
-        "pip install pyudev", "pip install pyserial", "pip install gpiod",
+        "pip install pyudev", "pip install pyserial",
     ]  # fmt: skip
     assert "link    ttyUSB0: serial:/dev/ttyUSB0" in capsys.readouterr().out
 
