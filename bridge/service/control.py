@@ -25,6 +25,7 @@ from bridge.service.chip_links import ChipLinks
 from bridge.service.operations import Client, Operations
 from bridge.service.peer import peer_of
 from bridge.service.socket_file import bind
+from bridge.service.watch import FileWatch
 
 if TYPE_CHECKING:
     from bridge.service.service import Service
@@ -67,6 +68,7 @@ class ControlServer:
         self._connections: set[Connection] = set()
         self._socket: socket.socket | None = None
         self._path = ""
+        self.reachable = True  # by the socket's path
         self._inode = (0, 0)
         self._accepting: asyncio.TimerHandle | None = None
 
@@ -95,9 +97,38 @@ class ControlServer:
         found = os.stat(path)
         self._inode = (found.st_dev, found.st_ino)
         log.info("listening on %s", path)
+        self.tasks.spawn(self._watch_file(), "watch of the control socket's file")
         links = self._links = ChipLinks(path)
         self._registry.observe(lambda: links.update({chip.name for chip in self._registry.all()}))
         asyncio.get_running_loop().add_reader(self._socket, self._accept)
+
+    @property
+    def _named(self) -> bool:
+        """Whether the path still leads to our socket."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._inode
+
+    async def _watch_file(self) -> None:
+        """Say so when somebody removes the file: nobody else would notice for a long time."""
+        while True:
+            watch = FileWatch(self._path)
+            try:
+                if not self._named:
+                    break
+                await watch.changed(None)
+            finally:
+                watch.close()
+            if not self._named:
+                break
+        self.reachable = False
+        log.error(
+            "control socket: somebody removed or replaced %s; nobody new can connect until the "
+            "service is started again",
+            self._path,
+        )
 
     def adopt(self, connection: socket.socket) -> None:
         """Serve a connected socket."""
@@ -156,10 +187,7 @@ class ControlServer:
         await self.tasks.stop()
 
     def _remove_files(self) -> None:
-        ours = False
-        with contextlib.suppress(OSError):
-            found = os.stat(self._path)
-            ours = (found.st_dev, found.st_ino) == self._inode
+        ours = self._named
         if ours:
             with contextlib.suppress(OSError):
                 os.unlink(self._path)

@@ -154,6 +154,7 @@ class Service:
             "chips": len(self.registry),
             "requests": sum(len(chip.requests) for chip in self.registry.all()),
             "clients": self._control.clients,
+            "reachable": self._control.reachable,
             "peers": self._control.peers(),
             "aggregates": [aggregate.status() for aggregate in self.aggregates],
             "exports": [export.status() for export in self.exports],

@@ -160,6 +160,7 @@ class Supervisor:
                     watch.close()
                 watch = self._watch()
                 self.state = "connecting"
+                attempt = asyncio.get_running_loop().time()
                 try:
                     return await self._open()
                 except OSError as error:
@@ -168,6 +169,9 @@ class Supervisor:
                 if watch is None:
                     await asyncio.sleep(backoff)
                 elif await watch.changed(None if missing else backoff):
+                    # Others may change files beside it without end.
+                    since = asyncio.get_running_loop().time() - attempt
+                    await asyncio.sleep(max(0.0, _BACKOFF_FIRST_S - since))
                     backoff = _BACKOFF_FIRST_S
                     continue
                 backoff = min(2 * backoff, _BACKOFF_LAST_S)

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from pathlib import Path
 
-from bridge.link.uevents import drain, monitor
+from bridge.link.uevents import monitor
 from bridge.shim.ffi import ffi, lib
 
 # Watching a directory and not a file: a socket that is to come has no file yet.
 _MASK = lib.IN_ATTRIB | lib.IN_MOVED_TO | lib.IN_CREATE | lib.IN_DELETE_SELF
+
+_IN_MOVE_SELF = 0x800  # linux/inotify.h
 
 
 class Watch:
@@ -31,12 +32,12 @@ class Watch:
         self._loop.add_reader(fd, self._ready)
 
     def _ready(self) -> None:
-        """Whatever it was: the caller looks again."""
-        self._drain()
-        self._changed.set()
+        """Whatever it was: the caller looks again, with another watch.
 
-    def _drain(self) -> None:
-        raise NotImplementedError
+        This one has done its work; what else changes meanwhile must not wake us.
+        """
+        self._loop.remove_reader(self._fd)
+        self._changed.set()
 
     async def changed(self, timeout_s: float | None) -> bool:
         """Wait for a change.
@@ -89,9 +90,31 @@ class PathWatch(Watch):
                 return
         raise OSError(ffi.errno, f"{directory} cannot be watched: {os.strerror(ffi.errno)}")
 
-    def _drain(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._fd, 65536)
+    def close(self) -> None:
+        """Stop watching."""
+        super().close()
+        os.close(self._fd)
+
+
+class FileWatch(Watch):
+    """Notices that a file is removed, replaced or given to others; not what is beside it.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        OSError: as `PathWatch`.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._fd = lib.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._fd < 0:
+            raise OSError(ffi.errno, f"no inotify instance: {os.strerror(ffi.errno)}")
+        if lib.inotify_add_watch(self._fd, os.fsencode(path), lib.IN_ATTRIB | _IN_MOVE_SELF) < 0:
+            number = ffi.errno
+            os.close(self._fd)
+            raise OSError(number, f"{path} cannot be watched: {os.strerror(number)}")
+        super().__init__(self._fd)
 
     def close(self) -> None:
         """Stop watching."""
@@ -112,6 +135,3 @@ class UeventWatch(Watch):
     def __init__(self, subsystem: str) -> None:
         self._monitor = monitor(subsystem)
         super().__init__(self._monitor.fileno())
-
-    def _drain(self) -> None:
-        drain(self._monitor)

@@ -538,6 +538,29 @@ def test_socket_s_file_that_is_swapped_before_it_has_its_mode(
     assert stat.S_IMODE(victim.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("how", ["removed", "renamed", "replaced"])
+def test_socket_s_file_that_goes_while_the_service_runs_is_told_of(
+    tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture, eventually: Eventually
+) -> None:
+    path = tmp_path / "s"
+    thread = ServiceThread(Config(socket=str(path)))
+    try:
+        client = RawClient.connect(path)
+        path.chmod(0o600)  # an administrator's right
+        assert client.ok("status")["reachable"]
+        if how == "renamed":
+            path.rename(tmp_path / "elsewhere")
+        else:
+            path.unlink()
+        if how == "replaced":
+            path.touch()
+        eventually(lambda: not client.ok("status")["reachable"], "it to be noticed")
+        assert f"somebody removed or replaced {path}" in caplog.text
+    finally:
+        thread.close()
+    assert path.exists() == (how == "replaced")
+
+
 def test_file_in_the_way_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("precious")

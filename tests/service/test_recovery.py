@@ -16,6 +16,7 @@ import pytest
 
 from bridge import wire
 from bridge.chips.controller import AUTO, EXTENDED, Controller
+from bridge.link import vhost_user
 from bridge.service import Config, LinkConfig, ServiceThread
 from bridge.service.supervisor import Channel
 from bridge.shim.ffi import lib
@@ -166,6 +167,33 @@ def test_link_comes_up_when_the_firmware_appears_later(tmp_path: Path) -> None:
         with Stub("demo", socket=str(directory / "fw.sock")):
             client.wait("fw-0")
         client.wait("fw-0", online=False)
+    finally:
+        thread.close()
+
+
+def test_files_beside_a_missing_socket_cost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In /tmp they come and go without end; the link is looked at now and then."""
+    attempts: list[float] = []
+    connect = vhost_user.connect
+
+    def counted(rest: str, timeout_ms: int) -> object:
+        attempts.append(time.monotonic())
+        return connect(rest, timeout_ms)
+
+    monkeypatch.setattr(vhost_user, "connect", counted)
+    link = LinkConfig(f"vhost-user:{tmp_path / 'fw.sock'}")
+    thread = ServiceThread(Config(links=(link,), socket=None))
+    try:
+        start = time.monotonic()
+        while len(attempts) < 10 and time.monotonic() < start + 60:
+            (tmp_path / "other").touch()
+            (tmp_path / "other").unlink()
+        took = time.monotonic() - start
+        assert 10 <= len(attempts) <= took / 0.05 + 2
+        with Stub("demo", socket=str(tmp_path / "fw.sock")):
+            thread.wait_chip("fw-0", 30)
     finally:
         thread.close()
 
