@@ -8,6 +8,8 @@
 # make kernel  build the kernel that tests/kernel boots (make test does it too)
 # make qemu    exported lines in a PC of QEMU's, with a kernel that this builds
 # make fuzz    libFuzzer on what peers send, FUZZ_SECONDS in all
+# make soak    chaos around one service, for SECONDS=60
+# make tsan    C tests under ThreadSanitizer
 # make lint    ruff, mypy --strict, C warnings as errors
 # make fresh   the README's commands on a Debian 12 and a Debian 13 that have nothing else
 # make dist    an sdist and a wheel in build/dist
@@ -56,8 +58,8 @@ ASAN_LIBRARY := $(filter-out %/main.o,$(ASAN_OBJECTS))
 ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
-.PHONY: all help setup demo deps kernel qemu test ctest pytest fuzz fuzz-build fuzz-replay lint \
-	fresh dist bench footprint mcu install-system install-help clean
+.PHONY: all help setup demo deps kernel qemu test ctest pytest fuzz fuzz-build fuzz-replay tsan \
+	soak lint fresh dist bench footprint mcu install-system install-help clean
 
 all: setup
 
@@ -200,6 +202,38 @@ fuzz-build: $(if $(CLANG),$(FUZZ_TARGETS:%=$(BUILD)/fuzz/%))
 
 fuzz: setup fuzz-build
 	@$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) --run $(FUZZ_RUN) $(FUZZ_ARGS)
+
+# ThreadSanitizer: the pump's thread against its callers, clients against the rings. Without
+# test_notifier, which counts the threads of the process; TSan has one of its own.
+TSAN_TESTS := $(filter-out %/test_notifier.c,$(filter tests/shim/% tests/link/% tests/export/% \
+	tests/firmware_stub/host/%,$(C_TESTS)))
+# Fences are not known to it: what only they order, it may take for a race.
+TSAN_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -Wno-tsan -fsanitize=thread \
+	-fno-omit-frame-pointer $(INCLUDES)
+TSAN_OBJECTS := $(C_SOURCES:%.c=$(BUILD)/tsan/%.o)
+
+$(BUILD)/tsan/%.o: %.c $(HEADERS)
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(CC) $(TSAN_CFLAGS) -c -o $@ $<
+
+$(BUILD)/tsan/tests/%: tests/%.c $(filter-out %/main.o,$(TSAN_OBJECTS)) $(HEADERS)
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(TSAN_CFLAGS) -o $@ $< $(filter-out %/main.o,$(TSAN_OBJECTS)) -pthread
+
+$(BUILD)/tsan/firmware-stub: $(filter-out $(BUILD)/tsan/bridge/%,$(TSAN_OBJECTS))
+	@echo "  LINK    $@"
+	$(Q)$(CC) -fsanitize=thread -o $@ $^ -pthread
+
+tsan: $(TSAN_TESTS:%.c=$(BUILD)/tsan/%) $(BUILD)/tsan/firmware-stub
+	@set -e; for test in $(TSAN_TESTS:%.c=$(BUILD)/tsan/%); do echo "== $$test"; \
+		TSAN_OPTIONS=suppressions=tests/tsan.supp timeout 300 $$test >$$test.log 2>&1 || \
+		{ tail -60 $$test.log; exit 1; }; tail -1 $$test.log; done
+
+# SECONDS is bash's and not make's own: given on the command line it is here as is.
+soak: setup
+	$(BIN)/python tests/soak/soak.py --seconds $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60)
 
 # The stub that the Python tests talk to is the sanitized one.
 pytest: $(VENV)/.test $(ASAN_STUB)

@@ -58,8 +58,9 @@ struct firmware {
 static void *serve(void *argument)
 {
 	struct firmware *firmware = argument;
-	struct pollfd poller = {.events = POLLIN};
+	struct pollfd poller = {.fd = firmware->listener, .events = POLLIN};
 
+	CHECK_EQ(poll(&poller, 1, 10000), 1); /* the listener does not block */
 	vhost_user_session_init(&firmware->session, &ops, firmware);
 	vhost_user_session_start(&firmware->session,
 				 accept4(firmware->listener, NULL, NULL, SOCK_CLOEXEC));
