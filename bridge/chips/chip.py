@@ -145,6 +145,11 @@ class Chip:
             return []
         return [line.offset for line in self.lines if line.name == name]
 
+    def find_only(self, name: str | None) -> int | None:
+        """Offset of the one line called `name`, None when none or several are."""
+        found = self.find_all(name) if name is not None else []
+        return found[0] if len(found) == 1 else None
+
     @property
     def line_names(self) -> Iterable[str]:
         """The names that `find` knows."""

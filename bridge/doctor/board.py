@@ -14,6 +14,7 @@ from bridge import wire
 from bridge.doctor.findings import Finding, Place, note, ok, problem
 from bridge.link.rpmsg_sysfs import CHARDEV, Channel, Node, Processor, Sysfs, claimant
 from bridge.remoteproc import processors
+from bridge.text import printable
 
 RULES = "60-rpmsg-gpio-bridge.rules"
 # Option: the module it may be; whether nothing goes without it.
@@ -116,7 +117,7 @@ def channels(place: Place) -> Iterator[Finding]:
 def _names(sysfs: Sysfs, processor: Processor) -> str:
     own = ("rpmsg_ctrl", "rpmsg_ns")
     names = [c.name for c in sysfs.channels(processor) if c.name not in own]
-    return f"only {', '.join(names)}" if names else "no channel at all"
+    return f"only {', '.join(map(printable, names))}" if names else "no channel at all"
 
 
 def _channel(

@@ -173,7 +173,7 @@ class Place:
         lines = chip.lines
         if self.offset < len(lines) and lines[self.offset].name == self.source_name:
             return self.offset
-        return chip.find(self.source_name) if self.source_name is not None else None
+        return chip.find_only(self.source_name)
 
 
 def places_of(chip: Chip, picks: Sequence[Pick]) -> dict[Pick, Place]:

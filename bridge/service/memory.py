@@ -97,11 +97,12 @@ class Memory:
     def _find(chip: Chip, kept: Kept) -> Line | None:
         """The line in firmware that may be another one by now: by name, if it had one.
 
-        Configured names may occur twice: a line that still has its name is the one.
+        Configured names may occur twice: a line that still has its name is the one, and
+        of several elsewhere none is.
         """
         if kept.offset < len(chip.lines) and chip.lines[kept.offset].name == kept.name:
             return chip.lines[kept.offset]
-        offset = None if kept.name is None else chip.find(kept.name)
+        offset = chip.find_only(kept.name)
         return None if offset is None else chip.lines[offset]
 
     async def _restore_some(self, chip: Chip, lines: list[tuple[Line, LineConfig]]) -> bool:

@@ -165,6 +165,15 @@ def test_channels_nodes_and_rules(tree: Tree) -> None:
     assert other.exists()
 
 
+def test_names_of_channels_are_shown_escaped(tree: Tree) -> None:
+    """Firmware chooses them; a terminal obeys what it is shown."""
+    virtio = tree.processor("m4_0", "running")
+    tree.channel(virtio, "evil", None)
+    (virtio / "virtio0.evil.-1.1024/name").write_text("a\x1b[2J\nb\n")
+    (finding,) = tree.found(board.channels)
+    assert finding.what.endswith("has only a\\x1b[2J\\nb")
+
+
 def test_processors_that_do_something_else(tree: Tree) -> None:
     """A board of several: one has GPIO, one has rpmsg for something else, one does not run."""
     tree.processor("r5", "offline")

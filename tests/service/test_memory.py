@@ -12,6 +12,8 @@ import pytest
 
 from bridge import wire
 from bridge.chips import reservation
+from bridge.chips.chip import Chip
+from bridge.chips.line import Kept, Line, LineConfig
 from bridge.service import memory
 from bridge.service.config import ConfigError, LinkConfig, from_table, link_from_flag
 from bridge.shim.ffi import lib
@@ -273,3 +275,20 @@ def test_a_kept_line_is_not_lost_to_others_while_a_line_beside_it_is_released(
     assert "ok" in reply, reply
     for fd in fds:
         os.close(fd)
+
+
+def test_a_line_whose_name_moved_and_that_two_have_is_none() -> None:
+    """Configured names may be twins: which of them it was nobody can say."""
+
+    def chip(*names: str | None) -> Chip:
+        made = object.__new__(Chip)
+        made.lines = [Line(offset, name, wire.DIRECTION_NONE) for offset, name in enumerate(names)]
+        made._by_name = {name: offset for offset, name in enumerate(names) if name is not None}
+        return made
+
+    kept = Kept(0, "TWIN", "restore", "me", 0, LineConfig(0, OUTPUT))
+    found = [
+        memory.Memory._find(chip(*names), kept)
+        for names in (("TWIN", "TWIN"), ("A", "TWIN"), ("A", "TWIN", "TWIN"), ("A", None))
+    ]
+    assert [line and line.offset for line in found] == [0, 1, None, None]
