@@ -128,7 +128,8 @@ def announce(name: str, address: int) -> Path:
     (processor,) = sysfs.processors()
     with open(str(sysfs.control(processor)), "rb") as control:
         fcntl.ioctl(control, CREATE_DEV, ENDPOINT_INFO.pack(name.encode(), ADDR_ANY, address))
-    (channel,) = (c for c in sysfs.channels(processor) if c.name == name)
+    channels = sysfs.channels(processor)
+    (channel,) = (c for c in channels if (c.name, c.dst) == (name, address))
     return Path(channel.path)
 
 
@@ -151,6 +152,23 @@ def test_channels_of_somebody_else_are_left_alone(guest: Guest) -> None:
         assert sorted(os.listdir("/dev/rpmsg-gpio")) == [
             f"virtio-uml.0-{index}" for index in (0, 1, 12)
         ]
+
+
+@in_kernel("demo")
+def test_of_channels_of_one_name_the_first_has_the_link(guest: Guest) -> None:
+    install()
+    with udevd():
+        guest.until(lambda: len(Sysfs().nodes()) == 2, "udevd to bind both channels")
+        settle()
+        before = linked("virtio-uml.0-0")
+        other = announce("rpmsg-io-0", 0x900)
+        guest.until(lambda: (other / "driver").exists(), "the other one to be bound")
+        settle()
+        assert linked("virtio-uml.0-0") == before
+        run("udevadm", "trigger")
+        settle()
+        assert linked("virtio-uml.0-0") == before
+        assert sorted(os.listdir("/dev/rpmsg-gpio")) == ["virtio-uml.0-0", "virtio-uml.0-1"]
 
 
 @in_kernel("demo")

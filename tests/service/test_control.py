@@ -20,7 +20,7 @@ import msgpack
 import pytest
 
 from bridge import uapi, wire
-from bridge.service import Config, ServiceThread, socket_file
+from bridge.service import Config, ServiceThread, control, socket_file
 from bridge.service.chip_links import ChipLinks
 from bridge.service.control import OUTSTANDING_MAX, UNSENT_MAX
 from bridge.service.operations import WAIT_MS_MAX
@@ -131,6 +131,45 @@ def test_unknown_op_lists_the_ops(client: RawClient) -> None:
     number, message = client.fails("frobnicate")
     assert number == errno.EOPNOTSUPP
     assert "request" in message
+
+
+class OutOfMemory:
+    """msgpack, in a service that has no memory for some of its replies."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(msgpack, name)
+
+    def packb(self, message: dict[str, object]) -> bytes:
+        if self.failures:
+            self.failures -= 1
+            raise MemoryError
+        return bytes(msgpack.packb(message))
+
+
+@pytest.mark.parametrize("op", ["chips", "open", "nonsense"])
+def test_reply_without_memory_is_enomem(
+    running: Running, client: RawClient, op: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request without an answer would keep its client waiting."""
+    monkeypatch.setattr(control, "msgpack", OutOfMemory(1))
+    number, message = client.fails(op, chip="fw-0")
+    assert number == errno.ENOMEM
+    assert "no memory" in message
+    assert client.ok("chips")
+
+
+def test_not_even_that_is_a_hang_up(
+    client: RawClient, monkeypatch: pytest.MonkeyPatch, running: Running
+) -> None:
+    other = running.client()
+    monkeypatch.setattr(control, "msgpack", OutOfMemory(2))
+    client.send("chips")
+    assert client.receive() == (None, [])
+    assert other.ok("chips")
+    other.socket.close()
 
 
 def test_descriptors_sent_to_the_service_do_not_stay_there(client: RawClient) -> None:
