@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.bench.attackers import ATTACKS, BACKEND, GUEST, HOSTILE, IDLE, MISSING
-from bridge.bench.measure import Tell, percentile, pinned, silent
+from bridge.bench.measure import Tell, cpu_ns, peak_mb, percentile, pinned, silent
 from bridge.bench.rig import Serve
 from bridge.client.chip import Chip
 from bridge.client.line_settings import LineSettings
@@ -83,7 +83,9 @@ def _one(serve: Serve, folder: Path, name: str, seconds: float) -> dict[str, Any
     with _attacker(IDLE, folder):
         before = _victim(serve, seconds / 2)
     with _attacker(name, folder) as done:
+        began, spent = time.monotonic_ns(), cpu_ns(serve.pid)
         beside = _victim(serve, seconds)
+        spent = (cpu_ns(serve.pid) - spent) / (time.monotonic_ns() - began)
     with _attacker(IDLE, folder):
         after = _victim(serve, seconds / 2)
     gets, calls = before["get"] + after["get"], before["control"] + after["control"]
@@ -98,6 +100,8 @@ def _one(serve: Serve, folder: Path, name: str, seconds: float) -> dict[str, Any
         "control_ratio": round(attacked_control / control, 2),
         "gets": len(beside["get"]),
         "failed": len(beside["failed"]),
+        "service_cpu_percent": round(100 * spent, 1),
+        "service_rss_mb": peak_mb(serve.pid),
         "attacks": round(done[0]),
         "attacks_per_s": round(done[0] / done[1]),
     }

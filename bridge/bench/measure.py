@@ -76,7 +76,7 @@ def measure(seconds: float, pin: bool, tell: Tell = silent) -> dict[str, Any]:
             edges = _edges(rig.stub, rig.chip(), seconds)
             tell(f"idle CPU, {where}")
             idle = _idle(rig)
-            rss_mb = _peak_mb(rig.serve.pid)
+            rss_mb = peak_mb(rig.serve.pid)
         tell(f"direct, {where}")
         direct_ns = _direct(seconds)
         # The other half of the floor comes last, so that a machine that speeds up or
@@ -183,11 +183,11 @@ def _idle(rig: Rig) -> dict[str, Any]:
         rig.chip() as chip,
         chip.request_lines({_SENSOR_IRQ: LineSettings(edge_detection=Edge.BOTH)}, "bench"),
     ):
-        ticks, nanoseconds = _cpu_ticks(rig.serve.pid), _cpu_ns(rig.serve.pid)
+        ticks, nanoseconds = _cpu_ticks(rig.serve.pid), cpu_ns(rig.serve.pid)
         before = time.monotonic_ns()
         time.sleep(2.0)
         elapsed = time.monotonic_ns() - before
-        nanoseconds = _cpu_ns(rig.serve.pid) - nanoseconds
+        nanoseconds = cpu_ns(rig.serve.pid) - nanoseconds
         ticks = _cpu_ticks(rig.serve.pid) - ticks
     return {
         "cpu_percent": round(100 * nanoseconds / elapsed, 2),
@@ -202,7 +202,7 @@ def _cpu_ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def _cpu_ns(pid: int) -> int:
+def cpu_ns(pid: int) -> int:
     """Return the time on a CPU of all threads of a process in ns.
 
     From schedstat, whose file of a process counts its first thread only.
@@ -211,7 +211,7 @@ def _cpu_ns(pid: int) -> int:
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
 
 
-def _peak_mb(pid: int) -> float:
+def peak_mb(pid: int) -> float:
     """Return the largest resident set of a process in MiB (proc(5), VmHWM)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
