@@ -199,9 +199,12 @@ def test_links_that_need_no_board(tree: Tree, tmp_path: Path) -> None:
     assert {"no-remoteproc", "no-rules"} <= {f.failure for f in found if f.level == "note"}
 
 
-def test_a_link_that_is_down_is_the_trouble_of_a_pc(tmp_path: Path) -> None:
+def test_a_link_that_is_down_is_the_trouble_of_a_pc(
+    tmp_path: Path, eventually: Callable[[Callable[[], bool], str], None]
+) -> None:
     pc = Tree(tmp_path)
     with Serve(tmp_path, "--link", f"vhost-user:{tmp_path}/none") as serve:
+        eventually(lambda: "there is no socket at" in serve.log, "the first try")
         found = examine(replace(pc.place, socket=serve.socket))
     assert [f.failure for f in found if f.level == "problem"] == ["link-down"]
     assert "there is no socket at" in found[0].what
