@@ -41,6 +41,8 @@ _CONNECT_MIN_MS = 1000
 # Pauses before a negotiation that failed is tried again; then only an
 # announcement starts another.
 _RETRIES_S = (0.5, 1.0, 2.0, 4.0)
+# Others on rpmsg-raw may take so long to say who they are: one that is mute stops nobody.
+_TELLING_S = 2.0
 # After the last chip that came: then what is configured for others is a mistake.
 _PATIENCE_S = 2.0
 _SHORT_LIFE_S = 1.0
@@ -274,6 +276,7 @@ class Session:
         self._waiting: dict[tuple[str, int], None] = {}
         # On channels rpmsg-raw: label, and where the number goes.
         self._unnumbered: dict[Channel, tuple[str, asyncio.Future[Place]]] = {}
+        self._mute: set[Channel] = set()
         dispatcher = supervisor.dispatcher
         self._id = dispatcher.listen(self)
         try:
@@ -372,17 +375,25 @@ class Session:
         """Who a controller is, now that its firmware has told what it tells.
 
         One on rpmsg-raw that is new waits until all that are announced have told theirs,
-        so that their addresses give the order, and not how soon each was there.
+        so that their addresses give the order, and not how soon each was there; but not
+        for ever.
         """
         if channel.own_index is not None:
             return self._place_of_index(channel, channel.own_index)
-        decided: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        decided: asyncio.Future[Place] = loop.create_future()
         self._unnumbered[channel] = label, decided
+        overdue = loop.call_later(_TELLING_S, self._number_without_the_mute)
         try:
             self.give_numbers()
             return await decided
         finally:
+            overdue.cancel()
             self._unnumbered.pop(channel, None)
+
+    def _number_without_the_mute(self) -> None:
+        self._mute.update(channel for channel in self._channels.values() if channel.undecided)
+        self.give_numbers()
 
     def _place_of_index(self, channel: Channel, index: str) -> Place:
         before = self.supervisor.disputed.get(channel.name)
@@ -402,7 +413,7 @@ class Session:
         """To those on rpmsg-raw that were there before, and to new ones when all are known."""
         ready = sorted(self._unnumbered, key=lambda channel: channel.address)
         for moved in (False, True):
-            if moved and any(channel.undecided for channel in self._channels.values()):
+            if moved and any(c.undecided for c in self._channels.values() if c not in self._mute):
                 return
             for channel in ready:
                 label, decided = self._unnumbered[channel]
@@ -443,6 +454,7 @@ class Session:
             channel.remember()
             channel.stop()
             self._unnumbered.pop(channel, None)
+            self._mute.discard(channel)
             self.give_numbers()  # nobody need wait for this one
 
     async def close(self) -> None:

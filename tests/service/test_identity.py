@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from bridge.chips.controller import Controller, Setup
+from bridge.service import supervisor
 from bridge.service.config import ConfigError, link_from_flag
 from bridge.service.roster import KNOWN_MAX, Roster
 from bridge.shim.ffi import lib
@@ -94,28 +94,45 @@ def test_lines_are_kept_on_their_controller(tmp_path: Path) -> None:
         held.close()
 
 
-def test_numbers_go_by_address_and_not_by_who_answers_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
-) -> None:
-    """The second controller has told all that it tells before the first one does."""
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Who told who he is; the first controller does not until "go" is in it."""
     told: list[str] = []
-    negotiate, may_tell = Controller.negotiate, threading.Event()
+    negotiate = Controller.negotiate
 
     async def slow(controller: Controller, *arguments: Any) -> Setup:
         setup = await negotiate(controller, *arguments)
-        while "0x400" in controller.title and not may_tell.is_set():
+        while "0x400" in controller.title and "go" not in told:
             await asyncio.sleep(0.01)
         told.append(controller.title)
         return setup
 
     monkeypatch.setattr(Controller, "negotiate", slow)
+    return told
+
+
+def test_numbers_go_by_address_and_not_by_who_answers_first(
+    tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """The second controller has told all that it tells before the first one does."""
+    monkeypatch.setattr(supervisor, "_TELLING_S", 600)
     with serving(tmp_path, TWO) as running:
         client = running.client()
         eventually(lambda: told == ["chip fw-raw@0x401"], "the second one")
         assert chips(client) == {}
-        may_tell.set()
+        told.append("go")
         client.ok("wait", count=2, timeout_ms=15_000)
         assert chips(client) == {"fw-0": 0x400, "fw-1": 0x401}
+
+
+def test_one_that_is_mute_stops_nobody(tmp_path: Path, told: list[str]) -> None:
+    with serving(tmp_path, TWO) as running:
+        client = running.client()
+        client.ok("wait", count=1, timeout_ms=15_000)
+        assert chips(client) == {"fw-0": 0x401}
+        told.append("go")
+        client.ok("wait", count=2, timeout_ms=15_000)
+        assert chips(client) == {"fw-0": 0x401, "fw-1": 0x400}
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
