@@ -27,6 +27,9 @@ _SENTENCES = {
 
 _by_number: dict[int, str] = {}
 
+# difflib's ratio of a second guess may be less by this.
+_ABOUT_AS_CLOSE = 0.1
+
 
 def sentence(reason: int, number: int = 0) -> str:
     """The English sentence (no full stop) for an ``enum gb_reason``.
@@ -49,8 +52,11 @@ def did_you_mean(word: str, words: Iterable[str]) -> str:
     import difflib
 
     by_folded = {each.lower(): each for each in words}
-    close = difflib.get_close_matches(word[:64].lower(), by_folded)
-    return f"did you mean {' or '.join(by_folded[each] for each in close)}?" if close else ""
+    folded = word[:64].lower()
+    close = difflib.get_close_matches(folded, by_folded)
+    likeness = {each: difflib.SequenceMatcher(None, each, folded).ratio() for each in close}
+    nearest = [each for each in close if likeness[each] > likeness[close[0]] - _ABOUT_AS_CLOSE]
+    return f"did you mean {' or '.join(by_folded[each] for each in nearest)}?" if nearest else ""
 
 
 def exception(number: int, message: str) -> Exception:

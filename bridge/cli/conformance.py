@@ -117,6 +117,9 @@ def conformance(
     try:
         if url is None:
             raise OSError(None, "say which firmware: --link URL")
+        from bridge.cli.reach import refuse_held
+
+        refuse_held(url)
         from bridge.cli.signals import ends_on_signals
         from bridge.conformance.runner import Options, run
 

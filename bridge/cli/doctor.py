@@ -38,6 +38,7 @@ def doctor(socket: str | None, link: str | None, json: bool) -> int:
       gpio-bridge doctor --link vhost-user:/run/fw.sock    (no service needed)
     """
     from bridge.cli.main import tell_of_silence
+    from bridge.cli.reach import refuse_held
     from bridge.client.control import default_socket
     from bridge.doctor.examination import examine
     from bridge.doctor.findings import Place
@@ -47,6 +48,7 @@ def doctor(socket: str | None, link: str | None, json: bool) -> int:
     tell_of_silence("gpio-bridge doctor")
     if link is not None:
         resolve(link)  # or it would be taken for the name of a chip
+        refuse_held(link)
     place = Place(sysfs=sysfs_root(), socket=socket or default_socket(), link=link)
     found = examine(place)
     problems = sum(finding.level == "problem" for finding in found)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 
+from bridge.errors import did_you_mean
+
 TYPE_CHECKING = False  # that of typing, which costs a tool more than all of this
 if TYPE_CHECKING:
     from typing import Any
@@ -164,7 +166,8 @@ class Command:
                 if long.startswith(name):
                     matches[long] = option
         if not matches:
-            raise UsageError(f"unrecognized option '{name}'")
+            hint = did_you_mean(name, (long for option in self.options for long in option.longs))
+            raise UsageError(f"unrecognized option '{name}'{'; ' if hint else ''}{hint}")
         if len(set(matches.values())) > 1:
             possible = " ".join(f"'{long}'" for long in matches)
             raise UsageError(f"option '{name}' is ambiguous; possibilities: {possible}")

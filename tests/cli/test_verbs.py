@@ -150,6 +150,9 @@ def test_a_link_that_a_service_has(cli: Cli, rig: Rig) -> None:
     fails(run, has)
     assert run.stderr.count("has this link") == run.stderr.count("\n") == 1
     fails(cli("get", "-c", rig.stub.url, "0"), has)
+    fails(cli("doctor", "--link", rig.stub.url), has)
+    run = cli("conformance", "--link", rig.stub.url)
+    assert (run.returncode, has in run.stderr) == (2, True)
 
 
 def test_a_link_that_is_down(cli: Cli, tmp_path: Path) -> None:
@@ -237,6 +240,7 @@ def test_what_was_meant(cli: Cli) -> None:
     fails(cli("detect", "rpmsg"), "a link URL has a colon: rpmsg:")
     fails(cli("detect", "vhost-usr:/tmp/x"), "did you mean vhost-user?")
     fails(cli("serve", "--link", "vhostuser:/tmp/x"), "did you mean vhost-user?")
+    fails(cli("get", "--nummeric", "DIP_0"), "'--nummeric'; did you mean --numeric?")
     fails(cli("gte", "LED_GREEN"), "No such command 'gte'; did you mean get?")
     fails(cli("gpioget", "LED_GREEN"), "No such command 'gpioget'; did you mean get?")
 

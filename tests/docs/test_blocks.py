@@ -116,8 +116,7 @@ class Session:
     def close(self) -> None:
         """End what runs."""
         os.killpg(self._shell.pid, signal.SIGTERM)
-        os.killpg(self._shell.pid, signal.SIGKILL) if self._shell.poll() is None else None
-        self._shell.communicate()
+        self._shell.communicate(timeout=LATE)
         self._stack.close()
 
     def local(self, text: str) -> str:
