@@ -83,9 +83,9 @@ def _one(serve: Serve, folder: Path, name: str, seconds: float) -> dict[str, Any
     with _attacker(IDLE, folder):
         before = _victim(serve, seconds / 2)
     with _attacker(name, folder) as done:
-        began, spent = time.monotonic_ns(), cpu_ns(serve.pid)
+        began, spent_before = time.monotonic_ns(), cpu_ns(serve.pid)
         beside = _victim(serve, seconds)
-        spent = (cpu_ns(serve.pid) - spent) / (time.monotonic_ns() - began)
+        spent = (cpu_ns(serve.pid) - spent_before) / (time.monotonic_ns() - began)
     with _attacker(IDLE, folder):
         after = _victim(serve, seconds / 2)
     gets, calls = before["get"] + after["get"], before["control"] + after["control"]
