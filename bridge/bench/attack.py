@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ GET_RATIO_MAX, CONTROL_RATIO_MAX = 3.0, 5.0
 _LIMITS = "[limits]\nconnections = 300\nhandles = 2000\nrequests = 300\n"
 _GETS_A_CALL = 4
 _SETTLE_S = 0.3
+_READY_S = 30.0
 
 
 def measure_attacks(
@@ -117,8 +119,11 @@ def _attacker(name: str, folder: Path) -> Iterator[list[float]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-    started = time.monotonic()
+    assert process.stdout is not None
     try:
+        if select.select([process.stdout], [], [], _READY_S)[0]:
+            process.stdout.readline()
+        started = time.monotonic()
         time.sleep(_SETTLE_S)
         yield done
     finally:

@@ -2,7 +2,7 @@
 """The attackers of bench attack, a process each: ``python -m bridge.bench.attackers NAME FOLDER``.
 
 FOLDER has the service's control socket and what else the attack is aimed at, under the names
-below. An attacker runs until SIGTERM, and then prints how often it did what it does.
+below. An attacker says "ready", runs until SIGTERM, and then prints how often it did what it does.
 """
 
 from __future__ import annotations
@@ -303,6 +303,7 @@ def main(name: str, folder: str) -> None:
         raise SystemExit
 
     signal.signal(signal.SIGTERM, end)
+    print("ready", flush=True)
     attack = idle if name == IDLE else ATTACKS[name]
     try:
         for done in attack(Path(folder)):
