@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import errno
 import functools
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bridge import uapi
 from bridge.chips.chip import Chip
 from bridge.chips.line import LineConfig
+from bridge.chips.request import LineRequest
 from bridge.chips.requester import Requester
 from bridge.chips.watcher import Watcher
 from bridge.service.access import Policy
@@ -261,7 +263,7 @@ class Operations:
         consumer = _string(message, "consumer", default="")
         size = _integer(message, "event_buffer_size", 0, _U32_MAX, default=0)
         room = min(size or 16 * len(configs), lib.GB_EVENT_CAPACITY_MAX)
-        grant = client.account.take(requests=1, lines=len(configs), memory=2 * room * _EVENT_BYTES)
+        grant = await self._take(client, len(configs), 2 * room * _EVENT_BYTES)
         check = functools.partial(self._policy.check, client.peer)
         requester = Requester(client.peer.uid, grant.end, check)
         fds, capacity = await chip.request(configs, consumer, size, requester)
@@ -272,6 +274,29 @@ class Operations:
             "timeout_ms": chip.controller.timeout_ms,
         }
         return answer, fds
+
+    async def _take(self, client: Client, lines: int, memory: int) -> Grant:
+        """A line request's share of the budget. Raises OSError, as `Account.take`.
+
+        A user who has all that he may have, and has just closed a request, must not meet its
+        shadow: its end is waited for.
+        """
+        try:
+            return client.account.take(requests=1, lines=lines, memory=memory)
+        except OSError:
+            ends = [
+                asyncio.ensure_future(holder.release())
+                for chip in self._service.registry.all()
+                for holder in chip.requests
+                if isinstance(holder, LineRequest)
+                and holder.requester.uid == client.peer.uid
+                and holder.going
+            ]
+            if not ends:
+                raise
+            # Not awaited themselves: that they are cancelled with the chip is no reason to be, too.
+            await asyncio.wait(ends)
+            return client.account.take(requests=1, lines=lines, memory=memory)
 
     async def _status(self, client: Client, message: Mapping[str, Any]) -> Answer:
         return self._service.status(), ()
