@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from bridge import uapi
 from bridge.chips.chip import Chip
-from bridge.chips.line import LineConfig
+from bridge.chips.line import LineConfig, event_capacity
 from bridge.chips.request import LineRequest
 from bridge.chips.requester import Requester
 from bridge.chips.watcher import Watcher
 from bridge.service.access import Policy
 from bridge.service.budgets import Account, Grant
 from bridge.service.peer import Peer
-from bridge.shim.ffi import lib
 
 if TYPE_CHECKING:
     from bridge.service.service import Service
@@ -40,7 +39,7 @@ CLIENT_NAME_MAX = 64
 """Characters of a client's name that are kept."""
 _U32_MAX = 2**32 - 1
 _EVENT_BYTES = 48
-"""Of a record of an edge event; a ring has room for a power of two of them."""
+"""Of a record of an edge event."""
 
 Answer = tuple[dict[str, Any], Sequence[int]]
 """The ok map and the descriptors to send along."""
@@ -262,8 +261,8 @@ class Operations:
         configs = _line_configs(message)
         consumer = _string(message, "consumer", default="")
         size = _integer(message, "event_buffer_size", 0, _U32_MAX, default=0)
-        room = min(size or 16 * len(configs), lib.GB_EVENT_CAPACITY_MAX)
-        grant = await self._take(client, len(configs), 2 * room * _EVENT_BYTES)
+        room = event_capacity(size, len(configs), edges=False) * _EVENT_BYTES
+        grant = await self._take(client, len(configs), room)
         check = functools.partial(self._policy.check, client.peer)
         requester = Requester(client.peer.uid, grant.end, check)
         fds, capacity = await chip.request(configs, consumer, size, requester)

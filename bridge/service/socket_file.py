@@ -13,8 +13,9 @@ import stat
 import time
 from collections.abc import Iterator
 
-# The kernel takes less where net.core.somaxconn is less. Those who are too many wait.
-_BACKLOG = 4096
+# Whoever is too many waits in connect(2), where those who flood us wait, too: a longer queue
+# would be theirs alone, and everybody else's place behind it.
+_BACKLOG = 256
 # Another service is in bind() for a moment only; whoever else locks the directory
 # keeps nobody from starting.
 _TURN_S = 1.0
