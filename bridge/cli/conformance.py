@@ -50,7 +50,8 @@ def _pairs(
 @click.option("--link", "url", metavar="URL", help="Link to the firmware.")
 @click.option(
     "--controller", type=click.IntRange(0), metavar="N",
-    help="Index of the channel, rpmsg-io-N (default: the first that is announced).",
+    help="Index of the channel, rpmsg-io-N, or address of an rpmsg-raw (default: the first "
+    "that is announced).",
 )  # fmt: skip
 @click.option(
     "--drive", multiple=True, callback=_words, metavar="LINES",

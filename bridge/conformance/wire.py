@@ -74,7 +74,7 @@ class Wire:
                     continue
                 name = shown(report.body.rstrip(b"\0"))
                 seen.append(name)
-                if self._is_wanted(name, len(seen) - 1, controller):
+                if self._is_wanted(name, report.number, controller):
                     self.channel = name
                     return self._link.open_endpoint(_SOURCE, report.number)
             if wait.over:
@@ -87,12 +87,12 @@ class Wire:
             wait.readable(self._pump.report_fd)
 
     @staticmethod
-    def _is_wanted(name: str, position: int, controller: int | None) -> bool:
+    def _is_wanted(name: str, address: int, controller: int | None) -> bool:
         # A name that is nearly right is taken: to say what is wrong is a check's work.
         if not name.startswith((wire.CHANNEL_PREFIX, wire.CHANNEL_RAW)):
             return False
         index = index_of(name)
-        return controller is None or controller == (position if index is None else index)
+        return controller is None or controller == (address if index is None else index)
 
     @staticmethod
     def _check(report: Report) -> None:

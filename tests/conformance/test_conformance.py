@@ -87,6 +87,16 @@ def test_the_other_controller() -> None:
             run(Options(stub.url, controller=7))
 
 
+def test_a_controller_on_rpmsg_raw_is_named_by_its_address() -> None:
+    """Its place in the order of announcements would mean now this one and now that one."""
+    board = "".join(f"controller {n} channel rpmsg-raw lines {n + 2}\n" for n in (0, 1))
+    with Stub(board) as stub:
+        done = run(Options(stub.url, controller=0x401))
+        assert (done.channel, done.ngpio) == ("rpmsg-raw", 3)
+        with pytest.raises(OSError, match="no controller 1 "):
+            run(Options(stub.url, controller=1))
+
+
 def test_no_line_is_touched_unless_named() -> None:
     with Stub("demo") as stub:
         lines = [f"0/{n}" for n in range(16)]
