@@ -10,6 +10,7 @@
 # make fuzz    libFuzzer on what peers send, FUZZ_SECONDS in all
 # make soak    chaos around one service, for SECONDS=60
 # make tsan    C tests under ThreadSanitizer
+# make analyze gcc's and clang's analyzers
 # make lint    ruff, mypy --strict, C warnings as errors
 # make fresh   the README's commands on a Debian 12 and a Debian 13 that have nothing else
 # make dist    an sdist and a wheel in build/dist
@@ -59,7 +60,7 @@ ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
 .PHONY: all help setup demo deps kernel qemu test ctest pytest fuzz fuzz-build fuzz-replay tsan \
-	soak lint fresh dist bench footprint mcu install-system install-help clean
+	soak analyze lint fresh dist bench footprint mcu install-system install-help clean
 
 all: setup
 
@@ -234,6 +235,10 @@ tsan: $(TSAN_TESTS:%.c=$(BUILD)/tsan/%) $(BUILD)/tsan/firmware-stub
 # SECONDS is bash's and not make's own: given on the command line it is here as is.
 soak: setup
 	$(BIN)/python tests/soak/soak.py --seconds $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60)
+
+# Both analyzers; tests/analyze.py says why a finding is none.
+analyze:
+	$(PYTHON) tests/analyze.py "$(INCLUDES)" "$(CLANG)" $(C_SOURCES)
 
 # The stub that the Python tests talk to is the sanitized one.
 pytest: $(VENV)/.test $(ASAN_STUB)

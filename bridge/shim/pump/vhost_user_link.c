@@ -566,7 +566,7 @@ static int ask(struct handshake *hs, uint32_t request, uint64_t *value)
 
 static int negotiate_protocol(struct handshake *hs)
 {
-	uint64_t offered, queues;
+	uint64_t offered = 0, queues = 0;
 	int ret = ask(hs, VHOST_USER_GET_PROTOCOL_FEATURES, &offered);
 
 	if (ret < 0)
@@ -591,7 +591,7 @@ static int negotiate(struct handshake *hs)
 	struct vhost_user_message owner = {
 		.header = {.request = VHOST_USER_SET_OWNER},
 	};
-	uint64_t offered;
+	uint64_t offered = 0;
 	int ret = tell(hs, &owner);
 
 	if (ret == 0)

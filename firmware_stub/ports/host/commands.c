@@ -227,7 +227,7 @@ static int do_at(struct request *request)
 	const char *text = request->line + request->starts[2];
 	const struct verb *verb = find_verb(request->words[2]);
 	struct scheduled *scheduled;
-	uint64_t ns;
+	uint64_t ns = 0;
 	int error = request_duration(request, 1, 24 * 3600 * NS_PER_S, &ns);
 
 	if (error)

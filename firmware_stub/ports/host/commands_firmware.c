@@ -78,7 +78,7 @@ int do_trace(struct request *request)
 int do_times(struct request *request)
 {
 	struct board_pin *line;
-	uint64_t from, count;
+	uint64_t from = 0, count = 0;
 	int error = request_pin(request, 1, &line);
 
 	if (!error)
