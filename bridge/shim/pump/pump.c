@@ -464,9 +464,11 @@ void gb_link_close(struct gb_link *link)
 {
 	struct gb_pump *pump = link->pump;
 
-	gb_lock(pump);
-	link_retire(link);
-	gb_unlock(pump);
+	if (pump) {
+		gb_lock(pump);
+		link_retire(link);
+		gb_unlock(pump);
+	}
 	link->ops->destroy(link);
 }
 

@@ -88,7 +88,7 @@ int gb_pump_next_report(struct gb_pump *pump, struct gb_report *report);
 /* Hand an opened link to the pump, which owns it from here on; messages flow
  * at once. 0 or -errno (the link is destroyed then). */
 int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id);
-/* Close a link; its controllers are closed too. */
+/* Close a link, added to a pump or not; its controllers are closed too. */
 void gb_link_close(struct gb_link *link);
 /* Messages that went nowhere: no endpoint, bad form. */
 uint64_t gb_link_strays(struct gb_link *link);
