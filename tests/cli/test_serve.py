@@ -39,9 +39,12 @@ def test_it_says_where_it_listens_and_what_becomes_of_a_link(
         (["--log-level", "error"], []),
     ],
 )
-def test_log_levels(tmp_path: Path, options: list[str], said: list[str]) -> None:
+def test_log_levels(
+    tmp_path: Path, options: list[str], said: list[str], eventually: Eventually
+) -> None:
     with Serve(tmp_path, "--link", f"vhost-user:{tmp_path}/none", *options) as serve:
         serve.wait_for_chips(0)
+        eventually(lambda: len(serve.log.splitlines()) >= len(said), "that all is said")
     lines = serve.log.splitlines()
     assert len(lines) == len(said)
     assert all(words in line for words, line in zip(said, lines, strict=True))
