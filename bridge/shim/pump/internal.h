@@ -3,7 +3,7 @@
  * internal.h - what the parts of the pump share. Everything here is used with
  * the pump's lock held.
  *
- *   pump.c        the loop, descriptors, deadlines, reports, links
+ *   loop.c        the loop, descriptors, deadlines, reports, links
  *   controller.c  calls to one virtio-gpio device (controller.h has their parts)
  *   stream.c      events as records (stream.h has their parts)
  *   clock.c       the coprocessor's clock on ours
