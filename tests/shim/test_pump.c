@@ -244,7 +244,7 @@ static void owed_calls_take_nobodys_place(void)
 	s.core->full = true;
 	gb_lock(s.pump);
 	for (unsigned int i = 0; i < 2 * GB_QUEUE_MAX; i++) {
-		struct gb_call *owed = gb_call_new(s.pump);
+		struct gb_call *owed = gb_call_new(s.controller);
 
 		owed->type = VIRTIO_GPIO_MSG_GET_VALUE;
 		owed->owed = true;

@@ -430,6 +430,54 @@ static int prepare(struct gb_export *e, const struct gb_export_config *config)
 	return open_states(e, config->state_fd);
 }
 
+/* A guest whose request is not answered hangs for ever, and one that goes on with
+ * the next service presents every buffer again that was not returned. */
+static void answer_all(struct gb_export *e)
+{
+	for (uint32_t i = 0; i < e->count; i++)
+		export_line_give_back(e, &e->lines[i], VIRTIO_GPIO_EVENT_INVALID);
+	export_refuse_requests(e);
+}
+
+static int hand_over(struct gb_export *e, int to)
+{
+	int error = save_states(e, to);
+
+	return error ? error : guest_hand_over(&e->guest, to);
+}
+
+/* With `to` the guest is handed over, see gb_export_hand_over(). */
+static int end(struct gb_export *e, int to)
+{
+	int connection = -ENOTCONN;
+
+	gb_part_remove(&e->pump->users, &e->part);
+	e->closed = true;
+	stop_listening(e);
+	close(e->listen_fd);
+	guest_enter(&e->guest);
+	answer_all(e);
+	if (to >= 0)
+		connection = hand_over(e, to);
+	guest_drop(&e->guest);
+	guest_leave(&e->guest);
+	for (uint32_t i = 0; i < e->count; i++)
+		export_line_detach(e, &e->lines[i]);
+	export_unreference(e);
+	return connection;
+}
+
+void gb_export_free(struct gb_export *e)
+{
+	end(e, -1);
+}
+
+static void free_export(struct gb_part *part)
+{
+	gb_export_free((struct gb_export *)(void *)((char *)part -
+						    offsetof(struct gb_export, part)));
+}
+
 static struct gb_export *export_new(struct gb_pump *pump, uint64_t id,
 				    const struct gb_export_config *config)
 {
@@ -445,6 +493,7 @@ static struct gb_export *export_new(struct gb_pump *pump, uint64_t id,
 	e->timeout_ns = (uint64_t)config->timeout_ms * 1000000;
 	e->listen_fd = config->listen_fd;
 	e->listen_timer.expired = pause_over;
+	e->part.free = free_export;
 	error = prepare(e, config);
 	if (!error)
 		return e;
@@ -469,55 +518,9 @@ struct gb_export *gb_export_open(struct gb_pump *pump, uint64_t id,
 	guest_init(&e->guest, pump, &guest_ops);
 	if (e->stale)
 		check_states(e);
-	e->next = pump->exports;
-	pump->exports = e;
+	gb_part_add(&pump->users, &e->part);
 	gb_unlock(pump);
 	return e;
-}
-
-/* A guest whose request is not answered hangs for ever, and one that goes on with
- * the next service presents every buffer again that was not returned. */
-static void answer_all(struct gb_export *e)
-{
-	for (uint32_t i = 0; i < e->count; i++)
-		export_line_give_back(e, &e->lines[i], VIRTIO_GPIO_EVENT_INVALID);
-	export_refuse_requests(e);
-}
-
-static int hand_over(struct gb_export *e, int to)
-{
-	int error = save_states(e, to);
-
-	return error ? error : guest_hand_over(&e->guest, to);
-}
-
-/* With `to` the guest is handed over, see gb_export_hand_over(). */
-static int end(struct gb_export *e, int to)
-{
-	struct gb_export **place = &e->pump->exports;
-	int connection = -ENOTCONN;
-
-	while (*place != e)
-		place = &(*place)->next;
-	*place = e->next;
-	e->closed = true;
-	stop_listening(e);
-	close(e->listen_fd);
-	guest_enter(&e->guest);
-	answer_all(e);
-	if (to >= 0)
-		connection = hand_over(e, to);
-	guest_drop(&e->guest);
-	guest_leave(&e->guest);
-	for (uint32_t i = 0; i < e->count; i++)
-		export_line_detach(e, &e->lines[i]);
-	export_unreference(e);
-	return connection;
-}
-
-void gb_export_free(struct gb_export *e)
-{
-	end(e, -1);
 }
 
 void gb_export_close(struct gb_export *e)

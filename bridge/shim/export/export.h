@@ -89,6 +89,8 @@ void gb_export_pause(struct gb_export *exported);
 /* Requests under way are answered ERR, the guest is let go, lines stay as they
  * are. */
 void gb_export_close(struct gb_export *exported);
+/* The same with the pump's lock held. */
+void gb_export_free(struct gb_export *exported);
 /*
  * As gb_export_close(), but the guest stays connected, for another process. `to`, a
  * stream socket, gets what gb_export_take_over() needs. The connection, the caller's,

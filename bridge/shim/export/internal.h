@@ -69,7 +69,7 @@ struct line {
 struct gb_export {
 	struct guest guest; /* first: see of_guest() */
 	struct gb_pump *pump;
-	struct gb_export *next;
+	struct gb_part part;
 	uint64_t id, timeout_ns;
 	struct gb_source *listen_source;
 	struct gb_timer listen_timer; /* listens again after a pause */

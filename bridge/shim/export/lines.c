@@ -36,7 +36,7 @@ int export_submit(struct gb_export *e, const struct line *line, const struct gb_
 
 	if (!line->controller)
 		return -ENODEV;
-	call = gb_call_new(e->pump);
+	call = gb_call_new(line->controller);
 	if (!call)
 		return -ENOMEM;
 	*call = *wanted;
@@ -45,7 +45,7 @@ int export_submit(struct gb_export *e, const struct line *line, const struct gb_
 	e->references++;
 	error = gb_call_submit(line->controller, call, gb_now_ns(), e->timeout_ns);
 	if (error) {
-		gb_call_discard(e->pump, call);
+		gb_call_discard(line->controller, call);
 		e->references--;
 	}
 	return error;

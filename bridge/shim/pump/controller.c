@@ -8,30 +8,40 @@
 
 /* ---- the pool ----------------------------------------------------------- */
 
-struct gb_call *gb_call_new(struct gb_pump *pump)
+struct gb_call *gb_call_new(struct gb_controller *c)
 {
-	struct gb_call *call = pump->free_calls;
+	struct gb_call *call = c->free_calls;
 
 	if (!call)
 		return calloc(1, sizeof(*call));
-	pump->free_calls = call->next;
+	c->free_calls = call->next;
 	memset(call, 0, sizeof(*call));
 	return call;
 }
 
-void gb_call_discard(struct gb_pump *pump, struct gb_call *call)
+void gb_call_discard(struct gb_controller *c, struct gb_call *call)
 {
-	call->next = pump->free_calls;
-	pump->free_calls = call;
+	call->next = c->free_calls;
+	c->free_calls = call;
+}
+
+static void free_pool(struct gb_controller *c)
+{
+	while (c->free_calls) {
+		struct gb_call *call = c->free_calls;
+
+		c->free_calls = call->next;
+		free(call);
+	}
 }
 
 void gb_call_complete(struct gb_call *call, const struct gb_outcome *outcome)
 {
-	struct gb_pump *pump = call->controller->link->pump;
+	struct gb_controller *c = call->controller;
 
-	gb_timer_cancel(pump, &call->deadline);
+	gb_timer_cancel(c->link->pump, &call->deadline);
 	call->done(call, outcome);
-	gb_call_discard(pump, call);
+	gb_call_discard(c, call);
 }
 
 void gb_call_fail(struct gb_call *call, int error, uint32_t reason)
@@ -275,6 +285,7 @@ void gb_controller_free(struct gb_controller *c, int error)
 		if (c->owners[gpio].owner)
 			c->owners[gpio].ops->orphan(c->owners[gpio].owner, c->owners[gpio].index);
 	gb_stream_free(c);
+	free_pool(c);
 	free(c->owners);
 	free(c);
 }
@@ -340,13 +351,13 @@ static int submit_reported(struct gb_controller *c, const struct gb_call *wanted
 	int error = -ENOMEM;
 
 	gb_lock(pump);
-	call = gb_call_new(pump);
+	call = gb_call_new(c);
 	if (call) {
 		*call = *wanted;
 		call->done = report_reply;
 		error = gb_call_submit(c, call, gb_now_ns(), (uint64_t)timeout_ms * 1000000);
 		if (error)
-			gb_call_discard(pump, call);
+			gb_call_discard(c, call);
 	}
 	gb_unlock(pump);
 	return error;

@@ -76,7 +76,7 @@ static void ask(struct gb_controller *c)
 
 	if (c->asking_time || !has_time(c))
 		return;
-	call = gb_call_new(c->link->pump);
+	call = gb_call_new(c);
 	if (!call)
 		return;
 	call->type = RPMSG_GPIO_MSG_GET_TIME;
@@ -85,7 +85,7 @@ static void ask(struct gb_controller *c)
 	c->asking_time = true;
 	c->time_asked_ns = now;
 	if (gb_call_submit(c, call, now, EXCHANGE_TIMEOUT_NS)) {
-		gb_call_discard(c->link->pump, call);
+		gb_call_discard(c, call);
 		c->asking_time = false;
 	}
 }

@@ -3,7 +3,7 @@
  * internal.h - what the parts of the pump share. Everything here is used with
  * the pump's lock held.
  *
- *   loop.c        the loop, descriptors, deadlines, reports, links
+ *   link.c        links: their life, and what comes over them
  *   controller.c  calls to one virtio-gpio device (controller.h has their parts)
  *   stream.c      events as records (stream.h has their parts)
  *   clock.c       the coprocessor's clock on ours
@@ -13,7 +13,6 @@
 #ifndef GB_INTERNAL_H
 #define GB_INTERNAL_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,72 +20,10 @@
 #include "clock.h"
 #include "pump.h"
 #include "rpmsg_gpio.h"
-#include "timers.h"
-
-/* ---- descriptors -------------------------------------------------------- */
-
-typedef void (*gb_source_fn)(void *owner, int index, uint32_t epoll_events);
-
-/* A watched descriptor. Freed by the loop only, after a removal: events of the
- * batch in hand may still point to it. */
-struct gb_source {
-	gb_source_fn ready; /* NULL once removed */
-	void *owner;
-	int index;
-	int fd;
-	struct gb_source *next_dead;
-};
-
-struct gb_source *gb_source_add(struct gb_pump *pump, int fd, uint32_t events,
-				gb_source_fn ready, void *owner, int index);
-void gb_source_modify(struct gb_pump *pump, struct gb_source *source, uint32_t events);
-/* Stops watching; the caller closes the descriptor afterwards. */
-void gb_source_remove(struct gb_pump *pump, struct gb_source *source);
-
-/* ---- deadlines ---------------------------------------------------------- */
-
-uint64_t gb_now_ns(void);
-/* One that is armed again while timers expire waits for the next turn of the loop. */
-void gb_timer_arm(struct gb_pump *pump, struct gb_timer *timer, uint64_t due_ns);
-void gb_timer_cancel(struct gb_pump *pump, struct gb_timer *timer);
-
-/* ---- pump --------------------------------------------------------------- */
-
-struct gb_report_node {
-	struct gb_report_node *next;
-	struct gb_report report;
-};
 
 struct gb_call;
-struct gb_export;
 
-struct gb_pump {
-	pthread_mutex_t lock;
-	pthread_t thread;
-	int epoll_fd;
-	int wake_fd;
-	int report_fd;
-	bool stopping;
-	bool sleeping;               /* in epoll_wait, until sleeping_until_ns */
-	uint64_t sleeping_until_ns;  /* UINT64_MAX: for ever */
-	struct gb_source *wake_source;
-	struct gb_source *dead_sources;
-	struct gb_timers timers;
-	uint64_t expiring_ns;        /* timers due until then expire now; 0: none do */
-	struct gb_link *links;
-	struct gb_request *requests;
-	struct gb_export *exports;
-	struct gb_report_node *first_report, *last_report;
-	struct gb_call *free_calls;
-};
-
-void gb_lock(struct gb_pump *pump);
-/* Flushes links, wakes the loop if a deadline came nearer, unlocks. */
-void gb_unlock(struct gb_pump *pump);
-
-/* A report that Python will read; NULL when memory is exhausted. */
-struct gb_report *gb_report_add(struct gb_pump *pump, uint32_t kind, uint64_t id);
-void gb_report_text(struct gb_report *report, const char *text);
+/* ---- links -------------------------------------------------------------- */
 
 /* Queue a message on the link: 0, -EAGAIN (blocked until writable), -errno. */
 int gb_link_transmit(struct gb_link *link, uint32_t source, uint32_t destination,
@@ -222,6 +159,7 @@ struct gb_controller {
 	uint32_t owed; /* of them: they take nobody's place */
 	struct gb_call_list flying; /* without tags one at most */
 	uint16_t last_tag;
+	struct gb_call *free_calls;
 
 	enum gb_step step;
 	unsigned int word_errors; /* length of this round's word, less its OK */
@@ -252,9 +190,9 @@ struct gb_controller {
 	uint64_t strays;
 };
 
-struct gb_call *gb_call_new(struct gb_pump *pump);
+struct gb_call *gb_call_new(struct gb_controller *controller);
 /* Back into the pool: only for a call that was not submitted. */
-void gb_call_discard(struct gb_pump *pump, struct gb_call *call);
+void gb_call_discard(struct gb_controller *controller, struct gb_call *call);
 /* Submit; `done` is called exactly once unless an error is returned. */
 int gb_call_submit(struct gb_controller *controller, struct gb_call *call,
 		   uint64_t now_ns, uint64_t timeout_ns);
@@ -294,13 +232,5 @@ void gb_stream_received(struct gb_controller *controller, const uint8_t *message
 			uint16_t length);
 /* Events of a line that may come now. */
 uint32_t gb_stream_credits(const struct gb_controller *controller, uint16_t gpio);
-
-/* ---- requests ----------------------------------------------------------- */
-
-void gb_request_free(struct gb_request *request);
-
-/* ---- exports (export/export.c) ------------------------------------------ */
-
-void gb_export_free(struct gb_export *exported);
 
 #endif

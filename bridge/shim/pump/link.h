@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "loop.h"
+
 struct gb_link;
 struct gb_endpoint;
 
@@ -22,6 +24,8 @@ struct gb_link_ops {
 	 * negative errno means that the link is dead. */
 	int (*send)(struct gb_link *link, uint32_t source, uint32_t destination,
 		    const void *message, uint16_t length);
+	/* Optional: the pump has it from here on. Arm its timers. */
+	void (*start)(struct gb_link *link);
 	/* Notify the peer once for all messages sent since the last flush. */
 	void (*flush)(struct gb_link *link);
 	/* One of the link's descriptors is ready. Delivers messages through
@@ -54,11 +58,11 @@ struct gb_link {
 	struct gb_pump *pump;
 	uint64_t id;
 	bool dead;
-	bool unflushed;
 	bool blocked; /* send said -EAGAIN */
 	struct gb_controller *controllers;
 	struct gb_endpoint *endpoints;
-	struct gb_link *next;
+	struct gb_part part;
+	struct gb_flush flush;
 	struct gb_source *sources[GB_LINK_FDS_MAX];
 	uint32_t announced; /* channels, not read yet */
 };

@@ -1,32 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #define _GNU_SOURCE
-#include "internal.h"
+#include "loop.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BATCH 64
-/* Announcements of one link that Python has not read; no firmware has so many channels. */
-#define ANNOUNCED_MAX 4096u
 
-/* ---- time and deadlines ------------------------------------------------- */
-
-uint64_t gb_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
+/* ---- deadlines ----------------------------------------------------------- */
 
 void gb_timer_arm(struct gb_pump *pump, struct gb_timer *timer, uint64_t due_ns)
 {
@@ -110,91 +96,97 @@ static void bury_sources(struct gb_pump *pump)
 
 /* ---- reports ------------------------------------------------------------ */
 
-static void signal_eventfd(int fd)
-{
-	uint64_t one = 1;
-
-	/* Fails only when the counter is full: readable anyway. */
-	if (write(fd, &one, sizeof(one)) < 0)
-		return;
-}
-
 struct gb_report *gb_report_add(struct gb_pump *pump, uint32_t kind, uint64_t id)
 {
-	struct gb_report_node *node = calloc(1, sizeof(*node));
-
-	if (!node)
-		return NULL;
-	node->report.kind = kind;
-	node->report.id = id;
-	if (pump->last_report)
-		pump->last_report->next = node;
-	else
-		pump->first_report = node;
-	pump->last_report = node;
-	/* Python may run at once, but must wait for the lock: the caller has
-	 * time to fill the report in. */
-	if (pump->first_report == node)
-		signal_eventfd(pump->report_fd);
-	return &node->report;
-}
-
-void gb_report_text(struct gb_report *report, const char *text)
-{
-	size_t length = strlen(text);
-
-	if (length > GB_REPORT_BODY_MAX)
-		length = GB_REPORT_BODY_MAX;
-	memcpy(report->body, text, length);
-	report->length = (uint16_t)length;
+	return gb_reports_add(&pump->reports, kind, id, NULL);
 }
 
 int gb_pump_report_fd(const struct gb_pump *pump)
 {
-	return pump->report_fd;
-}
-
-static void announcement_was_read(struct gb_pump *pump, uint64_t id)
-{
-	for (struct gb_link *link = pump->links; link; link = link->next)
-		if (link->id == id)
-			link->announced--;
+	return pump->reports.fd;
 }
 
 int gb_pump_next_report(struct gb_pump *pump, struct gb_report *report)
 {
 	struct gb_report_node *node;
-	uint64_t count;
 
 	gb_lock(pump);
-	node = pump->first_report;
-	if (!node) {
-		/* Non-blocking: clears the descriptor if it was set. */
-		if (read(pump->report_fd, &count, sizeof(count)) < 0)
-			count = 0;
-		gb_unlock(pump);
-		return 0;
-	}
-	pump->first_report = node->next;
-	if (!node->next)
-		pump->last_report = NULL;
-	if (node->report.kind == GB_REPORT_ANNOUNCED)
-		announcement_was_read(pump, node->report.id);
+	node = gb_reports_take(&pump->reports);
 	gb_unlock(pump);
+	if (!node)
+		return 0;
 	*report = node->report;
 	free(node);
 	return 1;
 }
 
+/* ---- what is open --------------------------------------------------------- */
+
+void gb_part_add(struct gb_parts *parts, struct gb_part *part)
+{
+	part->previous = NULL;
+	part->next = parts->first;
+	if (part->next)
+		part->next->previous = part;
+	parts->first = part;
+}
+
+void gb_part_remove(struct gb_parts *parts, struct gb_part *part)
+{
+	if (part->previous)
+		part->previous->next = part->next;
+	else
+		parts->first = part->next;
+	if (part->next)
+		part->next->previous = part->previous;
+}
+
+static void free_parts(struct gb_parts *parts)
+{
+	while (parts->first)
+		parts->first->free(parts->first);
+}
+
 /* ---- lock --------------------------------------------------------------- */
 
-static void flush_links(struct gb_pump *pump)
+void gb_flush_want(struct gb_pump *pump, struct gb_flush *flush)
 {
-	for (struct gb_link *link = pump->links; link; link = link->next) {
-		if (link->unflushed && !link->dead)
-			link->ops->flush(link);
-		link->unflushed = false;
+	if (flush->wanted)
+		return;
+	flush->wanted = true;
+	flush->next = pump->flushes;
+	pump->flushes = flush;
+}
+
+void gb_flush_cancel(struct gb_pump *pump, struct gb_flush *flush)
+{
+	struct gb_flush **place = &pump->flushes;
+
+	if (!flush->wanted)
+		return;
+	while (*place != flush)
+		place = &(*place)->next;
+	*place = flush->next;
+	flush->wanted = false;
+}
+
+static void flush_all(struct gb_pump *pump)
+{
+	while (pump->flushes) {
+		struct gb_flush *flush = pump->flushes;
+
+		gb_flush_cancel(pump, flush);
+		flush->flush(flush);
 	}
+}
+
+static void wake(const struct gb_pump *pump)
+{
+	uint64_t one = 1;
+
+	/* Fails only when the counter is full: readable anyway. */
+	if (write(pump->wake_fd, &one, sizeof(one)) < 0)
+		return;
 }
 
 void gb_lock(struct gb_pump *pump)
@@ -204,10 +196,10 @@ void gb_lock(struct gb_pump *pump)
 
 void gb_unlock(struct gb_pump *pump)
 {
-	flush_links(pump);
+	flush_all(pump);
 	if (pump->sleeping && next_due(pump) < pump->sleeping_until_ns) {
 		pump->sleeping = false; /* one wake is enough */
-		signal_eventfd(pump->wake_fd);
+		wake(pump);
 	}
 	pthread_mutex_unlock(&pump->lock);
 }
@@ -248,7 +240,7 @@ static void *pump_main(void *argument)
 		int count, timeout;
 
 		bury_sources(pump);
-		flush_links(pump);
+		flush_all(pump);
 		timeout = sleep_ms(pump);
 		pump->sleeping = true;
 		pump->sleeping_until_ns = next_due(pump);
@@ -286,8 +278,6 @@ static void close_descriptors(struct gb_pump *pump)
 {
 	if (pump->wake_fd >= 0)
 		close(pump->wake_fd);
-	if (pump->report_fd >= 0)
-		close(pump->report_fd);
 	if (pump->epoll_fd >= 0)
 		close(pump->epoll_fd);
 }
@@ -302,8 +292,8 @@ struct gb_pump *gb_pump_new(void)
 	pthread_mutex_init(&pump->lock, NULL);
 	pump->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	pump->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	pump->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (pump->epoll_fd < 0 || pump->wake_fd < 0 || pump->report_fd < 0)
+	error = gb_reports_init(&pump->reports);
+	if (pump->epoll_fd < 0 || pump->wake_fd < 0 || error)
 		goto fail;
 	pump->wake_source = gb_source_add(pump, pump->wake_fd, EPOLLIN, on_wake, pump, 0);
 	if (!pump->wake_source)
@@ -315,256 +305,27 @@ struct gb_pump *gb_pump_new(void)
 fail:
 	error = errno;
 	close_descriptors(pump);
+	gb_reports_free(&pump->reports);
 	free(pump->wake_source);
 	free(pump);
 	errno = error;
 	return NULL;
 }
 
-static void free_reports(struct gb_pump *pump)
-{
-	while (pump->first_report) {
-		struct gb_report_node *node = pump->first_report;
-
-		pump->first_report = node->next;
-		free(node);
-	}
-}
-
-static void free_calls(struct gb_pump *pump)
-{
-	while (pump->free_calls) {
-		struct gb_call *call = pump->free_calls;
-
-		pump->free_calls = call->next;
-		free(call);
-	}
-}
-
-static void link_retire(struct gb_link *link);
-
 void gb_pump_free(struct gb_pump *pump)
 {
 	gb_lock(pump);
 	pump->stopping = true;
-	signal_eventfd(pump->wake_fd);
+	wake(pump);
 	gb_unlock(pump);
 	pthread_join(pump->thread, NULL);
 
-	while (pump->links) {
-		struct gb_link *link = pump->links;
-
-		link_retire(link);
-		link->ops->destroy(link);
-	}
-	while (pump->requests)
-		gb_request_free(pump->requests);
-	while (pump->exports)
-		gb_export_free(pump->exports);
+	free_parts(&pump->carriers);
+	free_parts(&pump->users);
 	gb_source_remove(pump, pump->wake_source);
 	bury_sources(pump);
-	free_reports(pump);
-	free_calls(pump);
+	gb_reports_free(&pump->reports);
 	close_descriptors(pump);
 	pthread_mutex_destroy(&pump->lock);
 	free(pump);
-}
-
-/* ---- links -------------------------------------------------------------- */
-
-static void link_ready(void *owner, int index, uint32_t events)
-{
-	struct gb_link *link = owner;
-	int error = link->ops->ready(link, index, events);
-
-	if (error)
-		gb_link_die(link, -error);
-}
-
-static void unwatch(struct gb_link *link)
-{
-	for (int i = 0; i < link->fd_count; i++) {
-		gb_source_remove(link->pump, link->sources[i]);
-		link->sources[i] = NULL;
-	}
-}
-
-static int watch(struct gb_link *link)
-{
-	for (int i = 0; i < link->fd_count; i++) {
-		link->sources[i] = gb_source_add(link->pump, link->fds[i], link->events[i],
-						 link_ready, link, i);
-		if (!link->sources[i])
-			return -errno;
-	}
-	return 0;
-}
-
-int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id)
-{
-	int error;
-
-	gb_lock(pump);
-	link->pump = pump;
-	link->id = id;
-	link->dead = false;
-	link->announced = 0;
-	link->controllers = NULL;
-	link->endpoints = NULL;
-	link->next = pump->links;
-	pump->links = link;
-	error = watch(link);
-	if (error)
-		link_retire(link);
-	gb_unlock(pump);
-	if (error)
-		link->ops->destroy(link);
-	return error;
-}
-
-void gb_link_die(struct gb_link *link, int error)
-{
-	struct gb_report *report;
-
-	if (link->dead)
-		return;
-	link->dead = true;
-	unwatch(link);
-	for (struct gb_controller *c = link->controllers; c; c = c->next)
-		gb_controller_abandon(c, ENODEV);
-	report = gb_report_add(link->pump, GB_REPORT_LINK_DOWN, link->id);
-	if (!report)
-		return;
-	report->error = error;
-	report->reason = GB_REASON_LINK;
-	gb_report_text(report, link->why);
-}
-
-/* Nobody finds it any more: it is the caller's to destroy. */
-static void link_retire(struct gb_link *link)
-{
-	struct gb_link **place = &link->pump->links;
-
-	if (!link->dead && link->ops->leave)
-		link->ops->leave(link);
-	link->dead = true;
-	unwatch(link);
-	while (link->controllers)
-		gb_controller_free(link->controllers, ENODEV);
-	while (link->endpoints)
-		gb_endpoint_free(link->endpoints);
-	while (*place != link)
-		place = &(*place)->next;
-	*place = link->next;
-	if (link->ops->stop)
-		link->ops->stop(link);
-}
-
-void gb_link_close(struct gb_link *link)
-{
-	struct gb_pump *pump = link->pump;
-
-	if (pump) {
-		gb_lock(pump);
-		link_retire(link);
-		gb_unlock(pump);
-	}
-	link->ops->destroy(link);
-}
-
-uint64_t gb_link_strays(struct gb_link *link)
-{
-	struct gb_pump *pump = link->pump;
-	uint64_t strays;
-
-	gb_lock(pump);
-	strays = link->strays;
-	for (struct gb_controller *c = link->controllers; c; c = c->next)
-		strays += c->strays;
-	gb_unlock(pump);
-	return strays;
-}
-
-int gb_link_transmit(struct gb_link *link, uint32_t source, uint32_t destination,
-		     const void *message, uint16_t length)
-{
-	int error;
-
-	if (link->dead)
-		return -ENODEV;
-	if (link->blocked)
-		return -EAGAIN;
-	error = link->ops->send(link, source, destination, message, length);
-	if (error == -EAGAIN)
-		link->blocked = true;
-	else if (error == 0)
-		link->unflushed = true;
-	else if (error != -EMSGSIZE)
-		gb_link_die(link, -error);
-	return error;
-}
-
-void gb_link_writable(struct gb_link *link)
-{
-	link->blocked = false;
-	for (struct gb_controller *c = link->controllers; c && !link->blocked; c = c->next)
-		gb_controller_advance(c);
-	gb_endpoint_writable(link);
-}
-
-void gb_link_received(struct gb_link *link, uint32_t source, uint32_t destination,
-		      const void *message, uint16_t length)
-{
-	for (struct gb_controller *c = link->controllers; c; c = c->next) {
-		if (c->source == destination && c->address == source) {
-			gb_controller_received(c, message, length);
-			return;
-		}
-	}
-	if (!gb_endpoint_received(link, source, destination, message, length))
-		link->strays++;
-}
-
-int gb_link_refuses(const struct gb_link *link, uint32_t source)
-{
-	if (link->dead)
-		return ENODEV;
-	for (const struct gb_controller *c = link->controllers; c; c = c->next)
-		if (c->source == source)
-			return EADDRINUSE;
-	return gb_endpoint_has(link, source) ? EADDRINUSE : 0;
-}
-
-void gb_link_announced(struct gb_link *link, const char *name, uint32_t address,
-		       bool created)
-{
-	struct gb_report *report;
-
-	if (link->announced == ANNOUNCED_MAX) {
-		snprintf(link->why, sizeof(link->why),
-			 "the firmware side announces channels without end");
-		gb_link_die(link, EPROTO);
-	}
-	report = link->dead ? NULL
-			    : gb_report_add(link->pump, GB_REPORT_ANNOUNCED, link->id);
-	if (!report)
-		return;
-	link->announced++;
-	report->value = created;
-	report->number = address;
-	gb_report_text(report, name);
-}
-
-void gb_link_note(struct gb_link *link, const char *format, ...)
-{
-	struct gb_report *report = gb_report_add(link->pump, GB_REPORT_LINK_NOTE, link->id);
-	char text[sizeof(link->why)];
-	va_list args;
-
-	if (!report)
-		return;
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	gb_report_text(report, text);
 }

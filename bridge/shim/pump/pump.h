@@ -19,69 +19,11 @@
 #include <stdint.h>
 
 #include "link.h"
+#include "loop.h"
 
 struct gb_pump;
 struct gb_controller;
 struct gb_request;
-
-/* Why something failed, beside the errno; bridge.errors has the sentences. */
-enum gb_reason {
-	GB_REASON_NONE,
-	GB_REASON_TIMEOUT,      /* ETIMEDOUT: the firmware did not answer */
-	GB_REASON_STATUS,       /* EIO: the firmware answered ERR */
-	GB_REASON_LINK,         /* ENODEV: the link is down */
-	GB_REASON_QUEUE,        /* EBUSY: too many requests wait */
-	GB_REASON_NOT_OUTPUT,   /* EPERM: value to a line that is no output */
-	GB_REASON_EMPTY,        /* EINVAL: no line selected */
-	GB_REASON_OPERATION,    /* EINVAL: malformed operation */
-	GB_REASON_REPLY,        /* EPROTO: a reply that makes no sense */
-	GB_REASON_RELEASED,     /* ENODEV: the request was released */
-};
-
-enum gb_report_kind {
-	GB_REPORT_REPLY,      /* cookie of a call; error, reason, status, value, body;
-	                         number = bytes of the reply's head (3, 4 or 8) */
-	GB_REPORT_ANNOUNCED,  /* id of a link; value 1 created / 0 destroyed;
-	                         number = address; body = channel name */
-	GB_REPORT_LINK_DOWN,  /* id of a link; error; body = why */
-	GB_REPORT_HANGUP,     /* id of a request: the client closed its descriptor */
-	GB_REPORT_OPERATION,  /* id of a request; number = operation code,
-	                         cookie2 = sequence; body = payload */
-	GB_REPORT_LINE_FAULT, /* id of a request; number = line index; a line
-	                         could not be re-armed, error and reason */
-	GB_REPORT_RESTARTED,  /* id of a controller: its replies show that the
-	                         firmware lost the session (EPOCH, TAG) */
-	GB_REPORT_NONSENSE,   /* id of a controller: its answers to the type `number` make no
-	                         sense; it is asked ever more seldom */
-	GB_REPORT_EXPORT,     /* id of an export: see gb_export_status() */
-	GB_REPORT_LINK_NOTE,  /* id of a link; body = what its log should say */
-};
-
-#define GB_REPORT_BODY_MAX 512
-
-struct gb_report {
-	uint32_t kind;
-	int32_t error; /* errno, 0 when all is well */
-	uint32_t reason;
-	uint32_t number;
-	uint64_t id; /* or cookie */
-	uint32_t sequence;
-	uint8_t status;
-	uint8_t value;
-	uint16_t length;
-	uint8_t body[GB_REPORT_BODY_MAX];
-};
-
-/* ---- pump --------------------------------------------------------------- */
-
-/* NULL with errno. The thread runs from here on. */
-struct gb_pump *gb_pump_new(void);
-/* Stops the thread, closes whatever is left, frees. */
-void gb_pump_free(struct gb_pump *pump);
-/* Readable while reports wait. */
-int gb_pump_report_fd(const struct gb_pump *pump);
-/* Next report: 1, or 0 when there is none (and the descriptor is cleared). */
-int gb_pump_next_report(struct gb_pump *pump, struct gb_report *report);
 
 /* ---- links -------------------------------------------------------------- */
 

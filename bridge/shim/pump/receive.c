@@ -103,7 +103,7 @@ static void ask_epoch(struct gb_controller *c)
 
 	if (c->asking_epoch)
 		return;
-	call = gb_call_new(c->link->pump);
+	call = gb_call_new(c);
 	if (!call)
 		return; /* the next reply asks */
 	call->type = RPMSG_GPIO_MSG_GET_EPOCH;
@@ -111,7 +111,7 @@ static void ask_epoch(struct gb_controller *c)
 	call->done = epoch_done;
 	c->asking_epoch = true;
 	if (gb_call_submit(c, call, gb_now_ns(), c->timeout_ns)) {
-		gb_call_discard(c->link->pump, call);
+		gb_call_discard(c, call);
 		c->asking_epoch = false;
 	}
 }

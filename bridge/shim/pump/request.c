@@ -31,7 +31,7 @@ int gb_request_submit(struct gb_request *request, uint32_t index, uint16_t type,
 
 	if (!line->plan.controller)
 		return -ENODEV;
-	call = gb_call_new(request->pump);
+	call = gb_call_new(line->plan.controller);
 	if (!call)
 		return -ENOMEM;
 	call->type = type;
@@ -43,7 +43,7 @@ int gb_request_submit(struct gb_request *request, uint32_t index, uint16_t type,
 	request->references++;
 	error = gb_call_submit(line->plan.controller, call, now_ns, request->timeout_ns);
 	if (error) {
-		gb_call_discard(request->pump, call);
+		gb_call_discard(line->plan.controller, call);
 		request->references--;
 	}
 	return error;
@@ -105,13 +105,9 @@ static void request_orphan(void *owner, uint32_t index)
 	gb_edges_stop(request, &request->lines[index]);
 }
 
-void gb_request_free(struct gb_request *request)
+static void end(struct gb_request *request)
 {
-	struct gb_request **place = &request->pump->requests;
-
-	while (*place != request)
-		place = &(*place)->next;
-	*place = request->next;
+	gb_part_remove(&request->pump->users, &request->part);
 	request->closed = true;
 	disown_lines(request);
 	gb_event_ring_retire(request->ring);
@@ -121,12 +117,17 @@ void gb_request_free(struct gb_request *request)
 	gb_request_unreference(request);
 }
 
+static void free_request(struct gb_part *part)
+{
+	end((struct gb_request *)(void *)((char *)part - offsetof(struct gb_request, part)));
+}
+
 void gb_request_close(struct gb_request *request)
 {
 	struct gb_pump *pump = request->pump;
 
 	gb_lock(pump);
-	gb_request_free(request);
+	end(request);
 	gb_unlock(pump);
 }
 
@@ -226,6 +227,7 @@ static struct gb_request *request_new(struct gb_pump *pump, uint64_t id,
 	request->count = (uint32_t)count;
 	request->timeout_ns = (uint64_t)timeout_ms * 1000000;
 	request->references = 1;
+	request->part.free = free_request;
 	request->operation_fd = request->event_fd = -1;
 	for (size_t i = 0; i < count; i++) {
 		struct gb_line *line = &request->lines[i];
@@ -263,8 +265,7 @@ struct gb_request *gb_request_open(struct gb_pump *pump, uint64_t id,
 			disown_lines(request);
 	}
 	if (!error) {
-		request->next = pump->requests;
-		pump->requests = request;
+		gb_part_add(&pump->users, &request->part);
 	} else {
 		close_ends(request);
 		close_client_ends(fds);

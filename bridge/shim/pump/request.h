@@ -43,7 +43,7 @@ struct gb_operation_state {
 
 struct gb_request {
 	struct gb_pump *pump;
-	struct gb_request *next;
+	struct gb_part part;
 	uint64_t id;
 	uint64_t timeout_ns;
 	uint32_t count;

@@ -184,7 +184,6 @@ struct gb_link *gb_serial_attach(int fd, const char *name,
 	ret = make_raw(&hs, fd);
 	if (ret == 0)
 		ret = shake_hands(&hs);
-	hs.link->base.unflushed = true; /* the first flush sets the timer */
 	if (ret == 0)
 		return &hs.link->base;
 	tcflush(fd, TCOFLUSH);

@@ -655,6 +655,7 @@ static void serial_link_stop(struct gb_link *base)
 
 static const struct gb_link_ops serial_link_ops = {
 	.name = "serial",
+	.start = serial_link_flush,
 	.send = serial_link_send,
 	.flush = serial_link_flush,
 	.ready = serial_link_ready,

@@ -102,7 +102,7 @@ static void enabled_again(struct gb_call *call, const struct gb_outcome *outcome
 static void enable_again(struct gb_controller *c, uint16_t gpio)
 {
 	struct gb_stream *s = &c->streams[gpio];
-	struct gb_call *call = gb_call_new(c->link->pump);
+	struct gb_call *call = gb_call_new(c);
 
 	if (!call) {
 		try_later(c, gpio);
@@ -118,7 +118,7 @@ static void enable_again(struct gb_controller *c, uint16_t gpio)
 	if (!gb_call_submit(c, call, gb_now_ns(), grant_timeout(c)))
 		return;
 	s->irq_type = (uint8_t)call->value;
-	gb_call_discard(c->link->pump, call);
+	gb_call_discard(c, call);
 	try_later(c, gpio);
 }
 
@@ -209,7 +209,7 @@ static void grant_done(struct gb_call *call, const struct gb_outcome *outcome)
 static int submit_grant(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 {
 	struct gb_stream *s = &c->streams[gpio];
-	struct gb_call *call = gb_call_new(c->link->pump);
+	struct gb_call *call = gb_call_new(c);
 	int error;
 
 	if (!call)
@@ -224,7 +224,7 @@ static int submit_grant(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 	error = gb_call_submit(c, call, now_ns, grant_timeout(c));
 	if (error) {
 		s->granting = false;
-		gb_call_discard(c->link->pump, call);
+		gb_call_discard(c, call);
 	}
 	return error;
 }

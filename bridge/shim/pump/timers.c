@@ -2,6 +2,15 @@
 #include "timers.h"
 
 #include <stddef.h>
+#include <time.h>
+
+uint64_t gb_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 static bool before(const struct gb_timer *a, const struct gb_timer *b)
 {

@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* CLOCK_MONOTONIC. */
+uint64_t gb_now_ns(void);
+
 /* Embedded by its owner. All bytes zero: not armed. */
 struct gb_timer {
 	void (*expired)(struct gb_timer *timer);

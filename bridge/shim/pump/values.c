@@ -140,7 +140,7 @@ static void bulk_done(struct gb_call *call, const struct gb_outcome *outcome)
 static int submit_bulk(struct gb_request *request, struct gb_controller *controller,
 		       uint16_t first, uint64_t lines, bool get, uint64_t now_ns)
 {
-	struct gb_call *call = gb_call_new(request->pump);
+	struct gb_call *call = gb_call_new(controller);
 	uint64_t mask = 0, bits = 0;
 	struct rpmsg_gpio_values_body body;
 	int error;
@@ -168,7 +168,7 @@ static int submit_bulk(struct gb_request *request, struct gb_controller *control
 	request->references++;
 	error = gb_call_submit(controller, call, now_ns, request->timeout_ns);
 	if (error) {
-		gb_call_discard(request->pump, call);
+		gb_call_discard(controller, call);
 		request->references--;
 	}
 	return error;

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Links on a pump: their life, and messages between them and the endpoints on them. */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Announcements of one link that Python has not read; no firmware has so many channels. */
+#define ANNOUNCED_MAX 4096u
+
+/* ---- life ----------------------------------------------------------------- */
+
+
+static void link_ready(void *owner, int index, uint32_t events)
+{
+	struct gb_link *link = owner;
+	int error = link->ops->ready(link, index, events);
+
+	if (error)
+		gb_link_die(link, -error);
+}
+
+static void unwatch(struct gb_link *link)
+{
+	for (int i = 0; i < link->fd_count; i++) {
+		gb_source_remove(link->pump, link->sources[i]);
+		link->sources[i] = NULL;
+	}
+}
+
+static int watch(struct gb_link *link)
+{
+	for (int i = 0; i < link->fd_count; i++) {
+		link->sources[i] = gb_source_add(link->pump, link->fds[i], link->events[i],
+						 link_ready, link, i);
+		if (!link->sources[i])
+			return -errno;
+	}
+	return 0;
+}
+
+/* Nobody finds it any more: it is the caller's to destroy. */
+static void retire(struct gb_link *link)
+{
+	struct gb_pump *pump = link->pump;
+
+	if (!link->dead && link->ops->leave)
+		link->ops->leave(link);
+	link->dead = true;
+	unwatch(link);
+	while (link->controllers)
+		gb_controller_free(link->controllers, ENODEV);
+	while (link->endpoints)
+		gb_endpoint_free(link->endpoints);
+	gb_flush_cancel(pump, &link->flush);
+	gb_reports_forget(&pump->reports, &link->announced);
+	gb_part_remove(&pump->carriers, &link->part);
+	if (link->ops->stop)
+		link->ops->stop(link);
+}
+
+static void free_link(struct gb_part *part)
+{
+	struct gb_link *link =
+		(struct gb_link *)(void *)((char *)part - offsetof(struct gb_link, part));
+
+	retire(link);
+	link->ops->destroy(link);
+}
+
+static void flush_link(struct gb_flush *flush)
+{
+	struct gb_link *link =
+		(struct gb_link *)(void *)((char *)flush - offsetof(struct gb_link, flush));
+
+	if (!link->dead)
+		link->ops->flush(link);
+}
+
+int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id)
+{
+	int error;
+
+	gb_lock(pump);
+	link->pump = pump;
+	link->id = id;
+	link->dead = false;
+	link->announced = 0;
+	link->controllers = NULL;
+	link->endpoints = NULL;
+	link->flush = (struct gb_flush){.flush = flush_link};
+	link->part.free = free_link;
+	gb_part_add(&pump->carriers, &link->part);
+	error = watch(link);
+	if (error)
+		retire(link);
+	else if (link->ops->start)
+		link->ops->start(link);
+	gb_unlock(pump);
+	if (error)
+		link->ops->destroy(link);
+	return error;
+}
+
+void gb_link_die(struct gb_link *link, int error)
+{
+	struct gb_report *report;
+
+	if (link->dead)
+		return;
+	link->dead = true;
+	unwatch(link);
+	for (struct gb_controller *c = link->controllers; c; c = c->next)
+		gb_controller_abandon(c, ENODEV);
+	report = gb_report_add(link->pump, GB_REPORT_LINK_DOWN, link->id);
+	if (!report)
+		return;
+	report->error = error;
+	report->reason = GB_REASON_LINK;
+	gb_report_text(report, link->why);
+}
+
+void gb_link_close(struct gb_link *link)
+{
+	struct gb_pump *pump = link->pump;
+
+	if (pump) {
+		gb_lock(pump);
+		retire(link);
+		gb_unlock(pump);
+	}
+	link->ops->destroy(link);
+}
+
+uint64_t gb_link_strays(struct gb_link *link)
+{
+	struct gb_pump *pump = link->pump;
+	uint64_t strays;
+
+	gb_lock(pump);
+	strays = link->strays;
+	for (struct gb_controller *c = link->controllers; c; c = c->next)
+		strays += c->strays;
+	gb_unlock(pump);
+	return strays;
+}
+
+int gb_link_transmit(struct gb_link *link, uint32_t source, uint32_t destination,
+		     const void *message, uint16_t length)
+{
+	int error;
+
+	if (link->dead)
+		return -ENODEV;
+	if (link->blocked)
+		return -EAGAIN;
+	error = link->ops->send(link, source, destination, message, length);
+	if (error == -EAGAIN)
+		link->blocked = true;
+	else if (error == 0)
+		gb_flush_want(link->pump, &link->flush);
+	else if (error != -EMSGSIZE)
+		gb_link_die(link, -error);
+	return error;
+}
+
+void gb_link_writable(struct gb_link *link)
+{
+	link->blocked = false;
+	for (struct gb_controller *c = link->controllers; c && !link->blocked; c = c->next)
+		gb_controller_advance(c);
+	gb_endpoint_writable(link);
+}
+
+void gb_link_received(struct gb_link *link, uint32_t source, uint32_t destination,
+		      const void *message, uint16_t length)
+{
+	for (struct gb_controller *c = link->controllers; c; c = c->next) {
+		if (c->source == destination && c->address == source) {
+			gb_controller_received(c, message, length);
+			return;
+		}
+	}
+	if (!gb_endpoint_received(link, source, destination, message, length))
+		link->strays++;
+}
+
+int gb_link_refuses(const struct gb_link *link, uint32_t source)
+{
+	if (link->dead)
+		return ENODEV;
+	for (const struct gb_controller *c = link->controllers; c; c = c->next)
+		if (c->source == source)
+			return EADDRINUSE;
+	return gb_endpoint_has(link, source) ? EADDRINUSE : 0;
+}
+
+void gb_link_announced(struct gb_link *link, const char *name, uint32_t address,
+		       bool created)
+{
+	struct gb_report *report;
+
+	if (link->announced == ANNOUNCED_MAX) {
+		snprintf(link->why, sizeof(link->why),
+			 "the firmware side announces channels without end");
+		gb_link_die(link, EPROTO);
+	}
+	report = link->dead ? NULL
+			    : gb_reports_add(&link->pump->reports, GB_REPORT_ANNOUNCED, link->id,
+					     &link->announced);
+	if (!report)
+		return;
+	report->value = created;
+	report->number = address;
+	gb_report_text(report, name);
+}
+
+void gb_link_note(struct gb_link *link, const char *format, ...)
+{
+	struct gb_report *report = gb_report_add(link->pump, GB_REPORT_LINK_NOTE, link->id);
+	char text[sizeof(link->why)];
+	va_list args;
+
+	if (!report)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	gb_report_text(report, text);
+}

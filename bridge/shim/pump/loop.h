@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * loop.h - the pump itself: a thread that waits for descriptors and deadlines, the lock,
+ * and what is open on it. It knows none of those by their kind. The first part is what
+ * Python calls; all else is used with the lock held.
+ */
+#ifndef GB_LOOP_H
+#define GB_LOOP_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "reports.h"
+#include "timers.h"
+
+struct gb_pump;
+
+/* NULL with errno. The thread runs from here on. */
+struct gb_pump *gb_pump_new(void);
+/* Stops the thread, closes whatever is left, frees. */
+void gb_pump_free(struct gb_pump *pump);
+/* Readable while reports wait. */
+int gb_pump_report_fd(const struct gb_pump *pump);
+/* Next report: 1, or 0 when there is none (and the descriptor is cleared). */
+int gb_pump_next_report(struct gb_pump *pump, struct gb_report *report);
+
+/* ---- descriptors -------------------------------------------------------- */
+
+typedef void (*gb_source_fn)(void *owner, int index, uint32_t epoll_events);
+
+/* A watched descriptor. Freed by the loop only, after a removal: events of the
+ * batch in hand may still point to it. */
+struct gb_source {
+	gb_source_fn ready; /* NULL once removed */
+	void *owner;
+	int index;
+	int fd;
+	struct gb_source *next_dead;
+};
+
+struct gb_source *gb_source_add(struct gb_pump *pump, int fd, uint32_t events,
+				gb_source_fn ready, void *owner, int index);
+void gb_source_modify(struct gb_pump *pump, struct gb_source *source, uint32_t events);
+/* Stops watching; the caller closes the descriptor afterwards. */
+void gb_source_remove(struct gb_pump *pump, struct gb_source *source);
+
+/* ---- what is open --------------------------------------------------------- */
+
+/* Something that ends with the pump; embedded by its owner. */
+struct gb_part {
+	/* The pump ends: remove it, and free its owner. */
+	void (*free)(struct gb_part *part);
+	struct gb_part *next, *previous;
+};
+
+/* The last part added is freed first. */
+struct gb_parts {
+	struct gb_part *first;
+};
+
+void gb_part_add(struct gb_parts *parts, struct gb_part *part);
+void gb_part_remove(struct gb_parts *parts, struct gb_part *part);
+
+/* ---- what is flushed ------------------------------------------------------ */
+
+/* Work that is done once, when the lock is given up; embedded by its owner. */
+struct gb_flush {
+	void (*flush)(struct gb_flush *flush);
+	struct gb_flush *next;
+	bool wanted;
+};
+
+/* ---- pump --------------------------------------------------------------- */
+
+struct gb_pump {
+	pthread_mutex_t lock;
+	pthread_t thread;
+	int epoll_fd;
+	int wake_fd;
+	bool stopping;
+	bool sleeping;               /* in epoll_wait, until sleeping_until_ns */
+	uint64_t sleeping_until_ns;  /* UINT64_MAX: for ever */
+	struct gb_source *wake_source;
+	struct gb_source *dead_sources;
+	struct gb_timers timers;
+	uint64_t expiring_ns;        /* timers due until then expire now; 0: none do */
+	struct gb_flush *flushes;    /* that are wanted */
+	struct gb_reports reports;
+	/* Carriers go first: their end gives back what the users wait for. */
+	struct gb_parts carriers;
+	struct gb_parts users;
+};
+
+void gb_lock(struct gb_pump *pump);
+/* Flushes what wants it, wakes the loop if a deadline came nearer, unlocks. */
+void gb_unlock(struct gb_pump *pump);
+
+/* It may be wanted already. */
+void gb_flush_want(struct gb_pump *pump, struct gb_flush *flush);
+/* Its owner ends; it may be not wanted. */
+void gb_flush_cancel(struct gb_pump *pump, struct gb_flush *flush);
+
+/* One that is armed again while timers expire waits for the next turn of the loop. */
+void gb_timer_arm(struct gb_pump *pump, struct gb_timer *timer, uint64_t due_ns);
+void gb_timer_cancel(struct gb_pump *pump, struct gb_timer *timer);
+
+/* A report that Python will read; NULL when memory is exhausted. */
+struct gb_report *gb_report_add(struct gb_pump *pump, uint32_t kind, uint64_t id);
+
+#endif
