@@ -46,6 +46,8 @@ _OBJECT_BYTES = 72
 # Clients accepted before the others' turn comes.
 _ACCEPT_BATCH = 32
 _ACCEPT_PAUSE_S = 1.0
+# Linux 6.16, <asm-generic/socket.h>; Python does not name it.
+_SO_PASSRIGHTS = 83
 # Errors of accept(2) that say that something has run out here.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
@@ -93,6 +95,7 @@ class ControlServer:
     def listen(self, path: str, mode: int, group: str | None) -> None:
         """Create the socket; arguments and errors as `bridge.service.socket_file.bind`."""
         self._socket = bind(path, mode, group)
+        _take_no_descriptors(self._socket)  # nor do the connections, from the first packet on
         self._path = path
         found = os.stat(path)
         self._inode = (found.st_dev, found.st_ino)
@@ -133,6 +136,7 @@ class ControlServer:
     def adopt(self, connection: socket.socket) -> None:
         """Serve a connected socket."""
         connection.setblocking(False)
+        _take_no_descriptors(connection)
         try:
             peer = peer_of(connection)
             account = self.budgets.account(peer.uid)
@@ -467,6 +471,12 @@ def _is_gone(sock: socket.socket) -> bool:
         return False
     except OSError:
         return True
+
+
+def _take_no_descriptors(sock: socket.socket) -> None:
+    """Where the kernel can, a client that sends some gets EPERM; elsewhere they are dropped."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
 
 
 def _unread_bytes(sock: socket.socket) -> int:

@@ -181,15 +181,32 @@ static int start_reader(struct rpmsg_link *link, struct endpoint *ep)
 	return error;
 }
 
+static void forget_reader(struct endpoint *ep)
+{
+	close(ep->inbox);
+	close(ep->outlet);
+	ep->inbox = -1;
+}
+
 static void stop_reader(struct endpoint *ep)
 {
 	if (ep->inbox < 0)
 		return;
 	pthread_cancel(ep->reader);
 	pthread_join(ep->reader, NULL);
-	close(ep->inbox);
-	close(ep->outlet);
-	ep->inbox = -1;
+	forget_reader(ep);
+}
+
+/* Without waiting for its end: whether that has come. */
+static bool reader_stops(struct endpoint *ep)
+{
+	if (ep->inbox < 0)
+		return true;
+	pthread_cancel(ep->reader);
+	if (pthread_tryjoin_np(ep->reader, NULL))
+		return false;
+	forget_reader(ep);
+	return true;
 }
 
 static void close_endpoint(struct endpoint *ep)
@@ -377,12 +394,14 @@ static void drain(const struct endpoint *ep)
 	fcntl(ep->fd, F_SETFL, 0);
 }
 
-/* A session begins: what came before is not for it. 0 or an errno. */
+/* A session begins: what came before is not for it. 0 or an errno; EAGAIN: the reader of
+ * the session before has not ended. */
 static int begin(struct rpmsg_link *link, struct endpoint *ep, uint32_t source)
 {
 	int error;
 
-	stop_reader(ep);
+	if (!reader_stops(ep))
+		return EAGAIN;
 	drain(ep);
 	error = start_reader(link, ep);
 	ep->source = error ? RPMSG_ADDR_ANY : source;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,9 +51,17 @@ bool peer_fd_polls(int fd)
 	return kind == PEER_FD_EVENTFD || kind == PEER_FD_PIPE || kind == PEER_FD_SOCKET;
 }
 
+static atomic_uint closes; /* under way */
+
+bool peer_fd_welcome(void)
+{
+	return atomic_load(&closes) < PEER_FD_CLOSES_MAX;
+}
+
 static void *close_one(void *argument)
 {
 	close((int)(intptr_t)argument);
+	atomic_fetch_sub(&closes, 1);
 	return NULL;
 }
 
@@ -66,8 +75,10 @@ static void close_apart(int fd)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pthread_attr_init(&detached);
 	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	atomic_fetch_add(&closes, 1);
 	/* Without a thread it stays open: better than to wait for who knows what. */
-	(void)!pthread_create(&thread, &detached, close_one, (void *)(intptr_t)fd);
+	if (pthread_create(&thread, &detached, close_one, (void *)(intptr_t)fd))
+		atomic_fetch_sub(&closes, 1);
 	pthread_attr_destroy(&detached);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

@@ -26,4 +26,9 @@ bool peer_fd_polls(int fd);
 /* Close it; one of an unknown kind in a thread of its own, where it hurts nobody. */
 void peer_fd_close(int fd);
 
+/* Closes that may be under way in threads. While there are as many no descriptor of a peer
+ * is let in: each that hangs costs a thread, and stays open. */
+#define PEER_FD_CLOSES_MAX 64u
+bool peer_fd_welcome(void);
+
 #endif

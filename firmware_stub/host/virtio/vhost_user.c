@@ -131,7 +131,7 @@ static int break_off(struct vhost_user_receiver *receiver, const char *error)
 }
 
 /* Every descriptor that came is stored or closed, also in a bad message. */
-static int keep_fds(struct vhost_user_receiver *receiver, struct msghdr *msg)
+static int keep_fds(struct vhost_user_receiver *receiver, struct msghdr *msg, bool room)
 {
 	struct vhost_user_message *message = &receiver->message;
 	struct cmsghdr *cmsg;
@@ -158,6 +158,9 @@ static int keep_fds(struct vhost_user_receiver *receiver, struct msghdr *msg)
 		}
 	}
 	/* The kernel drops those for which there is no room, here or in the process. */
+	if (msg->msg_flags & MSG_CTRUNC && !room)
+		return break_off(receiver, "so many descriptors of peers do not come to their "
+				 "close that none is taken now");
 	if (msg->msg_flags & MSG_CTRUNC)
 		return break_off(receiver, came < VHOST_USER_FDS_MAX ?
 				 "this process has no descriptors left for those of a message" :
@@ -173,11 +176,12 @@ static ssize_t read_some(int socket, struct vhost_user_receiver *receiver,
 {
 	struct iovec iov = {.iov_base = to, .iov_len = size};
 	union control control;
+	bool room = peer_fd_welcome();
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
+		.msg_controllen = room ? sizeof(control.bytes) : 0,
 	};
 	ssize_t got;
 
@@ -186,7 +190,7 @@ static ssize_t read_some(int socket, struct vhost_user_receiver *receiver,
 	} while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return errno == EAGAIN ? 0 : -errno;
-	if (keep_fds(receiver, &msg) < 0)
+	if (keep_fds(receiver, &msg, room) < 0)
 		return -EPROTO;
 	return got ? got : -ECONNRESET;
 }

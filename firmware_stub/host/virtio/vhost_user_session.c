@@ -3,16 +3,13 @@
 #include "vhost_user_session.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "listening_socket.h"
 
 #define BACKLOG 8
 
@@ -618,108 +615,7 @@ void vhost_user_session_end(struct vhost_user_session *session)
 
 /* ---- the listening socket ------------------------------------------------------- */
 
-static int cannot(char *why, size_t why_size, const char *path, int error, const char *reason)
-{
-	snprintf(why, why_size, "cannot listen at %s: %s", path, reason);
-	return -error;
-}
-
-/* Others of ours are at it for a moment only; whoever else locks the folder keeps
- * nobody from starting. */
-#define TURNS     100
-#define TURN_NS   10000000
-
-/* One at a time: a socket that does not listen yet looks like one left behind. Closing
- * the descriptor, -1 or not, ends the turn. */
-static int take_turn(const char *path)
-{
-	const struct timespec pause = {.tv_nsec = TURN_NS};
-	const char *slash = strrchr(path, '/');
-	size_t length = slash ? (size_t)(slash - path) + 1 : 0;
-	char folder[sizeof(((struct sockaddr_un *)0)->sun_path) + 1] = ".";
-	int fd;
-
-	if (length)
-		snprintf(folder, sizeof(folder), "%.*s", (int)length, path);
-	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	for (int i = 0; fd >= 0 && i < TURNS && flock(fd, LOCK_EX | LOCK_NB) < 0; i++)
-		nanosleep(&pause, NULL);
-	return fd;
-}
-
-/* Remove a socket file that a dead process left behind, and nothing else. 0, or -errno
- * with a reason. */
-static int remove_stale(const struct sockaddr_un *addr, const char **reason)
-{
-	struct stat st;
-	int fd, error;
-
-	if (lstat(addr->sun_path, &st) < 0) {
-		*reason = strerror(errno);
-		return errno == ENOENT ? 0 : -errno;
-	}
-	*reason = "a file that is no socket is there";
-	if (!S_ISSOCK(st.st_mode))
-		return -EEXIST;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0) {
-		*reason = strerror(errno);
-		return -errno;
-	}
-	error = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 ? errno : 0;
-	close(fd);
-	*reason = "another process listens there";
-	if (error == 0 || error == EAGAIN)
-		return -EADDRINUSE;
-	if (error == ECONNREFUSED)
-		error = unlink(addr->sun_path) < 0 ? errno : 0;
-	*reason = strerror(error);
-	return -error;
-}
-
-/* Nobody may connect before the mode is what it shall be. */
-static int bind_with_mode(int fd, const struct sockaddr_un *addr, int mode)
-{
-	int error;
-
-	if (mode >= 0 && fchmod(fd, S_IRUSR | S_IWUSR) < 0)
-		return -errno;
-	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0)
-		return -errno;
-	if ((mode < 0 || chmod(addr->sun_path, (mode_t)mode) == 0) && listen(fd, BACKLOG) == 0)
-		return 0;
-	error = -errno;
-	unlink(addr->sun_path);
-	return error;
-}
-
-static int listen_at(const struct sockaddr_un *addr, int mode, const char **reason)
-{
-	int error = remove_stale(addr, reason), fd;
-
-	if (error)
-		return error;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	error = fd < 0 ? -errno : bind_with_mode(fd, addr, mode);
-	if (!error)
-		return fd;
-	*reason = strerror(-error);
-	close_fd(&fd);
-	return error;
-}
-
 int vhost_user_listen(const char *path, int mode, char *why, size_t why_size)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	const char *reason;
-	int turn, fd;
-
-	if (!*path || strlen(path) >= sizeof(addr.sun_path))
-		return cannot(why, why_size, path, ENAMETOOLONG,
-			      "the path must have 1 to 107 bytes");
-	memcpy(addr.sun_path, path, strlen(path));
-	turn = take_turn(path);
-	fd = listen_at(&addr, mode, &reason);
-	close_fd(&turn);
-	return fd >= 0 ? fd : cannot(why, why_size, path, -fd, reason);
+	return listening_socket(path, SOCK_STREAM, BACKLOG, mode, why, why_size);
 }

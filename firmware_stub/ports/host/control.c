@@ -8,14 +8,16 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "virtio/listening_socket.h"
+
 #define BACKLOG 16
 #define CLIENTS_MAX 64
+#define WHY_MAX 256
 #define NS_PER_S UINT64_C(1000000000)
 #define CLIENT_GONE (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 
@@ -34,8 +36,7 @@ struct control {
 	unsigned int client_count;
 	int listener;
 	int timer_fd; /* the earliest deadline of a wait */
-	bool bound;
-	struct sockaddr_un address;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* empty: not bound */
 	char packet[COMMAND_LENGTH_MAX + 1];
 	char reply[COMMAND_REPLY_MAX];
 };
@@ -247,48 +248,8 @@ static void deadline_passed(void *context, uint32_t events)
 
 /* ---- open and close ------------------------------------------------------------ */
 
-static bool somebody_listens(const struct sockaddr_un *address)
-{
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool listens = true;
-
-	if (fd < 0)
-		return true;
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)))
-		listens = errno != ECONNREFUSED;
-	close(fd);
-	return listens;
-}
-
-/* Replace only what is a socket that nobody serves any more. */
-static bool remove_stale(const struct sockaddr_un *address)
-{
-	struct stat status;
-
-	return !lstat(address->sun_path, &status) && S_ISSOCK(status.st_mode) &&
-	       !somebody_listens(address) && !unlink(address->sun_path);
-}
-
-static int bind_listener(struct control *control)
-{
-	const struct sockaddr *address = (const struct sockaddr *)&control->address;
-
-	control->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (control->listener < 0)
-		return -errno;
-	if (bind(control->listener, address, sizeof(control->address))) {
-		if (errno != EADDRINUSE)
-			return -errno;
-		if (!remove_stale(&control->address))
-			return -EADDRINUSE;
-		if (bind(control->listener, address, sizeof(control->address)))
-			return -errno;
-	}
-	control->bound = true;
-	return listen(control->listener, BACKLOG) ? -errno : 0;
-}
-
-static int start(struct control *control)
+/* 0, or -errno; with a sentence in why[] where there is more to say. */
+static int start(struct control *control, const char *path, char *why, size_t why_size)
 {
 	int error;
 
@@ -296,41 +257,31 @@ static int start(struct control *control)
 	if (control->timer_fd < 0)
 		return -errno;
 	error = loop_add(control->loop, control->timer_fd, EPOLLIN, deadline_passed, control);
-	if (!error)
-		error = bind_listener(control);
-	if (!error)
-		error = loop_add(control->loop, control->listener, EPOLLIN, listener_ready,
-				 control);
-	return error;
+	if (error)
+		return error;
+	control->listener = listening_socket(path, SOCK_SEQPACKET, BACKLOG, -1, why, why_size);
+	if (control->listener < 0)
+		return control->listener;
+	strcpy(control->path, path); /* it fits: listening_socket() checked */
+	return loop_add(control->loop, control->listener, EPOLLIN, listener_ready, control);
 }
 
 struct control *control_open(struct loop *loop, struct commands *commands, const char *path,
 			     char *why, size_t why_size)
 {
-	struct control *control;
-	int error;
+	struct control *control = calloc(1, sizeof(*control));
+	char reason[WHY_MAX] = "";
+	int error = -ENOMEM;
 
-	if (strlen(path) >= sizeof(control->address.sun_path)) {
-		snprintf(why, why_size,
-			 "control socket %s: the path has %zu bytes; at most %zu are possible",
-			 path, strlen(path), sizeof(control->address.sun_path) - 1);
-		return NULL;
+	if (control) {
+		*control = (struct control){.loop = loop, .commands = commands,
+					    .timer_fd = -1, .listener = -1};
+		error = start(control, path, reason, sizeof(reason));
 	}
-	control = calloc(1, sizeof(*control));
-	if (!control) {
-		snprintf(why, why_size, "no memory for the control channel");
-		return NULL;
-	}
-	control->loop = loop;
-	control->commands = commands;
-	control->listener = -1;
-	control->address.sun_family = AF_UNIX;
-	strcpy(control->address.sun_path, path);
-	error = start(control);
 	if (!error)
 		return control;
-	snprintf(why, why_size, "control socket %s: %s; give a path that is free and writable",
-		 path, strerror(-error));
+	snprintf(why, why_size, "control socket: %s; give a path that is free and writable",
+		 reason[0] ? reason : strerror(-error));
 	control_close(control);
 	return NULL;
 }
@@ -351,7 +302,7 @@ void control_close(struct control *control)
 		drop_client(control->clients);
 	close_watched(control->loop, control->listener);
 	close_watched(control->loop, control->timer_fd);
-	if (control->bound)
-		unlink(control->address.sun_path);
+	if (control->path[0])
+		unlink(control->path);
 	free(control);
 }

@@ -14,6 +14,8 @@
 
 #include "check.h"
 #include "fds.h"
+#include "slow_close.h"
+#include "virtio/peer_fd.h"
 
 #define PAGE 4096u
 
@@ -338,6 +340,39 @@ static void lying_memory_tables_are_refused(void)
 	close(event);
 }
 
+static bool is_let_in(void)
+{
+	struct vhost_user_message message;
+	int ret;
+
+	set_up();
+	message = make(VHOST_USER_SET_MEM_TABLE, 40, 1);
+	CHECK_EQ(vhost_user_send(ends[0], &message, 0), 0);
+	ret = vhost_user_receive(ends[1], &receiver);
+	CHECK(ret == 1 || (ret == -EPROTO && strstr(receiver.error, "do not come to their close")));
+	tear_down();
+	return ret == 1;
+}
+
+static void descriptors_that_do_not_close_have_a_limit(void)
+{
+	static struct slow_close slow[PEER_FD_CLOSES_MAX];
+	int fds = open_fds();
+
+	for (unsigned int i = 0; i < PEER_FD_CLOSES_MAX; i++) {
+		CHECK(is_let_in());
+		slow[i] = make_slow_close();
+		peer_fd_close(slow[i].fd);
+	}
+	CHECK(!is_let_in());
+	for (unsigned int i = 0; i < PEER_FD_CLOSES_MAX; i++)
+		let_close(&slow[i]);
+	while (open_fds() != fds)
+		usleep(1000); /* the test's own deadline ends it */
+	while (!is_let_in())
+		usleep(1000);
+}
+
 int main(void)
 {
 	RUN(a_message_arrives_with_its_descriptors);
@@ -349,5 +384,6 @@ int main(void)
 	RUN(waits_end_at_their_deadline);
 	RUN(addresses_are_translated_inside_one_region);
 	RUN(lying_memory_tables_are_refused);
+	RUN(descriptors_that_do_not_close_have_a_limit);
 	return check_report();
 }
