@@ -97,6 +97,7 @@ struct gb_edge {
 struct gb_stream {
 	uint8_t irq_type;    /* that the device has: answered OK */
 	uint8_t attempts;    /* that were answered wrongly, in a row */
+	bool agreed;         /* both sides mean the same by `granted` */
 	uint8_t doubts;      /* how often they were given up for a while, in a row */
 	bool closing;        /* NONE is under way, or went without an answer */
 	bool reopening;      /* a type was asked for behind it */

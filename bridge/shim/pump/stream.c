@@ -18,6 +18,8 @@
 #define QUIET_NS (1000 * MS)
 #define GRANT_TIMEOUT_NS (250 * MS)
 #define ATTEMPTS_MAX 3u
+/* More than any owner of a line gives. */
+#define CREDITS_MAX 4096u
 /* A firmware whose answers make no sense is asked again after QUIET_NS, and after twice
  * as long each time, up to this many times twice: some minutes. */
 #define DOUBTS_MAX 8
@@ -145,6 +147,12 @@ static bool fits(const struct gb_stream *s, uint32_t has, uint32_t sent)
 	return has == s->granted && (int32_t)(has - sent) >= 0;
 }
 
+/* The stream is one that the process before began: the firmware goes on with its numbers. */
+static bool goes_on(const struct gb_stream *s, uint32_t has, uint32_t sent)
+{
+	return !s->agreed && (int32_t)(has - s->granted) > 0 && has - sent <= CREDITS_MAX;
+}
+
 /* It says so again and again: the firmware has got a wrong number. Events may come by it;
  * a right one is not asked for at once, or it would be asked for without end. */
 static void believe(struct gb_controller *c, uint16_t gpio, uint32_t has)
@@ -159,7 +167,7 @@ static void granted(struct gb_controller *c, uint16_t gpio, const struct gb_outc
 	struct gb_stream *s = &c->streams[gpio];
 	struct rpmsg_gpio_credits_body body;
 	uint32_t has, sent;
-	bool missed, right;
+	bool missed, right, asked_late = s->doubts > 0;
 
 	memcpy(&body, outcome->body, sizeof(body));
 	has = rpmsg_gpio_load32(body.granted);
@@ -174,14 +182,16 @@ static void granted(struct gb_controller *c, uint16_t gpio, const struct gb_outc
 	missed = (int32_t)(sent - s->received) > 0;
 	if (missed)
 		s->received = sent;
-	if (!right) {
+	if (!right && !goes_on(s, has, sent)) {
 		believe(c, gpio, has);
 		return;
 	}
+	s->granted = has;
+	s->agreed = true;
 	s->doubts = 0;
-	/* Who takes one event a re-arm still waits for his: it was lost, or the credit
-	 * was that of the process before, and is spent. */
-	if (missed && s->granted == s->received)
+	/* An owner that takes one event a re-arm still waits for its event: it was lost, or
+	 * the credit was that of the process before, and is spent. */
+	if ((missed || asked_late) && s->granted == s->received)
 		gb_stream_owned(c, gpio);
 	else
 		gb_stream_replenish(c, gpio, gb_now_ns());
