@@ -37,7 +37,7 @@ from bridge.bench.rig import Serve
 from firmware_stub import Stub
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "examples/README.md", *sorted(ROOT.glob("docs/*.md"))]
 RUN = ("sh", "console", "python", "toml")
 OTHERS = ("c", "dts", "ini", "json", "text")
 LATE = 60.0
@@ -112,6 +112,7 @@ class Session:
             start_new_session=True,
         )
         self._pending = b""
+        (directory / "examples").symlink_to(ROOT / "examples")
 
     def close(self) -> None:
         """End what runs."""
@@ -242,7 +243,7 @@ def session() -> Iterator[Session]:
         shutil.rmtree(directory)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_says_what_it_is(page: Path) -> None:
     fences = len(re.findall(r"^ *```", page.read_text(), re.MULTILINE))
     assert fences == 2 * len(blocks(page)), "a fence that is indented, or never closed"
@@ -259,7 +260,7 @@ def test_every_block_says_what_it_is(page: Path) -> None:
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if any(block.language in RUN for block in blocks(page))],
-    ids=lambda page: page.stem,
+    ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_every_block_runs(page: Path, session: Session) -> None:
     for block in blocks(page):

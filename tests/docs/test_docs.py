@@ -11,10 +11,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     ROOT / "README.md",
+    ROOT / "examples/README.md",
     ROOT / "firmware_stub/host/virtio/README.md",
     *sorted(ROOT.glob("docs/*.md")),
 ]
-FOLDERS = r"(?:bridge|docs|firmware_stub|tests|tools|udev)"
+FOLDERS = r"(?:bridge|docs|examples|firmware_stub|tests|tools|udev)"
 # Built, not in the tree.
 BUILT = {"firmware_stub/bin/firmware-stub"}
 
