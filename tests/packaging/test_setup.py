@@ -58,3 +58,5 @@ def test_a_broken_environment_is_made_anew_and_no_network_is_said(tree: Path) ->
     assert (tree / ".venv/bin/python").exists()
     assert done.returncode == 1
     assert "setup: pip got no packages: is there a network?" in done.stderr
+    again = setup(tree, **_NO_INDEX)
+    assert "RM " not in again.stdout, "what was made is not taken for one that works"
