@@ -11,7 +11,7 @@
 # make soak    chaos around one service, for SECONDS=60
 # make tsan    C tests under ThreadSanitizer
 # make analyze gcc's and clang's analyzers
-# make lint    ruff, mypy --strict, C warnings as errors
+# make lint    ruff, mypy --strict, who may import whom, C warnings as errors
 # make fresh   the README's commands on a Debian 12 and a Debian 13 that have nothing else
 # make dist    an sdist and a wheel in build/dist
 # make mcu     the firmware for the Cortex-M that QEMU runs, and its footprint
@@ -259,6 +259,7 @@ lint: $(VENV)/.lint $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o) $(ASAN_OBJE
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 # The firmware of the Cortex-M port, and what the core needs there.
 MCU := firmware_stub/ports/lm3s6965

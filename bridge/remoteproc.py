@@ -16,7 +16,7 @@ import struct
 import threading
 from pathlib import Path
 
-from bridge.link.rpmsg_sysfs import REMOTEPROC, read_attribute
+from bridge.sysfs import REMOTEPROC, read_attribute
 
 SYSFS_VARIABLE = "GPIO_BRIDGE_SYSFS"
 """Environment variable: another sysfs than /sys."""

@@ -12,7 +12,7 @@ import errno
 import functools
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from bridge import uapi, wire
 from bridge.chips.chip import Chip, Identity
@@ -26,10 +26,20 @@ from bridge.export.selection import AggregateConfig, Pick, Place, make_unique, p
 from bridge.shim.pump import Controller as PumpController
 from bridge.shim.pump import Report
 
-if TYPE_CHECKING:
-    from bridge.service.registry import Registry
-
 log = logging.getLogger(__name__)
+
+
+class Registry(Protocol):
+    """Where a chip appears and goes: `bridge.service.registry.Registry`."""
+
+    def has(self, name: str) -> bool:
+        """Whether a chip of this name is online."""
+
+    def add(self, chip: Chip) -> None:
+        """Put a chip online."""
+
+    def discard(self, chip: Chip) -> None:
+        """Take a chip offline."""
 
 
 class Router(Controller):

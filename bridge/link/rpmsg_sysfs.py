@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bridge import wire
+from bridge.sysfs import REMOTEPROC, read_attribute
 
 CHARDEV = "rpmsg_chrdev"
 """The driver that gives a channel a character device."""
@@ -29,7 +30,6 @@ _CREATE_EPT = 0x4028B501  # RPMSG_CREATE_EPT_IOCTL, linux/rpmsg.h
 _ENDPOINT_INFO = struct.Struct("=32sII")  # struct rpmsg_endpoint_info
 _CONTROL = re.compile(r"rpmsg_ctrl\d+")
 _NODE = re.compile(r"rpmsg\d+")
-REMOTEPROC = re.compile(r"remoteproc\d+")
 _CHARDEV_MODULE = "rpmsg_char"
 _ALIAS = re.compile(rb"^(?:alias rpmsg:(\S+) (\S+)|(\w+)\.alias=rpmsg:(\S+))$", re.MULTILINE)
 
@@ -268,12 +268,6 @@ def claimant(name: str, aliases: Iterable[tuple[str, str]]) -> str | None:
         if meant and module != _CHARDEV_MODULE:
             return module
     return None
-
-
-def read_attribute(path: str | Path) -> str:
-    """The text of a sysfs file without the newline that ends it. Raises OSError."""
-    text = Path(path).read_text(encoding="ascii", errors="backslashreplace")
-    return text.removesuffix("\n")  # a name may end with a space: it is another one then
 
 
 def _write(path: str, text: str) -> None:
