@@ -3,6 +3,7 @@
 #include "controller.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +40,7 @@ void gb_call_complete(struct gb_call *call, const struct gb_outcome *outcome)
 {
 	struct gb_controller *c = call->controller;
 
-	gb_timer_cancel(c->link->pump, &call->deadline);
+	gb_timer_cancel(c->pump, &call->deadline);
 	call->done(call, outcome);
 	gb_call_discard(c, call);
 }
@@ -157,12 +158,12 @@ static int transmit_call(struct gb_controller *c, struct gb_call *call)
 	/* Before it leaves: the device cannot read its clock earlier. */
 	if (call->type == RPMSG_GPIO_MSG_GET_TIME)
 		call->sent_ns = gb_now_ns();
-	return gb_link_transmit(c->link, c->source, c->address, &message, (uint16_t)length);
+	return gb_link_transmit(&c->endpoint, &message, (uint16_t)length);
 }
 
 void gb_controller_advance(struct gb_controller *c)
 {
-	if (c->link->dead)
+	if (c->endpoint.link->dead)
 		return;
 	if (c->step == GB_PROBING && c->probe_due)
 		gb_step_probe(c);
@@ -206,7 +207,7 @@ static void call_expired(struct gb_timer *timer)
 int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 		   uint64_t now_ns, uint64_t timeout_ns)
 {
-	if (c->link->dead || c->lost)
+	if (c->endpoint.link->dead || c->lost)
 		return -ENODEV;
 	if (c->queue.count - c->owed >= GB_QUEUE_MAX && !call->owed)
 		return -EBUSY;
@@ -215,7 +216,7 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 	if (call->form == GB_CALL_AUTO)
 		call->form = tagged(c) ? GB_CALL_EXTENDED : GB_CALL_BASELINE;
 	c->timeout_ns = timeout_ns;
-	gb_timer_arm(c->link->pump, &call->deadline, now_ns + timeout_ns);
+	gb_timer_arm(c->pump, &call->deadline, now_ns + timeout_ns);
 	gb_stream_submitted(c, call);
 	join_queue(c, call);
 	if (c->step == GB_PROBING && c->probe_due && !c->step_timer.armed)
@@ -226,61 +227,29 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 
 /* ---- life --------------------------------------------------------------- */
 
-struct gb_controller *gb_controller_open(struct gb_link *link, uint64_t id,
-					 uint32_t source, uint32_t address)
+void gb_controller_abandon(struct gb_controller *c)
 {
-	struct gb_controller *c = calloc(1, sizeof(*c));
-	int error;
-
-	if (!c)
-		return NULL;
-	gb_lock(link->pump);
-	error = gb_link_refuses(link, source);
-	if (error) {
-		gb_unlock(link->pump);
-		free(c);
-		errno = error;
-		return NULL;
-	}
-	c->id = id;
-	c->link = link;
-	c->source = source;
-	c->address = address;
-	c->step_timer.expired = gb_step_expired;
-	gb_stream_init(c);
-	c->next = link->controllers;
-	link->controllers = c;
-	gb_unlock(link->pump);
-	return c;
-}
-
-void gb_controller_abandon(struct gb_controller *c, int error)
-{
-	gb_timer_cancel(c->link->pump, &c->step_timer);
-	gb_timer_cancel(c->link->pump, &c->stream_timer);
+	gb_timer_cancel(c->pump, &c->step_timer);
+	gb_timer_cancel(c->pump, &c->stream_timer);
 	while (c->flying.first) {
 		struct gb_call *call = c->flying.first;
 
 		gb_call_land(c, call);
-		gb_call_fail(call, error, GB_REASON_LINK);
+		gb_call_fail(call, ENODEV, GB_REASON_LINK);
 	}
 	while (c->queue.first) {
 		struct gb_call *call = c->queue.first;
 
 		leave_queue(c, call);
-		gb_call_fail(call, error, GB_REASON_LINK);
+		gb_call_fail(call, ENODEV, GB_REASON_LINK);
 	}
 }
 
-void gb_controller_free(struct gb_controller *c, int error)
+static void end(struct gb_controller *c)
 {
-	struct gb_controller **place = &c->link->controllers;
-
 	c->lost = true; /* no new calls from the callbacks */
-	gb_controller_abandon(c, error);
-	while (*place != c)
-		place = &(*place)->next;
-	*place = c->next;
+	gb_controller_abandon(c);
+	gb_link_detach(&c->endpoint);
 	for (uint32_t gpio = 0; gpio < c->owner_count; gpio++)
 		if (c->owners[gpio].owner)
 			c->owners[gpio].ops->orphan(c->owners[gpio].owner, c->owners[gpio].index);
@@ -290,18 +259,78 @@ void gb_controller_free(struct gb_controller *c, int error)
 	free(c);
 }
 
+static struct gb_controller *of_endpoint(struct gb_link_endpoint *endpoint)
+{
+	return (struct gb_controller *)(void *)((char *)endpoint -
+						offsetof(struct gb_controller, endpoint));
+}
+
+static void controller_received(struct gb_link_endpoint *endpoint, const uint8_t *message,
+				uint16_t length)
+{
+	gb_controller_received(of_endpoint(endpoint), message, length);
+}
+
+static void controller_writable(struct gb_link_endpoint *endpoint)
+{
+	if (!endpoint->link->blocked)
+		gb_controller_advance(of_endpoint(endpoint));
+}
+
+static void controller_abandon(struct gb_link_endpoint *endpoint)
+{
+	gb_controller_abandon(of_endpoint(endpoint));
+}
+
+static void controller_free(struct gb_link_endpoint *endpoint)
+{
+	end(of_endpoint(endpoint));
+}
+
+static const struct gb_link_endpoint_ops endpoint_ops = {
+	.received = controller_received,
+	.writable = controller_writable,
+	.abandon = controller_abandon,
+	.free = controller_free,
+};
+
+struct gb_controller *gb_controller_open(struct gb_link *link, uint64_t id,
+					 uint32_t source, uint32_t address)
+{
+	struct gb_controller *c = calloc(1, sizeof(*c));
+	int error;
+
+	if (!c)
+		return NULL;
+	c->id = id;
+	c->pump = link->pump;
+	c->endpoint.ops = &endpoint_ops;
+	c->endpoint.source = source;
+	c->endpoint.address = address;
+	c->step_timer.expired = gb_step_expired;
+	gb_stream_init(c);
+	gb_lock(link->pump);
+	error = gb_link_attach(link, &c->endpoint);
+	gb_unlock(link->pump);
+	if (!error)
+		return c;
+	free(c);
+	errno = error;
+	return NULL;
+}
+
 void gb_controller_close(struct gb_controller *c)
 {
-	struct gb_pump *pump = c->link->pump;
+	struct gb_pump *pump = c->pump;
 
 	gb_lock(pump);
-	gb_controller_free(c, ENODEV);
+	end(c);
 	gb_unlock(pump);
 }
 
 void gb_controller_accept(struct gb_controller *c, uint32_t features, uint32_t epoch)
 {
-	struct gb_pump *pump = c->link->pump;
+	struct gb_pump *pump = c->pump;
 
 	gb_lock(pump);
 	c->features = features;
@@ -314,7 +343,7 @@ void gb_controller_accept(struct gb_controller *c, uint32_t features, uint32_t e
 
 void gb_controller_mute(struct gb_controller *c, bool mute)
 {
-	struct gb_pump *pump = c->link->pump;
+	struct gb_pump *pump = c->pump;
 
 	gb_lock(pump);
 	c->mute = mute;
@@ -328,7 +357,7 @@ void gb_controller_mute(struct gb_controller *c, bool mute)
 
 static void report_reply(struct gb_call *call, const struct gb_outcome *outcome)
 {
-	struct gb_pump *pump = call->controller->link->pump;
+	struct gb_pump *pump = call->controller->pump;
 	struct gb_report *report = gb_report_add(pump, GB_REPORT_REPLY, call->argument);
 
 	if (!report)
@@ -346,7 +375,7 @@ static void report_reply(struct gb_call *call, const struct gb_outcome *outcome)
 static int submit_reported(struct gb_controller *c, const struct gb_call *wanted,
 			   uint32_t timeout_ms)
 {
-	struct gb_pump *pump = c->link->pump;
+	struct gb_pump *pump = c->pump;
 	struct gb_call *call;
 	int error = -ENOMEM;
 

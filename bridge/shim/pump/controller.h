@@ -27,6 +27,9 @@ void gb_call_land(struct gb_controller *c, struct gb_call *call);
 void gb_call_complete(struct gb_call *call, const struct gb_outcome *outcome);
 void gb_call_fail(struct gb_call *call, int error, uint32_t reason);
 
+/* The session is gone: every call ends now. */
+void gb_controller_abandon(struct gb_controller *c);
+
 /* ---- step.c --------------------------------------------------------------- */
 
 void gb_step_lose(struct gb_controller *c);

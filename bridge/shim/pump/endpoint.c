@@ -2,20 +2,18 @@
 #include "endpoint.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "internal.h"
-
 /* Firmware that floods us hurts itself only. */
 #define QUEUE 1024u
 
 struct gb_endpoint {
-	struct gb_link *link;
-	struct gb_endpoint *next;
-	uint32_t source, address;
+	struct gb_link_endpoint base;
+	struct gb_pump *pump;
 	int fd;
 	uint32_t first, count;
 	uint64_t lost;
@@ -31,13 +29,52 @@ static void ring(struct gb_endpoint *endpoint)
 		return;
 }
 
-bool gb_endpoint_has(const struct gb_link *link, uint32_t source)
+static struct gb_endpoint *of_base(struct gb_link_endpoint *base)
 {
-	for (const struct gb_endpoint *e = link->endpoints; e; e = e->next)
-		if (e->source == source)
-			return true;
-	return false;
+	return (struct gb_endpoint *)(void *)((char *)base - offsetof(struct gb_endpoint, base));
 }
+
+/* ---- what the link calls ---------------------------------------------------- */
+
+static void endpoint_received(struct gb_link_endpoint *base, const uint8_t *bytes,
+			      uint16_t length)
+{
+	struct gb_endpoint *endpoint = of_base(base);
+	struct gb_message *message = &endpoint->queue[(endpoint->first + endpoint->count) % QUEUE];
+
+	if (endpoint->count == QUEUE || length > sizeof(message->bytes)) {
+		endpoint->lost++;
+		return;
+	}
+	message->arrival_ns = gb_now_ns();
+	message->length = length;
+	if (length)
+		memcpy(message->bytes, bytes, length);
+	endpoint->count++;
+	ring(endpoint);
+}
+
+static void endpoint_writable(struct gb_link_endpoint *base)
+{
+	ring(of_base(base));
+}
+
+static void endpoint_free(struct gb_link_endpoint *base)
+{
+	struct gb_endpoint *endpoint = of_base(base);
+
+	gb_link_detach(base);
+	close(endpoint->fd);
+	free(endpoint);
+}
+
+static const struct gb_link_endpoint_ops endpoint_ops = {
+	.received = endpoint_received,
+	.writable = endpoint_writable,
+	.free = endpoint_free,
+};
+
+/* ---- what Python calls ------------------------------------------------------ */
 
 /* 0 or errno. */
 static int attach(struct gb_endpoint *endpoint, struct gb_link *link)
@@ -45,11 +82,7 @@ static int attach(struct gb_endpoint *endpoint, struct gb_link *link)
 	int error;
 
 	gb_lock(link->pump);
-	error = gb_link_refuses(link, endpoint->source);
-	if (!error) {
-		endpoint->next = link->endpoints;
-		link->endpoints = endpoint;
-	}
+	error = gb_link_attach(link, &endpoint->base);
 	gb_unlock(link->pump);
 	return error;
 }
@@ -61,9 +94,10 @@ struct gb_endpoint *gb_endpoint_open(struct gb_link *link, uint32_t source, uint
 
 	if (!endpoint)
 		return NULL;
-	endpoint->link = link;
-	endpoint->source = source;
-	endpoint->address = address;
+	endpoint->base.ops = &endpoint_ops;
+	endpoint->base.source = source;
+	endpoint->base.address = address;
+	endpoint->pump = link->pump;
 	endpoint->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	error = endpoint->fd < 0 ? errno : attach(endpoint, link);
 	if (!error)
@@ -75,23 +109,12 @@ struct gb_endpoint *gb_endpoint_open(struct gb_link *link, uint32_t source, uint
 	return NULL;
 }
 
-void gb_endpoint_free(struct gb_endpoint *endpoint)
-{
-	struct gb_endpoint **place = &endpoint->link->endpoints;
-
-	while (*place != endpoint)
-		place = &(*place)->next;
-	*place = endpoint->next;
-	close(endpoint->fd);
-	free(endpoint);
-}
-
 void gb_endpoint_close(struct gb_endpoint *endpoint)
 {
-	struct gb_pump *pump = endpoint->link->pump;
+	struct gb_pump *pump = endpoint->pump;
 
 	gb_lock(pump);
-	gb_endpoint_free(endpoint);
+	endpoint_free(&endpoint->base);
 	gb_unlock(pump);
 }
 
@@ -102,19 +125,18 @@ int gb_endpoint_fd(const struct gb_endpoint *endpoint)
 
 int gb_endpoint_send(struct gb_endpoint *endpoint, const void *message, uint16_t length)
 {
-	struct gb_pump *pump = endpoint->link->pump;
+	struct gb_pump *pump = endpoint->pump;
 	int error;
 
 	gb_lock(pump);
-	error = gb_link_transmit(endpoint->link, endpoint->source, endpoint->address, message,
-				 length);
+	error = gb_link_transmit(&endpoint->base, message, length);
 	gb_unlock(pump);
 	return error;
 }
 
 int gb_endpoint_receive(struct gb_endpoint *endpoint, struct gb_message *message)
 {
-	struct gb_pump *pump = endpoint->link->pump;
+	struct gb_pump *pump = endpoint->pump;
 	uint64_t count;
 	int found = 0;
 
@@ -133,45 +155,11 @@ int gb_endpoint_receive(struct gb_endpoint *endpoint, struct gb_message *message
 
 uint64_t gb_endpoint_lost(struct gb_endpoint *endpoint)
 {
-	struct gb_pump *pump = endpoint->link->pump;
+	struct gb_pump *pump = endpoint->pump;
 	uint64_t lost;
 
 	gb_lock(pump);
 	lost = endpoint->lost;
 	gb_unlock(pump);
 	return lost;
-}
-
-static void keep(struct gb_endpoint *endpoint, const void *bytes, uint16_t length)
-{
-	struct gb_message *message = &endpoint->queue[(endpoint->first + endpoint->count) % QUEUE];
-
-	if (endpoint->count == QUEUE || length > sizeof(message->bytes)) {
-		endpoint->lost++;
-		return;
-	}
-	message->arrival_ns = gb_now_ns();
-	message->length = length;
-	if (length)
-		memcpy(message->bytes, bytes, length);
-	endpoint->count++;
-	ring(endpoint);
-}
-
-bool gb_endpoint_received(struct gb_link *link, uint32_t source, uint32_t destination,
-			  const void *message, uint16_t length)
-{
-	for (struct gb_endpoint *e = link->endpoints; e; e = e->next) {
-		if (e->source == destination && e->address == source) {
-			keep(e, message, length);
-			return true;
-		}
-	}
-	return false;
-}
-
-void gb_endpoint_writable(struct gb_link *link)
-{
-	for (struct gb_endpoint *e = link->endpoints; e; e = e->next)
-		ring(e);
 }

@@ -43,7 +43,7 @@ static void contradicted(struct gb_controller *c)
 	if (c->told_time)
 		return;
 	c->told_time = true;
-	report = gb_report_add(c->link->pump, GB_REPORT_NONSENSE, c->id);
+	report = gb_report_add(c->pump, GB_REPORT_NONSENSE, c->id);
 	if (report)
 		report->number = RPMSG_GPIO_MSG_GET_TIME;
 }
@@ -144,7 +144,7 @@ uint64_t gb_exchange_time(struct gb_controller *c, struct gb_stream *s, uint64_t
 
 void gb_controller_clock(struct gb_controller *c, struct gb_clock_state *state)
 {
-	struct gb_pump *pump = c->link->pump;
+	struct gb_pump *pump = c->pump;
 	uint64_t host_ns, now_ns;
 
 	gb_lock(pump);

@@ -12,8 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "internal.h"
 #include "linux_device.h"
+#include "rpmsg_gpio.h"
 
 #define CHANNEL RPMSG_GPIO_CHANNEL_PREFIX "0"
 #define ADDRESS 1024u /* of the only endpoint */
@@ -107,8 +107,7 @@ static int start_thread(struct server *server)
 
 static void watch_room(struct gpiochip_link *link, bool wanted)
 {
-	gb_source_modify(link->base.pump, link->base.sources[FD_DATA],
-			 wanted ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	gb_link_watch(&link->base, FD_DATA, wanted ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 static int gpiochip_link_send(struct gb_link *base, uint32_t source, uint32_t destination,
@@ -189,7 +188,7 @@ static int gpiochip_link_ready(struct gb_link *base, int index, uint32_t events)
 		gb_link_writable(base);
 	}
 	if (events & EPOLLHUP) /* news come, and say why */
-		gb_source_modify(base->pump, base->sources[FD_DATA], 0);
+		gb_link_watch(base, FD_DATA, 0);
 	return events & EPOLLIN ? data_ready(link) : 0;
 }
 

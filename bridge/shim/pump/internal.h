@@ -3,12 +3,10 @@
  * internal.h - what the parts of the pump share. Everything here is used with
  * the pump's lock held.
  *
- *   link.c        links: their life, and what comes over them
  *   controller.c  calls to one virtio-gpio device (controller.h has their parts)
  *   stream.c      events as records (stream.h has their parts)
  *   clock.c       the coprocessor's clock on ours
  *   request.c     line requests (request.h has their parts)
- *   endpoint.c    messages as they are, for who tests firmware
  */
 #ifndef GB_INTERNAL_H
 #define GB_INTERNAL_H
@@ -22,15 +20,6 @@
 #include "rpmsg_gpio.h"
 
 struct gb_call;
-
-/* ---- links -------------------------------------------------------------- */
-
-/* Queue a message on the link: 0, -EAGAIN (blocked until writable), -errno. */
-int gb_link_transmit(struct gb_link *link, uint32_t source, uint32_t destination,
-		     const void *message, uint16_t length);
-void gb_link_die(struct gb_link *link, int error);
-/* Why no more can be opened with the address `source` of ours: 0 or errno. */
-int gb_link_refuses(const struct gb_link *link, uint32_t source);
 
 /* ---- calls -------------------------------------------------------------- */
 
@@ -147,9 +136,8 @@ struct gb_line_owner {
 
 struct gb_controller {
 	uint64_t id;
-	struct gb_link *link;
-	struct gb_controller *next;
-	uint32_t source, address;
+	struct gb_pump *pump;
+	struct gb_link_endpoint endpoint;
 	uint32_t features;
 	uint16_t epoch;
 	bool asking_epoch;
@@ -188,7 +176,6 @@ struct gb_controller {
 
 	struct gb_line_owner *owners; /* by gpio */
 	uint32_t owner_count;
-	uint64_t strays;
 };
 
 struct gb_call *gb_call_new(struct gb_controller *controller);
@@ -200,22 +187,10 @@ int gb_call_submit(struct gb_controller *controller, struct gb_call *call,
 void gb_controller_received(struct gb_controller *controller, const uint8_t *message,
 			    uint16_t length);
 void gb_controller_advance(struct gb_controller *controller);
-void gb_controller_free(struct gb_controller *controller, int error);
-/* The link is gone: every call ends now. */
-void gb_controller_abandon(struct gb_controller *controller, int error);
 int gb_controller_own(struct gb_controller *controller, uint16_t gpio,
 		      const struct gb_line_owner *owner);
 void gb_controller_disown(struct gb_controller *controller, uint16_t gpio,
 			  const void *owner);
-
-/* ---- raw endpoints (endpoint.c) ------------------------------------------ */
-
-void gb_endpoint_free(struct gb_endpoint *endpoint);
-bool gb_endpoint_has(const struct gb_link *link, uint32_t source);
-/* False: it is for no endpoint of ours. */
-bool gb_endpoint_received(struct gb_link *link, uint32_t source, uint32_t destination,
-			  const void *message, uint16_t length);
-void gb_endpoint_writable(struct gb_link *link);
 
 /* ---- streams ------------------------------------------------------------ */
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Links on a pump: their life, and messages between them and the endpoints on them. */
-#include "internal.h"
+#include "link.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -51,10 +50,8 @@ static void retire(struct gb_link *link)
 		link->ops->leave(link);
 	link->dead = true;
 	unwatch(link);
-	while (link->controllers)
-		gb_controller_free(link->controllers, ENODEV);
 	while (link->endpoints)
-		gb_endpoint_free(link->endpoints);
+		link->endpoints->ops->free(link->endpoints);
 	gb_flush_cancel(pump, &link->flush);
 	gb_reports_forget(&pump->reports, &link->announced);
 	gb_part_remove(&pump->carriers, &link->part);
@@ -89,7 +86,6 @@ int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id)
 	link->id = id;
 	link->dead = false;
 	link->announced = 0;
-	link->controllers = NULL;
 	link->endpoints = NULL;
 	link->flush = (struct gb_flush){.flush = flush_link};
 	link->part.free = free_link;
@@ -113,8 +109,9 @@ void gb_link_die(struct gb_link *link, int error)
 		return;
 	link->dead = true;
 	unwatch(link);
-	for (struct gb_controller *c = link->controllers; c; c = c->next)
-		gb_controller_abandon(c, ENODEV);
+	for (struct gb_link_endpoint *e = link->endpoints; e; e = e->next)
+		if (e->ops->abandon)
+			e->ops->abandon(e);
 	report = gb_report_add(link->pump, GB_REPORT_LINK_DOWN, link->id);
 	if (!report)
 		return;
@@ -142,22 +139,76 @@ uint64_t gb_link_strays(struct gb_link *link)
 
 	gb_lock(pump);
 	strays = link->strays;
-	for (struct gb_controller *c = link->controllers; c; c = c->next)
-		strays += c->strays;
+	for (const struct gb_link_endpoint *e = link->endpoints; e; e = e->next)
+		strays += e->strays;
 	gb_unlock(pump);
 	return strays;
 }
 
-int gb_link_transmit(struct gb_link *link, uint32_t source, uint32_t destination,
-		     const void *message, uint16_t length)
+/* ---- descriptors and timers of a link -------------------------------------- */
+
+bool gb_link_watch(struct gb_link *link, int index, uint32_t events)
 {
+	if (!link->sources[index])
+		return false;
+	gb_source_modify(link->pump, link->sources[index], events);
+	return true;
+}
+
+void gb_link_arm(struct gb_link *link, struct gb_timer *timer, uint64_t due_ns)
+{
+	gb_timer_arm(link->pump, timer, due_ns);
+}
+
+void gb_link_disarm(struct gb_link *link, struct gb_timer *timer)
+{
+	gb_timer_cancel(link->pump, timer);
+}
+
+/* ---- endpoints ------------------------------------------------------------ */
+
+static struct gb_link_endpoint *find(const struct gb_link *link, uint32_t source)
+{
+	struct gb_link_endpoint *endpoint = link->endpoints;
+
+	while (endpoint && endpoint->source != source)
+		endpoint = endpoint->next;
+	return endpoint;
+}
+
+int gb_link_attach(struct gb_link *link, struct gb_link_endpoint *endpoint)
+{
+	if (link->dead)
+		return ENODEV;
+	if (find(link, endpoint->source))
+		return EADDRINUSE;
+	endpoint->link = link;
+	endpoint->next = link->endpoints;
+	link->endpoints = endpoint;
+	return 0;
+}
+
+void gb_link_detach(struct gb_link_endpoint *endpoint)
+{
+	struct gb_link_endpoint **place = &endpoint->link->endpoints;
+
+	while (*place != endpoint)
+		place = &(*place)->next;
+	*place = endpoint->next;
+}
+
+/* ---- messages ------------------------------------------------------------- */
+
+int gb_link_transmit(struct gb_link_endpoint *endpoint, const void *message, uint16_t length)
+{
+	struct gb_link *link = endpoint->link;
 	int error;
 
 	if (link->dead)
 		return -ENODEV;
 	if (link->blocked)
 		return -EAGAIN;
-	error = link->ops->send(link, source, destination, message, length);
+	error = link->ops->send(link, endpoint->source, endpoint->address, message, length);
 	if (error == -EAGAIN)
 		link->blocked = true;
 	else if (error == 0)
@@ -170,33 +221,22 @@ int gb_link_transmit(struct gb_link *link, uint32_t source, uint32_t destination
 void gb_link_writable(struct gb_link *link)
 {
 	link->blocked = false;
-	for (struct gb_controller *c = link->controllers; c && !link->blocked; c = c->next)
-		gb_controller_advance(c);
-	gb_endpoint_writable(link);
+	for (struct gb_link_endpoint *e = link->endpoints; e; e = e->next)
+		e->ops->writable(e);
 }
 
 void gb_link_received(struct gb_link *link, uint32_t source, uint32_t destination,
 		      const void *message, uint16_t length)
 {
-	for (struct gb_controller *c = link->controllers; c; c = c->next) {
-		if (c->source == destination && c->address == source) {
-			gb_controller_received(c, message, length);
-			return;
-		}
-	}
-	if (!gb_endpoint_received(link, source, destination, message, length))
+	struct gb_link_endpoint *endpoint = find(link, destination);
+
+	if (endpoint && endpoint->address == source)
+		endpoint->ops->received(endpoint, message, length);
+	else
 		link->strays++;
 }
 
-int gb_link_refuses(const struct gb_link *link, uint32_t source)
-{
-	if (link->dead)
-		return ENODEV;
-	for (const struct gb_controller *c = link->controllers; c; c = c->next)
-		if (c->source == source)
-			return EADDRINUSE;
-	return gb_endpoint_has(link, source) ? EADDRINUSE : 0;
-}
+/* ---- news ----------------------------------------------------------------- */
 
 void gb_link_announced(struct gb_link *link, const char *name, uint32_t address,
 		       bool created)

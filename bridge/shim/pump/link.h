@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * link.h - the seam between the pump and the ways to reach a coprocessor.
+ * link.h - between the ways to reach a coprocessor and the endpoints on them.
  *
- * A link moves rpmsg messages: (source, destination, payload). Everything here
- * is called by the pump with its lock held and must never block, but for destroy().
+ * A link moves rpmsg messages: (source, destination, payload). But for what Python calls,
+ * everything here is called with the pump's lock held and must never block, except
+ * destroy().
  */
 #ifndef GB_LINK_H
 #define GB_LINK_H
@@ -14,7 +15,19 @@
 #include "loop.h"
 
 struct gb_link;
-struct gb_endpoint;
+struct gb_link_endpoint;
+
+/* ---- what Python calls ---------------------------------------------------- */
+
+/* Hand an opened link to the pump, which owns it from here on; messages flow
+ * at once. 0 or -errno (the link is destroyed then). */
+int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id);
+/* Close a link, added to a pump or not; its controllers are closed too. */
+void gb_link_close(struct gb_link *link);
+/* Messages that went nowhere: no endpoint, bad form. */
+uint64_t gb_link_strays(struct gb_link *link);
+
+/* ---- kinds of links ------------------------------------------------------- */
 
 /* What a kind of link implements. */
 struct gb_link_ops {
@@ -52,15 +65,14 @@ struct gb_link {
 	int fd_count;
 	/* Why the link died, one English sentence without full stop. */
 	char why[160];
-	/* Messages that could not be read; the pump adds those for no endpoint of ours. */
+	/* Messages that could not be read; those for no endpoint of ours are added. */
 	uint64_t strays;
-	/* --- the pump's part, not touched by the kinds of link --- */
+	/* --- not touched by the kinds of link --- */
 	struct gb_pump *pump;
 	uint64_t id;
 	bool dead;
 	bool blocked; /* send said -EAGAIN */
-	struct gb_controller *controllers;
-	struct gb_endpoint *endpoints;
+	struct gb_link_endpoint *endpoints;
 	struct gb_part part;
 	struct gb_flush flush;
 	struct gb_source *sources[GB_LINK_FDS_MAX];
@@ -84,5 +96,44 @@ void gb_link_note(struct gb_link *link, const char *format, ...)
  * terminated and at most 31 characters. */
 void gb_link_announced(struct gb_link *link, const char *name,
 		       uint32_t address, bool created);
+
+/* Called by a link: the descriptor fds[index] is watched for these epoll events from here
+ * on. False: it is not watched, since the link is dead or no pump has it yet. */
+bool gb_link_watch(struct gb_link *link, int index, uint32_t events);
+/* Called by a link for a timer of its own, as gb_timer_arm() and gb_timer_cancel(). */
+void gb_link_arm(struct gb_link *link, struct gb_timer *timer, uint64_t due_ns);
+void gb_link_disarm(struct gb_link *link, struct gb_timer *timer);
+
+/* ---- endpoints ------------------------------------------------------------ */
+
+/* What a kind of endpoint implements. */
+struct gb_link_endpoint_ops {
+	/* A message for it came. */
+	void (*received)(struct gb_link_endpoint *endpoint, const uint8_t *message,
+			 uint16_t length);
+	/* After -EAGAIN: there may be room. */
+	void (*writable)(struct gb_link_endpoint *endpoint);
+	/* Optional: the link is dead. */
+	void (*abandon)(struct gb_link_endpoint *endpoint);
+	/* The link is closed: detach it, and free its owner. */
+	void (*free)(struct gb_link_endpoint *endpoint);
+};
+
+/* An endpoint of ours and the firmware's one that it talks to; embedded by its owner,
+ * who sets the first three. */
+struct gb_link_endpoint {
+	const struct gb_link_endpoint_ops *ops;
+	uint32_t source, address; /* ours, the firmware's */
+	struct gb_link *link;
+	struct gb_link_endpoint *next;
+	uint64_t strays; /* messages that its owner could not make sense of */
+};
+
+/* 0 or errno: ENODEV, EADDRINUSE. */
+int gb_link_attach(struct gb_link *link, struct gb_link_endpoint *endpoint);
+void gb_link_detach(struct gb_link_endpoint *endpoint);
+/* Queue a message: 0, -EAGAIN (blocked until writable), -errno. */
+int gb_link_transmit(struct gb_link_endpoint *endpoint, const void *message, uint16_t length);
+void gb_link_die(struct gb_link *link, int error);
 
 #endif

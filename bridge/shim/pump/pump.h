@@ -25,16 +25,6 @@ struct gb_pump;
 struct gb_controller;
 struct gb_request;
 
-/* ---- links -------------------------------------------------------------- */
-
-/* Hand an opened link to the pump, which owns it from here on; messages flow
- * at once. 0 or -errno (the link is destroyed then). */
-int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id);
-/* Close a link, added to a pump or not; its controllers are closed too. */
-void gb_link_close(struct gb_link *link);
-/* Messages that went nowhere: no endpoint, bad form. */
-uint64_t gb_link_strays(struct gb_link *link);
-
 /* ---- controllers -------------------------------------------------------- */
 
 /* A virtio-gpio device behind the endpoint `address`; ours is `source`.

@@ -66,8 +66,8 @@ static void lose_session(struct gb_controller *c)
 	if (c->lost)
 		return;
 	c->lost = true;
-	gb_report_add(c->link->pump, GB_REPORT_RESTARTED, c->id);
-	gb_controller_abandon(c, ENODEV);
+	gb_report_add(c->pump, GB_REPORT_RESTARTED, c->id);
+	gb_controller_abandon(c);
 }
 
 static bool forgot_session(const struct gb_controller *c, const struct reply *reply)
@@ -193,11 +193,11 @@ static void answered_by_another(struct gb_controller *c, struct gb_call *call,
 static bool answers_no_call(struct gb_controller *c, const struct reply *reply)
 {
 	if (reply->tag) {
-		c->strays++; /* to one that timed out while TAG was accepted */
+		c->endpoint.strays++; /* to one that timed out while TAG was accepted */
 	} else if (c->step == GB_PROBING) {
 		gb_step_replied(c, reply->status);
 	} else if (c->step == GB_WAITING) {
-		c->strays++; /* the late one */
+		c->endpoint.strays++; /* the late one */
 		gb_step_found(c);
 	} else {
 		return false;
@@ -217,7 +217,7 @@ static void received_reply(struct gb_controller *c, const struct reply *reply)
 		return;
 	call = match(c, reply);
 	if (!call) {
-		c->strays++;
+		c->endpoint.strays++;
 		return;
 	}
 	if (has_other_epoch(c, reply)) {
@@ -242,7 +242,7 @@ static void received_irq(struct gb_controller *c, uint16_t gpio)
 
 	if (!owner || !owner->owner ||
 	    !owner->ops->fired(owner->owner, owner->index, gb_now_ns()))
-		c->strays++;
+		c->endpoint.strays++;
 }
 
 void gb_controller_received(struct gb_controller *c, const uint8_t *message, uint16_t length)
@@ -250,7 +250,7 @@ void gb_controller_received(struct gb_controller *c, const uint8_t *message, uin
 	struct reply reply;
 	uint16_t gpio;
 
-	if (c->lost || c->link->dead)
+	if (c->lost || c->endpoint.link->dead)
 		return;
 	if (length > RPMSG_GPIO_MESSAGE_MAX)
 		length = 0; /* more than an endpoint can carry: no form of ours */
@@ -264,5 +264,5 @@ void gb_controller_received(struct gb_controller *c, const uint8_t *message, uin
 		 parse_irq(message, length, &gpio))
 		received_irq(c, gpio);
 	else
-		c->strays++;
+		c->endpoint.strays++;
 }

@@ -158,7 +158,7 @@ void gb_stream_received(struct gb_controller *c, const uint8_t *message, uint16_
 	uint64_t now = gb_now_ns();
 
 	if (length % size) {
-		c->strays++;
+		c->endpoint.strays++;
 		return;
 	}
 	for (size_t at = 0; at < length; at += size) {
@@ -166,7 +166,7 @@ void gb_stream_received(struct gb_controller *c, const uint8_t *message, uint16_
 
 		decode(message + at, size, &record);
 		if (message[at] != RPMSG_GPIO_QUEUE_EVENT || !received_record(c, &record, now))
-			c->strays++;
+			c->endpoint.strays++;
 	}
 	gb_exchange_freshen(c, now);
 	gb_stream_used(c, now);

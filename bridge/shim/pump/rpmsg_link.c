@@ -34,8 +34,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "internal.h"
-
 #include "virtio/rpmsg.h"
 
 /* Of linux/rpmsg.h, whose other names are those of virtio/rpmsg.h too. */
@@ -98,7 +96,7 @@ static struct rpmsg_link *to_link(struct gb_link *base)
 static int down(struct rpmsg_link *link, int error, const char *why)
 {
 	snprintf(link->base.why, sizeof(link->base.why), "%s", why);
-	gb_timer_cancel(link->base.pump, &link->retry);
+	gb_link_disarm(&link->base, &link->retry);
 	return error;
 }
 
@@ -303,7 +301,7 @@ static void try_again(struct rpmsg_link *link)
 {
 	struct endpoint *ep;
 
-	gb_timer_cancel(link->base.pump, &link->retry);
+	gb_link_disarm(&link->base, &link->retry);
 	for (ep = link->endpoints; ep; ep = ep->next)
 		ep->blocked = false;
 	gb_link_writable(&link->base);
@@ -358,7 +356,7 @@ static int endpoints_ready(struct rpmsg_link *link)
 static void wait_for_buffers(struct rpmsg_link *link, struct endpoint *ep)
 {
 	ep->blocked = true;
-	gb_timer_arm(link->base.pump, &link->retry, gb_now_ns() + link->pause_ns);
+	gb_link_arm(&link->base, &link->retry, gb_now_ns() + link->pause_ns);
 	if (link->pause_ns < RETRY_LAST_NS)
 		link->pause_ns *= 2;
 }
@@ -567,7 +565,7 @@ static int rpmsg_link_ready(struct gb_link *base, int index, uint32_t events)
 
 static void rpmsg_link_stop(struct gb_link *base)
 {
-	gb_timer_cancel(base->pump, &to_link(base)->retry);
+	gb_link_disarm(base, &to_link(base)->retry);
 }
 
 static void rpmsg_link_destroy(struct gb_link *base)

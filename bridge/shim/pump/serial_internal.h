@@ -9,7 +9,7 @@
 #ifndef GB_SERIAL_INTERNAL_H
 #define GB_SERIAL_INTERNAL_H
 
-#include "internal.h"
+#include "rpmsg_gpio.h"
 #include "serial_frames.h"
 #include "serial_link.h"
 

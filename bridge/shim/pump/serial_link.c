@@ -161,11 +161,9 @@ static bool put_next(struct serial_link *link)
 
 static void watch_room(struct serial_link *link, bool watch)
 {
-	if (!link->base.pump || link->watching_room == watch || !link->base.sources[0])
-		return;
-	link->watching_room = watch;
-	gb_source_modify(link->base.pump, link->base.sources[0],
-			 EVENTS | (watch ? EPOLLOUT : 0u));
+	if (link->watching_room != watch &&
+	    gb_link_watch(&link->base, 0, EVENTS | (watch ? EPOLLOUT : 0u)))
+		link->watching_room = watch;
 }
 
 /* Ever more rarely: what waits may be an ACK alone, for which there is no deadline. */
@@ -243,9 +241,9 @@ static void arm_timer(struct serial_link *link)
 	if (link->polled_at)
 		sooner(&due, link->polled_at + options->dead_ms * NS_PER_MS);
 	if (due == UINT64_MAX)
-		gb_timer_cancel(link->base.pump, &link->timer);
+		gb_link_disarm(&link->base, &link->timer);
 	else if (!link->timer.armed || link->timer.due_ns != due)
-		gb_timer_arm(link->base.pump, &link->timer, due);
+		gb_link_arm(&link->base, &link->timer, due);
 }
 
 static void send_again(struct serial_link *link)
@@ -564,9 +562,8 @@ static int receive(struct serial_link *link)
 
 	for (int i = 0; i < READS_A_TURN && ret > 0; i++)
 		ret = receive_some(link);
-	if (ret > 0 && link->base.sources[0]) /* not dead: looks at the descriptor again */
-		gb_source_modify(link->base.pump, link->base.sources[0],
-				 EVENTS | (link->watching_room ? EPOLLOUT : 0u));
+	if (ret > 0) /* looks at the descriptor again */
+		gb_link_watch(&link->base, 0, EVENTS | (link->watching_room ? EPOLLOUT : 0u));
 	return ret < 0 ? ret : 0;
 }
 
@@ -650,7 +647,7 @@ static void serial_link_destroy(struct gb_link *base)
 
 static void serial_link_stop(struct gb_link *base)
 {
-	gb_timer_cancel(base->pump, &to_link(base)->timer);
+	gb_link_disarm(base, &to_link(base)->timer);
 }
 
 static const struct gb_link_ops serial_link_ops = {

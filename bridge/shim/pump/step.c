@@ -13,13 +13,13 @@
 
 void gb_step_wait(struct gb_controller *c)
 {
-	gb_timer_arm(c->link->pump, &c->step_timer, gb_now_ns() + c->timeout_ns);
+	gb_timer_arm(c->pump, &c->step_timer, gb_now_ns() + c->timeout_ns);
 }
 
 void gb_step_found(struct gb_controller *c)
 {
 	c->step = GB_IN_STEP;
-	gb_timer_cancel(c->link->pump, &c->step_timer);
+	gb_timer_cancel(c->pump, &c->step_timer);
 	gb_controller_advance(c);
 }
 
@@ -29,7 +29,7 @@ void gb_step_probe(struct gb_controller *c)
 	struct virtio_gpio_request probe = {
 		.type = rpmsg_gpio_store16(first ? VIRTIO_GPIO_MSG_GET_DIRECTION : UNKNOWN_TYPE),
 	};
-	int error = gb_link_transmit(c->link, c->source, c->address, &probe, sizeof(probe));
+	int error = gb_link_transmit(&c->endpoint, &probe, sizeof(probe));
 
 	c->probe_due = error == -EAGAIN;
 	if (error)
@@ -65,7 +65,7 @@ void gb_step_lose(struct gb_controller *c)
 	if (c->mute) {
 		c->step = GB_WAITING;
 		/* Half: what is asked meanwhile must have time for its answer. */
-		gb_timer_arm(c->link->pump, &c->step_timer, gb_now_ns() + c->timeout_ns / 2);
+		gb_timer_arm(c->pump, &c->step_timer, gb_now_ns() + c->timeout_ns / 2);
 	} else {
 		c->word_errors = WORD_ERRORS;
 		c->replies_seen = 0;

@@ -37,7 +37,7 @@ static void report_fault(struct gb_controller *c, uint16_t gpio, int error, uint
 static void arm_by(struct gb_controller *c, uint64_t due_ns)
 {
 	if (!c->stream_timer.armed || c->stream_timer.due_ns > due_ns)
-		gb_timer_arm(c->link->pump, &c->stream_timer, due_ns);
+		gb_timer_arm(c->pump, &c->stream_timer, due_ns);
 }
 
 static bool is_edge_type(uint32_t type)
@@ -94,7 +94,7 @@ static void enabled_again(struct gb_call *call, const struct gb_outcome *outcome
 
 	/* When it went well, a new stream has begun already. */
 	if (!outcome->error || !s || s->generation != (uint32_t)call->argument ||
-	    c->lost || c->link->dead)
+	    c->lost || c->endpoint.link->dead)
 		return;
 	s->irq_type = (uint8_t)call->value;
 	try_later(c, call->gpio);
@@ -206,7 +206,7 @@ static void grant_done(struct gb_call *call, const struct gb_outcome *outcome)
 	if (!s || s->generation != (uint32_t)call->argument)
 		return; /* of a stream that is over */
 	s->granting = false;
-	if (!gb_stream_flows(c, s) || c->lost || c->link->dead)
+	if (!gb_stream_flows(c, s) || c->lost || c->endpoint.link->dead)
 		return;
 	if (outcome->error)
 		retry_grant(c, call->gpio, outcome);
@@ -490,7 +490,7 @@ void gb_stream_accepted(struct gb_controller *c)
 
 void gb_stream_free(struct gb_controller *c)
 {
-	gb_timer_cancel(c->link->pump, &c->stream_timer);
+	gb_timer_cancel(c->pump, &c->stream_timer);
 	free(c->streams);
 	c->streams = NULL;
 	c->stream_count = c->first_waiting = 0;

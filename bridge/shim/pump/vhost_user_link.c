@@ -22,6 +22,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "rpmsg_gpio.h"
 #include "virtio/notifier.h"
 #include "virtio/rpmsg.h"
 #include "virtio/split_ring.h"
