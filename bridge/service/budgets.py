@@ -97,7 +97,7 @@ class Budgets:
             kept = f", {reserve} of them kept for users with fewer than {GUARANTEED}"
             raise OSError(
                 errno.EMFILE,
-                f"the service has used {self._used} of its {total} descriptors"
+                f"clients have {self._used} of the service's descriptors, and {total} are for them"
                 f"{kept if reserve else ''}; close something, or raise its LimitNOFILE "
                 "(limits.reserve_percent in its configuration)",
             )
