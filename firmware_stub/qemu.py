@@ -152,6 +152,7 @@ class Mcu:
         return self._process.pid
 
     def __enter__(self) -> Mcu:
+        """Start it. Raises as `start`."""
         self.start()
         return self
 
@@ -161,6 +162,7 @@ class Mcu:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Stop it."""
         self.close()
 
     # ---- start and end -------------------------------------------------------------

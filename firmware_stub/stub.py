@@ -331,6 +331,7 @@ class Stub:
         self._directory = None
 
     def __enter__(self) -> Stub:
+        """Start it. Raises as `start`."""
         try:
             self.start()
         except BaseException:
@@ -344,6 +345,7 @@ class Stub:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Stop it."""
         self.close()
 
     # ---- commands --------------------------------------------------------------

@@ -291,17 +291,16 @@ class Kept:
 
 
 class Holder(Protocol):
-    """Who has lines: a line request, or an export.
-
-    Attributes:
-        consumer: as the line info shows it.
-        going: the lines are (about to be) free.
-    """
+    """Who has lines: a line request, or an export."""
 
     @property
-    def consumer(self) -> str: ...
+    def consumer(self) -> str:
+        """As the line info shows it."""
+
     @property
-    def going(self) -> bool: ...
+    def going(self) -> bool:
+        """Whether the lines are (about to be) free."""
+
     def release(self) -> Awaitable[None]:
         """Give the lines back; done when they are free."""
 

@@ -374,8 +374,10 @@ class LineRequest:
         found = []
         for index, (line, config) in enumerate(zip(self._lines, self.configs, strict=True)):
             if config.output and index in driven:
-                config = replace(config, value=driven[index] ^ config.active_low)
-            found.append((line, config))
+                value = driven[index] ^ config.active_low
+                found.append((line, replace(config, value=value)))
+            else:
+                found.append((line, config))
         return found
 
     # ---- release ----------------------------------------------------------

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import click
@@ -19,7 +20,7 @@ class _Seconds(click.FloatRange):
     ) -> float:
         """Convert, or fail as click does."""
         seconds = float(super().convert(value, param, ctx))
-        if seconds != seconds:
+        if math.isnan(seconds):
             self.fail(f"{value} is no number of seconds.", param, ctx)
         return seconds
 

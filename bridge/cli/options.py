@@ -78,7 +78,8 @@ class Option:
         self.help = help
         self.convert = convert
         self.names = [word for word in words.split() if word.startswith("-")]
-        self.metavar = words.split()[-1] if not words.split()[-1].startswith("-") else ""
+        last = words.rsplit(maxsplit=1)[-1]
+        self.metavar = "" if last.startswith("-") else last
         self.longs = [name for name in self.names if name.startswith("--")]
         self.default = default if self.metavar else False
         self.attribute = attribute or self.longs[0][2:].replace("-", "_")

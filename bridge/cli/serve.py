@@ -168,7 +168,7 @@ class _Formatter(logging.Formatter):
         super().__init__("gpio-bridge serve: %(message)s")
         self._journal = _is_journal(sys.stderr.fileno())
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Names of others begin no line of their own."""
         record.message = printable(record.message)
         return super().formatMessage(record)

@@ -38,7 +38,7 @@ _lock = threading.Lock()
 
 def _renew_lock() -> None:
     """In a forked process: whoever had the lock is not there to give it back."""
-    global _lock
+    global _lock  # noqa: PLW0603 - all links of the process share it
     _lock = threading.Lock()
 
 

@@ -12,12 +12,12 @@ import subprocess
 import sys
 import threading
 import time
-import xml.etree.ElementTree as xml
 from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -337,7 +337,7 @@ def test_table_json_and_junit(tmp_path: Path) -> None:
     assert result["counts"] == {"passed": 1, "failed": 1, "warned": 0, "skipped": 0}
     (suite,) = junit.JUnitXml.fromfile(str(path))
     assert (suite.tests, suite.failures) == (len(all_checks()), 1)
-    names = {case.get("name") for case in xml.parse(path).iter("testcase") if len(case) > 1}
+    names = {case.get("name") for case in ElementTree.parse(path).iter("testcase") if len(case) > 1}
     assert "type-unknown" in names
 
 
@@ -353,7 +353,7 @@ def test_text_of_the_firmware_breaks_no_report(
     assert text in capsys.readouterr().out
     path = tmp_path / "result.xml"
     report.write_junit(done, str(path))
-    (failure,) = xml.parse(path).iter("failure")
+    (failure,) = ElementTree.parse(path).iter("failure")
     assert failure.get("message") == text
 
 

@@ -68,8 +68,10 @@ def export(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture(params=[*FIRMWARES, "indirect"])
 def guest(export: Start, request: pytest.FixtureRequest) -> Iterator[tuple[Exported, Frontend]]:
-    """All lines of fw-0 with a guest, on full and baseline firmware; with indirect
-    descriptors on full firmware."""
+    """All lines of fw-0 with a guest, on full and baseline firmware.
+
+    With indirect descriptors on full firmware.
+    """
     lines = "chip=fw-0,lines=" + ",".join(str(n) for n in range(16))
     indirect = request.param == "indirect"
     exported = export(lines, "all" if indirect else request.param)

@@ -146,7 +146,7 @@ def test_channels_of_somebody_else_are_left_alone(guest: Guest) -> None:
         serve.wait_for_chips(2)
         channels = [announce(name, 0x900 + at) for at, name in enumerate(NOT_OURS)]
         ours = announce("rpmsg-io-12", 0x950)
-        guest.until(lambda: (ours / "driver").exists(), "the last one to be bound")
+        guest.until((ours / "driver").exists, "the last one to be bound")
         settle()
         assert [c.name for c in channels if not untouched(c)] == []
         assert sorted(os.listdir("/dev/rpmsg-gpio")) == [
@@ -162,7 +162,7 @@ def test_of_channels_of_one_name_the_first_has_the_link(guest: Guest) -> None:
         settle()
         before = linked("virtio-uml.0-0")
         other = announce("rpmsg-io-0", 0x900)
-        guest.until(lambda: (other / "driver").exists(), "the other one to be bound")
+        guest.until((other / "driver").exists, "the other one to be bound")
         settle()
         assert linked("virtio-uml.0-0") == before
         run("udevadm", "trigger")
