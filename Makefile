@@ -12,6 +12,7 @@
 # make tsan    C tests under ThreadSanitizer
 # make analyze gcc's and clang's analyzers
 # make lint    ruff, mypy --strict, who may import whom, C warnings as errors
+# make docs    the pages as a site, in build/site
 # make fresh   the README's commands on a Debian 12 and a Debian 13 that have nothing else
 # make dist    an sdist and a wheel in build/dist
 # make mcu     the firmware for the Cortex-M that QEMU runs, and its footprint
@@ -60,7 +61,7 @@ ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
 .PHONY: all help setup demo deps kernel qemu test ctest pytest fuzz fuzz-build fuzz-replay tsan \
-	soak analyze lint fresh dist bench footprint mcu install-system install-help clean
+	soak analyze lint docs fresh dist bench footprint mcu install-system install-help clean
 
 all: setup
 
@@ -82,7 +83,7 @@ $(VENV)/.stamp: pyproject.toml setup.py bridge/shim/build.py bridge/bench/native
 	@touch $@
 
 # What the tests and the linters need beside.
-$(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.stamp
+$(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.stamp
 	@$(PYTHON) tools/setup add $*
 	@touch $@
 
@@ -260,6 +261,15 @@ lint: $(VENV)/.lint $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o) $(ASAN_OBJE
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+
+# The pages lie in the site as in the tree, so that a link is right on both.
+SITE := README.md CHANGELOG.md CONTRIBUTING.md LICENSE SECURITY.md $(wildcard docs/*.md examples/*.*) \
+	firmware_stub/host/virtio/README.md tests/fuzz/README.md
+docs: $(VENV)/.docs
+	@rm -rf $(BUILD)/docs
+	@mkdir -p $(BUILD)/docs
+	@cp --parents $(SITE) $(BUILD)/docs
+	$(BIN)/mkdocs build --quiet --strict
 
 # The firmware of the Cortex-M port, and what the core needs there.
 MCU := firmware_stub/ports/lm3s6965

@@ -47,6 +47,14 @@ def test_the_readme_leads_to_every_page() -> None:
     assert linked == {f"docs/{page.name}" for page in ROOT.glob("docs/*.md")}
 
 
+def test_the_site_has_every_page() -> None:
+    named = set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert named == {
+        str(page.relative_to(ROOT))
+        for page in (*PAGES, ROOT / "tests/fuzz/README.md", *ROOT.glob("*.md"))
+    }
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_named_files_exist(page: Path) -> None:
     """Those with their folder, in the prose: `tests/kernel/test_tty.py`."""
