@@ -138,7 +138,7 @@ $(BUILD)/asan/tests/%: tests/%.c $(ASAN_LIBRARY) $(HEADERS)
 	$(Q)$(CC) $(CFLAGS_ASAN) -o $@ $< $(ASAN_LIBRARY) -pthread
 
 ctest: $(ASAN_TESTS)
-	@set -e; for test in $(ASAN_TESTS); do echo "== $$test"; timeout 120 $$test; done
+	@set -e; for test in $(ASAN_TESTS); do echo "== $$test"; timeout 600 $$test; done
 
 # Fuzz targets: the same sources, with a kernel in memory (tests/fuzz/names.h). With clang
 # they are libFuzzer's; with any compiler replay.c runs the files of their corpus.
@@ -181,7 +181,7 @@ $(BUILD)/fuzz/fuzzed.a: $(FUZZED:%.c=$(BUILD)/fuzz/%.o)
 
 fuzz-replay: $(FUZZ_TARGETS:%=$(BUILD)/replay/%)
 	@set -e; for target in $(FUZZ_TARGETS); do echo "== fuzz corpus: $$target"; \
-		timeout 120 $(BUILD)/replay/$$target tests/fuzz/corpus/$$target \
+		timeout 600 $(BUILD)/replay/$$target tests/fuzz/corpus/$$target \
 			>$(BUILD)/replay/$$target.log 2>&1 || { tail -50 $(BUILD)/replay/$$target.log; exit 1; }; done
 
 # Coverage is that of the sources, not of what drives them.

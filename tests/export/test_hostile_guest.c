@@ -36,7 +36,7 @@
 #define TABLE_DESCS    8u
 #define STATE_MAX      48u
 #define CORPUS         "tests/export/corpus"
-#define DEADLINE_MS    5000
+#define DEADLINE_MS    30000
 
 struct guest_side {
 	const char *name;

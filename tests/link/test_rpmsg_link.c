@@ -24,7 +24,8 @@
 #define CONTROLLER 8
 #define SOURCE 1024
 #define ADDRESS 0x400
-#define TIMEOUT_MS 200
+#define TIMEOUT_MS 200  /* of what is to end at its deadline */
+#define LONG_MS 20000   /* only a fault lasts so long */
 
 static struct gb_pump *pump;
 static struct gb_link *gb_link;
@@ -37,8 +38,8 @@ static struct gb_report next_report(void)
 	struct gb_report report = {0};
 
 	while (!gb_pump_next_report(pump, &report)) {
-		if (poll(&poll_fd, 1, 5000) <= 0) {
-			CHECK(!"a report within 5 s");
+		if (poll(&poll_fd, 1, LONG_MS) <= 0) {
+			CHECK(!"a report in time");
 			report.kind = UINT32_MAX;
 			return report;
 		}
@@ -128,10 +129,15 @@ static struct gb_controller *open_controller(void)
 	return controller;
 }
 
-static void ask(struct gb_controller *controller, uint64_t cookie)
+static void ask_for(struct gb_controller *controller, uint64_t cookie, uint32_t timeout_ms)
 {
 	CHECK_EQ(gb_controller_call(controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0,
-				    GB_CALL_BASELINE, TIMEOUT_MS, cookie), 0);
+				    GB_CALL_BASELINE, timeout_ms, cookie), 0);
+}
+
+static void ask(struct gb_controller *controller, uint64_t cookie)
+{
+	ask_for(controller, cookie, LONG_MS);
 }
 
 static void expect_request(void)
@@ -139,7 +145,7 @@ static void expect_request(void)
 	struct pollfd poll_fd = {.fd = firmware, .events = POLLIN};
 	uint8_t message[64];
 
-	CHECK(poll(&poll_fd, 1, 5000) > 0);
+	CHECK(poll(&poll_fd, 1, LONG_MS) > 0);
 	CHECK_EQ(recv(firmware, message, sizeof(message), MSG_DONTWAIT),
 		 sizeof(struct virtio_gpio_request));
 }
@@ -204,10 +210,10 @@ static void no_descriptors_for_a_while(void)
 	none = before;
 	none.rlim_cur = 3;
 	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-	ask(open_controller(), 1);
+	ask_for(open_controller(), 1, TIMEOUT_MS);
 	CHECK_EQ(next_report().error, ETIMEDOUT);
 	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
-	ask(gb_controller_open(gb_link, CONTROLLER + 1, SOURCE + 1, ADDRESS), 2);
+	ask_for(gb_controller_open(gb_link, CONTROLLER + 1, SOURCE + 1, ADDRESS), 2, LONG_MS);
 	expect_request();
 	answer(1);
 	CHECK_EQ(next_report().value, 1);
@@ -269,15 +275,15 @@ static void broken_endpoint_leaves_alone(void)
 	asked.fd = attach(ADDRESS + 1, "rpmsg-io-1");
 	check_announced(ADDRESS + 1, true);
 	controller = gb_controller_open(gb_link, CONTROLLER + 1, SOURCE + 1, ADDRESS + 1);
-	ask(controller, 2);
-	CHECK_EQ(poll(&asked, 1, 5000), 1);
+	ask_for(controller, 2, TIMEOUT_MS);
+	CHECK_EQ(next_report().error, ETIMEDOUT);
+	CHECK_EQ(poll(&asked, 1, LONG_MS), 1);
 	close(asked.fd); /* with a message unread: the next read fails */
 	check_announced(ADDRESS + 1, false);
 	CHECK_EQ(recv(finder, &packet, sizeof(packet), 0), sizeof(packet));
 	CHECK_EQ(packet.code, GB_RPMSG_GONE);
 	CHECK_EQ(packet.address, ADDRESS + 1);
 	CHECK_EQ(packet.error, ECONNRESET);
-	CHECK_EQ(next_report().error, ETIMEDOUT);
 	ask(open_controller(), 1);
 	expect_request();
 	answer(1);
@@ -294,7 +300,7 @@ static void attached_again_replaces(void)
 	firmware = attach(ADDRESS, "rpmsg-io-0");
 	check_announced(ADDRESS, false);
 	check_announced(ADDRESS, true);
-	CHECK_EQ(poll(&poll_fd, 1, 5000), 1);
+	CHECK_EQ(poll(&poll_fd, 1, LONG_MS), 1);
 	CHECK(poll_fd.revents & POLLHUP);
 	close(poll_fd.fd);
 	ask(open_controller(), 1);
@@ -311,7 +317,7 @@ static void detached(void)
 	send_packet(GB_RPMSG_DETACH, ADDRESS, "", -1);
 	check_announced(ADDRESS, false);
 	/* A controller that does not know yet: its call ends at the deadline. */
-	ask(open_controller(), 1);
+	ask_for(open_controller(), 1, TIMEOUT_MS);
 	CHECK_EQ(next_report().error, ETIMEDOUT);
 	tear_down();
 }
@@ -330,14 +336,14 @@ static void full_and_free_again(void)
 	controller = open_controller();
 	gb_controller_accept(controller, RPMSG_GPIO_F_TAG, 0); /* many in flight */
 	for (cookie = 0; cookie < CALLS; cookie++)
-		ask(controller, cookie);
+		ask_for(controller, cookie, TIMEOUT_MS);
 	for (cookie = 0; cookie < CALLS; cookie++)
 		CHECK_EQ(next_report().error, ETIMEDOUT);
 	while (recv(firmware, trash, sizeof(trash), MSG_DONTWAIT) > 0)
 		sent++;
 	CHECK(sent > 0 && sent < CALLS);
 	/* The link hears that there is room, and is as before. */
-	ask(controller, CALLS);
+	ask_for(controller, CALLS, TIMEOUT_MS);
 	expect_request();
 	CHECK_EQ(next_report().id, CALLS);
 	tear_down();

@@ -60,12 +60,12 @@ static void *serve(void *argument)
 	struct firmware *firmware = argument;
 	struct pollfd poller = {.fd = firmware->listener, .events = POLLIN};
 
-	CHECK_EQ(poll(&poller, 1, 10000), 1); /* the listener does not block */
+	CHECK_EQ(poll(&poller, 1, LONG_MS), 1); /* the listener does not block */
 	vhost_user_session_init(&firmware->session, &ops, firmware);
 	vhost_user_session_start(&firmware->session,
 				 accept4(firmware->listener, NULL, NULL, SOCK_CLOEXEC));
 	poller.fd = firmware->session.socket;
-	while (!vhost_user_session_running(&firmware->session) && poll(&poller, 1, 10000) == 1)
+	while (!vhost_user_session_running(&firmware->session) && poll(&poller, 1, LONG_MS) == 1)
 		if (vhost_user_session_receive(&firmware->session) < 0)
 			break;
 	CHECK(vhost_user_session_running(&firmware->session));
@@ -81,7 +81,7 @@ static struct gb_link *connect_to(struct firmware *firmware)
 	firmware->listener = vhost_user_listen(path, -1, why, sizeof(why));
 	CHECK(firmware->listener >= 0);
 	pthread_create(&firmware->thread, NULL, serve, firmware);
-	link = gb_vhost_user_connect(path, 10000, why, sizeof(why));
+	link = gb_vhost_user_connect(path, LONG_MS, why, sizeof(why));
 	if (!link)
 		printf("  %s\n", why);
 	pthread_join(firmware->thread, NULL);
@@ -118,17 +118,13 @@ static void a_kick_that_is_full_keeps_nobody_waiting(void)
 	struct firmware firmware;
 	struct session s = {.pump = gb_pump_new()};
 	struct gb_link *link = connect_to(&firmware);
-	struct gb_report report;
 
 	CHECK(link != NULL);
 	alarm(HANG_S);
 	fill_kicks(&firmware);
 	CHECK_EQ(gb_pump_add_link(s.pump, link, 1), 0);
 	s.controller = gb_controller_open(link, 2, SOURCE, ADDRESS);
-	call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
-	report = next_report(&s);
-	CHECK_EQ(report.kind, GB_REPORT_REPLY);
-	CHECK_EQ(report.error, ETIMEDOUT);
+	call_in_vain(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
 	gb_pump_free(s.pump);
 	alarm(0);
 	end_firmware(&firmware);

@@ -25,7 +25,8 @@
 #define LINES 40
 #define FIFO 64
 #define QUEUE 256
-#define TIMEOUT_MS 100
+#define TIMEOUT_MS 100  /* of what is to end at its deadline */
+#define LONG_MS 10000   /* only a fault lasts so long */
 #define SOURCE 1024
 #define ADDRESS 1030
 
@@ -259,21 +260,21 @@ static inline void close_session(struct session *s)
 	gb_pump_free(s->pump);
 }
 
-/* The next report, within two seconds. */
+/* The next report; none comes only where something is wrong. */
 static inline struct gb_report next_report(struct session *s)
 {
 	struct pollfd poller = {.fd = gb_pump_report_fd(s->pump), .events = POLLIN};
 	struct gb_report report = {.kind = UINT32_MAX};
 
 	while (!gb_pump_next_report(s->pump, &report))
-		if (poll(&poller, 1, 2000) != 1)
+		if (poll(&poller, 1, 2 * LONG_MS) != 1)
 			break;
 	return report;
 }
 
 static inline void call(struct session *s, uint16_t type, uint16_t gpio, uint32_t value)
 {
-	CHECK_EQ(gb_controller_call(s->controller, type, gpio, value, GB_CALL_AUTO, TIMEOUT_MS,
+	CHECK_EQ(gb_controller_call(s->controller, type, gpio, value, GB_CALL_AUTO, LONG_MS,
 				    ++s->cookie), 0);
 }
 
@@ -289,12 +290,26 @@ static inline struct gb_report call_and_wait(struct session *s, uint16_t type, u
 	return report;
 }
 
+/* One that gets no answer. */
+static inline void call_in_vain(struct session *s, uint16_t type, uint16_t gpio, uint32_t value)
+{
+	struct gb_report report;
+
+	CHECK_EQ(gb_controller_call(s->controller, type, gpio, value, GB_CALL_AUTO, TIMEOUT_MS,
+				    ++s->cookie), 0);
+	report = next_report(s);
+	CHECK_EQ(report.kind, GB_REPORT_REPLY);
+	CHECK_EQ(report.id, s->cookie);
+	CHECK_EQ(report.error, ETIMEDOUT);
+	CHECK_EQ(report.reason, GB_REASON_TIMEOUT);
+}
+
 /* No more fits into the queue of calls, and nothing leaves; until open_gate(). */
 static inline void close_gate(struct session *s)
 {
 	s->core->full = true;
 	while (gb_controller_call(s->controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0, GB_CALL_AUTO,
-				  TIMEOUT_MS, 1) == 0)
+				  LONG_MS, 1) == 0)
 		continue;
 }
 
@@ -344,8 +359,8 @@ static inline int operate(const struct gb_request_fds *fds, uint32_t code, uint6
 	struct gb_operation_reply reply;
 	int error;
 
-	CHECK_EQ(gb_client_prepare(fds->operation, 2000), 0);
-	error = gb_client_operate(fds->operation, 2000, &operation, &reply);
+	CHECK_EQ(gb_client_prepare(fds->operation, LONG_MS), 0);
+	error = gb_client_operate(fds->operation, LONG_MS, &operation, &reply);
 	*bits = reply.bits;
 	return error;
 }

@@ -17,7 +17,7 @@ static bool wait_message(struct gb_endpoint *endpoint, struct gb_message *messag
 	struct pollfd poller = {.fd = gb_endpoint_fd(endpoint), .events = POLLIN};
 
 	while (!gb_endpoint_receive(endpoint, message))
-		if (poll(&poller, 1, 2000) != 1)
+		if (poll(&poller, 1, LONG_MS) != 1)
 			return false;
 	return true;
 }
@@ -117,7 +117,7 @@ static void a_full_link_says_so_and_rings_when_there_is_room(void)
 	s.core->full = false;
 	gb_link_writable(&s.core->link);
 	gb_unlock(s.pump);
-	CHECK_EQ(poll(&poller, 1, 2000), 1);
+	CHECK_EQ(poll(&poller, 1, LONG_MS), 1);
 	CHECK_EQ(gb_endpoint_send(endpoint, "\0", 1), 0);
 	close_session(&s);
 }

@@ -126,7 +126,7 @@ static void play(uint32_t features)
 		if (!dice(20))
 			poll(NULL, 0, 1); /* time for the pump, and for deadlines */
 	}
-	for (deadline = now_ms() + 2000; ended < asked && now_ms() < deadline; poll(NULL, 0, 1))
+	for (deadline = now_ms() + LONG_MS; ended < asked && now_ms() < deadline; poll(NULL, 0, 1))
 		ended += take_reports(&s);
 	CHECK_EQ(ended, asked);
 	if (!client.gone)

@@ -29,17 +29,13 @@ static void every_form_of_session_answers(void)
 
 static void a_lost_reply_ends_at_the_deadline(void)
 {
-	struct gb_report report;
 	struct session s;
-	int64_t start = now_ms(), took;
+	int64_t start = now_ms();
 
 	open_session(&s, RPMSG_GPIO_F_TAG);
 	s.core->drop_replies = 1;
-	report = call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
-	took = now_ms() - start;
-	CHECK_EQ(report.error, ETIMEDOUT);
-	CHECK_EQ(report.reason, GB_REASON_TIMEOUT);
-	CHECK(took >= TIMEOUT_MS && took < TIMEOUT_MS + 200);
+	call_in_vain(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
+	CHECK(now_ms() - start >= TIMEOUT_MS);
 	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
 	close_session(&s);
 }
@@ -51,7 +47,7 @@ static void after_a_lost_reply_an_untagged_session_gets_into_step(void)
 	open_session(&s, 0);
 	for (int i = 0; i < 5; i++) {
 		s.core->drop_replies = 1;
-		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, ETIMEDOUT);
+		call_in_vain(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
 		s.core->pins[5] = (uint8_t)(i & 1);
 		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 5, 0).value, i & 1);
 		CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 99, 0).error, EIO);
@@ -73,8 +69,7 @@ static void late_replies_never_answer_the_next_request(void)
 			s.core->pins[2] = 0;
 			s.core->hold = true;
 			for (int late = 0; late <= i; late++)
-				CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE,
-						       late & 1 ? 99 : 1, 0).error, ETIMEDOUT);
+				call_in_vain(&s, VIRTIO_GPIO_MSG_GET_VALUE, late & 1 ? 99 : 1, 0);
 			call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 2, 0);
 			s.core->hold = false;
 			notify(s.core);
@@ -96,14 +91,14 @@ static void a_very_late_reply_answers_nothing(void)
 	open_session(&s, RPMSG_GPIO_F_TAG);
 	s.core->pins[1] = 1;
 	s.core->hold = true;
-	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 1, 0).error, ETIMEDOUT);
+	call_in_vain(&s, VIRTIO_GPIO_MSG_GET_VALUE, 1, 0);
 	late = s.core->queue[--s.core->queued];
 	for (int i = 0; i < 3000 && !check_bad; i++) {
 		struct gb_report report;
 
 		s.core->hold = true;
 		CHECK_EQ(gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 2, 0,
-					    GB_CALL_AUTO, 2000, ++s.cookie), 0);
+					    GB_CALL_AUTO, LONG_MS, ++s.cookie), 0);
 		gb_lock(s.pump);
 		gb_link_received(&s.core->link, ADDRESS, SOURCE, late.bytes, late.length);
 		gb_unlock(s.pump);
@@ -124,16 +119,16 @@ static void a_lost_probe_is_sent_again(void)
 
 	open_session(&s, 0);
 	s.core->drop_replies = 1;
-	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, ETIMEDOUT);
+	call_in_vain(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
 	s.core->drop_replies = UINT32_MAX;
-	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, ETIMEDOUT);
+	call_in_vain(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
 	poll(NULL, 0, 3 * TIMEOUT_MS); /* nobody asks: it waits for demand */
 	gb_lock(s.pump);
 	gb_link_writable(&s.core->link);
 	gb_unlock(s.pump);
 	s.core->drop_replies = 0;
 	CHECK_EQ(gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0, GB_CALL_AUTO,
-				    15 * TIMEOUT_MS, ++s.cookie), 0);
+				    LONG_MS, ++s.cookie), 0);
 	CHECK_EQ(next_report(&s).error, 0);
 	close_session(&s);
 }
@@ -152,7 +147,7 @@ static void a_message_that_does_not_fit_blocks_no_other(void)
 		s.core->hold = true; /* the first one is in flight: the others wait */
 		call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
 		CHECK_EQ(gb_controller_call_body(s.controller, RPMSG_GPIO_MSG_GET_VALUES, 0, 0,
-						 &mask, sizeof(mask), TIMEOUT_MS, 77), 0);
+						 &mask, sizeof(mask), LONG_MS, 77), 0);
 		call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 1, 0);
 		s.core->hold = false;
 		notify(s.core);
@@ -174,10 +169,10 @@ static void a_late_reply_with_a_tag_answers_no_negotiation(void)
 
 	open_session(&s, RPMSG_GPIO_F_TAG);
 	s.core->hold = true;
-	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 1, 0).error, ETIMEDOUT);
+	call_in_vain(&s, VIRTIO_GPIO_MSG_GET_VALUE, 1, 0);
 	gb_controller_accept(s.controller, 0, 0);
 	CHECK_EQ(gb_controller_call(s.controller, RPMSG_GPIO_MSG_GET_FEATURES, 0, 0,
-				    GB_CALL_BASELINE, TIMEOUT_MS * 20, ++s.cookie), 0);
+				    GB_CALL_BASELINE, LONG_MS, ++s.cookie), 0);
 	s.core->hold = false;
 	notify(s.core);
 	report = next_report(&s);
@@ -195,9 +190,9 @@ static void mute_firmware_gets_a_quiet_period_instead_of_probes(void)
 	gb_controller_mute(s.controller, true);
 	s.core->mute_unknown = true;
 	s.core->drop_replies = 1;
-	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, ETIMEDOUT);
+	call_in_vain(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
 	CHECK_EQ(gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0, GB_CALL_AUTO,
-				    TIMEOUT_MS * 3, ++s.cookie), 0);
+				    LONG_MS, ++s.cookie), 0);
 	CHECK_EQ(next_report(&s).error, 0);
 	close_session(&s);
 }
@@ -211,7 +206,7 @@ static void many_calls_keep_their_order_and_the_queue_its_bound(void)
 	s.core->hold = true;
 	for (int i = 0; i < 2000; i++) {
 		int error = gb_controller_call(s.controller, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0,
-					       GB_CALL_AUTO, 5000, (uint64_t)i);
+					       GB_CALL_AUTO, LONG_MS, (uint64_t)i);
 
 		accepted += error == 0;
 		refused += error == -EBUSY;
@@ -267,7 +262,7 @@ static void without_transmit_buffers_calls_wait_and_then_go(void)
 
 	open_session(&s, RPMSG_GPIO_F_TAG);
 	s.core->full = true;
-	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, ETIMEDOUT);
+	call_in_vain(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
 	call(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0);
 	gb_lock(s.pump);
 	s.core->full = false;
@@ -302,7 +297,7 @@ static void a_restarted_firmware_is_noticed_without_tags(void)
 	open_session(&s, RPMSG_GPIO_F_EPOCH | RPMSG_GPIO_F_BULK);
 	rpmsg_gpio_device_init(&s.core->device, &s.core->config);
 	CHECK_EQ(gb_controller_call_body(s.controller, RPMSG_GPIO_MSG_GET_VALUES, 0, 0, &mask,
-					 sizeof(mask), TIMEOUT_MS, 77), 0);
+					 sizeof(mask), LONG_MS, 77), 0);
 	report = next_report(&s);
 	CHECK_EQ(report.kind, GB_REPORT_REPLY);
 	CHECK_EQ(report.error, EIO);
@@ -320,7 +315,7 @@ static void a_damaged_request_is_no_restart(void)
 	s.core->counted_type = RPMSG_GPIO_MSG_GET_VALUES;
 	s.core->damage_requests = 1;
 	CHECK_EQ(gb_controller_call_body(s.controller, RPMSG_GPIO_MSG_GET_VALUES, 0, 0, &mask,
-					 sizeof(mask), TIMEOUT_MS, 77), 0);
+					 sizeof(mask), LONG_MS, 77), 0);
 	CHECK_EQ(next_report(&s).error, EIO);
 	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_VALUE, 0, 0).error, 0);
 	CHECK_EQ(s.core->requests, 3); /* the epoch was asked for */
@@ -801,7 +796,7 @@ static void a_debounced_level_is_read_in_the_end(void)
 	CHECK_EQ(report.kind, GB_REPORT_LINE_FAULT);
 	CHECK_EQ(report.error, ETIMEDOUT);
 	poller = (struct pollfd){.fd = fds.event, .events = POLLIN};
-	CHECK_EQ(poll(&poller, 1, 2000), 1);
+	CHECK_EQ(poll(&poller, 1, LONG_MS), 1);
 	CHECK_EQ(gb_event_ring_take(ring, fds.event, &event, 1), 1);
 	CHECK_EQ(event.id, 1);
 	CHECK_EQ(operate(&fds, GB_OPERATION_GET, 1, &bits), 0);
@@ -858,7 +853,7 @@ static void a_timer_that_is_always_due_leaves_others_their_turn(void)
 	restless.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	restless.pump = gb_pump_new();
 	restless.timer.expired = arm_again;
-	restless.give_up_ns = gb_now_ns() + UINT64_C(5000000000);
+	restless.give_up_ns = gb_now_ns() + UINT64_C(30000000000);
 	gb_lock(restless.pump);
 	source = gb_source_add(restless.pump, restless.fd, EPOLLIN | EPOLLET, see, NULL, 0);
 	CHECK(source != NULL);
@@ -880,6 +875,56 @@ static void a_timer_that_is_always_due_leaves_others_their_turn(void)
 	gb_unlock(restless.pump);
 	gb_pump_free(restless.pump);
 	close(restless.fd);
+}
+
+static struct {
+	struct session session;
+	struct gb_call *call;
+	int error; /* -1: not ended yet */
+} late;
+
+static void ended(struct gb_call *call, const struct gb_outcome *outcome)
+{
+	(void)call;
+	late.error = outcome->error;
+}
+
+/* The answer is there before the deadline, and then the pump's thread gets no time. */
+static void ask_and_be_late(void *owner, int index, uint32_t events)
+{
+	(void)owner;
+	(void)index;
+	(void)events;
+	CHECK_EQ(gb_call_submit(late.session.controller, late.call, gb_now_ns(), 1000000), 0);
+	poll(NULL, 0, 20);
+}
+
+static void an_answer_in_time_is_taken_by_a_pump_that_is_late(void)
+{
+	const int64_t deadline = now_ms() + LONG_MS;
+	struct gb_source *source;
+	int error, fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	open_session(&late.session, RPMSG_GPIO_F_TAG);
+	gb_lock(late.session.pump);
+	late.error = -1;
+	late.call = gb_call_new(late.session.pump);
+	late.call->type = VIRTIO_GPIO_MSG_GET_VALUE;
+	late.call->done = ended;
+	source = gb_source_add(late.session.pump, fd, EPOLLIN | EPOLLET, ask_and_be_late, NULL, 0);
+	CHECK(source != NULL);
+	gb_unlock(late.session.pump);
+	do {
+		gb_lock(late.session.pump);
+		error = late.error;
+		gb_unlock(late.session.pump);
+	} while (error < 0 && now_ms() < deadline && poll(NULL, 0, 1) == 0);
+	CHECK_EQ(error, 0);
+	gb_lock(late.session.pump);
+	gb_source_remove(late.session.pump, source);
+	gb_unlock(late.session.pump);
+	close_session(&late.session);
+	close(fd);
 }
 
 static void announcements_without_end_end_the_link(void)
@@ -915,6 +960,7 @@ static void announcements_without_end_end_the_link(void)
 int main(void)
 {
 	RUN(a_timer_that_is_always_due_leaves_others_their_turn);
+	RUN(an_answer_in_time_is_taken_by_a_pump_that_is_late);
 	RUN(every_form_of_session_answers);
 	RUN(a_lost_reply_ends_at_the_deadline);
 	RUN(after_a_lost_reply_an_untagged_session_gets_into_step);

@@ -31,11 +31,11 @@ static uint64_t next_due(const struct gb_pump *pump)
 	return pump->timers.first ? pump->timers.first->due_ns : UINT64_MAX;
 }
 
+/* Only what was due when the descriptors were looked at: an answer that came in time is
+ * taken before its deadline is judged, however late this thread runs. */
 static void expire_timers(struct gb_pump *pump)
 {
-	if (!pump->timers.first)
-		return;
-	pump->expiring_ns = gb_now_ns();
+	pump->expiring_ns = pump->looked_ns;
 	while (next_due(pump) <= pump->expiring_ns) {
 		struct gb_timer *timer = pump->timers.first;
 
@@ -208,14 +208,13 @@ void gb_unlock(struct gb_pump *pump)
 
 static int sleep_ms(const struct gb_pump *pump)
 {
-	uint64_t due = next_due(pump), now, left;
+	uint64_t due = next_due(pump), left;
 
 	if (due == UINT64_MAX)
 		return -1;
-	now = gb_now_ns();
-	if (due <= now)
+	if (due <= pump->looked_ns)
 		return 0;
-	left = (due - now + 999999) / 1000000; /* never early */
+	left = (due - pump->looked_ns + 999999) / 1000000; /* never early */
 	return left > INT_MAX ? INT_MAX : (int)left;
 }
 
@@ -241,6 +240,7 @@ static void *pump_main(void *argument)
 
 		bury_sources(pump);
 		flush_all(pump);
+		pump->looked_ns = gb_now_ns();
 		timeout = sleep_ms(pump);
 		pump->sleeping = true;
 		pump->sleeping_until_ns = next_due(pump);

@@ -84,6 +84,7 @@ struct gb_pump {
 	struct gb_source *wake_source;
 	struct gb_source *dead_sources;
 	struct gb_timers timers;
+	uint64_t looked_ns;          /* what descriptors had to say until then is known */
 	uint64_t expiring_ns;        /* timers due until then expire now; 0: none do */
 	struct gb_flush *flushes;    /* that are wanted */
 	struct gb_reports reports;

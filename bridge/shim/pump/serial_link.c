@@ -284,10 +284,11 @@ static int check_silence(struct serial_link *link, uint64_t now)
 	return 0;
 }
 
+/* As of the pump's last look at the line: what came since is no silence. */
 static int check_time(struct serial_link *link)
 {
 	const struct gb_serial_options *options = &link->options;
-	uint64_t now = gb_now_ns();
+	uint64_t now = link->base.pump->looked_ns;
 
 	if (link->unacked && now >= link->ack_at)
 		link->ack_due = true;
