@@ -33,7 +33,7 @@ from firmware_stub.signals import SignalsWait
 
 _FIRMWARE = Path(__file__).resolve().parents[1] / "build" / "mcu" / "firmware.elf"
 _MACHINE = "lm3s6965evb"
-_TIMEOUT = 10.0  # s; QEMU starts and answers well within a second
+_TIMEOUT = 60.0  # s; QEMU starts and answers well within a second, if it gets any time
 
 # Addresses and registers of the PL061s: data sheet of the LM3S6965, chapter GPIO.
 _PORTS = {

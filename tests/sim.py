@@ -23,6 +23,10 @@ from firmware_stub import Stub
 _numbers = itertools.count()
 
 
+#: Deadline of requests to a firmware that is silent on purpose.
+SILENT_MS = 300
+
+
 class Chip:
     """A chip with `num_lines` lines, all of them inputs that are pulled down."""
 
@@ -53,11 +57,13 @@ class Chip:
         hogs: dict[int, tuple[str, Direction]] | None = None,
         on_release: str = "none",
         features: str = "all",
+        timeout_ms: int = 20_000,
     ) -> None:
         """Start the board; the chip is there when this returns.
 
         `hogs` are lines that are in use: offset -> (consumer, direction). `on_release`
-        and `features` are those of the service and the firmware.
+        and `features` are those of the service and the firmware; requests to it end
+        after `timeout_ms`, which is short where it is silent on purpose.
         """
         count = num_lines or 1
         link = f"sim{next(_numbers)}"
@@ -83,10 +89,11 @@ class Chip:
                         ),
                     ),
                     socket=self.socket,
+                    timeout_ms=timeout_ms,
                 )
             )
             self._stack.callback(self._thread.close)
-            self.name = self._thread.wait_chip(f"{link}-0")
+            self.name = self._thread.wait_chip(f"{link}-0", 60)
             self.dev_path = f"{directory_of(self.socket)}/{self.name}"
             self._hogs = [
                 self._stack.enter_context(self._hog(offset, *hog))

@@ -24,6 +24,8 @@ from firmware_stub.signals import SignalsWait
 __all__ = ["Rig", "Serve"]
 
 _DEADLINE_S = 30.0
+# The firmware is a process of this machine: silent, it is most often only waiting for its turn.
+_TIMEOUT_MS = 10_000
 
 
 class Serve:
@@ -143,7 +145,8 @@ class Rig:
         """Say which firmware and board, in the words of firmware_stub.Stub.
 
         `arguments` go to `gpio-bridge serve`, which makes so many `aggregates` of
-        the board's chips; `service` is called as the class Serve is.
+        the board's chips; `service` is called as the class Serve is. Requests to the
+        firmware end after 10 s where `arguments` do not say ``--timeout-ms``.
         """
         self._service = service
         self._aggregates = aggregates
@@ -174,7 +177,11 @@ class Rig:
                 )
             )
             self.serve = stack.enter_context(
-                self._service(directory, "--link", self.stub.url, *self._arguments)
+                self._service(
+                    directory,
+                    *("--link", self.stub.url, "--timeout-ms", str(_TIMEOUT_MS)),
+                    *self._arguments,
+                )
             )
             count = len(self.stub.channels()) + self._aggregates
             self.chips = self.serve.wait_for_chips(count)

@@ -260,16 +260,17 @@ def test_service_that_works(cli: Cli, service: object) -> None:
     assert all(re.match(r"(ok|note) +\w+ +\S", line) for line in lines), "one record a line"
 
 
-def test_silent_firmware_and_dead_link(fresh_rig: Rig) -> None:
-    place = Place(socket=fresh_rig.serve.socket)
-    fresh_rig.stub.fault("stall", "on")
-    silent = [f for f in examine(place) if f.failure == "firmware-silent"]
-    assert len(silent) == 2
-    assert "did not answer" in silent[0].what
-    fresh_rig.stub.kill()
-    fresh_rig.serve.wait_for_chips(0)
-    (down,) = [f for f in examine(place) if f.failure == "link-down"]
-    assert fresh_rig.stub.url in down.what
+def test_silent_firmware_and_dead_link() -> None:
+    with Rig(arguments=("--timeout-ms", "500")) as rig:
+        place = Place(socket=rig.serve.socket)
+        rig.stub.fault("stall", "on")
+        silent = [f for f in examine(place) if f.failure == "firmware-silent"]
+        assert len(silent) == 2
+        assert "did not answer" in silent[0].what
+        rig.stub.kill()
+        rig.serve.wait_for_chips(0)
+        (down,) = [f for f in examine(place) if f.failure == "link-down"]
+        assert rig.stub.url in down.what
 
 
 def test_link_without_service(cli: Cli) -> None:

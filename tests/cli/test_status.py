@@ -71,12 +71,17 @@ def test_a_link_that_is_down_and_up_again(cli: Cli, fresh_rig: Rig, eventually: 
     assert "came up 2 times" in records(cli, socket)["link", "fw"]
 
 
-def test_a_controller_that_is_no_chip(cli: Cli, fresh_rig: Rig, eventually: Eventually) -> None:
+def test_a_controller_that_is_no_chip(cli: Cli, eventually: Eventually) -> None:
     """Firmware that hangs when it is asked what it can do."""
-    stub, socket = fresh_rig.stub, fresh_rig.serve.socket
+    with Rig(arguments=("--timeout-ms", "500")) as rig:
+        is_unusable(cli, rig, eventually)
+
+
+def is_unusable(cli: Cli, rig: Rig, eventually: Eventually) -> None:
+    stub, socket = rig.stub, rig.serve.socket
     stub.fault("mute", 1000)
     stub.restart()
-    fresh_rig.serve.wait_for_chips(0)
+    rig.serve.wait_for_chips(0)
 
     def unusable() -> list[dict[str, str]]:
         return list(

@@ -149,8 +149,14 @@ def test_the_service_outlives_its_terminal_with_nohup(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("verb", ["demo", "bench", "bench serial"])
+@pytest.mark.parametrize("verb", ["demo", "bench --seconds 60", "bench serial --seconds 60"])
 def test_a_signal_leaves_nothing_behind(verb: str, number: int, tmp_path: Path) -> None:
+    # A demo is over in a second, in which this side may have had no turn.
+    assert any(is_ended_by(number, verb, tmp_path) for _ in range(20))
+
+
+def is_ended_by(number: int, verb: str, tmp_path: Path) -> bool:
+    """Whether the signal found it at work; nothing is left either way."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bridge.cli", *verb.split()],
         env={**os.environ, "TMPDIR": str(tmp_path)},
@@ -163,12 +169,13 @@ def test_a_signal_leaves_nothing_behind(verb: str, number: int, tmp_path: Path) 
     # The firmware runs: its socket, or its tty, is there.
     deadline = time.monotonic() + LATE
     while not any(path.name in ("fw.sock", "tty") for path in tmp_path.glob("*/*")):
-        assert process.poll() is None, "it ended before the signal"
+        if process.poll() is not None:
+            break
         assert time.monotonic() < deadline
         time.sleep(0.002)
     process.send_signal(number)
     _, said = process.communicate(timeout=LATE)
-    assert process.returncode == 128 + number
+    assert process.returncode in (0, 128 + number)
     assert said.strip() == ""
     assert list(tmp_path.iterdir()) == []
     for stat in Path("/proc").glob("[0-9]*/cmdline"):
@@ -176,3 +183,4 @@ def test_a_signal_leaves_nothing_behind(verb: str, number: int, tmp_path: Path) 
             assert str(tmp_path) not in stat.read_text(errors="replace")
         except OSError:
             continue
+    return process.returncode != 0

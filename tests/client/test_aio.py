@@ -13,6 +13,7 @@ import pytest
 import bridge as gpiod
 from bridge import aio
 from bridge.line import Direction, Edge, Value
+from tests.sim import SILENT_MS
 from tests.sim import Chip as Sim
 
 OUTPUT = gpiod.LineSettings(direction=Direction.OUTPUT)
@@ -96,7 +97,9 @@ def test_many_at_once_and_values_meanwhile(sim: Sim) -> None:
     run(main())
 
 
-def test_the_loop_runs_while_the_firmware_is_silent(sim: Sim) -> None:
+def test_the_loop_runs_while_the_firmware_is_silent() -> None:
+    sim = Sim(timeout_ms=SILENT_MS)
+
     async def main() -> None:
         async with await aio.request_lines(sim.dev_path, {0: OUTPUT}) as request:
             sim.stub.fault("stall", "on")
@@ -108,7 +111,8 @@ def test_the_loop_runs_while_the_firmware_is_silent(sim: Sim) -> None:
             sim.stub.fault("stall", "off")
             assert await request.get_value(0) is Value.INACTIVE
 
-    run(main())
+    with sim:
+        run(main())
 
 
 def test_a_cancelled_operation_does_not_answer_the_next_one(sim: Sim) -> None:

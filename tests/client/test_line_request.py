@@ -326,7 +326,7 @@ def test_firmware_that_does_not_answer() -> None:
         before = time.monotonic()
         with pytest.raises(TimeoutError, match="line 10 of chip fw-0: the firmware did not"):
             request.get_value(10)
-        assert 0.15 < time.monotonic() - before < 5
+        assert time.monotonic() - before > 0.15
         rig.stub.fault("stall", "off")
         assert request.get_value(10) is ACTIVE
 

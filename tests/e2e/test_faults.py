@@ -24,7 +24,7 @@ OUTPUTS, INPUTS = tuple(range(8)), tuple(range(8, 16))
 SENSORS = (16, 17)
 RECORD = struct.Struct("=QIIII24x")
 
-TIMEOUT_MS = 100
+TIMEOUT_MS = 500
 ROUNDS = 60
 # How an operation may fail while messages are damaged; never by a wrong answer.
 FAILURES = {errno.ETIMEDOUT, errno.EIO, errno.EPROTO, errno.EBUSY}

@@ -16,8 +16,10 @@ import pytest
 from bridge.service import Config, LinkConfig, ServiceThread
 from firmware_stub import Stub
 
+PATIENT_MS = 20_000
+"""Deadline of a request to the firmware: only a fault reaches it."""
 TIMEOUT_MS = 400
-"""Deadline of a request to the firmware in these tests."""
+"""The same, where the firmware is silent on purpose."""
 
 
 class RawClient:
@@ -25,7 +27,7 @@ class RawClient:
 
     def __init__(self, sock: socket.socket, hello: bool = True) -> None:
         self.socket = sock
-        sock.settimeout(20)
+        sock.settimeout(90)
         self._seq = 0
         if hello:
             assert "ok" in self.ask("hello", version=1, client="test")
@@ -74,7 +76,7 @@ class RawClient:
         return Held(reply["ok"], fds)
 
     def wait(self, chip: str, online: bool = True) -> None:
-        self.ok("wait", chip=chip, online=online, timeout_ms=15_000)
+        self.ok("wait", chip=chip, online=online, timeout_ms=60_000)
 
     @contextmanager
     def goes_and_comes(self, *chips: str) -> Iterator[None]:
@@ -83,7 +85,7 @@ class RawClient:
         They may be back before anybody asks whether they are gone: it is asked before.
         """
         for chip in chips:
-            self.send("wait", chip=chip, online=False, timeout_ms=15_000)
+            self.send("wait", chip=chip, online=False, timeout_ms=60_000)
         self.ok("status")  # begun after those, which still wait
         yield
         for _ in chips:
@@ -109,7 +111,7 @@ class Held:
         operation = ffi.new("struct gb_operation *")
         operation.code, operation.mask, operation.bits = code, mask, bits
         reply = ffi.new("struct gb_operation_reply *")
-        lib.gb_client_operate(self.operation, 20_000, operation, reply)
+        lib.gb_client_operate(self.operation, 2 * PATIENT_MS, operation, reply)
         return reply.error, reply.bits
 
     def close(self) -> None:
@@ -122,11 +124,13 @@ class Held:
 class Running:
     """A service on a stub that listens on a socket, for a ``with`` block or until closed."""
 
-    def __init__(self, stub: Stub, path: Path, **options: Any) -> None:
+    def __init__(
+        self, stub: Stub, path: Path, timeout_ms: int = PATIENT_MS, **options: Any
+    ) -> None:
         self.stub = stub
         self.path = path
         link = LinkConfig(stub.url, name="fw", **options)
-        config = Config(links=(link,), socket=str(path), timeout_ms=TIMEOUT_MS)
+        config = Config(links=(link,), socket=str(path), timeout_ms=timeout_ms)
         self.thread = ServiceThread(config)
 
     def __enter__(self) -> Running:
@@ -140,9 +144,10 @@ class Running:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    """The demo board, both chips online."""
-    with Stub("demo") as stub, Running(stub, tmp_path / "control.sock") as running:
+def running(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
+    """The demo board, both chips online; its parameter is the deadline in milliseconds."""
+    timeout_ms = getattr(request, "param", PATIENT_MS)
+    with Stub("demo") as stub, Running(stub, tmp_path / "control.sock", timeout_ms) as running:
         client = running.client()
         client.wait("fw-0")
         client.wait("fw-1")

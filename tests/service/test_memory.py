@@ -20,7 +20,7 @@ from bridge.shim.ffi import lib
 from firmware_stub import Stub
 from tests.users import ALICE, BOB, needs_root, user
 
-from .conftest import RawClient, Running
+from .conftest import PATIENT_MS, TIMEOUT_MS, RawClient, Running
 from .test_control import INPUT, OUTPUT, RISING, hung_up, line
 
 ACTIVE_LOW = 1 << 1  # GPIO_V2_LINE_FLAG_ACTIVE_LOW
@@ -31,13 +31,18 @@ Eventually = Callable[[Callable[[], bool], str], None]
 
 
 @pytest.fixture
-def policies(tmp_path: Path) -> Iterator[Running]:
+def policies(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
     """LED_GREEN is restored, LED_RED kept, LED_BLUE forgotten; all others are restored."""
+    timeout_ms = getattr(request, "param", PATIENT_MS)
     own = {"LED_RED": "hold", "LED_BLUE": "release"}
     with (
         Stub("demo") as stub,
         Running(
-            stub, tmp_path / "control.sock", on_restart="restore", lines_on_restart=own
+            stub,
+            tmp_path / "control.sock",
+            timeout_ms,
+            on_restart="restore",
+            lines_on_restart=own,
         ) as running,
     ):
         running.client().wait("fw-0")
@@ -112,6 +117,7 @@ def test_the_last_value_is_restored(policies: Running, flags: int) -> None:
     held.close()
 
 
+@pytest.mark.parametrize("policies", [TIMEOUT_MS], indirect=True, ids=["impatient"])
 def test_a_value_that_the_firmware_did_not_take_is_not_restored(policies: Running) -> None:
     client = policies.client()
     held = client.request("fw-0", line(GREEN, OUTPUT, 0))

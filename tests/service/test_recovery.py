@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -25,7 +26,10 @@ from firmware_stub import Stub
 from .conftest import TIMEOUT_MS, RawClient, Running
 from .test_control import FALLING, INPUT, OUTPUT, RISING, hung_up, line
 
+IMPATIENT = pytest.mark.parametrize("running", [TIMEOUT_MS], indirect=True, ids=["impatient"])
 
+
+@IMPATIENT
 def test_stall_ends_at_the_deadline_and_the_next_request_works(
     running: Running, client: RawClient
 ) -> None:
@@ -37,13 +41,14 @@ def test_stall_ends_at_the_deadline_and_the_next_request_works(
     took = time.monotonic() - start
     assert number == errno.ETIMEDOUT
     assert "did not answer" in message
-    assert TIMEOUT_MS * 2 / 1000 <= took < TIMEOUT_MS * 2 / 1000 + 2
+    assert took >= TIMEOUT_MS * 2 / 1000
     running.stub.fault("stall", "off")
     assert held.operate(lib.GB_OPERATION_GET)[0] == 0
     client.request("fw-0", line(1)).close()
     held.close()
 
 
+@IMPATIENT
 def test_a_message_that_cannot_be_read_is_a_stray(running: Running, client: RawClient) -> None:
     held = client.request("fw-0", line(0))
     before = client.ok("status")["links"][0]["strays"]
@@ -260,7 +265,7 @@ def test_configuration_can_forbid_extensions_and_say_lines_and_labels(tmp_path: 
 def test_lost_message_during_negotiation_costs_time_only(tmp_path: Path) -> None:
     with Stub("demo") as stub:
         stub.fault("drop", "rx", 1)
-        with Running(stub, tmp_path / "control.sock") as running:
+        with Running(stub, tmp_path / "control.sock", TIMEOUT_MS) as running:
             client = running.client()
             client.wait("fw-0")
             client.wait("fw-1")
@@ -272,7 +277,7 @@ def test_firmware_that_is_silent_on_unknown_messages_is_baseline(tmp_path: Path)
     with Stub("controller 0 lines 4\n") as stub:
         # GET_FEATURES twice, and the probe of resynchronisation between them.
         stub.fault("drop", "rx", 3)
-        running = Running(stub, tmp_path / "control.sock")
+        running = Running(stub, tmp_path / "control.sock", TIMEOUT_MS)
         try:
             client = running.client()
             client.wait("fw-0")
@@ -288,7 +293,7 @@ def test_firmware_that_is_silent_on_unknown_messages_is_baseline(tmp_path: Path)
 def test_stall_during_negotiation_is_got_over(tmp_path: Path) -> None:
     with Stub("demo") as stub:
         stub.fault("stall", "on")
-        with Running(stub, tmp_path / "control.sock") as running:
+        with Running(stub, tmp_path / "control.sock", TIMEOUT_MS) as running:
             client = running.client()
             with pytest.raises(OSError, match="no chip came up"):
                 running.thread.wait_chip(timeout_s=3 * TIMEOUT_MS / 1000)
@@ -318,7 +323,7 @@ def test_line_is_let_go_though_messages_are_lost(
     tmp_path: Path, eventually: Callable[..., None], lost: int
 ) -> None:
     """The output would stay driven, and be shown free."""
-    with Stub("demo") as stub, Running(stub, tmp_path / "control.sock") as running:
+    with Stub("demo") as stub, Running(stub, tmp_path / "control.sock", TIMEOUT_MS) as running:
         client = running.client()
         client.wait("fw-0")
         held = client.request("fw-0", line(0, OUTPUT, 1))
@@ -328,7 +333,7 @@ def test_line_is_let_go_though_messages_are_lost(
 
 
 def test_line_that_is_taken_again_is_not_let_go(tmp_path: Path) -> None:
-    with Stub("demo") as stub, Running(stub, tmp_path / "control.sock") as running:
+    with Stub("demo") as stub, Running(stub, tmp_path / "control.sock", TIMEOUT_MS) as running:
         client = running.client()
         client.wait("fw-0")
         held = client.request("fw-0", line(0, OUTPUT, 1))
@@ -344,7 +349,7 @@ def test_line_that_is_taken_again_is_not_let_go(tmp_path: Path) -> None:
 def test_direction_is_let_go_though_the_interrupt_is_not_answered(
     tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
-    with Stub("demo") as stub, Running(stub, tmp_path / "control.sock") as running:
+    with Stub("demo") as stub, Running(stub, tmp_path / "control.sock", TIMEOUT_MS) as running:
         client = running.client()
         client.wait("fw-0")
         held = client.request("fw-0", line(6, INPUT | RISING))
@@ -378,17 +383,32 @@ def test_service_restart_leaves_pins_and_the_next_one_copes(tmp_path: Path) -> N
 
 
 def test_nothing_is_left_open(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
     with Stub("demo") as stub:
+        use_once(stub, tmp_path)  # what a process keeps is open now
+        before = descriptors()
         for _ in range(3):
-            running = Running(stub, tmp_path / "control.sock")
-            client = running.client()
-            client.wait("fw-0")
-            held = client.request("fw-0", line(0))
-            running.thread.close()
-            client.socket.close()
-            held.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+            use_once(stub, tmp_path)
+        # Others of this process may end meanwhile.
+        assert not {number: name for number, name in descriptors().items() if number not in before}
+
+
+def use_once(stub: Stub, tmp_path: Path) -> None:
+    running = Running(stub, tmp_path / "control.sock")
+    client = running.client()
+    client.wait("fw-0")
+    held = client.request("fw-0", line(0))
+    running.thread.close()
+    client.socket.close()
+    held.close()
+
+
+def descriptors() -> dict[int, str]:
+    """What this process has open: numbers, and what they are."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            found[int(number)] = os.readlink(f"/proc/self/fd/{number}")
+    return found
 
 
 def test_request_that_waits_for_a_release_is_answered_when_the_chip_goes(
@@ -415,6 +435,6 @@ def test_link_comes_up_when_the_firmware_appears_behind_a_symbolic_link(tmp_path
             thread.wait_chip(timeout_s=0.2)
         there.mkdir()
         with Stub("demo", socket=str(there / "socket")):
-            assert thread.wait_chip(timeout_s=15) == "fw-0"
+            assert thread.wait_chip(timeout_s=60) == "fw-0"
     finally:
         thread.close()

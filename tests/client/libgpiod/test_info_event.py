@@ -18,6 +18,7 @@ import pytest
 import bridge as gpiod
 from bridge.line import Direction
 from tests.client.libgpiod.conftest import MakeSim
+from tests.sim import SILENT_MS
 from tests.sim import Chip as Sim
 
 REQUESTED = gpiod.InfoEvent.Type.LINE_REQUESTED
@@ -177,14 +178,17 @@ def test_o_nonblock(chip: gpiod.Chip) -> None:
         chip.read_info_event()
 
 
-def test_a_failed_request_is_undone_in_sight(chip: gpiod.Chip, sim: Sim) -> None:
+def test_a_failed_request_is_undone_in_sight(make_sim: MakeSim) -> None:
     """Lines that were taken before the request failed are seen to be released."""
+    sim = make_sim(timeout_ms=SILENT_MS)
+    chip = gpiod.Chip(sim.dev_path)
     chip.watch_line_info(0)
     sim.stub.fault("stall", "on")
     with pytest.raises(TimeoutError):
         chip.request_lines({0: OUTPUT})
     sim.stub.fault("stall", "off")
     assert next_event(chip).event_type is RELEASED
+    chip.close()
 
 
 def test_the_string_form(chip: gpiod.Chip) -> None:

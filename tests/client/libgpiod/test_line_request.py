@@ -14,6 +14,7 @@ import pytest
 import bridge as gpiod
 from bridge.line import Bias, Clock, Direction, Drive, Edge, Value
 from tests.client.libgpiod.conftest import MakeSim
+from tests.sim import SILENT_MS
 from tests.sim import Chip as Sim
 
 ACTIVE, INACTIVE = Value.ACTIVE, Value.INACTIVE
@@ -445,8 +446,9 @@ def test_reconfigure_64_lines(make_sim: MakeSim) -> None:
         assert request.get_values() == 64 * [ACTIVE]
 
 
-def test_reconfigure_when_the_firmware_is_silent(chip: gpiod.Chip, sim: Sim) -> None:
-    with chip.request_lines({(0, 1): INPUT}) as request:
+def test_reconfigure_when_the_firmware_is_silent(make_sim: MakeSim) -> None:
+    sim = make_sim(num_lines=2, timeout_ms=SILENT_MS)
+    with gpiod.request_lines(sim.dev_path, {(0, 1): INPUT}) as request:
         sim.stub.fault("stall", "on")
         with pytest.raises(TimeoutError, match="did not answer"):
             request.reconfigure_lines({(0, 1): OUTPUT})
@@ -485,7 +487,9 @@ def test_busy(chip: gpiod.Chip, sim: Sim) -> None:
 @pytest.mark.parametrize("way", ["rx", "tx"])
 def test_a_reconfiguration_that_failed_can_be_repeated(make_sim: MakeSim, way: str) -> None:
     """A message was lost, or its reply: nothing of what it asked for is taken for granted."""
-    sim = make_sim(num_lines=3, features="none")  # which sends nothing of its own accord
+    sim = make_sim(
+        num_lines=3, features="none", timeout_ms=SILENT_MS
+    )  # which sends nothing of its own accord
     both = gpiod.LineSettings(edge_detection=Edge.BOTH)
     with gpiod.request_lines(sim.dev_path, {0: OUTPUT, 1: INPUT, 2: both}) as request:
 
@@ -507,7 +511,7 @@ def test_a_reconfiguration_that_failed_can_be_repeated(make_sim: MakeSim, way: s
 
 
 def test_an_output_after_edges_that_failed_has_no_interrupt(make_sim: MakeSim) -> None:
-    sim = make_sim(features="none")
+    sim = make_sim(features="none", timeout_ms=SILENT_MS)
     with gpiod.request_lines(sim.dev_path, {0: INPUT}) as request:
         sim.stub.fault("drop", "tx", 1)  # enabled it is, but nobody says so
         with pytest.raises(TimeoutError):

@@ -331,13 +331,22 @@ def test_edges_carry_the_time_of_the_chip(mcu: Mcu, driver: Driver) -> None:
 def test_the_clock_of_the_chip_is_true(driver: Driver) -> None:
     """Over more than one wrap of SysTick, which takes 336 ms; never back."""
     assert driver.request(SET_FEATURES, 0, TIMESTAMP) == OK
-    times = []
-    began = time.monotonic_ns()
-    while time.monotonic_ns() - began < 1_000_000_000:
-        times.append(int.from_bytes(driver.extended(GET_TIME)[8:16], "little"))
-    took = time.monotonic_ns() - began
-    assert times == sorted(times)
-    assert abs(times[-1] - times[0] - took) < 100_000_000
+    # A machine that stood still for more than a wrap counts one for two: not every time.
+    assert any(clock_is_true(driver) for _ in range(20))
+
+
+def clock_is_true(driver: Driver) -> bool:
+    """Whether a second of the chip is one of ours; its clock never goes back."""
+    times: list[tuple[int, int, int]] = []
+    while not times or times[-1][0] - times[0][0] < 1_000_000_000:
+        before = time.monotonic_ns()
+        told = int.from_bytes(driver.extended(GET_TIME)[8:16], "little")
+        times.append((before, told, time.monotonic_ns()))
+    told_ns = [told for _, told, _ in times]
+    assert told_ns == sorted(told_ns)
+    took = told_ns[-1] - told_ns[0]
+    least, most = times[-1][0] - times[0][2], times[-1][2] - times[0][0]
+    return least - 100_000_000 < took < most + 100_000_000
 
 
 def test_bias_and_drive(mcu: Mcu, driver: Driver) -> None:
@@ -449,10 +458,11 @@ def cpu_seconds(pid: int) -> float:
 
 def test_sleeps_when_idle(mcu: Mcu, driver: Driver) -> None:
     driver.settle()
-    while driver.frame(0.3) is not None:  # the last acknowledgements
-        pass
+    deadline = time.monotonic() + DEADLINE
     before = cpu_seconds(mcu.pid)
-    assert driver.frame(2.0) is None, "the firmware speaks without a reason"
+    while driver.frame(2.0) is not None:  # the last acknowledgements
+        assert time.monotonic() < deadline, "the firmware speaks without a reason"
+        before = cpu_seconds(mcu.pid)
     assert cpu_seconds(mcu.pid) - before < 0.2
 
 
