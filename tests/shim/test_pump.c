@@ -908,7 +908,7 @@ static void an_answer_in_time_is_taken_by_a_pump_that_is_late(void)
 	open_session(&late.session, RPMSG_GPIO_F_TAG);
 	gb_lock(late.session.pump);
 	late.error = -1;
-	late.call = gb_call_new(late.session.pump);
+	late.call = gb_call_new(late.session.controller);
 	late.call->type = VIRTIO_GPIO_MSG_GET_VALUE;
 	late.call->done = ended;
 	source = gb_source_add(late.session.pump, fd, EPOLLIN | EPOLLET, ask_and_be_late, NULL, 0);
