@@ -11,6 +11,7 @@
 # make soak    chaos around one service, for SECONDS=60
 # make tsan    C tests under ThreadSanitizer
 # make analyze gcc's and clang's analyzers
+# make coverage  how much of Python and of C the tests run, but for those inside kernels
 # make lint    ruff, mypy --strict, who may import whom, C warnings as errors
 # make docs    the pages as a site, in build/site
 # make fresh   the README's commands on a Debian 12 and a Debian 13 that have nothing else
@@ -61,7 +62,7 @@ ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
 .PHONY: all help setup demo deps kernel qemu test ctest pytest fuzz fuzz-build fuzz-replay tsan \
-	soak analyze lint docs fresh dist bench footprint mcu install-system install-help clean
+	soak analyze coverage lint docs fresh dist bench footprint mcu install-system install-help clean
 
 all: setup
 
@@ -83,7 +84,7 @@ $(VENV)/.stamp: pyproject.toml setup.py bridge/shim/build.py bridge/bench/native
 	@touch $@
 
 # What the tests and the linters need beside.
-$(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.stamp
+$(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.coverage: $(VENV)/.%: $(VENV)/.stamp
 	@$(PYTHON) tools/setup add $*
 	@touch $@
 
@@ -236,6 +237,43 @@ tsan: $(TSAN_TESTS:%.c=$(BUILD)/tsan/%) $(BUILD)/tsan/firmware-stub
 # SECONDS is bash's and not make's own: given on the command line it is here as is.
 soak: setup
 	$(BIN)/python tests/soak/soak.py --seconds $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60)
+
+# How much the tests run. It is no gate: what a test finds, `make test` says. The figure of C is
+# that of the C tests and of the stub; the shim inside of Python processes is not counted.
+GCOV_OBJECTS := $(C_SOURCES:%.c=$(BUILD)/gcov/%.o)
+GCOV_STUB := $(BUILD)/gcov/firmware-stub
+GCOV_TESTS := $(C_TESTS:%.c=$(BUILD)/gcov/%)
+
+$(BUILD)/gcov/%.o: %.c $(HEADERS)
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(CC) -std=gnu11 -O0 -g --coverage -fprofile-update=atomic $(INCLUDES) -c -o $@ $<
+
+$(GCOV_STUB): $(filter-out $(BUILD)/gcov/bridge/% $(LINUX:%.c=$(BUILD)/gcov/%.o),$(GCOV_OBJECTS))
+	@echo "  LINK    $@"
+	$(Q)$(CC) --coverage -o $@ $^ -pthread
+
+$(BUILD)/gcov/tests/%: tests/%.c $(filter-out %/main.o,$(GCOV_OBJECTS)) $(HEADERS)
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	$(Q)$(CC) -std=gnu11 -O0 -g $(INCLUDES) -o $@ $< $(filter-out %/main.o,$(GCOV_OBJECTS)) \
+		--coverage -pthread
+
+coverage: $(VENV)/.coverage $(GCOV_TESTS) $(GCOV_STUB)
+	@rm -rf $(BUILD)/coverage
+	@mkdir -p $(BUILD)/coverage
+	@find $(BUILD)/gcov -name '*.gcda' -delete
+	@for test in $(GCOV_TESTS); do timeout 120 $$test >>$(BUILD)/coverage/log 2>&1 || \
+		echo "$$test failed: $(BUILD)/coverage/log"; done
+	-FIRMWARE_STUB=$(CURDIR)/$(GCOV_STUB) $(BIN)/coverage run -m pytest -q \
+		$(or $(PYTEST_ARGS),--ignore=tests/kernel)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage html --quiet --directory $(BUILD)/coverage/html
+	@$(BIN)/gcovr --root . --filter bridge/ --filter firmware_stub/ --gcov-ignore-errors all \
+		--json-summary $(BUILD)/coverage/c.json --txt $(BUILD)/coverage/c.txt $(BUILD)/gcov
+	@echo "lines run, of Python: $$($(BIN)/coverage report --format=total) %," \
+		"of C: $$(sed -n 's/^TOTAL.* \([0-9]*\)%.*/\1/p' $(BUILD)/coverage/c.txt) %;" \
+		"$(BUILD)/coverage/html, $(BUILD)/coverage/c.txt"
 
 # Both analyzers; tests/analyze.py says why a finding is none.
 analyze:
