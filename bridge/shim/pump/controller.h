@@ -5,7 +5,7 @@
  *
  *   controller.c  calls: their queue, framing and deadlines
  *   receive.c     what comes back
- *   step.c        finding the place in the stream of replies again
+ *   resync.c      finding the place in the stream of replies again
  */
 #ifndef GB_CONTROLLER_H
 #define GB_CONTROLLER_H
@@ -30,7 +30,7 @@ void gb_call_fail(struct gb_call *call, int error, uint32_t reason);
 /* The session is gone: every call ends now. */
 void gb_controller_abandon(struct gb_controller *c);
 
-/* ---- step.c --------------------------------------------------------------- */
+/* ---- resync.c ------------------------------------------------------------- */
 
 void gb_step_lose(struct gb_controller *c);
 void gb_step_found(struct gb_controller *c);

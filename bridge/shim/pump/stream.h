@@ -2,9 +2,9 @@
 /*
  * stream.h - events as records, as its parts see them. Used with the pump's lock held.
  *
- *   stream.c    credits, and the life of a stream
- *   record.c    the records themselves
- *   exchange.c  the device's clock
+ *   stream.c        credits, and the life of a stream
+ *   event_record.c  the records themselves
+ *   clock_sync.c    the device's clock
  */
 #ifndef GB_STREAM_H
 #define GB_STREAM_H
@@ -44,7 +44,7 @@ void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns
 /* A message of records has been handled. */
 void gb_stream_used(struct gb_controller *c, uint64_t now_ns);
 
-/* ---- exchange.c ----------------------------------------------------------- */
+/* ---- clock_sync.c --------------------------------------------------------- */
 
 /* Learn the clock anew. */
 void gb_exchange_begin(struct gb_controller *c);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * record.c - records of events: what the firmware sends is checked here, and becomes
+ * event_record.c - records of events: what the firmware sends is checked here, and becomes
  * edges of a line: in order, with the number of those lost before, and with times that
  * never go back (docs/protocol.md 11.1 and 11.3, docs/timing.md).
  */
