@@ -12,7 +12,7 @@
 # make tsan    C tests under ThreadSanitizer
 # make analyze gcc's and clang's analyzers
 # make coverage  how much of Python and of C the tests run, but for those inside kernels
-# make lint    ruff, mypy --strict, who may import whom, C warnings as errors
+# make lint    ruff, mypy --strict, who may use whom, C warnings as errors
 # make docs    the pages as a site, in build/site
 # make fresh   the README's commands on a Debian 12 and a Debian 13 that have nothing else
 # make dist    an sdist and a wheel in build/dist
@@ -299,6 +299,7 @@ lint: $(VENV)/.lint $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o) $(ASAN_OBJE
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python tools/check-layers
 
 # The pages lie in the site as in the tree, so that a link is right on both.
 SITE := README.md CHANGELOG.md CONTRIBUTING.md LICENSE SECURITY.md $(wildcard docs/*.md examples/*.*) \

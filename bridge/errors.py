@@ -35,7 +35,7 @@ def sentence(reason: int, number: int = 0) -> str:
     """The English sentence (no full stop) for an ``enum gb_reason``.
 
     Args:
-        reason: ``GB_REASON_*`` of bridge/shim/pump/pump.h.
+        reason: ``GB_REASON_*`` of bridge/shim/pump/reports.h.
         number: errno that came with it, used where the reason says nothing.
     """
     if not _by_number:

@@ -16,7 +16,7 @@ _HEADERS = """
 #include <stdbool.h>
 #include <sys/inotify.h>
 #include "rpmsg_gpio.h"
-#include "pump/pump.h"
+#include "pump/request.h"
 #include "pump/vhost_user_link.h"
 #include "pump/rpmsg_link.h"
 #include "pump/gpiochip_link.h"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Typed face of the pump (bridge/shim/pump/pump.h).
+"""Typed face of the pump (bridge/shim/pump).
 
 Every object is closed once by its owner; a closed object raises ENODEV. None of
 these calls blocks. What the pump has to say comes back as `Report` objects,

@@ -9,8 +9,8 @@
 #include "fuzz.h"
 #include "kernel.h"
 #include "pump/event_ring.h"
-#include "pump/internal.h"
 #include "pump/operation.h"
+#include "pump/request.h"
 #include "rpmsg_gpio_config.h"
 
 #define BED_REQUESTS 3

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "pump/pump.h"
+#include "pump/request.h"
 #include "pump/rpmsg_link.h"
 #include "rpmsg_gpio.h"
 #include "slow_close.h"

@@ -19,7 +19,7 @@
 #include "check.h"
 #include "pump/client.h"
 #include "pump/event_ring.h"
-#include "pump/internal.h"
+#include "pump/request.h"
 #include "rpmsg_gpio_device.h"
 
 #define LINES 40

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "core_link.h"
+#include "pump/controller_internal.h"
 
 #define TAG RPMSG_GPIO_F_TAG
 #define CREDITS RPMSG_GPIO_F_CREDITS

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "pump/pump.h"
+#include "pump/controller.h"
 
 struct gb_export;
 

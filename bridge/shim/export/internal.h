@@ -14,6 +14,7 @@
 
 #include "export.h"
 #include "guest.h"
+#include "rpmsg_gpio.h"
 #include "state_file.h"
 
 #define REQUESTQ 0

@@ -4,12 +4,13 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 
-#include "pump.h"
+#include "reports.h"
 
 static int64_t now_ms(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Calls to one virtio-gpio device: their queue, their deadlines (docs/protocol.md). */
-#include "controller.h"
+#include "controller_internal.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -339,6 +339,11 @@ void gb_controller_accept(struct gb_controller *c, uint32_t features, uint32_t e
 		gb_step_found(c);
 	gb_stream_accepted(c);
 	gb_unlock(pump);
+}
+
+uint32_t gb_controller_features(const struct gb_controller *c)
+{
+	return c->features;
 }
 
 void gb_controller_mute(struct gb_controller *c, bool mute)

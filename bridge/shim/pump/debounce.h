@@ -7,7 +7,7 @@
 #ifndef GB_DEBOUNCE_H
 #define GB_DEBOUNCE_H
 
-#include "internal.h"
+#include "loop.h"
 
 struct gb_debounce {
 	struct gb_timer timer;

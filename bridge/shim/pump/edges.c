@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Edges of requested lines: from an interrupt to an event of the client. */
 #define _GNU_SOURCE
-#include "request.h"
+#include "request_internal.h"
 
 #include <errno.h>
 #include <sys/socket.h>

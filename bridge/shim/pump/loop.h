@@ -1,8 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * loop.h - the pump itself: a thread that waits for descriptors and deadlines, the lock,
- * and what is open on it. It knows none of those by their kind. The first part is what
- * Python calls; all else is used with the lock held.
+ * loop.h - the pump: the data plane's thread, which runs without the GIL.
+ *
+ * Python decides (requests, negotiation, recovery, policy) and hands over
+ * plans; the pump moves bytes: operations of line requests, edges, deadlines.
+ * One lock guards everything; it is never held across a blocking call. What
+ * Python must know comes back as reports, in order, behind one eventfd.
+ *
+ * Objects are owned by the caller: each *_close() may be called once, and the
+ * pointer is invalid afterwards. Identifiers (`id`, `cookie`) are chosen by the
+ * caller and come back in reports.
+ *
+ * Here are the thread, which waits for descriptors and deadlines, the lock, and what is
+ * open; none of that is known by its kind. The first part is what Python calls; all else
+ * is used with the lock held.
  */
 #ifndef GB_LOOP_H
 #define GB_LOOP_H

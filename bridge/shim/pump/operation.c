@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Operations of one client: read, started, answered. */
 #define _GNU_SOURCE
-#include "request.h"
+#include "request_internal.h"
 
 #include <errno.h>
 #include <string.h>

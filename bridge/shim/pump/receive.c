@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a virtio-gpio device sends: replies and their calls, interrupts (docs/protocol.md). */
-#include "controller.h"
+#include "controller_internal.h"
 
 #include <errno.h>
 #include <string.h>

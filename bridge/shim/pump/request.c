@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Line requests: their lines, their descriptors, their end. */
 #define _GNU_SOURCE
-#include "request.h"
+#include "request_internal.h"
 
 #include <errno.h>
 #include <poll.h>

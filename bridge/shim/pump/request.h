@@ -1,108 +1,70 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * request.h - a line request, as its parts see it. Used with the pump's lock held.
- *
- *   request.c    life: plans, descriptors, owners of lines
- *   operation.c  the client's operations, one after the other
- *   values.c     those that get and set values: messages to the firmware
- *   edges.c      from an interrupt to an event, debouncing, re-arming
+ * request.h - line requests: operations and edges of one client. What Python calls.
  */
 #ifndef GB_REQUEST_H
 #define GB_REQUEST_H
 
-#include "debounce.h"
-#include "event_ring.h"
-#include "internal.h"
-#include "operation.h"
+#include "controller.h"
 
-struct gb_line {
-	struct gb_line_plan plan;
-	uint32_t line_seqno;
-	uint8_t rearms;
-	uint8_t refusals; /* in a row */
-	bool faulted;
-	struct gb_timer rearm_timer; /* to try again */
-	uint64_t fired_ns; /* of the edge whose level is being read */
-	uint64_t device_ns; /* of the latest edge, by the device's clock; 0: unknown */
-	struct gb_request *request;
-	struct gb_debounce debounce;
+struct gb_request;
+
+#define GB_LINES_MAX 64
+
+enum gb_line_flags {
+	GB_LINE_OUTPUT      = 1 << 0, /* set_values is allowed */
+	GB_LINE_ACTIVE_LOW  = 1 << 1,
+	GB_LINE_EDGE_RISING = 1 << 2, /* logical edges that are reported */
+	GB_LINE_EDGE_FALLING = 1 << 3,
+	GB_LINE_REALTIME    = 1 << 4, /* stamp with CLOCK_REALTIME */
+	GB_LINE_SOURCE_CLOCK = 1 << 5, /* stamp with the device's own clock
+	                                  (needs TIMESTAMP), not with ours */
+	/* Emulated as gpiolib does: the level that is not driven is an input. */
+	GB_LINE_OPEN_DRAIN  = 1 << 6,
+	GB_LINE_OPEN_SOURCE = 1 << 7,
 };
 
-/* The operation in hand; the next one stays in the socket until it is done. */
-struct gb_operation_state {
-	bool busy;
-	bool paused; /* not watching the descriptor: the next one is waiting */
-	uint32_t sequence;
-	uint32_t waiting; /* calls without an outcome */
-	uint64_t bits;
-	uint64_t levels; /* to set, not inverted for active-low */
-	int error;
-	uint32_t reason;
-	uint32_t line;
+/* What the pump needs to know of a requested line. */
+struct gb_line_plan {
+	struct gb_controller *controller;
+	uint32_t offset;  /* what the client calls the line */
+	uint16_t gpio;    /* what the controller calls it */
+	uint8_t irq_type; /* VIRTIO_GPIO_IRQ_TYPE_* to re-arm with */
+	uint8_t reserved;
+	uint32_t flags;
+	uint32_t debounce_us; /* 0: none; else irq_type is EDGE_BOTH */
 };
 
-struct gb_request {
-	struct gb_pump *pump;
-	struct gb_part part;
-	uint64_t id;
-	uint64_t timeout_ns;
-	uint32_t count;
-	uint32_t edge_lines; /* those with interrupts */
-	uint32_t references; /* calls that will come back, and the owner */
-	bool closed;
-	bool hung_up;
-	uint32_t seqno;
-	uint64_t driven_mask, driven; /* the levels last driven, and of which lines */
-	int operation_fd, event_fd;
-	struct gb_source *operation_source, *event_source;
-	struct gb_event_ring *ring;
-	struct gb_operation_state operation;
-	struct gb_line lines[];
+/* The client's ends, to be passed by SCM_RIGHTS and closed by the caller. */
+struct gb_request_fds {
+	int operation; /* SOCK_SEQPACKET: struct gb_operation and its reply */
+	int event;     /* doorbell of the event ring */
+	int ring;      /* memfd of the event ring */
 };
 
-/* ---- request.c ------------------------------------------------------------ */
-
-/* Submit a call about a line; `done` gets its index as the argument and gives the
- * reference back. 0 or -errno. */
-int gb_request_submit(struct gb_request *request, uint32_t index, uint16_t type, uint32_t value,
-		      gb_call_fn done, uint64_t now_ns);
-void gb_request_unreference(struct gb_request *request);
-/* The client let go. Python releases the lines and closes the request. */
-void gb_request_hang_up(struct gb_request *request);
-/* The lines of `mask` are driven to `levels`, as the firmware said. */
-void gb_request_drove(struct gb_request *request, uint64_t mask, uint64_t levels);
-/* Why a call was not submitted. */
-uint32_t gb_submit_reason(int error);
-
-/* ---- operation.c ---------------------------------------------------------- */
-
-/* The operation descriptor is ready (a gb_source_fn). */
-void gb_operation_ready(void *owner, int index, uint32_t events);
-/* The first error of an operation is its result. */
-void gb_operation_error(struct gb_operation_state *op, int error, uint32_t reason, uint32_t line);
-/* Answer the operation in hand. */
-void gb_operation_finish(struct gb_request *request);
-
-/* ---- values.c ------------------------------------------------------------- */
-
-/* Whether the lines of `mask` cannot be got or set; the error is noted then. */
-bool gb_values_refuse(struct gb_request *request, const struct gb_operation *operation,
-		      uint64_t mask);
-void gb_values_start(struct gb_request *request, const struct gb_operation *operation,
-		     uint64_t mask);
-
-/* ---- edges.c -------------------------------------------------------------- */
-
-void gb_edges_init(struct gb_request *request, struct gb_line *line);
-/* Lines have got or lost interrupts, or their controller. */
-void gb_edges_count(struct gb_request *request);
-/* No timer of the line runs any more. */
-void gb_edges_stop(struct gb_request *request, struct gb_line *line);
-/* As struct gb_line_owner_ops says. */
-bool gb_edges_fired(void *owner, uint32_t index, uint64_t now_ns);
-void gb_edges_record(void *owner, uint32_t index, const struct gb_edge *edge);
-uint32_t gb_edges_window(void *owner, uint32_t index);
-uint32_t gb_edges_room(void *owner, uint32_t index);
-void gb_edges_fault(void *owner, uint32_t index, int error, uint32_t reason);
+/* event_capacity: a power of two, 2..1024 (the caller applies the kernel's
+ * rules). timeout_ms: deadline of one operation. NULL with errno. */
+struct gb_request *gb_request_open(struct gb_pump *pump, uint64_t id,
+				   const struct gb_line_plan *lines, size_t count,
+				   uint32_t event_capacity, uint32_t timeout_ms,
+				   struct gb_request_fds *fds);
+/* Replace the plans (same lines, same order). */
+int gb_request_replan(struct gb_request *request,
+		      const struct gb_line_plan *lines, size_t count);
+/* The physical level that debouncing of a line starts from. */
+void gb_request_settle(struct gb_request *request, uint32_t index, bool high);
+/* What the owner drove a line to by calls of its own: a physical level. */
+void gb_request_note_driven(struct gb_request *request, uint32_t index, bool high);
+/* The physical levels that lines were last driven to, as far as the firmware said
+ * so; the result is the mask of the lines for which one is known. */
+uint64_t gb_request_driven(struct gb_request *request, uint64_t *levels);
+/* Answer an operation that was reported. */
+int gb_request_answer(struct gb_request *request, uint32_t sequence,
+		      int32_t error, uint32_t reason, const void *body,
+		      size_t length);
+/* Whether the client still holds its end. */
+bool gb_request_alive(const struct gb_request *request);
+/* Hang up: the client sees HUP and ERR on its descriptors, ENODEV from calls. */
+void gb_request_close(struct gb_request *request);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Getting into step again without tags (docs/protocol.md, "Resynchronisation"). */
-#include "controller.h"
+#include "controller_internal.h"
 
 #include <errno.h>
 

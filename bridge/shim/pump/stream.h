@@ -9,7 +9,7 @@
 #ifndef GB_STREAM_H
 #define GB_STREAM_H
 
-#include "internal.h"
+#include "controller_internal.h"
 
 #define MS UINT64_C(1000000)
 

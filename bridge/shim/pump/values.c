@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Values of lines: what a get or a set sends to the firmware, and what comes back. */
-#include "request.h"
+#include "request_internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -182,7 +182,7 @@ static uint64_t gather(const struct gb_request *request, uint32_t i, uint64_t ma
 	uint64_t lines = 0;
 
 	*first = request->lines[i].plan.gpio;
-	if (!controller || !(controller->features & RPMSG_GPIO_F_BULK))
+	if (!controller || !(gb_controller_features(controller) & RPMSG_GPIO_F_BULK))
 		return 0;
 	for (uint32_t n = 0; n < request->count; n++)
 		if (mask >> n & 1 && request->lines[n].plan.controller == controller &&

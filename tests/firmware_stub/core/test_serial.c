@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "pump/internal.h"
+#include "pump/controller.h"
 #include "pump/serial_link.h"
 #include "rpmsg_gpio_serial.h"
 

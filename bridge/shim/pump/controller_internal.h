@@ -1,68 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * internal.h - what the parts of the pump share. Everything here is used with
- * the pump's lock held.
+ * controller_internal.h - a controller, as its parts see it. Used with the pump's lock
+ * held.
  *
- *   controller.c  calls to one virtio-gpio device (controller.h has their parts)
- *   stream.c      events as records (stream.h has their parts)
- *   clock.c       the coprocessor's clock on ours
- *   request.c     line requests (request.h has their parts)
+ *   controller.c    life and owners of lines; calls: their queue, framing and deadlines
+ *   receive.c       what comes back
+ *   resync.c        finding the place in the stream of replies again
+ *   stream.c        streams of events (stream.h has their parts)
  */
-#ifndef GB_INTERNAL_H
-#define GB_INTERNAL_H
+#ifndef GB_CONTROLLER_INTERNAL_H
+#define GB_CONTROLLER_INTERNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "clock.h"
-#include "pump.h"
+#include "controller.h"
 #include "rpmsg_gpio.h"
-
-struct gb_call;
-
-/* ---- calls -------------------------------------------------------------- */
-
-struct gb_outcome {
-	int error; /* errno */
-	uint32_t reason;
-	uint8_t status;
-	uint8_t value;
-	uint8_t form; /* bytes of the reply's head: 3, 4 or 8 */
-	const uint8_t *body;
-	uint16_t length;
-};
-
-typedef void (*gb_call_fn)(struct gb_call *call, const struct gb_outcome *outcome);
-
-/* One request to a controller, from submission to its outcome. */
-struct gb_call {
-	struct gb_timer deadline;
-	struct gb_controller *controller;
-	struct gb_call *next; /* in the list, or in the pool */
-	gb_call_fn done;
-	void *owner;
-	uint64_t argument;
-	uint64_t sent_ns; /* just before it was handed to the link */
-	uint32_t value;
-	uint16_t type;
-	uint16_t gpio;
-	uint16_t tag; /* 0: none yet, or none at all */
-	uint8_t form; /* GB_CALL_BASELINE or _EXTENDED */
-	bool in_flight;
-	bool owed; /* queued however many there are: its owner has few for each line */
-	uint8_t body_length;
-	uint8_t body[GB_CALL_BODY_MAX];
-};
 
 struct gb_call_list {
 	struct gb_call *first, *last;
 	uint32_t count;
 };
-
-/* Calls that may wait for one controller, beside those that are owed, and be in flight. */
-#define GB_QUEUE_MAX 1024u
-#define GB_FLYING_MAX 64u
 
 enum gb_step {
 	GB_IN_STEP,
@@ -71,15 +31,6 @@ enum gb_step {
 };
 
 #define GB_EXTENDED_EVENTS (RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP)
-
-/* An edge that came as a record. */
-struct gb_edge {
-	uint64_t time_ns;   /* CLOCK_MONOTONIC; never before the line's last */
-	uint64_t device_ns; /* the device's clock, never back either; 0 without TIMESTAMP */
-	uint32_t lost;      /* edges of the line that did not come, before it */
-	bool high;          /* the physical level after it */
-	bool rearm;         /* the line is masked until SET_IRQ_TYPE */
-};
 
 /* The events of one line since its irq type left NONE, as far as they go
  * through this controller. */
@@ -109,29 +60,6 @@ struct gb_stream {
 	uint64_t later_ns;   /* to ask again then; 0: not */
 	bool waits;          /* in the list of gb_controller.first_waiting */
 	uint32_t next_waiting; /* gpio + 1; 0: none */
-};
-
-/* What has the interrupts of a line: a line request, or an export. */
-struct gb_line_owner_ops {
-	/* The interrupt fired. False: nobody wants it. */
-	bool (*fired)(void *owner, uint32_t index, uint64_t now_ns);
-	/* The next four are optional. The first is called instead of fired()
-	 * where events are records; the second says how many credits the line
-	 * should have, at least 1 (without it one event comes for each
-	 * SET_IRQ_TYPE, as without CREDITS), and the third how many events could be
-	 * taken beyond all credits; the fourth that the line may miss edges. */
-	void (*edge)(void *owner, uint32_t index, const struct gb_edge *edge);
-	uint32_t (*window)(void *owner, uint32_t index);
-	uint32_t (*room)(void *owner, uint32_t index);
-	void (*fault)(void *owner, uint32_t index, int error, uint32_t reason);
-	/* The controller goes away; it is not to be touched any more. */
-	void (*orphan)(void *owner, uint32_t index);
-};
-
-struct gb_line_owner {
-	const struct gb_line_owner_ops *ops;
-	void *owner; /* NULL: nobody */
-	uint32_t index;
 };
 
 struct gb_controller {
@@ -178,20 +106,9 @@ struct gb_controller {
 	uint32_t owner_count;
 };
 
-struct gb_call *gb_call_new(struct gb_controller *controller);
-/* Back into the pool: only for a call that was not submitted. */
-void gb_call_discard(struct gb_controller *controller, struct gb_call *call);
-/* Submit; `done` is called exactly once unless an error is returned. */
-int gb_call_submit(struct gb_controller *controller, struct gb_call *call,
-		   uint64_t now_ns, uint64_t timeout_ns);
 void gb_controller_received(struct gb_controller *controller, const uint8_t *message,
 			    uint16_t length);
 void gb_controller_advance(struct gb_controller *controller);
-int gb_controller_own(struct gb_controller *controller, uint16_t gpio,
-		      const struct gb_line_owner *owner);
-void gb_controller_disown(struct gb_controller *controller, uint16_t gpio,
-			  const void *owner);
-
 /* ---- streams ------------------------------------------------------------ */
 
 void gb_stream_init(struct gb_controller *controller);
@@ -206,7 +123,36 @@ void gb_stream_owned(struct gb_controller *controller, uint16_t gpio);
 /* A message of records. */
 void gb_stream_received(struct gb_controller *controller, const uint8_t *message,
 			uint16_t length);
-/* Events of a line that may come now. */
-uint32_t gb_stream_credits(const struct gb_controller *controller, uint16_t gpio);
+
+static inline bool tagged(const struct gb_controller *c)
+{
+	return c->features & RPMSG_GPIO_F_TAG;
+}
+
+/* ---- controller.c --------------------------------------------------------- */
+
+/* The call in flight with this tag, or NULL. */
+struct gb_call *gb_call_with_tag(const struct gb_controller *c, uint16_t tag);
+/* It is in flight no more. */
+void gb_call_land(struct gb_controller *c, struct gb_call *call);
+/* Its outcome; the call is gone then. */
+void gb_call_complete(struct gb_call *call, const struct gb_outcome *outcome);
+void gb_call_fail(struct gb_call *call, int error, uint32_t reason);
+
+/* The session is gone: every call ends now. */
+void gb_controller_abandon(struct gb_controller *c);
+
+/* ---- resync.c ------------------------------------------------------------- */
+
+void gb_step_lose(struct gb_controller *c);
+void gb_step_found(struct gb_controller *c);
+/* Send the next probe; it stays due when there is no buffer. */
+void gb_step_probe(struct gb_controller *c);
+/* A reply came while probing. */
+void gb_step_replied(struct gb_controller *c, uint8_t status);
+/* From now on a deadline may pass without a reply. */
+void gb_step_wait(struct gb_controller *c);
+/* It passed (of gb_controller.step_timer). */
+void gb_step_expired(struct gb_timer *timer);
 
 #endif

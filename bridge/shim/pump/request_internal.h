@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * request_internal.h - a line request, as its parts see it. Used with the pump's lock held.
+ *
+ *   request.c    life: plans, descriptors, owners of lines
+ *   operation.c  the client's operations, one after the other
+ *   values.c     those that get and set values: messages to the firmware
+ *   edges.c      from an interrupt to an event, debouncing, re-arming
+ */
+#ifndef GB_REQUEST_INTERNAL_H
+#define GB_REQUEST_INTERNAL_H
+
+#include "debounce.h"
+#include "event_ring.h"
+#include "operation.h"
+#include "request.h"
+#include "rpmsg_gpio.h"
+
+struct gb_line {
+	struct gb_line_plan plan;
+	uint32_t line_seqno;
+	uint8_t rearms;
+	uint8_t refusals; /* in a row */
+	bool faulted;
+	struct gb_timer rearm_timer; /* to try again */
+	uint64_t fired_ns; /* of the edge whose level is being read */
+	uint64_t device_ns; /* of the latest edge, by the device's clock; 0: unknown */
+	struct gb_request *request;
+	struct gb_debounce debounce;
+};
+
+/* The operation in hand; the next one stays in the socket until it is done. */
+struct gb_operation_state {
+	bool busy;
+	bool paused; /* not watching the descriptor: the next one is waiting */
+	uint32_t sequence;
+	uint32_t waiting; /* calls without an outcome */
+	uint64_t bits;
+	uint64_t levels; /* to set, not inverted for active-low */
+	int error;
+	uint32_t reason;
+	uint32_t line;
+};
+
+struct gb_request {
+	struct gb_pump *pump;
+	struct gb_part part;
+	uint64_t id;
+	uint64_t timeout_ns;
+	uint32_t count;
+	uint32_t edge_lines; /* those with interrupts */
+	uint32_t references; /* calls that will come back, and the owner */
+	bool closed;
+	bool hung_up;
+	uint32_t seqno;
+	uint64_t driven_mask, driven; /* the levels last driven, and of which lines */
+	int operation_fd, event_fd;
+	struct gb_source *operation_source, *event_source;
+	struct gb_event_ring *ring;
+	struct gb_operation_state operation;
+	struct gb_line lines[];
+};
+
+/* ---- request.c ------------------------------------------------------------ */
+
+/* Submit a call about a line; `done` gets its index as the argument and gives the
+ * reference back. 0 or -errno. */
+int gb_request_submit(struct gb_request *request, uint32_t index, uint16_t type, uint32_t value,
+		      gb_call_fn done, uint64_t now_ns);
+void gb_request_unreference(struct gb_request *request);
+/* The client let go. Python releases the lines and closes the request. */
+void gb_request_hang_up(struct gb_request *request);
+/* The lines of `mask` are driven to `levels`, as the firmware said. */
+void gb_request_drove(struct gb_request *request, uint64_t mask, uint64_t levels);
+/* Why a call was not submitted. */
+uint32_t gb_submit_reason(int error);
+
+/* ---- operation.c ---------------------------------------------------------- */
+
+/* The operation descriptor is ready (a gb_source_fn). */
+void gb_operation_ready(void *owner, int index, uint32_t events);
+/* The first error of an operation is its result. */
+void gb_operation_error(struct gb_operation_state *op, int error, uint32_t reason, uint32_t line);
+/* Answer the operation in hand. */
+void gb_operation_finish(struct gb_request *request);
+
+/* ---- values.c ------------------------------------------------------------- */
+
+/* Whether the lines of `mask` cannot be got or set; the error is noted then. */
+bool gb_values_refuse(struct gb_request *request, const struct gb_operation *operation,
+		      uint64_t mask);
+void gb_values_start(struct gb_request *request, const struct gb_operation *operation,
+		     uint64_t mask);
+
+/* ---- edges.c -------------------------------------------------------------- */
+
+void gb_edges_init(struct gb_request *request, struct gb_line *line);
+/* Lines have got or lost interrupts, or their controller. */
+void gb_edges_count(struct gb_request *request);
+/* No timer of the line runs any more. */
+void gb_edges_stop(struct gb_request *request, struct gb_line *line);
+/* As struct gb_line_owner_ops says. */
+bool gb_edges_fired(void *owner, uint32_t index, uint64_t now_ns);
+void gb_edges_record(void *owner, uint32_t index, const struct gb_edge *edge);
+uint32_t gb_edges_window(void *owner, uint32_t index);
+uint32_t gb_edges_room(void *owner, uint32_t index);
+void gb_edges_fault(void *owner, uint32_t index, int error, uint32_t reason);
+
+#endif
