@@ -736,7 +736,7 @@ static void a_time_before_our_clock_is_none_to_come(void)
 	open_client(&s, &client, GPIO, EDGES, 64);
 	wait_clock(&s, &state);
 	gb_lock(s.pump);
-	s.controller->clock.rate = 0.005;
+	s.controller->sync.clock.rate = 0.005;
 	gb_link_received(&s.core->link, ADDRESS, SOURCE, records, sizeof(records));
 	gb_unlock(s.pump);
 	CHECK_EQ(gb_link_strays(&s.core->link), 0);

@@ -24,9 +24,9 @@ static void ask(struct gb_controller *c);
 
 static void doubt(struct gb_controller *c)
 {
-	c->time_series = 0; /* the next edge asks again, some time */
-	if (c->time_doubts < DOUBTS_MAX)
-		c->time_doubts++;
+	c->sync.series = 0; /* the next edge asks again, some time */
+	if (c->sync.doubts < DOUBTS_MAX)
+		c->sync.doubts++;
 }
 
 /* What contradicts the rest wants a second opinion, but not for ever. */
@@ -34,15 +34,15 @@ static void contradicted(struct gb_controller *c)
 {
 	struct gb_report *report;
 
-	if (++c->time_contradictions <= CONTRADICTIONS_MAX) {
-		if (c->time_series < 3)
-			c->time_series = 3;
+	if (++c->sync.contradictions <= CONTRADICTIONS_MAX) {
+		if (c->sync.series < 3)
+			c->sync.series = 3;
 		return;
 	}
 	doubt(c);
-	if (c->told_time)
+	if (c->sync.told)
 		return;
-	c->told_time = true;
+	c->sync.told = true;
 	report = gb_report_add(c->pump, GB_REPORT_NONSENSE, c->id);
 	if (report)
 		report->number = RPMSG_GPIO_MSG_GET_TIME;
@@ -53,20 +53,20 @@ static void time_done(struct gb_call *call, const struct gb_outcome *outcome)
 	struct gb_controller *c = call->controller;
 	struct rpmsg_gpio_time_body body;
 
-	c->asking_time = false;
+	c->sync.asking = false;
 	if (outcome->error || outcome->length != sizeof(body)) {
 		doubt(c);
 		return;
 	}
 	memcpy(&body, outcome->body, sizeof(body));
-	if (!gb_clock_add(&c->clock, call->sent_ns, rpmsg_gpio_load64(body.time), gb_now_ns()))
+	if (!gb_clock_add(&c->sync.clock, call->sent_ns, rpmsg_gpio_load64(body.time), gb_now_ns()))
 		contradicted(c);
-	if (!c->time_series)
+	if (!c->sync.series)
 		return;
-	if (--c->time_series)
+	if (--c->sync.series)
 		ask(c);
 	else
-		c->time_doubts = 0; /* it went well */
+		c->sync.doubts = 0; /* it went well */
 }
 
 static void ask(struct gb_controller *c)
@@ -74,7 +74,7 @@ static void ask(struct gb_controller *c)
 	struct gb_call *call;
 	uint64_t now = gb_now_ns();
 
-	if (c->asking_time || !has_time(c))
+	if (c->sync.asking || !has_time(c))
 		return;
 	call = gb_call_new(c);
 	if (!call)
@@ -82,56 +82,56 @@ static void ask(struct gb_controller *c)
 	call->type = RPMSG_GPIO_MSG_GET_TIME;
 	call->form = GB_CALL_EXTENDED;
 	call->done = time_done;
-	c->asking_time = true;
-	c->time_asked_ns = now;
+	c->sync.asking = true;
+	c->sync.asked_ns = now;
 	if (gb_call_submit(c, call, now, EXCHANGE_TIMEOUT_NS)) {
 		gb_call_discard(c, call);
-		c->asking_time = false;
+		c->sync.asking = false;
 	}
 }
 
 static void begin_series(struct gb_controller *c, uint32_t count)
 {
-	c->time_series = count;
-	c->time_contradictions = 0;
+	c->sync.series = count;
+	c->sync.contradictions = 0;
 }
 
-void gb_exchange_begin(struct gb_controller *c)
+void gb_clock_sync_begin(struct gb_controller *c)
 {
-	gb_clock_reset(&c->clock);
-	c->clock_since_ns = gb_now_ns();
-	c->time_doubts = 0;
-	c->told_time = false;
+	gb_clock_reset(&c->sync.clock);
+	c->sync.since_ns = gb_now_ns();
+	c->sync.doubts = 0;
+	c->sync.told = false;
 	begin_series(c, SERIES);
 	ask(c);
 }
 
-void gb_exchange_freshen(struct gb_controller *c, uint64_t now_ns)
+void gb_clock_sync_freshen(struct gb_controller *c, uint64_t now_ns)
 {
-	uint64_t pause = now_ns - c->time_asked_ns;
-	uint64_t known = now_ns - c->clock_since_ns;
+	uint64_t pause = now_ns - c->sync.asked_ns;
+	uint64_t known = now_ns - c->sync.since_ns;
 	uint64_t interval = known / 4;
 
-	if (c->asking_time || !has_time(c))
+	if (c->sync.asking || !has_time(c))
 		return;
 	if (interval < EXCHANGE_MIN_NS)
 		interval = EXCHANGE_MIN_NS;
 	if (interval > EXCHANGE_MAX_NS)
 		interval = EXCHANGE_MAX_NS;
-	if (pause < interval << c->time_doubts)
+	if (pause < interval << c->sync.doubts)
 		return;
 	begin_series(c, pause > 10 * EXCHANGE_MAX_NS ? SERIES_AFTER_PAUSE : 1);
 	ask(c);
 }
 
-uint64_t gb_exchange_time(struct gb_controller *c, struct gb_stream *s, uint64_t device_ns,
+uint64_t gb_clock_sync_time(struct gb_controller *c, struct gb_stream *s, uint64_t device_ns,
 			  uint64_t now_ns)
 {
 	uint64_t host_ns, bound_ns;
 
-	if (!gb_clock_map(&c->clock, device_ns, &host_ns, &bound_ns) || bound_ns > BOUND_MAX) {
+	if (!gb_clock_map(&c->sync.clock, device_ns, &host_ns, &bound_ns) || bound_ns > BOUND_MAX) {
 		host_ns = now_ns;
-		c->by_arrival++;
+		c->sync.by_arrival++;
 	}
 	/* No edge is later than its message, nor earlier than the one before. */
 	if (host_ns > now_ns)
@@ -150,16 +150,16 @@ void gb_controller_clock(struct gb_controller *c, struct gb_clock_state *state)
 	gb_lock(pump);
 	now_ns = gb_now_ns();
 	*state = (struct gb_clock_state){
-		.samples = c->clock.samples,
-		.by_arrival = c->by_arrival,
-		.drift_ppb = (int32_t)(-c->clock.rate * 1e9),
-		.device_ns = c->clock.base.device_ns,
-		.host_ns = c->clock.base.host_ns,
-		.error_ns = c->clock.base.error_ns,
+		.samples = c->sync.clock.samples,
+		.by_arrival = c->sync.by_arrival,
+		.drift_ppb = (int32_t)(-c->sync.clock.rate * 1e9),
+		.device_ns = c->sync.clock.base.device_ns,
+		.host_ns = c->sync.clock.base.host_ns,
+		.error_ns = c->sync.clock.base.error_ns,
 	};
 	/* As of an edge now. */
-	state->known = gb_clock_map(&c->clock, c->clock.base.device_ns + now_ns -
-						       c->clock.base.host_ns,
+	state->known = gb_clock_map(&c->sync.clock, c->sync.clock.base.device_ns + now_ns -
+						       c->sync.clock.base.host_ns,
 				    &host_ns, &state->bound_ns);
 	gb_unlock(pump);
 }

@@ -11,27 +11,27 @@
 
 struct gb_call *gb_call_new(struct gb_controller *c)
 {
-	struct gb_call *call = c->free_calls;
+	struct gb_call *call = c->calls.pool;
 
 	if (!call)
 		return calloc(1, sizeof(*call));
-	c->free_calls = call->next;
+	c->calls.pool = call->next;
 	memset(call, 0, sizeof(*call));
 	return call;
 }
 
 void gb_call_discard(struct gb_controller *c, struct gb_call *call)
 {
-	call->next = c->free_calls;
-	c->free_calls = call;
+	call->next = c->calls.pool;
+	c->calls.pool = call;
 }
 
 static void free_pool(struct gb_controller *c)
 {
-	while (c->free_calls) {
-		struct gb_call *call = c->free_calls;
+	while (c->calls.pool) {
+		struct gb_call *call = c->calls.pool;
 
-		c->free_calls = call->next;
+		c->calls.pool = call->next;
 		free(call);
 	}
 }
@@ -84,31 +84,31 @@ static void take_out(struct gb_call_list *list, struct gb_call *call)
 void gb_call_land(struct gb_controller *c, struct gb_call *call)
 {
 	call->in_flight = false;
-	take_out(&c->flying, call);
+	take_out(&c->calls.flying, call);
 }
 
 static void join_queue(struct gb_controller *c, struct gb_call *call)
 {
-	c->owed += call->owed;
-	append(&c->queue, call);
+	c->calls.owed += call->owed;
+	append(&c->calls.queue, call);
 }
 
 static void leave_queue(struct gb_controller *c, struct gb_call *call)
 {
-	c->owed -= call->owed;
-	take_out(&c->queue, call);
+	c->calls.owed -= call->owed;
+	take_out(&c->calls.queue, call);
 }
 
 static void take_off(struct gb_controller *c, struct gb_call *call)
 {
 	leave_queue(c, call);
 	call->in_flight = true;
-	append(&c->flying, call);
+	append(&c->calls.flying, call);
 }
 
 struct gb_call *gb_call_with_tag(const struct gb_controller *c, uint16_t tag)
 {
-	struct gb_call *call = c->flying.first;
+	struct gb_call *call = c->calls.flying.first;
 
 	while (call && call->tag != tag)
 		call = call->next;
@@ -122,9 +122,9 @@ struct gb_call *gb_call_with_tag(const struct gb_controller *c, uint16_t tag)
 static uint16_t next_tag(struct gb_controller *c)
 {
 	do
-		c->last_tag++;
-	while (!c->last_tag || gb_call_with_tag(c, c->last_tag));
-	return c->last_tag;
+		c->calls.last_tag++;
+	while (!c->calls.last_tag || gb_call_with_tag(c, c->calls.last_tag));
+	return c->calls.last_tag;
 }
 
 static bool may_send(const struct gb_controller *c)
@@ -132,8 +132,8 @@ static bool may_send(const struct gb_controller *c)
 	if (c->lost)
 		return false;
 	if (tagged(c))
-		return c->flying.count < GB_FLYING_MAX;
-	return c->step == GB_IN_STEP && !c->flying.count;
+		return c->calls.flying.count < GB_FLYING_MAX;
+	return c->resync.step == GB_IN_STEP && !c->calls.flying.count;
 }
 
 static int transmit_call(struct gb_controller *c, struct gb_call *call)
@@ -165,10 +165,10 @@ void gb_controller_advance(struct gb_controller *c)
 {
 	if (c->endpoint.link->dead)
 		return;
-	if (c->step == GB_PROBING && c->probe_due)
-		gb_step_probe(c);
-	while (c->queue.first && may_send(c)) {
-		struct gb_call *call = c->queue.first;
+	if (c->resync.step == GB_PROBING && c->resync.probe_due)
+		gb_resync_probe(c);
+	while (c->calls.queue.first && may_send(c)) {
+		struct gb_call *call = c->calls.queue.first;
 		int error;
 
 		if (tagged(c) && !call->tag)
@@ -198,7 +198,7 @@ static void call_expired(struct gb_timer *timer)
 	} else {
 		gb_call_land(c, call);
 		if (!tagged(c))
-			gb_step_lose(c);
+			gb_resync_lose(c);
 	}
 	gb_call_fail(call, ETIMEDOUT, GB_REASON_TIMEOUT);
 	gb_controller_advance(c);
@@ -209,18 +209,18 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 {
 	if (c->endpoint.link->dead || c->lost)
 		return -ENODEV;
-	if (c->queue.count - c->owed >= GB_QUEUE_MAX && !call->owed)
+	if (c->calls.queue.count - c->calls.owed >= GB_QUEUE_MAX && !call->owed)
 		return -EBUSY;
 	call->controller = c;
 	call->deadline.expired = call_expired;
 	if (call->form == GB_CALL_AUTO)
 		call->form = tagged(c) ? GB_CALL_EXTENDED : GB_CALL_BASELINE;
-	c->timeout_ns = timeout_ns;
+	c->calls.timeout_ns = timeout_ns;
 	gb_timer_arm(c->pump, &call->deadline, now_ns + timeout_ns);
 	gb_stream_submitted(c, call);
 	join_queue(c, call);
-	if (c->step == GB_PROBING && c->probe_due && !c->step_timer.armed)
-		gb_step_wait(c);
+	if (c->resync.step == GB_PROBING && c->resync.probe_due && !c->resync.timer.armed)
+		gb_resync_wait(c);
 	gb_controller_advance(c);
 	return 0;
 }
@@ -229,16 +229,16 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 
 void gb_controller_abandon(struct gb_controller *c)
 {
-	gb_timer_cancel(c->pump, &c->step_timer);
-	gb_timer_cancel(c->pump, &c->stream_timer);
-	while (c->flying.first) {
-		struct gb_call *call = c->flying.first;
+	gb_timer_cancel(c->pump, &c->resync.timer);
+	gb_timer_cancel(c->pump, &c->streams.timer);
+	while (c->calls.flying.first) {
+		struct gb_call *call = c->calls.flying.first;
 
 		gb_call_land(c, call);
 		gb_call_fail(call, ENODEV, GB_REASON_LINK);
 	}
-	while (c->queue.first) {
-		struct gb_call *call = c->queue.first;
+	while (c->calls.queue.first) {
+		struct gb_call *call = c->calls.queue.first;
 
 		leave_queue(c, call);
 		gb_call_fail(call, ENODEV, GB_REASON_LINK);
@@ -307,7 +307,7 @@ struct gb_controller *gb_controller_open(struct gb_link *link, uint64_t id,
 	c->endpoint.ops = &endpoint_ops;
 	c->endpoint.source = source;
 	c->endpoint.address = address;
-	c->step_timer.expired = gb_step_expired;
+	c->resync.timer.expired = gb_resync_expired;
 	gb_stream_init(c);
 	gb_lock(link->pump);
 	error = gb_link_attach(link, &c->endpoint);
@@ -335,8 +335,8 @@ void gb_controller_accept(struct gb_controller *c, uint32_t features, uint32_t e
 	gb_lock(pump);
 	c->features = features;
 	c->epoch = (uint16_t)epoch;
-	if (tagged(c) && c->step != GB_IN_STEP)
-		gb_step_found(c);
+	if (tagged(c) && c->resync.step != GB_IN_STEP)
+		gb_resync_found(c);
 	gb_stream_accepted(c);
 	gb_unlock(pump);
 }
@@ -353,8 +353,8 @@ void gb_controller_mute(struct gb_controller *c, bool mute)
 	gb_lock(pump);
 	c->mute = mute;
 	/* Probes of an unknown type would never be answered. */
-	if (mute && c->step == GB_PROBING)
-		gb_step_lose(c);
+	if (mute && c->resync.step == GB_PROBING)
+		gb_resync_lose(c);
 	gb_unlock(pump);
 }
 

@@ -58,8 +58,51 @@ struct gb_stream {
 	uint64_t source_ns;  /* of the last edge, by the device's clock */
 	bool ahead;          /* the last record had a time to come */
 	uint64_t later_ns;   /* to ask again then; 0: not */
-	bool waits;          /* in the list of gb_controller.first_waiting */
+	bool waits;          /* in the list of gb_streams.first_waiting */
 	uint32_t next_waiting; /* gpio + 1; 0: none */
+};
+
+/* Calls: those that wait, those in flight. */
+struct gb_calls {
+	struct gb_call_list queue;
+	uint32_t owed; /* of them: they take nobody's place */
+	struct gb_call_list flying; /* without tags one at most */
+	uint16_t last_tag;
+	uint64_t timeout_ns; /* of the latest call */
+	struct gb_call *pool;
+};
+
+/* Without tags: the place in the stream of replies. */
+struct gb_resync {
+	enum gb_step step;
+	unsigned int word_errors; /* length of this round's word, less its OK */
+	unsigned int probes_sent, replies_seen; /* in this round */
+	unsigned int errors_seen; /* ERR in a row, the latest replies */
+	bool ok_seen;             /* before them, in this round */
+	bool probe_due; /* the next probe waits for a buffer, or for demand */
+	struct gb_timer timer;
+};
+
+/* The events of all lines. */
+struct gb_streams {
+	struct gb_stream *lines; /* by gpio */
+	uint32_t count;
+	struct gb_timer timer; /* lines that wait, and a silence */
+	uint32_t first_waiting; /* stream: gpio + 1; 0: none */
+	uint64_t event_ns;      /* the latest */
+	bool used_credits;      /* since the last silence */
+};
+
+/* The coprocessor's clock, and when it is asked for. */
+struct gb_clock_sync {
+	struct gb_clock clock;
+	uint64_t since_ns, asked_ns;
+	uint32_t series;         /* exchanges still to come */
+	uint32_t contradictions; /* since it began */
+	uint8_t doubts;          /* how often it was given up, in a row */
+	bool told;
+	bool asking;
+	uint64_t by_arrival;     /* edges stamped with their arrival */
 };
 
 struct gb_controller {
@@ -71,37 +114,10 @@ struct gb_controller {
 	bool asking_epoch;
 	bool mute;
 	bool lost; /* the firmware forgot the session: only closing is left */
-
-	struct gb_call_list queue;
-	uint32_t owed; /* of them: they take nobody's place */
-	struct gb_call_list flying; /* without tags one at most */
-	uint16_t last_tag;
-	struct gb_call *free_calls;
-
-	enum gb_step step;
-	unsigned int word_errors; /* length of this round's word, less its OK */
-	unsigned int probes_sent, replies_seen; /* in this round */
-	unsigned int errors_seen; /* ERR in a row, the latest replies */
-	bool ok_seen;             /* before them, in this round */
-	bool probe_due; /* the next probe waits for a buffer, or for demand */
-	uint64_t timeout_ns;  /* of the latest call */
-	struct gb_timer step_timer;
-
-	struct gb_stream *streams; /* by gpio */
-	uint32_t stream_count;
-	struct gb_timer stream_timer; /* lines that wait, and a silence */
-	uint32_t first_waiting; /* stream: gpio + 1; 0: none */
-	uint64_t event_ns;         /* the latest */
-	bool used_credits;         /* since the last silence */
-	struct gb_clock clock;
-	uint64_t clock_since_ns, time_asked_ns;
-	uint32_t time_series;      /* exchanges still to come */
-	uint32_t time_contradictions; /* since it began */
-	uint8_t time_doubts;       /* how often it was given up, in a row */
-	bool told_time;
-	bool asking_time;
-	uint64_t by_arrival;       /* edges stamped with their arrival */
-
+	struct gb_calls calls;
+	struct gb_resync resync;
+	struct gb_streams streams;
+	struct gb_clock_sync sync;
 	struct gb_line_owner *owners; /* by gpio */
 	uint32_t owner_count;
 };
@@ -109,6 +125,7 @@ struct gb_controller {
 void gb_controller_received(struct gb_controller *controller, const uint8_t *message,
 			    uint16_t length);
 void gb_controller_advance(struct gb_controller *controller);
+
 /* ---- streams ------------------------------------------------------------ */
 
 void gb_stream_init(struct gb_controller *controller);
@@ -144,15 +161,15 @@ void gb_controller_abandon(struct gb_controller *c);
 
 /* ---- resync.c ------------------------------------------------------------- */
 
-void gb_step_lose(struct gb_controller *c);
-void gb_step_found(struct gb_controller *c);
+void gb_resync_lose(struct gb_controller *c);
+void gb_resync_found(struct gb_controller *c);
 /* Send the next probe; it stays due when there is no buffer. */
-void gb_step_probe(struct gb_controller *c);
+void gb_resync_probe(struct gb_controller *c);
 /* A reply came while probing. */
-void gb_step_replied(struct gb_controller *c, uint8_t status);
+void gb_resync_replied(struct gb_controller *c, uint8_t status);
 /* From now on a deadline may pass without a reply. */
-void gb_step_wait(struct gb_controller *c);
-/* It passed (of gb_controller.step_timer). */
-void gb_step_expired(struct gb_timer *timer);
+void gb_resync_wait(struct gb_controller *c);
+/* It passed (of gb_resync.timer). */
+void gb_resync_expired(struct gb_timer *timer);
 
 #endif

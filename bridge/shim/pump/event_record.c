@@ -48,7 +48,7 @@ static bool in_future(const struct gb_controller *c, const struct record *record
 	uint64_t host_ns, bound_ns;
 
 	return has_time(c) &&
-	       gb_clock_map(&c->clock, record->timestamp, &host_ns, &bound_ns) &&
+	       gb_clock_map(&c->sync.clock, record->timestamp, &host_ns, &bound_ns) &&
 	       (int64_t)(host_ns - now_ns) > (int64_t)bound_ns;
 }
 
@@ -57,7 +57,7 @@ static bool in_future(const struct gb_controller *c, const struct record *record
 static bool jumps_back(const struct gb_controller *c, const struct gb_stream *s,
 		       const struct record *record)
 {
-	return has_time(c) && c->clock.samples >= GB_CLOCK_SAMPLES_MIN &&
+	return has_time(c) && c->sync.clock.samples >= GB_CLOCK_SAMPLES_MIN &&
 	       (int64_t)(record->timestamp - s->device_ns) < 0;
 }
 
@@ -107,7 +107,7 @@ static bool accept_sequence(const struct gb_controller *c, struct gb_stream *s,
 static uint64_t source_time(const struct gb_controller *c, struct gb_stream *s,
 			    const struct record *record, uint64_t now_ns)
 {
-	bool back = c->clock.samples >= GB_CLOCK_SAMPLES_MIN &&
+	bool back = c->sync.clock.samples >= GB_CLOCK_SAMPLES_MIN &&
 		    (int64_t)(record->timestamp - s->source_ns) < 0;
 	bool ahead = in_future(c, record, now_ns);
 
@@ -130,7 +130,7 @@ static bool received_record(struct gb_controller *c, const struct record *record
 	s->received++;
 	s->used = true;
 	edge.device_ns = source_time(c, s, record, now_ns);
-	edge.time_ns = has_time(c) ? gb_exchange_time(c, s, record->timestamp, now_ns) : now_ns;
+	edge.time_ns = has_time(c) ? gb_clock_sync_time(c, s, record->timestamp, now_ns) : now_ns;
 	edge.rearm = !gb_stream_flows(c, s);
 	if (!owner->ops->edge)
 		return owner->ops->fired(owner->owner, owner->index, now_ns);
@@ -168,6 +168,6 @@ void gb_stream_received(struct gb_controller *c, const uint8_t *message, uint16_
 		if (message[at] != RPMSG_GPIO_QUEUE_EVENT || !received_record(c, &record, now))
 			c->endpoint.strays++;
 	}
-	gb_exchange_freshen(c, now);
+	gb_clock_sync_freshen(c, now);
 	gb_stream_used(c, now);
 }

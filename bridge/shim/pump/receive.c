@@ -72,7 +72,7 @@ static void lose_session(struct gb_controller *c)
 
 static bool forgot_session(const struct gb_controller *c, const struct reply *reply)
 {
-	return !reply->extended && tagged(c) && c->flying.count &&
+	return !reply->extended && tagged(c) && c->calls.flying.count &&
 	       reply->status != VIRTIO_GPIO_STATUS_OK;
 }
 
@@ -110,7 +110,7 @@ static void ask_epoch(struct gb_controller *c)
 	call->form = GB_CALL_EXTENDED;
 	call->done = epoch_done;
 	c->asking_epoch = true;
-	if (gb_call_submit(c, call, gb_now_ns(), c->timeout_ns)) {
+	if (gb_call_submit(c, call, gb_now_ns(), c->calls.timeout_ns)) {
 		gb_call_discard(c, call);
 		c->asking_epoch = false;
 	}
@@ -119,7 +119,7 @@ static void ask_epoch(struct gb_controller *c)
 static struct gb_call *match(const struct gb_controller *c, const struct reply *reply)
 {
 	if (!tagged(c))
-		return c->flying.first;
+		return c->calls.flying.first;
 	return reply->extended ? gb_call_with_tag(c, reply->tag) : NULL;
 }
 
@@ -194,11 +194,11 @@ static bool answers_no_call(struct gb_controller *c, const struct reply *reply)
 {
 	if (reply->tag) {
 		c->endpoint.strays++; /* to one that timed out while TAG was accepted */
-	} else if (c->step == GB_PROBING) {
-		gb_step_replied(c, reply->status);
-	} else if (c->step == GB_WAITING) {
+	} else if (c->resync.step == GB_PROBING) {
+		gb_resync_replied(c, reply->status);
+	} else if (c->resync.step == GB_WAITING) {
 		c->endpoint.strays++; /* the late one */
-		gb_step_found(c);
+		gb_resync_found(c);
 	} else {
 		return false;
 	}

@@ -11,102 +11,109 @@
 #define WORD_ERRORS 2u
 #define WORD_ERRORS_MAX 16u
 
-void gb_step_wait(struct gb_controller *c)
+void gb_resync_wait(struct gb_controller *c)
 {
-	gb_timer_arm(c->pump, &c->step_timer, gb_now_ns() + c->timeout_ns);
+	gb_timer_arm(c->pump, &c->resync.timer, gb_now_ns() + c->calls.timeout_ns);
 }
 
-void gb_step_found(struct gb_controller *c)
+void gb_resync_found(struct gb_controller *c)
 {
-	c->step = GB_IN_STEP;
-	gb_timer_cancel(c->pump, &c->step_timer);
+	c->resync.step = GB_IN_STEP;
+	gb_timer_cancel(c->pump, &c->resync.timer);
 	gb_controller_advance(c);
 }
 
-void gb_step_probe(struct gb_controller *c)
+void gb_resync_probe(struct gb_controller *c)
 {
-	bool first = c->probes_sent == 0;
+	struct gb_resync *r = &c->resync;
+	bool first = r->probes_sent == 0;
 	struct virtio_gpio_request probe = {
 		.type = rpmsg_gpio_store16(first ? VIRTIO_GPIO_MSG_GET_DIRECTION : UNKNOWN_TYPE),
 	};
 	int error = gb_link_transmit(&c->endpoint, &probe, sizeof(probe));
 
-	c->probe_due = error == -EAGAIN;
+	r->probe_due = error == -EAGAIN;
 	if (error)
 		return;
-	c->probes_sent++;
+	r->probes_sent++;
 	/* One that waited for demand may leave for another reason. */
-	if (!c->step_timer.armed)
-		gb_step_wait(c);
+	if (!r->timer.armed)
+		gb_resync_wait(c);
 }
 
 static void new_round(struct gb_controller *c)
 {
+	struct gb_resync *r = &c->resync;
+
 	/* Probes of a round that had replies may still be answered: a longer
 	 * word cannot be made of their remains. */
-	if (c->replies_seen && c->word_errors < WORD_ERRORS_MAX)
-		c->word_errors++;
-	c->probes_sent = 0;
-	c->replies_seen = 0;
-	c->errors_seen = 0;
-	c->ok_seen = false;
+	if (r->replies_seen && r->word_errors < WORD_ERRORS_MAX)
+		r->word_errors++;
+	r->probes_sent = 0;
+	r->replies_seen = 0;
+	r->errors_seen = 0;
+	r->ok_seen = false;
 }
 
 static void start_round(struct gb_controller *c)
 {
-	c->step = GB_PROBING;
+	c->resync.step = GB_PROBING;
 	new_round(c);
-	gb_step_wait(c);
-	gb_step_probe(c);
+	gb_resync_wait(c);
+	gb_resync_probe(c);
 }
 
-void gb_step_lose(struct gb_controller *c)
+void gb_resync_lose(struct gb_controller *c)
 {
+	struct gb_resync *r = &c->resync;
+
 	if (c->mute) {
-		c->step = GB_WAITING;
+		r->step = GB_WAITING;
 		/* Half: what is asked meanwhile must have time for its answer. */
-		gb_timer_arm(c->pump, &c->step_timer, gb_now_ns() + c->timeout_ns / 2);
+		gb_timer_arm(c->pump, &r->timer, gb_now_ns() + c->calls.timeout_ns / 2);
 	} else {
-		c->word_errors = WORD_ERRORS;
-		c->replies_seen = 0;
+		r->word_errors = WORD_ERRORS;
+		r->replies_seen = 0;
 		start_round(c);
 	}
 }
 
-void gb_step_replied(struct gb_controller *c, uint8_t status)
+void gb_resync_replied(struct gb_controller *c, uint8_t status)
 {
+	struct gb_resync *r = &c->resync;
 	bool ok = status == VIRTIO_GPIO_STATUS_OK;
 
-	c->replies_seen++;
-	c->errors_seen = ok ? 0 : c->errors_seen + 1;
-	c->ok_seen |= ok;
-	if (c->ok_seen && c->probes_sent > c->word_errors && c->errors_seen == c->word_errors) {
-		gb_step_found(c);
+	r->replies_seen++;
+	r->errors_seen = ok ? 0 : r->errors_seen + 1;
+	r->ok_seen |= ok;
+	if (r->ok_seen && r->probes_sent > r->word_errors && r->errors_seen == r->word_errors) {
+		gb_resync_found(c);
 		return;
 	}
-	gb_step_wait(c);
-	if (c->probes_sent <= c->word_errors)
-		gb_step_probe(c);
+	gb_resync_wait(c);
+	if (r->probes_sent <= r->word_errors)
+		gb_resync_probe(c);
 }
 
-static struct gb_controller *of_step_timer(struct gb_timer *timer)
+static struct gb_controller *of_timer(struct gb_timer *timer)
 {
 	return (struct gb_controller *)(void *)((char *)timer -
-						offsetof(struct gb_controller, step_timer));
+						offsetof(struct gb_controller, resync.timer));
 }
 
-void gb_step_expired(struct gb_timer *timer)
+void gb_resync_expired(struct gb_timer *timer)
 {
-	struct gb_controller *c = of_step_timer(timer);
+	struct gb_controller *c = of_timer(timer);
+	struct gb_resync *r = &c->resync;
 
-	if (c->step == GB_WAITING || c->replies_seen > c->word_errors) {
+	if (r->step == GB_WAITING || r->replies_seen > r->word_errors) {
 		/* Silence for a whole deadline: no late reply is under way. */
-		gb_step_found(c);
-	} else if (c->queue.first) {
+		gb_resync_found(c);
+	} else if (c->calls.queue.first) {
 		start_round(c);
 	} else {
 		/* Deaf, and nobody asks: the next call starts a new round. */
 		new_round(c);
-		c->probe_due = true;
+		r->probe_due = true;
 	}
 }

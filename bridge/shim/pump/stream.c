@@ -36,8 +36,8 @@ static void report_fault(struct gb_controller *c, uint16_t gpio, int error, uint
 
 static void arm_by(struct gb_controller *c, uint64_t due_ns)
 {
-	if (!c->stream_timer.armed || c->stream_timer.due_ns > due_ns)
-		gb_timer_arm(c->pump, &c->stream_timer, due_ns);
+	if (!c->streams.timer.armed || c->streams.timer.due_ns > due_ns)
+		gb_timer_arm(c->pump, &c->streams.timer, due_ns);
 }
 
 static bool is_edge_type(uint32_t type)
@@ -57,20 +57,20 @@ static void grant(struct gb_controller *c, uint16_t gpio, uint32_t granted, uint
  * Without tags a timeout costs the place in the stream of replies. */
 static uint64_t grant_timeout(const struct gb_controller *c)
 {
-	bool soon = c->features & RPMSG_GPIO_F_TAG && c->timeout_ns > GRANT_TIMEOUT_NS;
+	bool soon = c->features & RPMSG_GPIO_F_TAG && c->calls.timeout_ns > GRANT_TIMEOUT_NS;
 
-	return soon ? GRANT_TIMEOUT_NS : c->timeout_ns;
+	return soon ? GRANT_TIMEOUT_NS : c->calls.timeout_ns;
 }
 
 /* The timer looks at the line. */
 static void wait_for_timer(struct gb_controller *c, uint16_t gpio, uint64_t due_ns)
 {
-	struct gb_stream *s = &c->streams[gpio];
+	struct gb_stream *s = &c->streams.lines[gpio];
 
 	if (!s->waits)
-		s->next_waiting = c->first_waiting;
+		s->next_waiting = c->streams.first_waiting;
 	if (!s->waits)
-		c->first_waiting = gpio + 1u;
+		c->streams.first_waiting = gpio + 1u;
 	s->waits = true;
 	arm_by(c, due_ns);
 }
@@ -78,7 +78,7 @@ static void wait_for_timer(struct gb_controller *c, uint16_t gpio, uint64_t due_
 /* Nothing is given up for good, but who answers nonsense is asked ever more seldom. */
 static void try_later(struct gb_controller *c, uint16_t gpio)
 {
-	struct gb_stream *s = &c->streams[gpio];
+	struct gb_stream *s = &c->streams.lines[gpio];
 
 	s->attempts = 0;
 	s->later_ns = gb_now_ns() + (QUIET_NS << s->doubts);
@@ -103,7 +103,7 @@ static void enabled_again(struct gb_call *call, const struct gb_outcome *outcome
 /* Disabled behind our back, by a message that came twice perhaps. */
 static void enable_again(struct gb_controller *c, uint16_t gpio)
 {
-	struct gb_stream *s = &c->streams[gpio];
+	struct gb_stream *s = &c->streams.lines[gpio];
 	struct gb_call *call = gb_call_new(c);
 
 	if (!call) {
@@ -126,7 +126,7 @@ static void enable_again(struct gb_controller *c, uint16_t gpio)
 
 static void retry_grant(struct gb_controller *c, uint16_t gpio, const struct gb_outcome *outcome)
 {
-	struct gb_stream *s = &c->streams[gpio];
+	struct gb_stream *s = &c->streams.lines[gpio];
 
 	if (outcome->error)
 		report_fault(c, gpio, outcome->error, outcome->reason);
@@ -157,14 +157,14 @@ static bool goes_on(const struct gb_stream *s, uint32_t has, uint32_t sent)
  * a right one is not asked for at once, or it would be asked for without end. */
 static void believe(struct gb_controller *c, uint16_t gpio, uint32_t has)
 {
-	c->streams[gpio].granted = has;
+	c->streams.lines[gpio].granted = has;
 	report_fault(c, gpio, EPROTO, GB_REASON_REPLY);
 	try_later(c, gpio);
 }
 
 static void granted(struct gb_controller *c, uint16_t gpio, const struct gb_outcome *outcome)
 {
-	struct gb_stream *s = &c->streams[gpio];
+	struct gb_stream *s = &c->streams.lines[gpio];
 	struct rpmsg_gpio_credits_body body;
 	uint32_t has, sent;
 	bool missed, right, asked_late = s->doubts > 0;
@@ -218,7 +218,7 @@ static void grant_done(struct gb_call *call, const struct gb_outcome *outcome)
 
 static int submit_grant(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 {
-	struct gb_stream *s = &c->streams[gpio];
+	struct gb_stream *s = &c->streams.lines[gpio];
 	struct gb_call *call = gb_call_new(c);
 	int error;
 
@@ -241,7 +241,7 @@ static int submit_grant(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 
 static void grant(struct gb_controller *c, uint16_t gpio, uint32_t granted_now, uint64_t now_ns)
 {
-	struct gb_stream *s = &c->streams[gpio];
+	struct gb_stream *s = &c->streams.lines[gpio];
 	int error;
 
 	s->starved = false;
@@ -258,7 +258,7 @@ static void grant(struct gb_controller *c, uint16_t gpio, uint32_t granted_now, 
 
 static void starve(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 {
-	struct gb_stream *s = &c->streams[gpio];
+	struct gb_stream *s = &c->streams.lines[gpio];
 
 	if (!s->starved)
 		s->starved_ns = now_ns;
@@ -269,7 +269,7 @@ static void starve(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 {
 	const struct gb_line_owner *owner = owner_at(c, gpio);
-	struct gb_stream *s = &c->streams[gpio];
+	struct gb_stream *s = &c->streams.lines[gpio];
 	uint32_t left = s->granted - s->received, window, room, more;
 
 	if (!owner || !owner->ops->window || !gb_stream_flows(c, s) || s->granting)
@@ -295,7 +295,7 @@ void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns
 
 uint32_t gb_stream_credits(const struct gb_controller *c, uint16_t gpio)
 {
-	const struct gb_stream *s = gpio < c->stream_count ? &c->streams[gpio] : NULL;
+	const struct gb_stream *s = gpio < c->streams.count ? &c->streams.lines[gpio] : NULL;
 	int32_t left;
 
 	if (!s || !gb_stream_flows(c, s))
@@ -307,7 +307,7 @@ uint32_t gb_stream_credits(const struct gb_controller *c, uint16_t gpio)
 /* As it was granted before: the reply tells what is true. */
 static void grant_again(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 {
-	struct gb_stream *s = &c->streams[gpio];
+	struct gb_stream *s = &c->streams.lines[gpio];
 
 	if (gb_stream_flows(c, s) && !s->granting)
 		grant(c, gpio, s->granted, now_ns);
@@ -315,7 +315,7 @@ static void grant_again(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 
 static void wait_is_over(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 {
-	struct gb_stream *s = &c->streams[gpio];
+	struct gb_stream *s = &c->streams.lines[gpio];
 
 	if (s->starved)
 		gb_stream_replenish(c, gpio, now_ns);
@@ -327,14 +327,14 @@ static void wait_is_over(struct gb_controller *c, uint16_t gpio, uint64_t now_ns
 
 static void look_at_waiting(struct gb_controller *c, uint64_t now_ns)
 {
-	uint32_t next = c->first_waiting;
+	uint32_t next = c->streams.first_waiting;
 
-	c->first_waiting = 0; /* some will wait again */
+	c->streams.first_waiting = 0; /* some will wait again */
 	while (next) {
 		uint16_t gpio = (uint16_t)(next - 1);
 
-		next = c->streams[gpio].next_waiting;
-		c->streams[gpio].waits = false;
+		next = c->streams.lines[gpio].next_waiting;
+		c->streams.lines[gpio].waits = false;
 		wait_is_over(c, gpio, now_ns);
 	}
 }
@@ -342,8 +342,8 @@ static void look_at_waiting(struct gb_controller *c, uint64_t now_ns)
 /* After a silence: all that used credits, but for those that are in doubt. */
 static void make_up(struct gb_controller *c, uint64_t now_ns)
 {
-	for (uint32_t gpio = 0; gpio < c->stream_count; gpio++) {
-		struct gb_stream *s = &c->streams[gpio];
+	for (uint32_t gpio = 0; gpio < c->streams.count; gpio++) {
+		struct gb_stream *s = &c->streams.lines[gpio];
 
 		if (s->used && !s->starved && !s->later_ns)
 			grant_again(c, (uint16_t)gpio, now_ns);
@@ -354,28 +354,28 @@ static void make_up(struct gb_controller *c, uint64_t now_ns)
 static void stream_expired(struct gb_timer *timer)
 {
 	struct gb_controller *c = (struct gb_controller *)(void *)(
-		(char *)timer - offsetof(struct gb_controller, stream_timer));
+		(char *)timer - offsetof(struct gb_controller, streams.timer));
 	uint64_t now = gb_now_ns();
 
 	look_at_waiting(c, now);
-	if (!c->used_credits)
+	if (!c->streams.used_credits)
 		return;
-	if (now - c->event_ns < QUIET_NS) {
-		arm_by(c, c->event_ns + QUIET_NS);
+	if (now - c->streams.event_ns < QUIET_NS) {
+		arm_by(c, c->streams.event_ns + QUIET_NS);
 		return;
 	}
-	c->used_credits = false;
+	c->streams.used_credits = false;
 	make_up(c, now);
 }
 
 void gb_stream_used(struct gb_controller *c, uint64_t now_ns)
 {
-	c->event_ns = now_ns;
+	c->streams.event_ns = now_ns;
 	if (!has_credits(c))
 		return;
-	if (!c->used_credits)
+	if (!c->streams.used_credits)
 		arm_by(c, now_ns + QUIET_NS);
-	c->used_credits = true;
+	c->streams.used_credits = true;
 }
 
 /* ---- the life of a stream ------------------------------------------------------- */
@@ -385,14 +385,14 @@ static bool make_stream(struct gb_controller *c, uint16_t gpio)
 	uint32_t count = (gpio | 31u) + 1;
 	struct gb_stream *streams;
 
-	if (gpio < c->stream_count)
+	if (gpio < c->streams.count)
 		return true;
-	streams = realloc(c->streams, count * sizeof(*streams));
+	streams = realloc(c->streams.lines, count * sizeof(*streams));
 	if (!streams)
 		return false;
-	memset(streams + c->stream_count, 0, (count - c->stream_count) * sizeof(*streams));
-	c->streams = streams;
-	c->stream_count = count;
+	memset(streams + c->streams.count, 0, (count - c->streams.count) * sizeof(*streams));
+	c->streams.lines = streams;
+	c->streams.count = count;
 	return true;
 }
 
@@ -462,36 +462,36 @@ void gb_stream_answered(struct gb_controller *c, const struct gb_call *call)
 	}
 	if (call->type != VIRTIO_GPIO_MSG_SET_IRQ_TYPE || !make_stream(c, call->gpio))
 		return;
-	s = &c->streams[call->gpio];
+	s = &c->streams.lines[call->gpio];
 	if (s->closing && !s->reopening)
 		return; /* asked for before NONE, which is still to come */
 	/* The same type again is a re-arm, and nothing to the device with CREDITS; behind a
 	 * NONE without an answer it is new as far as we know, and the grant's reply tells. */
 	if (s->irq_type != call->value || s->closing) {
 		begin_stream(s, (uint8_t)call->value);
-		gb_exchange_freshen(c, gb_now_ns()); /* for the first edge, too */
+		gb_clock_sync_freshen(c, gb_now_ns()); /* for the first edge, too */
 	}
 	gb_stream_owned(c, call->gpio);
 }
 
 void gb_stream_init(struct gb_controller *c)
 {
-	c->stream_timer.expired = stream_expired;
+	c->streams.timer.expired = stream_expired;
 }
 
 void gb_stream_accepted(struct gb_controller *c)
 {
-	for (uint32_t gpio = 0; gpio < c->stream_count; gpio++) {
-		c->streams[gpio].doubts = 0;
-		begin_stream(&c->streams[gpio], VIRTIO_GPIO_IRQ_TYPE_NONE);
+	for (uint32_t gpio = 0; gpio < c->streams.count; gpio++) {
+		c->streams.lines[gpio].doubts = 0;
+		begin_stream(&c->streams.lines[gpio], VIRTIO_GPIO_IRQ_TYPE_NONE);
 	}
-	gb_exchange_begin(c);
+	gb_clock_sync_begin(c);
 }
 
 void gb_stream_free(struct gb_controller *c)
 {
-	gb_timer_cancel(c->pump, &c->stream_timer);
-	free(c->streams);
-	c->streams = NULL;
-	c->stream_count = c->first_waiting = 0;
+	gb_timer_cancel(c->pump, &c->streams.timer);
+	free(c->streams.lines);
+	c->streams.lines = NULL;
+	c->streams.count = c->streams.first_waiting = 0;
 }

@@ -25,7 +25,7 @@ static inline bool has_time(const struct gb_controller *c)
 
 static inline struct gb_stream *stream_at(struct gb_controller *c, uint16_t gpio)
 {
-	return gpio < c->stream_count ? &c->streams[gpio] : NULL;
+	return gpio < c->streams.count ? &c->streams.lines[gpio] : NULL;
 }
 
 static inline const struct gb_line_owner *owner_at(const struct gb_controller *c, uint16_t gpio)
@@ -47,11 +47,11 @@ void gb_stream_used(struct gb_controller *c, uint64_t now_ns);
 /* ---- clock_sync.c --------------------------------------------------------- */
 
 /* Learn the clock anew. */
-void gb_exchange_begin(struct gb_controller *c);
+void gb_clock_sync_begin(struct gb_controller *c);
 /* Edges come: keep the estimate fresh. Nothing is asked while none do. */
-void gb_exchange_freshen(struct gb_controller *c, uint64_t now_ns);
+void gb_clock_sync_freshen(struct gb_controller *c, uint64_t now_ns);
 /* The host's time of a record; that of its arrival when there is no better. */
-uint64_t gb_exchange_time(struct gb_controller *c, struct gb_stream *s, uint64_t device_ns,
+uint64_t gb_clock_sync_time(struct gb_controller *c, struct gb_stream *s, uint64_t device_ns,
 			  uint64_t now_ns);
 
 #endif
