@@ -200,7 +200,9 @@ def test_reserve_is_for_those_who_have_little(monkeypatch: pytest.MonkeyPatch) -
     budgets = Budgets(Limits(reserve_percent=25))
     greedy, modest = budgets.account(1), budgets.account(2)
     grants = []
-    with pytest.raises(OSError, match=r"have 600 of .* 800 are for them, 200 of them kept") as caught:
+    with pytest.raises(
+        OSError, match=r"have 600 of .* 800 are for them, 200 of them kept"
+    ) as caught:
         while True:
             grants.append(greedy.take(connections=1))
     assert caught.value.errno == errno.EMFILE
