@@ -20,11 +20,12 @@ SET_MEM_TABLE, SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE = 5, 8, 9, 10
 GET_VRING_BASE, SET_VRING_KICK, SET_VRING_CALL = 11, 12, 13
 GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES, GET_QUEUE_NUM = 15, 16, 17
 SET_VRING_ENABLE, GET_CONFIG, SET_CONFIG, RESET_DEVICE = 18, 24, 25, 34
+GET_INFLIGHT_FD, SET_INFLIGHT_FD = 31, 32
 
 VERSION_1, PROTOCOL_FEATURES, F_IRQ = 1 << 32, 1 << 30, 1 << 0
 INDIRECT = 1 << 28
 REPLY_ACK = 1 << 3
-PROTOCOL = 0x2229  # MQ, REPLY_ACK, BACKEND_REQ, CONFIG, RESET_DEVICE
+PROTOCOL = 0x3229  # MQ, REPLY_ACK, BACKEND_REQ, CONFIG, INFLIGHT_SHMFD, RESET_DEVICE
 
 NEXT, WRITE, IN_TABLE = 1, 2, 4
 REQUESTQ, EVENTQ = 0, 1
@@ -124,14 +125,18 @@ class Frontend:
     """Connects, negotiates and runs both queues."""
 
     def __init__(self, path: str, features: int = VERSION_1 | PROTOCOL_FEATURES | F_IRQ) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(TIMEOUT_S)
-        self.socket.connect(path)
+        self.path = path
+        self.connect()
         self.memfd = os.memfd_create("guest")
         os.ftruncate(self.memfd, SIZE)
         self.memory = mmap.mmap(self.memfd, SIZE)
         self.features = features
         self.queues = [Queue(self, REQUESTQ), Queue(self, EVENTQ)]
+
+    def connect(self) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(TIMEOUT_S)
+        self.socket.connect(self.path)
 
     def __enter__(self) -> Frontend:
         return self
@@ -242,6 +247,32 @@ class Frontend:
         assert self.share() == 0
         self.start()
         return self
+
+    # ---- after a crash of the back-end ------------------------------------------------
+
+    def get_log(self, queues: int = 2, size: int = NUM) -> tuple[int, int]:
+        """GET_INFLIGHT_FD: descriptor and length of the log."""
+        self.send(GET_INFLIGHT_FD, struct.pack("=QQHH4x", 0, 0, queues, size))
+        data, fds, _, _ = socket.recv_fds(self.socket, 4096, 8)
+        kind, flags, size, length, offset = struct.unpack_from("=IIIQQ", data)
+        assert (kind, flags, size, offset) == (GET_INFLIGHT_FD, 5, 24, 0)
+        return fds[0], length
+
+    def set_log(
+        self, fd: int, length: int, offset: int = 0, queues: int = 2, size: int = NUM
+    ) -> int:
+        log = struct.pack("=QQHH4x", length, offset, queues, size)
+        return self.tell(SET_INFLIGHT_FD, log, (fd,))
+
+    def reconnect(self, fd: int, length: int) -> None:
+        """As QEMU does: with the log, and from where the used ring ends."""
+        self.socket.close()
+        self.connect()
+        self.negotiate()
+        assert self.share() == 0
+        assert self.set_log(fd, length) == 0
+        self.bases = [self.get("<H", queue.used + 2)[0] for queue in self.queues]
+        self.start(None)
 
     # ---- the driver -----------------------------------------------------------------
 

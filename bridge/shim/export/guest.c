@@ -22,25 +22,25 @@
 static _Thread_local struct guest *entered;
 static struct sigaction before_us;
 
-static bool inside(const struct vhost_user_mapping *mapping, const void *addr)
+/* Zeroed memory instead of what vanished, if `addr` is in there. */
+static bool replace(void *base, size_t length, const void *addr)
 {
-	return (uintptr_t)addr - (uintptr_t)mapping->base < mapping->length;
+	return (uintptr_t)addr - (uintptr_t)base < length &&
+	       mmap(base, length, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS,
+		    -1, 0) != MAP_FAILED;
 }
 
 static bool replace_memory(struct guest *guest, const void *addr)
 {
 	const struct vhost_user_memory *memory = &guest->session.memory;
+	const struct inflight_log *log = &guest->session.log;
+	bool found = replace(log->base, log->length, addr);
 
-	for (unsigned int i = 0; i < memory->count; i++) {
-		const struct vhost_user_mapping *m = &memory->mappings[i];
-
-		if (!inside(m, addr))
-			continue;
+	for (unsigned int i = 0; i < memory->count && !found; i++)
+		found = replace(memory->mappings[i].base, memory->mappings[i].length, addr);
+	if (found)
 		guest->memory_lost = 1;
-		return mmap(m->base, m->length, PROT_READ | PROT_WRITE,
-			    MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
-	}
-	return false;
+	return found;
 }
 
 /*

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "inflight.h"
+
 #define CACHE_LINE 64u
 #define NO_SLOT    0xffffu
 
@@ -277,9 +279,36 @@ bool split_device_untouched(const struct split_device *device)
 	return true;
 }
 
+int split_device_recover(struct split_device *device, struct inflight_queue *log,
+			 uint16_t *heads)
+{
+	struct split_ring *ring = &device->ring;
+	uint16_t ahead = (uint16_t)(load_idx(&ring->avail->idx) - device->used_idx);
+	int count;
+
+	/* A ring that was just zeroed knows nothing of what is in flight, or all. */
+	if (!device->used_idx && split_device_untouched(device))
+		inflight_clear(log, ring->num);
+	count = inflight_recover(log, ring->num, device->used_idx, heads, &device->taken);
+	if (count < 0) {
+		fail(ring, "there is no memory for what is in flight");
+		return count;
+	}
+	if (count > ahead) {
+		fail(ring, "%d descriptors are in flight by the log, %u by the indexes", count,
+		     ahead);
+		return -EINVAL;
+	}
+	device->log = log;
+	device->again = heads;
+	device->again_left = (uint16_t)count;
+	device->last_avail = (uint16_t)(device->used_idx + count);
+	return 0;
+}
+
 bool split_device_pending(const struct split_device *device)
 {
-	return load_idx(&device->ring.avail->idx) != device->last_avail;
+	return device->again_left || load_idx(&device->ring.avail->idx) != device->last_avail;
 }
 
 static struct split_ring_desc copy_desc(const struct split_ring_desc *from)
@@ -412,23 +441,41 @@ static int walk(struct split_device *device, struct split_chain *chain)
 		    chain->head, longest);
 }
 
+static int take(struct split_device *device, struct split_chain *chain, uint16_t head)
+{
+	chain->head = head;
+	chain->readable = chain->writable = 0;
+	chain->readable_bytes = chain->writable_bytes = 0;
+	return walk(device, chain);
+}
+
+static int take_again(struct split_device *device, struct split_chain *chain)
+{
+	if (take(device, chain, *device->again) < 0)
+		return -EPROTO;
+	device->again++;
+	device->again_left--;
+	return 1;
+}
+
 int split_device_pop(struct split_device *device, struct split_chain *chain)
 {
 	struct split_ring *ring = &device->ring;
 	uint16_t ahead = (uint16_t)(load_idx(&ring->avail->idx) - device->last_avail);
 	const uint16_t *entry = &ring->avail->ring[device->last_avail & (ring->num - 1)];
 
+	if (device->again_left)
+		return take_again(device, chain);
 	if (!ahead)
 		return 0;
 	if (ahead > ring->num)
 		return fail(ring, "the available index jumped by %u (%u descriptors)",
 			    ahead, ring->num);
-	chain->head = le16toh(READ_ONCE(*entry));
-	chain->readable = chain->writable = 0;
-	chain->readable_bytes = chain->writable_bytes = 0;
-	if (walk(device, chain) < 0)
+	if (take(device, chain, le16toh(READ_ONCE(*entry))) < 0)
 		return -EPROTO;
 	device->last_avail++;
+	if (device->log)
+		inflight_taken(device->log, chain->head, device->taken++);
 	return 1;
 }
 
@@ -446,15 +493,21 @@ void split_device_push(struct split_device *device, uint16_t head,
 
 	WRITE_ONCE(elem->id, htole32(head));
 	WRITE_ONCE(elem->len, htole32(written));
+	if (device->log)
+		inflight_pushed(device->log, head);
 	device->used_idx++;
 }
 
 bool split_device_publish(struct split_device *device)
 {
-	if (device->published == device->used_idx)
+	uint16_t count = (uint16_t)(device->used_idx - device->published);
+
+	if (!count)
 		return false;
 	device->published = device->used_idx;
 	store_idx(&device->ring.used->idx, device->used_idx);
+	if (device->log)
+		inflight_published(device->log, device->ring.num, count, device->used_idx);
 	return !suppressed(&device->ring.avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
 }
 

@@ -139,8 +139,14 @@ void split_driver_disable_used(struct split_driver *driver);
 typedef void *(*split_translate_fn)(const void *memory, uint64_t addr,
 				    uint64_t length);
 
+struct inflight_queue;
+
 struct split_device {
 	struct split_ring ring;
+	struct inflight_queue *log; /* NULL: none; see split_device_recover() */
+	uint64_t taken;             /* chains, for the log */
+	const uint16_t *again;      /* heads that are taken first */
+	uint16_t again_left;
 	bool indirect; /* VIRTIO_F_INDIRECT_DESC was negotiated; set after init */
 	split_translate_fn translate;
 	const void *memory;
@@ -173,6 +179,15 @@ struct split_chain {
 int split_device_init(struct split_device *device,
 		      const struct split_ring *parts, uint16_t base,
 		      split_translate_fn translate, const void *memory);
+
+/*
+ * Keep a log of what is taken and not returned (inflight.h) from here on, and go on from
+ * what it says: those chains are taken again, before others, and the entry to take next
+ * follows from it. `heads`: room for num, the device's as long as it is used. 0, or
+ * -EINVAL or -ENOMEM and ring.error. No chain can be put back then.
+ */
+int split_device_recover(struct split_device *device, struct inflight_queue *log,
+			 uint16_t *heads);
 
 /* No chain that was written to has ever been returned in it, though its indexes may have
  * gone round to 0: the driver has just zeroed the ring. */

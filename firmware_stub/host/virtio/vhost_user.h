@@ -31,6 +31,8 @@
 #define VHOST_USER_SET_BACKEND_REQ_FD    21
 #define VHOST_USER_GET_CONFIG            24
 #define VHOST_USER_SET_CONFIG            25
+#define VHOST_USER_GET_INFLIGHT_FD       31
+#define VHOST_USER_SET_INFLIGHT_FD       32
 #define VHOST_USER_RESET_DEVICE          34
 
 #define VHOST_USER_VERSION      0x1u
@@ -46,6 +48,7 @@
 #define VHOST_USER_PROTOCOL_F_REPLY_ACK   3
 #define VHOST_USER_PROTOCOL_F_BACKEND_REQ 5
 #define VHOST_USER_PROTOCOL_F_CONFIG      9
+#define VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD 12
 #define VHOST_USER_PROTOCOL_F_RESET_DEVICE 13
 
 #define VHOST_USER_F_PROTOCOL_FEATURES 30 /* feature bits */
@@ -98,6 +101,16 @@ struct vhost_user_config {
 	uint8_t bytes[VHOST_USER_CONFIG_MAX];
 };
 
+struct vhost_user_inflight {
+	uint64_t mmap_size;
+	uint64_t mmap_offset;
+	uint16_t num_queues;
+	uint16_t queue_size;
+	uint8_t padding[4]; /* with some, without others */
+};
+
+#define VHOST_USER_INFLIGHT_SIZE offsetof(struct vhost_user_inflight, padding)
+
 _Static_assert(sizeof(struct vhost_user_header) == 12, "as on the wire");
 _Static_assert(sizeof(struct vhost_user_vring_addr) == 40, "as on the wire");
 _Static_assert(offsetof(struct vhost_user_mem_table, regions) == 8, "as on the wire");
@@ -110,6 +123,7 @@ struct vhost_user_message {
 		struct vhost_user_vring_addr addr;
 		struct vhost_user_mem_table table;
 		struct vhost_user_config config;
+		struct vhost_user_inflight inflight;
 	} payload;
 	int fds[VHOST_USER_FDS_MAX];
 	unsigned int fd_count;

@@ -74,6 +74,7 @@ static void send_ring(struct sender *sender, const struct vhost_user_session *se
 int vhost_user_session_save(const struct vhost_user_session *session, int to)
 {
 	struct vhost_user_message table = session->table;
+	struct vhost_user_message log = session->log.message;
 	struct vhost_user_message request_fd = {
 		.header.request = VHOST_USER_SET_BACKEND_REQ_FD,
 		.fds = {session->request_fd},
@@ -87,6 +88,8 @@ int vhost_user_session_save(const struct vhost_user_session *session, int to)
 		send_u64(&sender, VHOST_USER_SET_FEATURES, session->features, -1);
 	if (table.fd_count)
 		send_message(&sender, &table);
+	if (log.fd_count)
+		send_message(&sender, &log);
 	if (session->request_fd >= 0)
 		send_message(&sender, &request_fd);
 	/* Ring 0 last: requests may need what the others hold. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -68,6 +69,29 @@ static void reset(struct vhost_user_session *session)
 		session->ops->reset(session->context);
 }
 
+/* With a log: take again what the back-end before has not returned. */
+static int recover_ring(struct vhost_user_session *session, int index)
+{
+	struct vhost_user_ring *ring = &session->rings[index];
+	const char *wrong;
+	struct inflight_queue *log = inflight_queue(&session->log, (unsigned int)index, ring->num,
+						    &wrong);
+
+	if (wrong)
+		return refuse(session, "virtqueue %d: its in-flight log: %s", index, wrong);
+	if (!log)
+		return 0;
+	free(ring->again);
+	ring->again = calloc(ring->num, sizeof(*ring->again));
+	if (!ring->again)
+		return refuse(session, "virtqueue %d: no memory", index);
+	if (split_device_recover(&ring->device, log, ring->again) < 0)
+		return refuse(session, "virtqueue %d: %s", index, ring->device.ring.error);
+	/* Whoever published last may have been killed before he said so. */
+	notifier_signal(&ring->call);
+	return 0;
+}
+
 static int start_ring(struct vhost_user_session *session, int index)
 {
 	struct vhost_user_ring *ring = &session->rings[index];
@@ -89,6 +113,8 @@ static int start_ring(struct vhost_user_session *session, int index)
 	if (index == 0 && session->beginning == VHOST_USER_RING_TELLS &&
 	    split_device_untouched(&ring->device))
 		reset(session);
+	if (recover_ring(session, index) < 0)
+		return -1;
 	ring->device.indirect = session->features & VHOST_USER_BIT(VIRTIO_F_INDIRECT_DESC);
 	split_device_enable_kicks(&ring->device);
 	ring->started = true;
@@ -275,6 +301,34 @@ static int set_mem_table(struct vhost_user_session *session, struct vhost_user_m
 	session->memory = memory;
 	session->table = *message;
 	message->fd_count = 0; /* they are the session's */
+	return 0;
+}
+
+static int no_log(struct vhost_user_session *session)
+{
+	if (session->ops->protocol_features & VHOST_USER_BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD))
+		return 0;
+	return refuse(session, "a log of what is in flight was not offered");
+}
+
+static int get_inflight_fd(struct vhost_user_session *session, struct vhost_user_message *message)
+{
+	if (no_log(session) < 0)
+		return -1;
+	return inflight_create(message, VHOST_USER_RINGS, session->why, sizeof(session->why));
+}
+
+static int set_inflight_fd(struct vhost_user_session *session, struct vhost_user_message *message)
+{
+	struct inflight_log log;
+
+	if (no_log(session) < 0 ||
+	    inflight_map(&log, message, VHOST_USER_RINGS, session->why,
+			 sizeof(session->why)) < 0)
+		return -1;
+	stop_rings(session);
+	inflight_unmap(&session->log);
+	session->log = log;
 	return 0;
 }
 
@@ -483,6 +537,8 @@ static const struct request {
 	{VHOST_USER_SET_BACKEND_REQ_FD, 0, 1, false, false, set_backend_req_fd},
 	{VHOST_USER_GET_CONFIG, ANY_SIZE, 0, true, false, get_config},
 	{VHOST_USER_SET_CONFIG, ANY_SIZE, 0, false, false, set_config},
+	{VHOST_USER_GET_INFLIGHT_FD, ANY_SIZE, 0, true, false, get_inflight_fd},
+	{VHOST_USER_SET_INFLIGHT_FD, ANY_SIZE, 1, false, true, set_inflight_fd},
 	{VHOST_USER_RESET_DEVICE, 0, 0, false, true, reset_device},
 };
 
@@ -532,11 +588,15 @@ static int handle(struct vhost_user_session *session, struct vhost_user_message 
 {
 	const struct request *request = find_request(message->header.request);
 	bool need_reply = message->header.flags & VHOST_USER_NEED_REPLY;
-	int ret = execute(session, request, message);
+	int ret = execute(session, request, message), replied;
 
-	vhost_user_close_fds(message);
-	if (ret == 0 && request->answers)
-		return reply(session, message);
+	if (ret < 0 || !request->answers)
+		vhost_user_close_fds(message);
+	if (ret == 0 && request->answers) {
+		replied = reply(session, message);
+		vhost_user_close_fds(message);
+		return replied;
+	}
 	if (need_reply && !(request && request->answers)) {
 		if (ret < 0)
 			session->ops->refused(session->context, session->why);
@@ -604,12 +664,14 @@ void vhost_user_session_end(struct vhost_user_session *session)
 	for (int i = 0; i < VHOST_USER_RINGS; i++) {
 		close_kick(session, &session->rings[i]);
 		notifier_close(&session->rings[i].call);
+		free(session->rings[i].again);
 	}
 	close_fd(&session->socket);
 	close_fd(&session->request_fd);
 	vhost_user_close_fds(&session->receiver.message);
 	vhost_user_memory_unmap(&session->memory);
 	vhost_user_close_fds(&session->table);
+	inflight_unmap(&session->log);
 	vhost_user_session_init(session, session->ops, session->context);
 }
 

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "inflight.h"
 #include "notifier.h"
 #include "split_ring.h"
 #include "vhost_user.h"
@@ -49,6 +50,7 @@ struct vhost_user_session_ops {
 
 struct vhost_user_ring {
 	struct split_device device; /* valid while running */
+	uint16_t *again;            /* heads, of the device */
 	struct vhost_user_vring_addr addr;
 	uint16_t num;
 	uint16_t base;
@@ -74,6 +76,7 @@ struct vhost_user_session {
 	struct vhost_user_receiver receiver;
 	struct vhost_user_memory memory;
 	struct vhost_user_message table; /* what `memory` was made of */
+	struct inflight_log log;
 	uint64_t features; /* accepted */
 	struct vhost_user_ring rings[VHOST_USER_RINGS];
 	bool held;  /* the message in the receiver waits, see busy() */
