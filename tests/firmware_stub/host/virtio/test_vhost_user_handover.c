@@ -56,7 +56,8 @@ static void ignore_why(void *context, const char *why)
 static const struct vhost_user_session_ops ops = {
 	.features = VHOST_USER_BIT(VIRTIO_F_VERSION_1) |
 		    VHOST_USER_BIT(VHOST_USER_F_PROTOCOL_FEATURES),
-	.protocol_features = VHOST_USER_BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ),
+	.protocol_features = VHOST_USER_BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |
+			     VHOST_USER_BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD),
 	.watch_kick = watch,
 	.unwatch_kick = ignore_fd,
 	.reset = reset,
@@ -199,6 +200,33 @@ static void a_running_session_goes_on(void)
 }
 
 /* At 0 a driver begins, but not this one: it went round. */
+static void the_log_of_what_is_in_flight_goes_with_it(void)
+{
+	struct vhost_user_message log = {
+		.header = {VHOST_USER_GET_INFLIGHT_FD, VHOST_USER_VERSION, VHOST_USER_INFLIGHT_SIZE},
+		.payload.inflight = {.num_queues = 2, .queue_size = NUM},
+	};
+	struct vhost_user_receiver answer = {0};
+
+	set_up();
+	say(&log);
+	CHECK_EQ(vhost_user_receive(front[0], &answer), 1);
+	CHECK_EQ(answer.message.fd_count, 1);
+	CHECK_EQ(answer.message.header.size, VHOST_USER_INFLIGHT_SIZE);
+	answer.message.header.request = VHOST_USER_SET_INFLIGHT_FD;
+	answer.message.header.flags = VHOST_USER_VERSION;
+	say(&answer.message);
+	vhost_user_close_fds(&answer.message);
+	run_both_rings();
+	CHECK(before.rings[0].device.log && before.rings[1].device.log);
+	CHECK_EQ(vhost_user_session_save(&before, state[0]), 0);
+	CHECK_EQ(vhost_user_session_load(&after, state[1]), 0);
+	same_ring(0);
+	same_ring(1);
+	CHECK(after.rings[0].device.log && after.rings[1].device.log);
+	tear_down();
+}
+
 static void an_index_of_0_is_no_beginning(void)
 {
 	set_up();
@@ -350,6 +378,7 @@ int main(void)
 {
 	signal_once();
 	RUN(a_running_session_goes_on);
+	RUN(the_log_of_what_is_in_flight_goes_with_it);
 	RUN(an_index_of_0_is_no_beginning);
 	RUN(at_0_the_ring_tells_who_begins);
 	RUN(a_session_that_has_said_little_goes_on);
