@@ -88,6 +88,7 @@ def test_the_guest_notices_nothing(restarts: Restarts, driver: Frontend) -> None
         mine = driver.buffer(LOOPED)
         driver.no_event()
     assert restarts.stub.read("LED_GREEN") == 1
+    restarts.manager.settle()
     assert restarts.manager.kept == {}
 
 
