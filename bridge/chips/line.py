@@ -317,6 +317,7 @@ class Line:
         flags: GPIO_V2_LINE_FLAG_* of the line info, without USED.
         debounce_us: debounce period in microseconds, 0 is none.
         holder: the request or export that has the line, or None.
+        output: whether the firmware drives the line, as far as is known.
         live: where a holder that changes the direction by itself tells it.
         pin: what the pin does by itself (LINE_CONFIG), None when that is not known.
         kept: what it was before the firmware restarted, until somebody takes it.
@@ -333,6 +334,7 @@ class Line:
         "live",
         "name",
         "offset",
+        "output",
         "pin",
     )
 
@@ -351,16 +353,21 @@ class Line:
             self.pin = wire.PinConfig()
         self.set_direction(direction)
 
-    @property
-    def output(self) -> bool:
-        """Whether the line drives."""
-        return bool(self.flags & uapi.GPIO_V2_LINE_FLAG_OUTPUT)
-
     def set_direction(self, direction: int) -> None:
         """Record a VIRTIO_GPIO_DIRECTION_*; NONE is shown as input, as in the kernel."""
-        out = direction == wire.DIRECTION_OUT
-        bit = uapi.GPIO_V2_LINE_FLAG_OUTPUT if out else uapi.GPIO_V2_LINE_FLAG_INPUT
+        self.output = direction == wire.DIRECTION_OUT
+        bit = uapi.GPIO_V2_LINE_FLAG_OUTPUT if self.output else uapi.GPIO_V2_LINE_FLAG_INPUT
         self.flags = self.flags & ~DIRECTIONS | bit
+
+    def found(self, direction: int) -> None:
+        """Record what the firmware says of a line that is to stay as it is.
+
+        NONE says that it is not driven. What it is shown as stays, as in gpiolib.
+        """
+        if direction == wire.DIRECTION_NONE:
+            self.output = False
+        else:
+            self.set_direction(direction)
 
     def hold(self, holder: Holder, config: LineConfig) -> None:
         """Give the line to a request or an export, or to its own with other settings."""
@@ -431,5 +438,6 @@ class Line:
 
     @property
     def _info_flags(self) -> int:
-        self.set_direction(self.direction)
+        if self.live is not None:
+            self.set_direction(self.live())
         return self.flags | (uapi.GPIO_V2_LINE_FLAG_USED if self.holder else 0)

@@ -160,7 +160,7 @@ class LineRequest:
             if not config.flags & DIRECTIONS:
                 reply = await self.chip.controller.ask(wire.MSG_GET_DIRECTION, line.offset)
                 if not reply.error:
-                    line.set_direction(reply.value)
+                    line.found(reply.value)
                 elif reply.reason != lib.GB_REASON_STATUS:
                     raise self.chip.controller.failure(reply, wire.MSG_GET_DIRECTION, line.offset)
 

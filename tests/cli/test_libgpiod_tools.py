@@ -225,6 +225,14 @@ def test_get(run: Run, stub: Stub) -> None:
     says(run("get", "--as-is", "bar"), '"bar"=inactive\n')
 
 
+def test_get_as_is_of_what_was_an_output(run: Run) -> None:
+    """Nobody drives the pin any more; it is shown as what it was, as gpiolib does."""
+    says(run("set", "-t0", "bar=1"), "")
+    assert "\toutput" in run("info", "bar").stdout
+    says(run("get", "--as-is", "bar"), '"bar"=inactive\n')
+    assert "\toutput" in run("info", "bar").stdout
+
+
 def test_numbers_and_names_without_bounds(run: Run) -> None:
     long = "9" * 5000
     fails(run("get", "-p", long, "bar"), f"invalid period: {long} (too long)")
