@@ -61,7 +61,7 @@ ASAN_LIBRARY := $(filter-out %/main.o,$(ASAN_OBJECTS))
 ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
-.PHONY: all help setup demo deps kernel qemu test ctest pytest fuzz fuzz-build fuzz-replay tsan \
+.PHONY: all help setup demo deps kernel qemu test programs ctest pytest fuzz fuzz-build fuzz-replay tsan \
 	soak analyze coverage lint docs fresh dist bench footprint mcu install-system install-help clean
 
 all: setup
@@ -107,12 +107,14 @@ dist: setup
 
 # The README's commands, its packages and a wheel, each where there is nothing else.
 FRESH := 12 13
+# What of pytest's tests runs there: FRESH_TESTS= is all of them.
+FRESH_TESTS ?=
 fresh: $(FRESH:%=fresh-%)
 fresh-%:
 	@mkdir -p $(BUILD)/fresh/$*
 	@rm -f $(BUILD)/fresh/$*/*
 	@chmod 777 $(BUILD)/fresh/$*
-	tools/fresh-debian --share $(BUILD)/fresh/$* $* .ci/fresh tree
+	tools/fresh-debian --share $(BUILD)/fresh/$* $* .ci/fresh tree $(FRESH_TESTS)
 	tools/fresh-debian --share $(BUILD)/fresh/$* --packages python3-venv $* .ci/fresh wheel
 
 deps:
@@ -137,6 +139,9 @@ $(BUILD)/asan/tests/%: tests/%.c $(ASAN_LIBRARY) $(HEADERS)
 	@mkdir -p $(@D)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(CFLAGS_ASAN) -o $@ $< $(ASAN_LIBRARY) -pthread
+
+# All that the tests run of C, for make -j.
+programs: $(ASAN_STUB) $(ASAN_TESTS) $(FUZZ_TARGETS:%=$(BUILD)/replay/%)
 
 ctest: $(ASAN_TESTS)
 	@set -e; for test in $(ASAN_TESTS); do echo "== $$test"; timeout 600 $$test; done
