@@ -26,6 +26,9 @@ _WELCOME = struct.Struct("<BBIHBBI")
 _RESET = struct.Struct("<BBI")
 _MESSAGE_MAX = 496
 _HELLO_AGAIN_S = 0.3
+# Time-outs until a WELCOME: who has the far end of a port may notice late that it was
+# opened, as QEMU, which looks at a pty once a second.
+_GREETING = 3
 _FRAMES_MAX = 1000  # and nothing that was waited for: the firmware will not stop
 _ACK_MS = 5
 _WINDOW = 32
@@ -225,7 +228,8 @@ class Framing:
 
     def greet(self, hello: bytes) -> Welcome:
         """Send a HELLO until its WELCOME comes. Raises Failed when none does."""
-        for _ in range(max(1, round(self._timeout_s / _HELLO_AGAIN_S))):
+        limit_s = _GREETING * self._timeout_s
+        for _ in range(max(1, round(limit_s / _HELLO_AGAIN_S))):
             self.write(b"\0" + encode(hello))
             wait = Wait(min(self._timeout_s, _HELLO_AGAIN_S))
             while (frame := self._read_any(wait)) is not None:
@@ -233,10 +237,10 @@ class Framing:
                     welcome = Welcome(*_WELCOME.unpack_from(frame.data))
                     if welcome.session == self.session:
                         return welcome
-        raise Failed(f"no WELCOME with the HELLO's session {self._within(wait)}")
+        raise Failed(f"no WELCOME with the HELLO's session {self._within(wait, limit_s)}")
 
-    def _within(self, wait: Wait) -> str:
-        return f"within {self._timeout_s * 1000:.0f} ms{wait.excuse}"
+    def _within(self, wait: Wait, limit_s: float | None = None) -> str:
+        return f"within {(limit_s or self._timeout_s) * 1000:.0f} ms{wait.excuse}"
 
     def _read_any(self, wait: Wait) -> Frame | None:
         """As read(); what a session before left half sent is no fault."""
