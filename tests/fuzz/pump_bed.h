@@ -225,6 +225,22 @@ static inline void bed_step(struct bed *bed, uint8_t kind)
 	bed_reports(bed);
 }
 
+/* One turn: the firmware does something, or the service and its clients do. */
+static inline void bed_turn(struct bed *bed, void (*firmware_step)(uint8_t kind))
+{
+	uint8_t kind;
+
+	if (take_end(&bed->input)) {
+		bed->pump->stopping = true;
+		return;
+	}
+	kind = take_u8(&bed->input);
+	if (kind & 1)
+		firmware_step(take_u8(&bed->input));
+	else
+		bed_step(bed, kind >> 1 | (take_u8(&bed->input) & 0x80));
+}
+
 static inline void bed_open(struct bed *bed, const uint8_t *data, size_t size)
 {
 	memset(bed, 0, sizeof(*bed));

@@ -99,18 +99,8 @@ static void firmware_step(uint8_t kind)
 
 static void step(void *context)
 {
-	uint8_t kind;
-
 	(void)context;
-	if (take_end(&bed.input)) {
-		bed.pump->stopping = true;
-		return;
-	}
-	kind = take_u8(&bed.input);
-	if (kind & 1)
-		firmware_step(take_u8(&bed.input));
-	else
-		bed_step(&bed, kind >> 1 | (take_u8(&bed.input) & 0x80));
+	bed_turn(&bed, firmware_step);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
