@@ -24,7 +24,7 @@ from bridge.line import Bias, Direction, Edge, Value
 
 if TYPE_CHECKING:
     from firmware_stub import Stub
-    from firmware_stub.qemu import Mcu
+    from firmware_stub.emulated.lm3s6965 import Mcu
 
 # Lines of controller 0 of firmware_stub/boards/demo.board, and of the Cortex-M port
 # (_LED and _BUTTON_SELECT). Offsets, since firmware without the NAMES extension has
@@ -112,7 +112,7 @@ def _demo_stub(features: str, dialect: str, say: Say, show: Say) -> dict[str, An
 
 def _demo_mcu(say: Say, show: Say) -> dict[str, Any]:
     """The firmware of the Cortex-M port in QEMU, at the end of a serial line."""
-    from firmware_stub.qemu import Mcu
+    from firmware_stub.emulated.lm3s6965 import Mcu
 
     with (
         tempfile.TemporaryDirectory(prefix="gpio-bridge-") as directory,

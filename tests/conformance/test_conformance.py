@@ -381,7 +381,7 @@ def test_the_list_and_the_document_agree() -> None:
 
 
 def test_a_cortex_m(image: str) -> None:
-    from firmware_stub.qemu import Mcu
+    from firmware_stub.emulated.lm3s6965 import Mcu
 
     with Mcu(image) as mcu:
         done = run(Options(mcu.url, drive=["LED", "PB0"]))

@@ -15,7 +15,7 @@ from bridge.client.chip import Chip
 from bridge.client.control import Connection
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Edge, Value
-from firmware_stub.qemu import Mcu
+from firmware_stub.emulated.lm3s6965 import Mcu
 
 DEADLINE = 30.0  # s; QEMU looks once a second whether its terminal is open
 

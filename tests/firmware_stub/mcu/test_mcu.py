@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_stub.qemu import Mcu, Transition
+from firmware_stub.emulated.lm3s6965 import Mcu, Transition
 from tests.frames import decode, encode
 
 DEADLINE = 30.0  # s

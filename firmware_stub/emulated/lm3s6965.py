@@ -31,7 +31,7 @@ from typing import IO, Any, NamedTuple
 
 from firmware_stub.signals import SignalsWait
 
-_FIRMWARE = Path(__file__).resolve().parents[1] / "build" / "mcu" / "firmware.elf"
+_FIRMWARE = Path(__file__).resolve().parents[2] / "build" / "mcu" / "firmware.elf"
 _MACHINE = "lm3s6965evb"
 _TIMEOUT = 60.0  # s; QEMU starts and answers well within a second, if it gets any time
 
