@@ -19,6 +19,8 @@ from bridge.bench.attackers import ATTACKS, BACKEND, GUEST, HOSTILE, IDLE, MISSI
 from bridge.bench.measure import Tell, cpu_ns, peak_mb, percentile, pinned, silent
 from bridge.bench.rig import Serve
 from bridge.client.chip import Chip
+from bridge.client.control import Connection
+from bridge.client.line_request import LineRequest
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction
 from firmware_stub import Stub
@@ -31,6 +33,8 @@ _LIMITS = "[limits]\nconnections = 300\nhandles = 2000\nrequests = 300\n"
 _GETS_A_CALL = 4
 _SETTLE_S = 0.3
 _READY_S = 30.0
+# The chip of the victim, and the connection that asks for the status.
+_OWN_CLIENTS = 2
 
 
 def measure_attacks(
@@ -47,10 +51,12 @@ def measure_attacks(
     try:
         with pinned(True), ExitStack() as stack:
             serve = _rig(folder, stack)
+            # It comes before the attackers, who may hoard all that its user id has.
+            victim = stack.enter_context(_Victim(serve))
             attacks = {}
             for name in names or ATTACKS:
                 tell(name)
-                attacks[name] = _one(serve, folder, name, seconds)
+                attacks[name] = _one(serve, victim, folder, name, seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return {
@@ -80,16 +86,17 @@ def _rig(folder: Path, stack: ExitStack) -> Serve:
     return serve
 
 
-def _one(serve: Serve, folder: Path, name: str, seconds: float) -> dict[str, Any]:
+def _one(serve: Serve, victim: _Victim, folder: Path, name: str, seconds: float) -> dict[str, Any]:
     """Before, beside the attack, and after it."""
     with _attacker(IDLE, folder):
-        before = _victim(serve, seconds / 2)
+        before = victim.measure(seconds / 2)
     with _attacker(name, folder) as done:
         began, spent_before = time.monotonic_ns(), cpu_ns(serve.pid)
-        beside = _victim(serve, seconds)
+        beside = victim.measure(seconds)
         spent = (cpu_ns(serve.pid) - spent_before) / (time.monotonic_ns() - began)
+    victim.wait_until_alone()
     with _attacker(IDLE, folder):
-        after = _victim(serve, seconds / 2)
+        after = victim.measure(seconds / 2)
     gets, calls = before["get"] + after["get"], before["control"] + after["control"]
     get, control = percentile(gets, 99), percentile(calls, 99)
     attacked_get, attacked_control = (percentile(beside[key], 99) for key in ("get", "control"))
@@ -137,26 +144,53 @@ def _attacker(name: str, folder: Path) -> Iterator[list[float]]:
     done += [float(output), time.monotonic() - started]
 
 
-def _victim(serve: Serve, seconds: float) -> dict[str, list[float]]:
-    """Time gets and control calls, in ns each; what failed."""
-    figures: dict[str, list[float]] = {"get": [], "control": [], "failed": []}
-    settings = LineSettings(direction=Direction.INPUT)
-    now = time.perf_counter_ns
-    with (
-        Chip(f"{serve.socket}#victim-0") as chip,
-        chip.request_lines({5: settings}, consumer="victim") as request,
-    ):
-        request.get_value(5)
+class _Victim:
+    """A client that gets a value and asks the control socket, again and again."""
+
+    def __init__(self, serve: Serve) -> None:
+        self._serve = serve
+        self._stack = ExitStack()
+        self._chip: Chip
+        self._request: LineRequest
+
+    def __enter__(self) -> _Victim:
+        with ExitStack() as stack:
+            self._chip = stack.enter_context(Chip(f"{self._serve.socket}#victim-0"))
+            settings = LineSettings(direction=Direction.INPUT)
+            self._request = stack.enter_context(self._chip.request_lines({5: settings}, "victim"))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def measure(self, seconds: float) -> dict[str, list[float]]:
+        """Time gets and control calls, in ns each; what failed."""
+        figures: dict[str, list[float]] = {"get": [], "control": [], "failed": []}
+        now = time.perf_counter_ns
+        self._request.get_value(5)
         end = now() + int(seconds * 1e9)
         while now() < end:
             try:
                 for _ in range(_GETS_A_CALL):
                     before = now()
-                    request.get_value(5)
+                    self._request.get_value(5)
                     figures["get"].append(now() - before)
                 before = now()
-                chip.get_line_info(5)
+                self._chip.get_line_info(5)
                 figures["control"].append(now() - before)
             except OSError:
                 figures["failed"].append(now() - before)
-    return figures
+        return figures
+
+    def wait_until_alone(self) -> None:
+        """Wait until the service let go of what an attacker had; ETIMEDOUT."""
+        end = time.monotonic() + _READY_S
+        connection = Connection.open(self._serve.socket)
+        try:
+            while connection.call("status")["clients"] > _OWN_CLIENTS:
+                if time.monotonic() > end:
+                    raise OSError(errno.ETIMEDOUT, "the service kept an attacker's connections")
+                time.sleep(0.01)
+        finally:
+            connection.close()
