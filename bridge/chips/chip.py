@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from bridge import uapi, wire
 from bridge.chips.controller import Controller, Setup
 from bridge.chips.dispatcher import Dispatcher
-from bridge.chips.line import Holder, Line, LineConfig, clip_consumer, event_capacity
+from bridge.chips.line import Holder, Line, clip_consumer
+from bridge.chips.line_config import LineConfig, event_capacity
 from bridge.chips.request import LineRequest
 from bridge.chips.requester import NOBODY, Requester
 from bridge.chips.reservation import Reservation

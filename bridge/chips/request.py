@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bridge import uapi, wire
-from bridge.chips.line import DIRECTIONS, Line, LineConfig, configs_of, event_capacity
+from bridge.chips.line import Line
+from bridge.chips.line_config import DIRECTIONS, LineConfig, configs_of, event_capacity
 from bridge.chips.requester import Requester
 from bridge.errors import sentence
 from bridge.shim.ffi import lib

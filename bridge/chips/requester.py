@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bridge.chips.chip import Chip
-    from bridge.chips.line import Line, LineConfig
+    from bridge.chips.line import Line
+    from bridge.chips.line_config import LineConfig
 
 
 def _nothing() -> None:

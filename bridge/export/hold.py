@@ -7,7 +7,7 @@ import asyncio
 from typing import Protocol
 
 from bridge.chips.chip import Chip
-from bridge.chips.line import LineConfig
+from bridge.chips.line_config import LineConfig
 
 
 class HoldOwner(Protocol):

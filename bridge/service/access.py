@@ -19,7 +19,8 @@ from bridge import uapi
 
 if TYPE_CHECKING:
     from bridge.chips.chip import Chip
-    from bridge.chips.line import Line, LineConfig
+    from bridge.chips.line import Line
+    from bridge.chips.line_config import LineConfig
     from bridge.service.peer import Peer
 
 Rights = frozenset[str]

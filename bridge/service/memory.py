@@ -25,7 +25,8 @@ import logging
 
 from bridge import wire
 from bridge.chips.chip import Chip
-from bridge.chips.line import Kept, Line, LineConfig
+from bridge.chips.line import Kept, Line
+from bridge.chips.line_config import LineConfig
 from bridge.chips.request import LineRequest, drive, set_pin
 from bridge.chips.reservation import Reservation
 from bridge.service.config import LinkConfig

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge import uapi
 from bridge.chips.chip import Chip
-from bridge.chips.line import LineConfig, event_capacity
+from bridge.chips.line_config import LineConfig, event_capacity
 from bridge.chips.request import LineRequest
 from bridge.chips.requester import Requester
 from bridge.chips.watcher import Watcher

@@ -8,7 +8,8 @@ import errno
 import pytest
 
 from bridge import uapi, wire
-from bridge.chips.line import Line, LineConfig, clip_consumer, configs_of, event_capacity
+from bridge.chips.line import Line, clip_consumer
+from bridge.chips.line_config import LineConfig, configs_of, event_capacity
 from bridge.shim.ffi import lib
 
 LOW = uapi.GPIO_V2_LINE_FLAG_ACTIVE_LOW

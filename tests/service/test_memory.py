@@ -13,7 +13,8 @@ import pytest
 from bridge import wire
 from bridge.chips import reservation
 from bridge.chips.chip import Chip
-from bridge.chips.line import Kept, Line, LineConfig
+from bridge.chips.line import Kept, Line
+from bridge.chips.line_config import LineConfig
 from bridge.service import memory
 from bridge.service.config import ConfigError, LinkConfig, from_table, link_from_flag
 from bridge.shim.ffi import lib
