@@ -44,8 +44,10 @@ LINUX := $(wildcard firmware_stub/ports/linux/*.c)
 SHIM := $(wildcard bridge/shim/*/*.c)
 BENCH := $(wildcard bridge/bench/native/[a-z]*.c)
 C_SOURCES := $(CORE) $(HOST) $(PORT) $(LINUX) $(SHIM) $(BENCH)
-HEADERS := $(wildcard firmware_stub/*/*.h firmware_stub/*/*/*.h bridge/shim/*/*.h bridge/bench/native/*.h tests/*.h tests/*/*.h)
+HEADERS := $(wildcard firmware_stub/*/*.h firmware_stub/*/*/*.h bridge/shim/*/*.h bridge/bench/native/*.h tests/*.h tests/*/*.h tests/firmware_stub/broken/*.h)
 C_TESTS := $(sort $(shell find tests -name 'test_*.c'))
+# What the stub of the tests has beside that of the product: rules of the protocol to break.
+BROKEN := $(wildcard tests/firmware_stub/broken/*.c)
 FUZZ_TARGETS := $(patsubst tests/fuzz/target_%.c,%,$(sort $(wildcard tests/fuzz/target_*.c)))
 
 INCLUDES := -Ifirmware_stub/core -Ifirmware_stub/host -Ifirmware_stub/ports/host \
@@ -58,6 +60,7 @@ CFLAGS_CORE := -std=c99 -pedantic -ffreestanding -Os $(WARNINGS) -Ifirmware_stub
 
 ASAN_OBJECTS := $(C_SOURCES:%.c=$(BUILD)/asan/%.o)
 ASAN_LIBRARY := $(filter-out %/main.o,$(ASAN_OBJECTS))
+ASAN_BROKEN := $(BROKEN:%.c=$(BUILD)/asan/%.o)
 ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
@@ -131,7 +134,8 @@ $(BUILD)/asan/%.o: %.c $(HEADERS)
 	@echo "  CC      $@"
 	$(Q)$(CC) $(CFLAGS_ASAN) -c -o $@ $<
 
-$(ASAN_STUB): $(filter-out $(BUILD)/asan/bridge/% $(LINUX:%.c=$(BUILD)/asan/%.o),$(ASAN_OBJECTS))
+$(ASAN_STUB): $(ASAN_BROKEN) \
+		$(filter-out $(BUILD)/asan/bridge/% $(LINUX:%.c=$(BUILD)/asan/%.o),$(ASAN_LIBRARY))
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(SANITIZERS) -o $@ $^ -pthread
 
@@ -254,7 +258,8 @@ $(BUILD)/gcov/%.o: %.c $(HEADERS)
 	@echo "  CC      $@"
 	$(Q)$(CC) -std=gnu11 -O0 -g --coverage -fprofile-update=atomic $(INCLUDES) -c -o $@ $<
 
-$(GCOV_STUB): $(filter-out $(BUILD)/gcov/bridge/% $(LINUX:%.c=$(BUILD)/gcov/%.o),$(GCOV_OBJECTS))
+$(GCOV_STUB): $(BROKEN:%.c=$(BUILD)/gcov/%.o) $(filter-out $(BUILD)/gcov/bridge/% %/main.o \
+		$(LINUX:%.c=$(BUILD)/gcov/%.o),$(GCOV_OBJECTS))
 	@echo "  LINK    $@"
 	$(Q)$(CC) --coverage -o $@ $^ -pthread
 
@@ -284,7 +289,7 @@ coverage: $(VENV)/.coverage $(GCOV_TESTS) $(GCOV_STUB)
 analyze:
 	$(PYTHON) tests/analyze.py "$(INCLUDES)" "$(CLANG)" $(C_SOURCES)
 
-# The stub that the Python tests talk to is the sanitized one.
+# The stub that the Python tests talk to is their own: sanitized, and it can break rules.
 pytest: $(VENV)/.test $(ASAN_STUB)
 	FIRMWARE_STUB=$(CURDIR)/$(ASAN_STUB) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -299,7 +304,7 @@ $(BUILD)/core/%.o: firmware_stub/core/%.c $(HEADERS)
 	@echo "  CC      $@"
 	$(Q)$(CC) $(CFLAGS_CORE) -c -o $@ $<
 
-lint: $(VENV)/.lint $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o) $(ASAN_OBJECTS)
+lint: $(VENV)/.lint $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o) $(ASAN_OBJECTS) $(ASAN_BROKEN)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

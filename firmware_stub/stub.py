@@ -137,8 +137,8 @@ class Stub:
     none with 0), both, or rpmsg-tty (vhost-user, with the channel rpmsg-tty in the place
     of the controllers'); ``features`` is all, none or a list such
     as "config,names"; ``strict`` refuses what virtio forbids a driver; with
-    ``step`` the board's time moves only by ``advance``; ``breakage`` names a rule of
-    the protocol that the firmware breaks. ``executable`` overrides the program.
+    ``step`` the board's time moves only by ``advance``. ``executable`` overrides the
+    program.
 
     Use it as a context manager, or call ``start`` and ``close``. Every method
     raises OSError with an errno and a sentence when the stub refuses it.
@@ -156,7 +156,6 @@ class Stub:
         features: str = "all",
         strict: bool = False,
         step: bool = False,
-        breakage: str | None = None,
         executable: str | os.PathLike[str] | None = None,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="stub-", ignore_cleanup_errors=True)
@@ -178,7 +177,6 @@ class Stub:
         self._options = ["--dialect", dialect, "--features", features]
         self._options += ["--strict"] if strict else []
         self._options += ["--step"] if step else []
-        self._options += ["--break", breakage] if breakage else []
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self._connection: sockets.socket | None = None

@@ -10,8 +10,7 @@ import pytest
 from bridge.conformance import Options, run
 from bridge.conformance.check import all_checks
 from bridge.conformance.runner import FAILED, LENIENT, WARNED
-from firmware_stub import Stub
-from firmware_stub.stub import executable
+from tests.firmware_stub.broken.stub import Stub, executable
 
 #: `firmware-stub --break NAME`, and the check that finds it.
 BREAKAGES = {

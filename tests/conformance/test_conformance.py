@@ -29,7 +29,7 @@ from bridge.conformance.runner import FAILED, PASSED, SKIPPED, Result
 from bridge.conformance.wait import Wait
 from bridge.conformance.wire import Wire, shown
 from bridge.shim.pump import Message
-from firmware_stub import Stub
+from tests.firmware_stub.broken.stub import Stub
 from tests.frames import decode, encode
 
 LOOP = ("LOOP_OUT", "LOOP_IN")

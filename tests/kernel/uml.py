@@ -31,7 +31,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from firmware_stub import Stub
+from tests.firmware_stub.broken.stub import Stub
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = "256M"

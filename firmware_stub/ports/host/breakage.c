@@ -11,7 +11,13 @@
 /* What the drivers that attach by vhost-user call themselves, Linux too. */
 #define FIRST_DRIVER 1024u
 
-typedef struct breakage_request request_t;
+/* A message from the driver, and what its fields say; 0 where it is too short. */
+typedef struct {
+	uint8_t bytes[RPMSG_GPIO_MESSAGE_MAX];
+	size_t length;
+	uint16_t type, gpio;
+	uint32_t value;
+} request_t;
 
 /* What it does on the way of a request to the core, after the core had it, and
  * on the way of a message to the driver. Each may be NULL. */
@@ -23,7 +29,31 @@ struct breakage_rule {
 	void (*after)(struct controller *controller, const request_t *request);
 	/* The reply to, or the event behind, breakage.request. */
 	void (*message)(struct controller *controller, uint8_t *bytes, size_t *length);
+	/* As in struct message_filter. */
+	void (*announced)(struct controller *controller);
+	const char *channel_prefix;
 };
+
+/* What a rule keeps of a controller, until its firmware starts again. */
+struct breakage {
+	request_t request;    /* the latest */
+	unsigned int swallow; /* replies that nobody asked for */
+	bool event_due;       /* a false event follows the reply */
+	bool holding;         /* the next reply waits in `held` */
+	uint8_t held[RPMSG_GPIO_MESSAGE_MAX];
+	size_t held_length;
+	uint32_t count;
+	uint32_t line;        /* the one that the rule has an eye on, plus 1 */
+	struct rpmsg_gpio_edge edge; /* that it keeps for this line */
+};
+
+static const struct breakage_rule *rule; /* the one that this firmware breaks */
+static struct breakage breakages[BOARD_CONTROLLERS_MAX];
+
+static struct breakage *state_of(const struct controller *controller)
+{
+	return &breakages[controller->board->index];
+}
 
 /* ---- tools -------------------------------------------------------------------- */
 
@@ -87,9 +117,9 @@ static void inject(struct controller *controller, uint16_t type, uint16_t gpio, 
 		request.length = sizeof(struct rpmsg_gpio_ext_request);
 
 	encode(&request);
-	controller->breakage.swallow++;
+	state_of(controller)->swallow++;
 	if (!rpmsg_gpio_device_receive(&controller->device, request.bytes, request.length))
-		controller->breakage.swallow--; /* no buffer for the reply before */
+		state_of(controller)->swallow--; /* no buffer for the reply before */
 }
 
 static void reply(struct controller *controller, uint8_t status)
@@ -141,12 +171,20 @@ static bool is_ok(const uint8_t *bytes, size_t length)
 static bool answers(const struct controller *controller, uint16_t type, const uint8_t *bytes,
 		    size_t length)
 {
-	return is_ok(bytes, length) && controller->breakage.request.type == type;
+	return is_ok(bytes, length) && state_of(controller)->request.type == type;
 }
 
 static bool is_record(const struct controller *controller, const uint8_t *bytes)
 {
 	return !is_reply(bytes) && controller->device.features & EXTENDED_EVENTS;
+}
+
+static void speak_first(struct controller *controller)
+{
+	uint8_t bytes[4];
+
+	rpmsg_backend_send(controller->firmware->backend, controller->address, FIRST_DRIVER,
+			   bytes, (uint16_t)put_event(controller, 0, bytes));
 }
 
 /* ---- messages ------------------------------------------------------------------- */
@@ -235,20 +273,20 @@ static void value_with_error(struct controller *controller, uint8_t *bytes, size
 static void value_of_set(struct controller *controller, uint8_t *bytes, size_t *length)
 {
 	if (answers(controller, VIRTIO_GPIO_MSG_SET_DIRECTION, bytes, *length))
-		bytes[status_at(*length) + 1] = (uint8_t)controller->breakage.request.value;
+		bytes[status_at(*length) + 1] = (uint8_t)state_of(controller)->request.value;
 }
 
 static void direction_3(struct controller *controller, uint8_t *bytes, size_t *length)
 {
 	if (answers(controller, VIRTIO_GPIO_MSG_GET_DIRECTION, bytes, *length) &&
-	    is_last_line(controller, &controller->breakage.request))
+	    is_last_line(controller, &state_of(controller)->request))
 		bytes[status_at(*length) + 1] = 3;
 }
 
 static void value_2(struct controller *controller, uint8_t *bytes, size_t *length)
 {
 	if (answers(controller, VIRTIO_GPIO_MSG_GET_VALUE, bytes, *length) &&
-	    is_last_line(controller, &controller->breakage.request))
+	    is_last_line(controller, &state_of(controller)->request))
 		bytes[status_at(*length) + 1] = 2;
 }
 
@@ -322,7 +360,7 @@ static bool drive_inverse(struct controller *controller, request_t *request)
 static bool remember_value(struct controller *controller, request_t *request)
 {
 	struct rpmsg_gpio_line *line = line_of(controller, request);
-	struct breakage *breakage = &controller->breakage;
+	struct breakage *breakage = state_of(controller);
 
 	if (request->type != VIRTIO_GPIO_MSG_SET_DIRECTION)
 		return false;
@@ -335,7 +373,7 @@ static bool remember_value(struct controller *controller, request_t *request)
 
 static bool note_irq(struct controller *controller, request_t *request)
 {
-	controller->breakage.count = request->type == VIRTIO_GPIO_MSG_SET_DIRECTION &&
+	state_of(controller)->count = request->type == VIRTIO_GPIO_MSG_SET_DIRECTION &&
 				     request->value == VIRTIO_GPIO_DIRECTION_NONE ?
 				     line_of(controller, request)->irq_type : 0;
 	return false;
@@ -343,14 +381,14 @@ static bool note_irq(struct controller *controller, request_t *request)
 
 static void enable_irq_again(struct controller *controller, const request_t *request)
 {
-	if (controller->breakage.count)
+	if (state_of(controller)->count)
 		inject(controller, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, request->gpio,
-		       controller->breakage.count);
+		       state_of(controller)->count);
 }
 
 static void read_register(struct controller *controller, uint8_t *bytes, size_t *length)
 {
-	const struct rpmsg_gpio_line *line = line_of(controller, &controller->breakage.request);
+	const struct rpmsg_gpio_line *line = line_of(controller, &state_of(controller)->request);
 
 	if (answers(controller, VIRTIO_GPIO_MSG_GET_VALUE, bytes, *length) &&
 	    line->direction == VIRTIO_GPIO_DIRECTION_OUT)
@@ -408,7 +446,7 @@ static bool drop_latched(struct controller *controller, request_t *request)
 /* The re-arm behind one that set an edge free sends it once more. */
 static bool latch_twice(struct controller *controller, request_t *request)
 {
-	struct breakage *breakage = &controller->breakage;
+	struct breakage *breakage = state_of(controller);
 	bool latched = line_of(controller, request)->fired ||
 		       line_of(controller, request)->flags & LINE_LATCHED;
 
@@ -430,21 +468,21 @@ static bool latch_level(struct controller *controller, request_t *request)
 	if (!is_rearm(controller, request) || !is_level(request->value))
 		return false;
 	board_port.get_value(board, request->gpio, &level);
-	controller->breakage.event_due =
+	state_of(controller)->event_due =
 		level != (request->value == VIRTIO_GPIO_IRQ_TYPE_LEVEL_HIGH);
 	return false;
 }
 
 static bool event_first(struct controller *controller, request_t *request)
 {
-	controller->breakage.holding =
+	state_of(controller)->holding =
 		is_rearm(controller, request) && is_level(request->value);
 	return false;
 }
 
 static void reply_last(struct controller *controller, const request_t *request)
 {
-	struct breakage *breakage = &controller->breakage;
+	struct breakage *breakage = state_of(controller);
 
 	(void)request;
 	if (!breakage->held_length)
@@ -456,7 +494,7 @@ static void reply_last(struct controller *controller, const request_t *request)
 
 static bool fire_on_rearm(struct controller *controller, request_t *request)
 {
-	controller->breakage.event_due = is_rearm(controller, request) &&
+	state_of(controller)->event_due = is_rearm(controller, request) &&
 					 !is_level(request->value) &&
 					 !(line_of(controller, request)->flags & LINE_IRQ) &&
 					 !line_of(controller, request)->fired;
@@ -466,7 +504,7 @@ static bool fire_on_rearm(struct controller *controller, request_t *request)
 /* NONE leaves a latched edge, which fires when the line is enabled again. */
 static bool keep_latched(struct controller *controller, request_t *request)
 {
-	struct breakage *breakage = &controller->breakage;
+	struct breakage *breakage = state_of(controller);
 	const struct rpmsg_gpio_line *line = line_of(controller, request);
 	bool same = breakage->line == request->gpio + 1u;
 
@@ -487,7 +525,7 @@ static bool change_keeps_latched(struct controller *controller, request_t *reque
 {
 	const struct rpmsg_gpio_line *line = line_of(controller, request);
 
-	controller->breakage.event_due =
+	state_of(controller)->event_due =
 		request->type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE && request->value &&
 		line->irq_type && line->irq_type != request->value &&
 		line->flags & LINE_MASKED && (line->fired || line->flags & LINE_LATCHED);
@@ -505,14 +543,14 @@ static void offer_reserved(struct controller *controller, uint8_t *bytes, size_t
 static bool note_features(struct controller *controller, request_t *request)
 {
 	(void)request;
-	controller->breakage.count = controller->device.features;
+	state_of(controller)->count = controller->device.features;
 	return false;
 }
 
 static void keep_features(struct controller *controller, const request_t *request)
 {
-	if (request->type == RPMSG_GPIO_MSG_GET_FEATURES && controller->breakage.count)
-		inject(controller, RPMSG_GPIO_MSG_SET_FEATURES, 0, controller->breakage.count);
+	if (request->type == RPMSG_GPIO_MSG_GET_FEATURES && state_of(controller)->count)
+		inject(controller, RPMSG_GPIO_MSG_SET_FEATURES, 0, state_of(controller)->count);
 }
 
 static bool accept_any(struct controller *controller, request_t *request)
@@ -535,8 +573,8 @@ static void disable_all_irqs(struct controller *controller, const request_t *req
 static void restore_features(struct controller *controller, const request_t *request)
 {
 	if (request->type == RPMSG_GPIO_MSG_SET_FEATURES &&
-	    request->value & ~controller->config.features && controller->breakage.count)
-		inject(controller, RPMSG_GPIO_MSG_SET_FEATURES, 0, controller->breakage.count);
+	    request->value & ~controller->config.features && state_of(controller)->count)
+		inject(controller, RPMSG_GPIO_MSG_SET_FEATURES, 0, state_of(controller)->count);
 }
 
 static bool cut_negotiation(struct controller *controller, request_t *request)
@@ -550,9 +588,9 @@ static bool cut_negotiation(struct controller *controller, request_t *request)
 /* GET_CONFIG works before it was accepted. */
 static bool leak_config(struct controller *controller, request_t *request)
 {
-	controller->breakage.count = request->type == RPMSG_GPIO_MSG_GET_CONFIG &&
+	state_of(controller)->count = request->type == RPMSG_GPIO_MSG_GET_CONFIG &&
 				     !(controller->device.features & RPMSG_GPIO_F_CONFIG);
-	if (controller->breakage.count)
+	if (state_of(controller)->count)
 		controller->device.features |= RPMSG_GPIO_F_CONFIG;
 	return false;
 }
@@ -560,7 +598,7 @@ static bool leak_config(struct controller *controller, request_t *request)
 static void close_leak(struct controller *controller, const request_t *request)
 {
 	(void)request;
-	if (controller->breakage.count)
+	if (state_of(controller)->count)
 		controller->device.features &= ~(uint32_t)RPMSG_GPIO_F_CONFIG;
 }
 
@@ -575,7 +613,7 @@ static bool accept_untagged(struct controller *controller, request_t *request)
 static bool is_extended(const struct controller *controller, const uint8_t *bytes, size_t length)
 {
 	return is_reply(bytes) && length >= sizeof(struct rpmsg_gpio_ext_reply) &&
-	       controller->breakage.request.type != RPMSG_GPIO_MSG_GET_FEATURES;
+	       state_of(controller)->request.type != RPMSG_GPIO_MSG_GET_FEATURES;
 }
 
 static void lose_tag(struct controller *controller, uint8_t *bytes, size_t *length)
@@ -604,7 +642,7 @@ static bool refuse_reserved(struct controller *controller, request_t *request)
 /* Of two requests for the value of a line the second is answered first. */
 static bool swap_values(struct controller *controller, request_t *request)
 {
-	struct breakage *breakage = &controller->breakage;
+	struct breakage *breakage = state_of(controller);
 
 	breakage->holding = request->type == VIRTIO_GPIO_MSG_GET_VALUE && request->length == 12 &&
 			    !breakage->held_length;
@@ -613,7 +651,7 @@ static bool swap_values(struct controller *controller, request_t *request)
 
 static void swap_values_back(struct controller *controller, const request_t *request)
 {
-	struct breakage *breakage = &controller->breakage;
+	struct breakage *breakage = state_of(controller);
 
 	if (!breakage->held_length || (request->type == VIRTIO_GPIO_MSG_GET_VALUE &&
 				       !breakage->count++))
@@ -662,7 +700,7 @@ static bool names_without_end(struct controller *controller, request_t *request)
 
 static bool count_times(struct controller *controller, request_t *request)
 {
-	uint32_t *count = &controller->breakage.count;
+	uint32_t *count = &state_of(controller)->count;
 
 	*count = request->type == RPMSG_GPIO_MSG_GET_TIME ? *count + 1 : 0;
 	return false;
@@ -672,7 +710,7 @@ static bool count_times(struct controller *controller, request_t *request)
 static void time_backwards(struct controller *controller, uint8_t *bytes, size_t *length)
 {
 	if (answers(controller, RPMSG_GPIO_MSG_GET_TIME, bytes, *length) && *length == 16 &&
-	    controller->breakage.count > 3)
+	    state_of(controller)->count > 3)
 		memset(bytes + 8, 0, 8);
 }
 
@@ -716,7 +754,7 @@ static void stamp_at_sending(struct controller *controller, uint8_t *bytes, size
 /* Keep the first edge that a line latches, until it has none. */
 static bool keep_oldest(struct controller *controller, request_t *request)
 {
-	struct breakage *breakage = &controller->breakage;
+	struct breakage *breakage = state_of(controller);
 
 	(void)request;
 	for (uint16_t gpio = 0; gpio < controller->config.ngpio; gpio++) {
@@ -735,7 +773,7 @@ static bool keep_oldest(struct controller *controller, request_t *request)
 
 static void send_oldest(struct controller *controller, uint8_t *bytes, size_t *length)
 {
-	struct breakage *breakage = &controller->breakage;
+	struct breakage *breakage = state_of(controller);
 	const struct rpmsg_gpio_edge *edge = &breakage->edge;
 	struct rpmsg_gpio_timed_event event = {
 		.event = {RPMSG_GPIO_QUEUE_EVENT, edge->flags, rpmsg_gpio_store16(edge->gpio),
@@ -759,7 +797,7 @@ static void tell_edges_as_sent(struct controller *controller, uint8_t *bytes, si
 
 	if (!answers(controller, RPMSG_GPIO_MSG_GRANT_CREDITS, bytes, *length) || *length != 16)
 		return;
-	stream = &controller->streams[controller->breakage.request.gpio];
+	stream = &controller->streams[state_of(controller)->request.gpio];
 	edges = rpmsg_gpio_store32(stream->edges - stream->base);
 	memcpy(bytes + 12, &edges, sizeof(edges));
 }
@@ -888,26 +926,11 @@ static bool pull_before_looking(struct controller *controller, request_t *reques
 
 /* ---- the table ---------------------------------------------------------------------------- */
 
-/* These two are told from others by their functions; see the end. */
-static void name_with_zeros(struct controller *controller, uint8_t *bytes, size_t *length)
-{
-	(void)controller;
-	(void)bytes;
-	(void)length;
-}
-
-static void speak_first(struct controller *controller, uint8_t *bytes, size_t *length)
-{
-	(void)controller;
-	(void)bytes;
-	(void)length;
-}
-
 static const struct breakage_rule rules[] = {
 	{.name = "channel-zeros", .what = "the channel's index has leading zeros",
-	 .message = name_with_zeros},
+	 .channel_prefix = RPMSG_GPIO_CHANNEL_PREFIX "00"},
 	{.name = "speaks-first", .what = "an event goes out before the first request",
-	 .message = speak_first},
+	 .announced = speak_first},
 	{.name = "empty-answered", .what = "an empty message is answered", .request = answer_empty},
 	{.name = "value-in-get", .what = "a value in GET_* is refused",
 	 .request = refuse_value_in_get},
@@ -1016,29 +1039,14 @@ static const struct breakage_rule rules[] = {
 	 .request = pull_before_looking},
 };
 
-const struct breakage_rule *breakage_find(const char *name)
-{
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
-		if (!strcmp(rules[i].name, name))
-			return &rules[i];
-	return NULL;
-}
-
-void breakage_list(FILE *to)
-{
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
-		fprintf(to, "%-19s %s\n", rules[i].name, rules[i].what);
-}
-
 /* ---- on the way ---------------------------------------------------------------------------- */
 
-bool breakage_receive(struct controller *controller, const void *message, size_t length)
+static bool receive(struct controller *controller, const void *message, size_t length)
 {
-	struct breakage *breakage = &controller->breakage;
-	const struct breakage_rule *rule = breakage->rule;
+	struct breakage *breakage = state_of(controller);
 	request_t request = {.length = length};
 
-	if (!rule || length > sizeof(request.bytes))
+	if (length > sizeof(request.bytes))
 		return rpmsg_gpio_device_receive(&controller->device, message, length);
 	if (length)
 		memcpy(request.bytes, message, length);
@@ -1055,13 +1063,12 @@ bool breakage_receive(struct controller *controller, const void *message, size_t
 	return true;
 }
 
-bool breakage_send(struct controller *controller, const void *message, size_t length)
+static bool send(struct controller *controller, const void *message, size_t length)
 {
-	struct breakage *breakage = &controller->breakage;
-	const struct breakage_rule *rule = breakage->rule;
+	struct breakage *breakage = state_of(controller);
 	uint8_t bytes[RPMSG_GPIO_MESSAGE_MAX + 4];
 
-	if (!rule || !length || length > RPMSG_GPIO_MESSAGE_MAX)
+	if (!length || length > RPMSG_GPIO_MESSAGE_MAX)
 		return controller_transmit(controller, message, length);
 	memcpy(bytes, message, length);
 	if (is_reply(bytes) && breakage->swallow) {
@@ -1079,22 +1086,30 @@ bool breakage_send(struct controller *controller, const void *message, size_t le
 	return controller_transmit(controller, bytes, length);
 }
 
-const char *breakage_prefix(const struct controller *controller)
+static void booted(struct controller *controller)
 {
-	const struct breakage_rule *rule = controller->breakage.rule;
-
-	if (rule && rule->message == name_with_zeros)
-		return RPMSG_GPIO_CHANNEL_PREFIX "00";
-	return RPMSG_GPIO_CHANNEL_PREFIX;
+	*state_of(controller) = (struct breakage){0};
 }
 
-void breakage_announced(struct controller *controller)
-{
-	const struct breakage_rule *rule = controller->breakage.rule;
-	uint8_t bytes[4];
+/* ---- by name ------------------------------------------------------------------------------- */
 
-	if (rule && rule->message == speak_first)
-		rpmsg_backend_send(controller->firmware->backend, controller->address,
-				   FIRST_DRIVER, bytes,
-				   (uint16_t)put_event(controller, 0, bytes));
+const struct message_filter *breakage_find(const char *name)
+{
+	static struct message_filter filter = {.receive = receive, .send = send, .booted = booted};
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		if (strcmp(rules[i].name, name))
+			continue;
+		rule = &rules[i];
+		filter.announced = rule->announced;
+		filter.channel_prefix = rule->channel_prefix;
+		return &filter;
+	}
+	return NULL;
+}
+
+void breakage_list(FILE *to)
+{
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		fprintf(to, "%-19s %s\n", rules[i].name, rules[i].what);
 }

@@ -36,10 +36,13 @@ bool controller_transmit(struct controller *controller, const void *message, siz
 static bool channel_send(void *context, const void *message, size_t length)
 {
 	struct controller *controller = context;
+	const struct message_filter *filter;
 
 	if (!controller->driver_known || !firmware_attached(controller->firmware))
 		return true;
-	return breakage_send(controller, message, length);
+	filter = controller->firmware->message_filter;
+	return filter ? filter->send(controller, message, length)
+		      : controller_transmit(controller, message, length);
 }
 
 static const struct rpmsg_gpio_channel channel = {.send = channel_send};
@@ -95,7 +98,9 @@ static bool deliver_rx(void *context, uint32_t source, uint32_t destination, con
 		controller->driver_known = true;
 	}
 	controller->config.channel = source & CONTROLLER_SERIAL ? &serial_channel : &channel;
-	return breakage_receive(controller, message, length);
+	if (firmware->message_filter)
+		return firmware->message_filter->receive(controller, message, length);
+	return rpmsg_gpio_device_receive(&controller->device, message, length);
 }
 
 /* Linux does not answer an announcement: its first message tells its address. */
@@ -194,14 +199,20 @@ void firmware_run(struct firmware *firmware)
 
 void firmware_channel_name(const struct controller *controller, char *name, size_t size)
 {
+	const struct message_filter *filter = controller->firmware->message_filter;
+	const char *prefix = RPMSG_GPIO_CHANNEL_PREFIX;
+
+	if (filter && filter->channel_prefix)
+		prefix = filter->channel_prefix;
 	if (controller->board->raw)
 		snprintf(name, size, "%s", RPMSG_GPIO_CHANNEL_RAW);
 	else
-		snprintf(name, size, "%s%u", breakage_prefix(controller), controller->board->index);
+		snprintf(name, size, "%s%u", prefix, controller->board->index);
 }
 
 static void announce_controllers(struct firmware *firmware)
 {
+	const struct message_filter *filter = firmware->message_filter;
 	char name[32];
 
 	for (unsigned int i = 0; i < firmware->count; i++) {
@@ -212,8 +223,8 @@ static void announce_controllers(struct firmware *firmware)
 		firmware_channel_name(controller, name, sizeof(name));
 		controller->announced = rpmsg_backend_announce(firmware->backend, name,
 							       controller->address, true);
-		if (controller->announced)
-			breakage_announced(controller);
+		if (controller->announced && filter && filter->announced)
+			filter->announced(controller);
 	}
 }
 
@@ -350,7 +361,7 @@ bool firmware_open_serial(struct firmware *firmware, const char *path, uint32_t 
 
 	firmware->serial = serial_port_open(firmware->loop, path, baud, &config, why, why_size);
 	if (firmware->serial)
-		serial_port_break(firmware->serial, firmware->serial_breakage);
+		serial_port_filter(firmware->serial, firmware->serial_filter);
 	return firmware->serial;
 }
 
@@ -361,7 +372,7 @@ bool firmware_open_tty(struct firmware *firmware, char *why, size_t why_size)
 	firmware->serial = serial_port_open_channel(firmware->loop, tty_send, &config, why,
 						    why_size);
 	if (firmware->serial)
-		serial_port_break(firmware->serial, firmware->serial_breakage);
+		serial_port_filter(firmware->serial, firmware->serial_filter);
 	firmware->tty.offered = firmware->serial;
 	return firmware->serial;
 }
@@ -455,6 +466,8 @@ static void boot_controller(struct controller *controller)
 	controller->config.epoch = controller->firmware->epoch;
 	controller->config.features = features_of(controller);
 	rpmsg_gpio_device_init(&controller->device, &controller->config);
+	if (controller->firmware->message_filter)
+		controller->firmware->message_filter->booted(controller);
 }
 
 /* All names in a row, NUL terminated; NULL when no line has one. */
@@ -504,7 +517,6 @@ static bool init_controller(struct firmware *firmware, struct board_controller *
 			.dialect = options->dialect,
 			.strict = options->strict,
 		},
-		.breakage = {.rule = options->breakage},
 	};
 	controller->config.lines = controller->lines;
 	controller->config.streams = controller->streams;
@@ -527,7 +539,8 @@ struct firmware *firmware_new(struct loop *loop, struct board *board,
 	firmware->loop = loop;
 	firmware->board = board;
 	firmware->epoch = next_epoch(0);
-	firmware->serial_breakage = options->serial_breakage;
+	firmware->message_filter = options->message_filter;
+	firmware->serial_filter = options->serial_filter;
 	firmware->announce_timer = (struct loop_timer){.fn = announce, .context = firmware};
 	faults_init(&firmware->faults, loop, deliver_rx, deliver_tx, firmware);
 	firmware->controllers = calloc(BOARD_CONTROLLERS_MAX, sizeof(*firmware->controllers));
@@ -572,12 +585,8 @@ void firmware_restart(struct firmware *firmware)
 	firmware->epoch = next_epoch(firmware->epoch);
 	if (firmware->serial)
 		serial_port_restart(firmware->serial, firmware->epoch);
-	for (unsigned int i = 0; i < firmware->count; i++) {
-		struct controller *controller = &firmware->controllers[i];
-
-		controller->breakage = (struct breakage){.rule = controller->breakage.rule};
-		boot_controller(controller);
-	}
+	for (unsigned int i = 0; i < firmware->count; i++)
+		boot_controller(&firmware->controllers[i]);
 }
 
 bool firmware_armed(const struct board_pin *pin)

@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #include "board.h"
-#include "breakage.h"
 #include "faults.h"
+#include "filter.h"
 #include "loop.h"
 #include "rpmsg_backend.h"
 #include "rpmsg_gpio_device.h"
@@ -29,8 +29,8 @@ struct firmware_options {
 	uint32_t features; /* RPMSG_GPIO_F_* to offer */
 	enum rpmsg_gpio_dialect dialect;
 	bool strict;
-	const struct breakage_rule *breakage; /* NULL: none */
-	const struct serial_breakage_rule *serial_breakage;
+	const struct message_filter *message_filter; /* NULL: none */
+	const struct serial_filter *serial_filter;   /* NULL: none */
 };
 
 struct firmware;
@@ -49,7 +49,6 @@ struct controller {
 	uint32_t driver; /* source of the last request */
 	bool driver_known;
 	bool announced;
-	struct breakage breakage;
 };
 
 /* The channel that carries the serial framing, in the place of those of the controllers. */
@@ -70,7 +69,8 @@ struct firmware {
 	struct controller *controllers;
 	unsigned int count;
 	uint32_t epoch;
-	const struct serial_breakage_rule *serial_breakage;
+	const struct message_filter *message_filter; /* NULL: sound firmware */
+	const struct serial_filter *serial_filter;
 	struct loop_timer announce_timer;
 	bool serial_quiet; /* its announcements are late */
 	struct rpmsg_gpio_serial_channel channels[BOARD_CONTROLLERS_MAX];

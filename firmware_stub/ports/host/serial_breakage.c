@@ -10,9 +10,26 @@
 #define HEAD sizeof(struct rpmsg_gpio_serial_data)
 #define SEQUENCE(n) ((uint8_t)((n) & RPMSG_GPIO_SERIAL_SEQUENCE_MASK))
 
+struct serial_breakage_rule;
+
+/* Bytes until their delimiter. */
+struct serial_breakage_line {
+	uint8_t bytes[SERIAL_FILTER_WIRE_MAX];
+	size_t length;
+};
+
+/* What the rule keeps of the line. */
+struct serial_breakage {
+	const struct serial_breakage_rule *rule; /* the one that this firmware breaks */
+	struct rpmsg_gpio_serial *core;
+	struct serial_breakage_line in, out;
+	unsigned int polls; /* in a row */
+	bool due; /* what the rule has to do later */
+};
+
 /* A frame between wire and core, without its CRC. */
 struct frame {
-	uint8_t bytes[SERIAL_BREAKAGE_FRAME_MAX];
+	uint8_t bytes[SERIAL_FILTER_FRAME_MAX];
 	size_t length;
 	bool damaged; /* the CRC did not fit */
 };
@@ -313,20 +330,6 @@ static const struct serial_breakage_rule rules[] = {
 	 .in = lose_list},
 };
 
-const struct serial_breakage_rule *serial_breakage_find(const char *name)
-{
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
-		if (!strcmp(rules[i].name, name))
-			return &rules[i];
-	return NULL;
-}
-
-void serial_breakage_list(FILE *to)
-{
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
-		fprintf(to, "%-19s %s\n", rules[i].name, rules[i].what);
-}
-
 /* ---- on the way ------------------------------------------------------------------------ */
 
 static size_t as_it_was(const struct serial_breakage_line *line, uint8_t *wire)
@@ -382,19 +385,43 @@ static bool hand_on(struct serial_breakage *breakage, struct frame *frame)
 	return true;
 }
 
-size_t serial_breakage_in(struct serial_breakage *breakage, uint8_t byte, uint8_t *wire)
+static struct serial_breakage line;
+
+static size_t in(struct rpmsg_gpio_serial *core, uint8_t byte, uint8_t *wire)
 {
-	return pass(breakage, &breakage->in, breakage->rule->in ? breakage->rule->in : hand_on,
-		    byte, wire);
+	line.core = core;
+	return pass(&line, &line.in, line.rule->in ? line.rule->in : hand_on, byte, wire);
 }
 
-size_t serial_breakage_out(struct serial_breakage *breakage, uint8_t byte, uint8_t *wire)
+static size_t out(struct rpmsg_gpio_serial *core, uint8_t byte, uint8_t *wire)
 {
-	return pass(breakage, &breakage->out, breakage->rule->out ? breakage->rule->out : hand_on,
-		    byte, wire);
+	line.core = core;
+	return pass(&line, &line.out, line.rule->out ? line.rule->out : hand_on, byte, wire);
 }
 
-bool serial_breakage_run(struct serial_breakage *breakage)
+static bool run(struct rpmsg_gpio_serial *core)
 {
-	return breakage->rule->run && breakage->rule->run(breakage);
+	line.core = core;
+	return line.rule->run && line.rule->run(&line);
+}
+
+/* ---- by name ------------------------------------------------------------------------------ */
+
+const struct serial_filter *serial_breakage_find(const char *name)
+{
+	static const struct serial_filter filter = {.in = in, .out = out, .run = run};
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		if (strcmp(rules[i].name, name))
+			continue;
+		line.rule = &rules[i];
+		return &filter;
+	}
+	return NULL;
+}
+
+void serial_breakage_list(FILE *to)
+{
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		fprintf(to, "%-19s %s\n", rules[i].name, rules[i].what);
 }

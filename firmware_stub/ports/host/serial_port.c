@@ -52,7 +52,7 @@ struct serial_port {
 	uint32_t noise;
 	bool stalled;
 	struct wire in, out;
-	struct serial_breakage breakage;
+	const struct serial_filter *filter; /* NULL: none */
 	serial_port_send_fn channel_send;
 	uint8_t message[SERIAL_PORT_MESSAGE_MAX]; /* waits for a buffer of the channel */
 	size_t message_length;
@@ -134,14 +134,14 @@ static uint64_t wire_due(const struct wire *wire, uint64_t byte_ns)
 /* ---- the firmware's side ------------------------------------------------------ */
 
 /* Byte by byte, as long as there is room for a frame that one of them ends. */
-static size_t write_broken(struct serial_port *port, const uint8_t *bytes, size_t length)
+static size_t write_filtered(struct serial_port *port, const uint8_t *bytes, size_t length)
 {
-	uint8_t wire[SERIAL_BREAKAGE_WIRE_MAX];
+	uint8_t wire[SERIAL_FILTER_WIRE_MAX];
 	size_t taken = 0;
 
 	while (taken < length && wire_room(&port->out) >= sizeof(wire))
 		wire_put(&port->out, wire,
-			 serial_breakage_out(&port->breakage, bytes[taken++], wire),
+			 port->filter->out(&port->serial, bytes[taken++], wire),
 			 port->byte_ns);
 	return taken;
 }
@@ -153,8 +153,8 @@ static size_t uart_write(void *context, const uint8_t *bytes, size_t length)
 
 	if (!port->plugged)
 		return length; /* no cable */
-	if (port->breakage.rule)
-		return write_broken(port, bytes, length);
+	if (port->filter)
+		return write_filtered(port, bytes, length);
 	if (length > room)
 		length = room;
 	wire_put(&port->out, bytes, length, port->byte_ns);
@@ -219,15 +219,15 @@ static uint32_t run_core(struct serial_port *port)
 
 	do
 		wait = rpmsg_gpio_serial_run(&port->serial, (uint32_t)(now_ns() / 1000));
-	while (port->breakage.rule && serial_breakage_run(&port->breakage));
+	while (port->filter && port->filter->run(&port->serial));
 	return wait;
 }
 
 /* The core has its ring, which a frame that comes at once overruns: it runs between. */
-static void receive_broken(struct serial_port *port, uint8_t byte)
+static void receive_filtered(struct serial_port *port, uint8_t byte)
 {
-	uint8_t wire[SERIAL_BREAKAGE_WIRE_MAX];
-	size_t length = serial_breakage_in(&port->breakage, byte, wire);
+	uint8_t wire[SERIAL_FILTER_WIRE_MAX];
+	size_t length = port->filter->in(&port->serial, byte, wire);
 
 	for (size_t i = 0; i < length; i++) {
 		rpmsg_gpio_serial_rx(&port->serial, wire[i]);
@@ -236,9 +236,9 @@ static void receive_broken(struct serial_port *port, uint8_t byte)
 	}
 }
 
-void serial_port_break(struct serial_port *port, const struct serial_breakage_rule *rule)
+void serial_port_filter(struct serial_port *port, const struct serial_filter *filter)
 {
-	port->breakage = (struct serial_breakage){.rule = rule, .core = &port->serial};
+	port->filter = filter;
 	port->out.limit = WIRE_SIZE; /* frames are held until they end */
 }
 
@@ -252,8 +252,8 @@ static void deliver_in(struct serial_port *port, uint64_t now)
 				  port->noise)) ||
 	       (port->in.count && port->in.due_ns <= now)) {
 		for (size_t i = 0; i < count && !port->stalled; i++) {
-			if (port->breakage.rule)
-				receive_broken(port, bytes[i]);
+			if (port->filter)
+				receive_filtered(port, bytes[i]);
 			else
 				rpmsg_gpio_serial_rx(&port->serial, bytes[i]);
 		}

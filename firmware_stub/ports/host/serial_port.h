@@ -13,9 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "filter.h"
 #include "loop.h"
 #include "rpmsg_gpio_serial.h"
-#include "serial_breakage.h"
 
 #define SERIAL_PORT_BAUD_MAX 100000000u
 /* An rpmsg buffer less its header. */
@@ -52,8 +52,8 @@ void serial_port_receive(struct serial_port *port);
 void serial_port_run(struct serial_port *port);
 bool serial_port_up(const struct serial_port *port);
 
-/* Break a rule of the framing from now on; NULL breaks none. */
-void serial_port_break(struct serial_port *port, const struct serial_breakage_rule *rule);
+/* Put a filter between the core and the wire; NULL: none. */
+void serial_port_filter(struct serial_port *port, const struct serial_filter *filter);
 /* The firmware was reset. */
 void serial_port_restart(struct serial_port *port, uint32_t epoch);
 /* No announcements from now on, or all of them now. */
