@@ -16,7 +16,7 @@ from bridge.chips.chip import Chip
 from bridge.chips.line_config import LineConfig, event_capacity
 from bridge.chips.request import LineRequest
 from bridge.chips.requester import Requester
-from bridge.chips.watcher import Watcher
+from bridge.chips.watchers import Watcher
 from bridge.service.access import Policy
 from bridge.service.budgets import Account, Grant
 from bridge.service.peer import Peer
@@ -66,7 +66,7 @@ class Client:
         self.account = account
         self._grant = grant
         self._handles = itertools.count(1)
-        self._open: dict[int, tuple[Watcher, Grant]] = {}
+        self._open: dict[int, tuple[Chip, Watcher, Grant]] = {}
         self._closed = False
 
     def __len__(self) -> int:
@@ -90,32 +90,32 @@ class Client:
             grant.end()
             raise
         handle = next(self._handles)
-        self._open[handle] = watcher, grant
+        self._open[handle] = chip, watcher, grant
         return handle, watcher
 
-    def get(self, message: Mapping[str, Any]) -> Watcher:
-        """The open chip of an argument `handle`. Raises OSError EBADF."""
+    def get(self, message: Mapping[str, Any]) -> tuple[Chip, Watcher]:
+        """The open chip of an argument `handle`, and the view of it. Raises OSError EBADF."""
         handle = _integer(message, "handle", 0, 2**63 - 1)
         if handle not in self._open:
             raise OSError(errno.EBADF, f"this connection has no open chip {handle}")
-        return self._open[handle][0]
+        chip, watcher, _ = self._open[handle]
+        return chip, watcher
 
     def discard(self, message: Mapping[str, Any]) -> None:
         """Close the open chip of an argument `handle`. Raises OSError EBADF."""
         self.get(message)
-        self._let_go(*self._open.pop(message["handle"]))
+        self._let_go(message["handle"])
 
-    @staticmethod
-    def _let_go(watcher: Watcher, grant: Grant) -> None:
+    def _let_go(self, handle: int) -> None:
+        _, watcher, grant = self._open.pop(handle)
         watcher.close()
         grant.end()
 
     def close(self) -> None:
         """The client is gone."""
         self._closed = True
-        for watcher, grant in self._open.values():
-            self._let_go(watcher, grant)
-        self._open.clear()
+        for handle in list(self._open):
+            self._let_go(handle)
         self._grant.end()
 
 
@@ -198,8 +198,9 @@ class Operations:
 
     async def _open(self, client: Client, message: Mapping[str, Any]) -> Answer:
         """Open a chip as open(2) does a character device: this chip, not this name."""
-        handle, watcher = client.open(self._named(client, _string(message, "chip")))
-        return {**watcher.chip.info(), "handle": handle}, watcher.take_fds()
+        chip = self._named(client, _string(message, "chip"))
+        handle, watcher = client.open(chip)
+        return {**chip.info(), "handle": handle}, watcher.take_fds()
 
     async def _close(self, client: Client, message: Mapping[str, Any]) -> Answer:
         client.discard(message)
@@ -209,7 +210,7 @@ class Operations:
         """The chip of an argument `handle`, else of an argument `chip`."""
         if "handle" not in message:
             return self._named(client, _string(message, "chip"))
-        chip = client.get(message).chip
+        chip, _ = client.get(message)
         chip.check_online()
         return chip
 
@@ -245,15 +246,14 @@ class Operations:
         return dataclasses.asdict(self._addressed(client, message).clock()), ()
 
     async def _watch(self, client: Client, message: Mapping[str, Any]) -> Answer:
-        watcher = client.get(message)
+        chip, watcher = client.get(message)
         offset = _integer(message, "offset", 0, _U32_MAX)
-        line = watcher.chip.line(offset)
-        self._policy.need(client.peer, watcher.chip, line, "watch")
-        return {"line": watcher.chip.watch(watcher, offset).info()}, ()
+        self._policy.need(client.peer, chip, chip.line(offset), "watch")
+        return {"line": chip.watch(watcher, offset).info()}, ()
 
     async def _unwatch(self, client: Client, message: Mapping[str, Any]) -> Answer:
-        watcher = client.get(message)
-        watcher.chip.unwatch(watcher, _integer(message, "offset", 0, _U32_MAX))
+        chip, watcher = client.get(message)
+        chip.unwatch(watcher, _integer(message, "offset", 0, _U32_MAX))
         return {}, ()
 
     async def _request(self, client: Client, message: Mapping[str, Any]) -> Answer:
@@ -263,14 +263,14 @@ class Operations:
         size = _integer(message, "event_buffer_size", 0, _U32_MAX, default=0)
         room = event_capacity(size, len(configs), edges=False) * _EVENT_BYTES
         grant = await self._take(client, len(configs), room)
-        check = functools.partial(self._policy.check, client.peer)
+        check = functools.partial(self._policy.check, client.peer, chip)
         requester = Requester(client.peer.uid, grant.end, check)
         fds, capacity = await chip.request(configs, consumer, size, requester)
         answer = {
             "offsets": [config.offset for config in configs],
             "names": [chip.lines[config.offset].name for config in configs],
             "capacity": capacity,
-            "timeout_ms": chip.controller.timeout_ms,
+            "timeout_ms": chip.timeout_ms,
         }
         return answer, fds
 

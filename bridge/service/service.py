@@ -90,7 +90,7 @@ class Service:
         """All that has to do with chips; the links come last, and bring the first ones."""
         timeout_ms = self.config.timeout_ms
         for chip in self.config.chips:
-            self.aggregates.append(Aggregate(dispatcher, self.registry, chip, timeout_ms))
+            self.aggregates.append(Aggregate(dispatcher, self.registry, chip))
             self.registry.takers.append(self.aggregates[-1].appeared)
         self._prepare_exports(dispatcher)
         for link, name in zip(self.config.links, link_names(self.config), strict=True):
