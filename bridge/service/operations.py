@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bridge import control_protocol as protocol
 from bridge import uapi
 from bridge.chips.chip import Chip
 from bridge.chips.line_config import LineConfig, event_capacity
@@ -24,22 +25,7 @@ from bridge.service.peer import Peer
 if TYPE_CHECKING:
     from bridge.service.service import Service
 
-VERSION = 1
-"""Version of the control protocol."""
-
-LINES_PER_PAGE = 256
-CHIPS_PER_PAGE = 100
-"""So many fit a packet, whatever they are called."""
-HANDLES_MAX = 256
-"""Chips that one connection may have open."""
-WAIT_MS_MAX = 600_000
-FOUND_MAX = 1024
-"""Lines that one answer of ``find`` has; names that occur as often fit a packet."""
-CLIENT_NAME_MAX = 64
-"""Characters of a client's name that are kept."""
 _U32_MAX = 2**32 - 1
-_EVENT_BYTES = 48
-"""Of a record of an edge event."""
 
 Answer = tuple[dict[str, Any], Sequence[int]]
 """The ok map and the descriptors to send along."""
@@ -81,8 +67,10 @@ class Client:
         """
         if self._closed:
             raise OSError(errno.ECANCELED, "the client hung up")
-        if len(self._open) >= HANDLES_MAX:
-            raise OSError(errno.EMFILE, f"this connection has {HANDLES_MAX} chips open; close some")
+        if len(self._open) >= protocol.HANDLES_MAX:
+            raise OSError(
+                errno.EMFILE, f"this connection has {protocol.HANDLES_MAX} chips open; close some"
+            )
         grant = self.account.take(handles=1)
         try:
             watcher = chip.open()
@@ -130,19 +118,19 @@ class Operations:
         self._service = service
         self._policy = Policy(service.config.access)
         self._table: dict[str, Callable[[Client, Mapping[str, Any]], Awaitable[Answer]]] = {
-            "hello": self._hello,
-            "chips": self._chips,
-            "chip": self._chip,
-            "open": self._open,
-            "close": self._close,
-            "lines": self._lines,
-            "find": self._find,
-            "clock": self._clock,
-            "watch": self._watch,
-            "unwatch": self._unwatch,
-            "request": self._request,
-            "status": self._status,
-            "wait": self._wait,
+            protocol.HELLO: self._hello,
+            protocol.CHIPS: self._chips,
+            protocol.CHIP: self._chip,
+            protocol.OPEN: self._open,
+            protocol.CLOSE: self._close,
+            protocol.LINES: self._lines,
+            protocol.FIND: self._find,
+            protocol.CLOCK: self._clock,
+            protocol.WATCH: self._watch,
+            protocol.UNWATCH: self._unwatch,
+            protocol.REQUEST: self._request,
+            protocol.STATUS: self._status,
+            protocol.WAIT: self._wait,
         }
 
     async def run(self, client: Client, op: str, message: Mapping[str, Any]) -> Answer:
@@ -166,14 +154,14 @@ class Operations:
 
     async def _hello(self, client: Client, message: Mapping[str, Any]) -> Answer:
         version = _integer(message, "version", 0, _U32_MAX)
-        client.name = _string(message, "client")[:CLIENT_NAME_MAX]
-        if version != VERSION:
+        client.name = _string(message, "client")[: protocol.CLIENT_NAME_MAX]
+        if version != protocol.VERSION:
             raise OSError(
                 errno.EPROTONOSUPPORT,
                 f"the client speaks version {version} of the control protocol, "
-                f"this service version {VERSION}; install matching versions",
+                f"this service version {protocol.VERSION}; install matching versions",
             )
-        answer = {"version": VERSION, "service": self._service.version}
+        answer = {"version": protocol.VERSION, "service": self._service.version}
         return {**answer, "timeout_ms": self._service.config.timeout_ms}, ()
 
     def _visible(self, client: Client, chips: Iterable[Chip]) -> list[Chip]:
@@ -185,11 +173,9 @@ class Operations:
         return self._service.registry.get(name, functools.partial(self._policy.sees, client.peer))
 
     async def _chips(self, client: Client, message: Mapping[str, Any]) -> Answer:
-        registry = self._service.registry
-        if "after" not in message:  # a client that knows no pages
-            return {"chips": [chip.info() for chip in self._visible(client, registry.all())]}, ()
-        chips = self._visible(client, registry.after(_string(message, "after")))
-        page = chips[:CHIPS_PER_PAGE]
+        after = _string(message, "after", default="")
+        chips = self._visible(client, self._service.registry.after(after))
+        page = chips[: protocol.CHIPS_PER_PAGE]
         following = page[-1].name if len(chips) > len(page) else None
         return {"chips": [chip.info() for chip in page], "next": following}, ()
 
@@ -217,7 +203,9 @@ class Operations:
     async def _lines(self, client: Client, message: Mapping[str, Any]) -> Answer:
         chip = self._addressed(client, message)
         first = _integer(message, "first", 0, _U32_MAX, default=0)
-        count = _integer(message, "count", 1, LINES_PER_PAGE, default=LINES_PER_PAGE)
+        count = _integer(
+            message, "count", 1, protocol.LINES_PER_PAGE, default=protocol.LINES_PER_PAGE
+        )
         last = first + count
         info = self._policy.info
         page = [info(client.peer, chip, line) for line in chip.lines[first:last]]
@@ -240,7 +228,7 @@ class Operations:
             ]
 
         found = [places for places in map(seen, chips) if places][: limit or None]
-        return {"found": list(itertools.chain(*found))[:FOUND_MAX]}, ()
+        return {"found": list(itertools.chain(*found))[: protocol.FOUND_MAX]}, ()
 
     async def _clock(self, client: Client, message: Mapping[str, Any]) -> Answer:
         return dataclasses.asdict(self._addressed(client, message).clock()), ()
@@ -261,7 +249,7 @@ class Operations:
         configs = _line_configs(message)
         consumer = _string(message, "consumer", default="")
         size = _integer(message, "event_buffer_size", 0, _U32_MAX, default=0)
-        room = event_capacity(size, len(configs), edges=False) * _EVENT_BYTES
+        room = event_capacity(size, len(configs), edges=False) * uapi.LINE_EVENT_SIZE
         grant = await self._take(client, len(configs), room)
         check = functools.partial(self._policy.check, client.peer, chip)
         requester = Requester(client.peer.uid, grant.end, check)
@@ -303,7 +291,7 @@ class Operations:
     async def _wait(self, client: Client, message: Mapping[str, Any]) -> Answer:
         """Answer when a chip is online (or offline), or when there are so many chips."""
         registry = self._service.registry
-        timeout_ms = _integer(message, "timeout_ms", 0, WAIT_MS_MAX)
+        timeout_ms = _integer(message, "timeout_ms", 0, protocol.WAIT_MS_MAX)
         if "count" in message:
             count = _integer(message, "count", 0, _U32_MAX)
 
@@ -347,8 +335,9 @@ def _string(message: Mapping[str, Any], key: str, default: object = _MISSING) ->
     value = message.get(key, default)
     if not isinstance(value, str):
         raise OSError(errno.EINVAL, f"{key} must be a string")
-    if len(value) > 4096:
-        raise OSError(errno.EINVAL, f"{key} has {len(value)} characters; at most 4096 are taken")
+    most = protocol.STRING_MAX
+    if len(value) > most:
+        raise OSError(errno.EINVAL, f"{key} has {len(value)} characters; at most {most} are taken")
     return value
 
 
