@@ -15,7 +15,7 @@ import struct
 import termios
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgpack
 
@@ -28,15 +28,14 @@ from bridge.control_protocol import (
     failure,
     success,
 )
-from bridge.service.budgets import Budgets
+from bridge.service.budgets import Budgets, Limits
 from bridge.service.chip_links import ChipLinks
-from bridge.service.operations import Client, Operations
+from bridge.service.client import Client
+from bridge.service.operations import Operations
 from bridge.service.peer import peer_of
+from bridge.service.registry import Registry
 from bridge.service.socket_file import bind
 from bridge.service.watch import FileWatch
-
-if TYPE_CHECKING:
-    from bridge.service.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -58,14 +57,16 @@ class ControlServer:
     """Listens, and keeps the connections.
 
     Args:
-        service: what the clients talk about.
+        operations: what the clients can ask.
+        limits: what one user may have at once.
+        registry: the chips that are online.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._registry = service.registry
+    def __init__(self, operations: Operations, limits: Limits, registry: Registry) -> None:
+        self.operations = operations
+        self._registry = registry
         self._links: ChipLinks | None = None
-        self.operations = Operations(service)
-        self.budgets = Budgets(service.config.limits)
+        self.budgets = Budgets(limits)
         self.tasks = Tasks()
         # Shared by all connections: a packet is parsed before the next one is read.
         self.buffer = bytearray(PACKET_MAX + 1)
