@@ -33,6 +33,7 @@ DECLARATIONS = "".join(Path(part).read_text() for part in sorted(glob("bridge/sh
 INCLUDE_DIRS = [
     "bridge/shim",
     "firmware_stub/core",
+    "firmware_stub/remote",
     "firmware_stub/host",
     "firmware_stub/ports/linux",
 ]

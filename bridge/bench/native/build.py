@@ -29,7 +29,13 @@ HEADERS = """
     #include "floor.h"
     #include "guest.h"
 """
-INCLUDE_DIRS = ["bridge/bench/native", "bridge/shim", "firmware_stub/core", "firmware_stub/host"]
+INCLUDE_DIRS = [
+    "bridge/bench/native",
+    "bridge/shim",
+    "firmware_stub/core",
+    "firmware_stub/remote",
+    "firmware_stub/host",
+]
 
 ffibuilder = FFI()
 ffibuilder.cdef(DECLARATIONS)
