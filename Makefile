@@ -5,6 +5,7 @@
 # make setup   the virtual environment in .venv, with the shim and the stub built
 # make test    everything that is tested (C under ASan and UBSan, then pytest)
 # make deps    install the Debian packages without which tests are skipped
+# make labs    the packages of labs, 200 MB, without which their tests are skipped
 # make kernel  build the kernel that tests/kernel boots (make test does it too)
 # make qemu    exported lines in a PC of QEMU's, with a kernel that this builds
 # make fuzz    libFuzzer on what peers send, FUZZ_SECONDS in all
@@ -65,7 +66,7 @@ ASAN_BROKEN := $(BROKEN:%.c=$(BUILD)/asan/%.o)
 ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
-.PHONY: all help setup demo deps kernel qemu test programs ctest pytest fuzz fuzz-build fuzz-replay tsan \
+.PHONY: all help setup demo deps labs kernel qemu test programs ctest pytest fuzz fuzz-build fuzz-replay tsan \
 	soak analyze coverage lint docs fresh dist bench footprint mcu install-system install-help clean
 
 all: setup
@@ -123,6 +124,9 @@ fresh-%:
 
 deps:
 	tools/deps
+
+labs: setup
+	@$(BIN)/python tools/labs >/dev/null
 
 # Where it cannot be built, tests/kernel skip and say what to install; in CI they fail.
 kernel:
@@ -314,7 +318,7 @@ lint: $(VENV)/.lint $(FREESTANDING) $(ASAN_OBJECTS) $(ASAN_BROKEN)
 	$(BIN)/python tools/check-layers
 
 # The pages lie in the site as in the tree, so that a link is right on both.
-SITE := README.md CHANGELOG.md CONTRIBUTING.md LICENSE SECURITY.md $(wildcard docs/*.md examples/*.*) \
+SITE := README.md CHANGELOG.md CONTRIBUTING.md LICENSE SECURITY.md $(wildcard docs/*.md examples/*.* examples/*/README.md) \
 	firmware_stub/host/virtio/README.md tests/fuzz/README.md
 docs: $(VENV)/.docs
 	@rm -rf $(BUILD)/docs
