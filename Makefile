@@ -25,7 +25,7 @@
 # make clean   remove all that was made in this tree
 #
 # V=1 shows the compiler's command lines, PYTHON= takes another Python than python3,
-# PYTEST_ARGS= goes to pytest.
+# PYTEST_ARGS= goes to pytest (-n0: one test after the other, for -s and --pdb).
 
 ifneq ($(firstword $(sort 4.0 $(MAKE_VERSION))),4.0)
 $(error GNU make 4.0 or newer is needed, this is $(MAKE_VERSION): install the package make)
@@ -132,7 +132,14 @@ labs: setup
 kernel:
 	@tools/build-uml-kernel || true
 
-test: $(VENV)/.test kernel ctest fuzz-replay pytest
+# Side by side also without -j, and what each says in one piece.
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --output-sync=target \
+	$(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+test: $(VENV)/.test kernel
+	+@$(SIDE_BY_SIDE) programs
+	+@$(SIDE_BY_SIDE) ctest fuzz-replay
+	+@$(MAKE) --no-print-directory pytest
 
 $(BUILD)/asan/%.o: %.c $(HEADERS)
 	@mkdir -p $(@D)
@@ -152,8 +159,10 @@ $(BUILD)/asan/tests/%: tests/%.c $(ASAN_LIBRARY) $(HEADERS)
 # All that the tests run of C, for make -j.
 programs: $(ASAN_STUB) $(ASAN_TESTS) $(FUZZ_TARGETS:%=$(BUILD)/replay/%)
 
-ctest: $(ASAN_TESTS)
-	@set -e; for test in $(ASAN_TESTS); do echo "== $$test"; timeout 600 $$test; done
+ctest: $(ASAN_TESTS:%=%.run)
+
+$(BUILD)/asan/tests/%.run: $(BUILD)/asan/tests/%
+	@echo "== $<"; timeout 600 $<
 
 # Fuzz targets: the same sources, with a kernel in memory (tests/fuzz/names.h). With clang
 # they are libFuzzer's; with any compiler replay.c runs the files of their corpus.
@@ -194,10 +203,11 @@ $(BUILD)/fuzz/fuzzed.a: $(FUZZED:%.c=$(BUILD)/fuzz/%.o)
 
 .SECONDARY:
 
-fuzz-replay: $(FUZZ_TARGETS:%=$(BUILD)/replay/%)
-	@set -e; for target in $(FUZZ_TARGETS); do echo "== fuzz corpus: $$target"; \
-		timeout 600 $(BUILD)/replay/$$target tests/fuzz/corpus/$$target \
-			>$(BUILD)/replay/$$target.log 2>&1 || { tail -50 $(BUILD)/replay/$$target.log; exit 1; }; done
+fuzz-replay: $(FUZZ_TARGETS:%=$(BUILD)/replay/%.run)
+
+$(FUZZ_TARGETS:%=$(BUILD)/replay/%.run): $(BUILD)/replay/%.run: $(BUILD)/replay/%
+	@echo "== fuzz corpus: $*"; timeout 600 $< tests/fuzz/corpus/$* >$<.log 2>&1 || \
+		{ tail -50 $<.log; exit 1; }
 
 # Coverage is that of the sources, not of what drives them.
 $(BUILD)/fuzz/tests/fuzz/%.o: tests/fuzz/%.c $(HEADERS)
@@ -243,10 +253,11 @@ $(BUILD)/tsan/firmware-stub: $(filter-out $(BUILD)/tsan/bridge/%,$(TSAN_OBJECTS)
 	@echo "  LINK    $@"
 	$(Q)$(CC) -fsanitize=thread -o $@ $^ -pthread
 
-tsan: $(TSAN_TESTS:%.c=$(BUILD)/tsan/%) $(BUILD)/tsan/firmware-stub
-	@set -e; for test in $(TSAN_TESTS:%.c=$(BUILD)/tsan/%); do echo "== $$test"; \
-		TSAN_OPTIONS=suppressions=tests/tsan.supp timeout 300 $$test >$$test.log 2>&1 || \
-		{ tail -60 $$test.log; exit 1; }; tail -1 $$test.log; done
+tsan: $(TSAN_TESTS:%.c=$(BUILD)/tsan/%.run) $(BUILD)/tsan/firmware-stub
+
+$(BUILD)/tsan/tests/%.run: $(BUILD)/tsan/tests/%
+	@echo "== $<"; TSAN_OPTIONS=suppressions=tests/tsan.supp timeout 300 $< >$<.log 2>&1 || \
+		{ tail -60 $<.log; exit 1; }; tail -1 $<.log
 
 # SECONDS is bash's and not make's own: given on the command line it is here as is.
 soak: setup
@@ -294,9 +305,11 @@ coverage: $(VENV)/.coverage $(GCOV_TESTS) $(GCOV_STUB)
 analyze:
 	$(PYTHON) tests/analyze.py "$(INCLUDES)" "$(CLANG)" $(C_SOURCES)
 
-# The stub that the Python tests talk to is their own: sanitized, and it can break rules.
+# The stub that the Python tests talk to is their own: sanitized, and it can break rules. They
+# run in twice as many processes as there are processors, since most wait most of the time.
 pytest: $(VENV)/.test $(ASAN_STUB)
-	FIRMWARE_STUB=$(CURDIR)/$(ASAN_STUB) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	FIRMWARE_STUB=$(CURDIR)/$(ASAN_STUB) $(BIN)/python -m pytest \
+		-n $$((2 * $$(nproc))) $(PYTEST_ARGS)
 
 # Beside make test, since a kernel for it is minutes more the first time.
 qemu: $(VENV)/.test $(ASAN_STUB)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -199,6 +200,8 @@ def image() -> str:
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
     if not path:
-        subprocess.run(["make", "-s", "-C", ROOT, "mcu"], check=True, timeout=100)
+        with open(ROOT / "Makefile") as turn:  # other processes of pytest make it too
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            subprocess.run(["make", "-s", "-C", ROOT, "mcu"], check=True, timeout=500)
         path = str(ROOT / "build" / "mcu" / "firmware.elf")
     return path
