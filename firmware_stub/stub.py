@@ -33,7 +33,8 @@ _REPLY_MAX = 1 << 17
 _TIMES_MAX = 2000  # that fit one reply
 # A label may hold anything but quotes.
 _CHANNEL = re.compile(r'(\d+) (\S+) (0x\w+) lines (\d+) label "([^"]*)"(?: driver (0x\w+))?')
-_ANSWER_TIMEOUT = 10.0  # s; a command that does not wait is answered at once
+_ANSWER_TIMEOUT = 30.0  # s; a command that does not wait is answered at once
+_WAIT_TIMEOUT = 30.0  # s; a busy host may take long
 
 
 class Count(NamedTuple):
@@ -522,19 +523,19 @@ class Stub:
     def _wait(self, command: str, timeout: float) -> None:
         self.command(f"{command} timeout {_seconds(timeout)}", timeout + _ANSWER_TIMEOUT)
 
-    def wait_level(self, line: str, value: int, timeout: float = 5.0) -> None:
+    def wait_level(self, line: str, value: int, timeout: float = _WAIT_TIMEOUT) -> None:
         """Wait until a pin has a level."""
         self._wait(f"wait {line} {value}", timeout)
 
-    def wait_armed(self, line: str, timeout: float = 5.0) -> None:
+    def wait_armed(self, line: str, timeout: float = _WAIT_TIMEOUT) -> None:
         """Wait until the interrupt of a line waits to fire."""
         self._wait(f"wait-armed {line}", timeout)
 
-    def wait_edges(self, line: str, edges: int, timeout: float = 5.0) -> None:
+    def wait_edges(self, line: str, edges: int, timeout: float = _WAIT_TIMEOUT) -> None:
         """Wait until a pin has seen at least so many edges since power-up."""
         self._wait(f"wait-edges {line} {edges}", timeout)
 
-    def wait_attached(self, timeout: float = 5.0) -> None:
+    def wait_attached(self, timeout: float = _WAIT_TIMEOUT) -> None:
         """Wait until a guest is attached."""
         self._wait("wait-attached", timeout)
 

@@ -27,7 +27,7 @@ controller 0 label bench lines {_LINES}
 clock-offset 7h
 clock-drift 100ppm
 """
-_TIMEOUT_S = 5.0
+_TIMEOUT_S = 20.0
 _RECORD = 48
 _WORDS = _RECORD // 8
 

@@ -28,7 +28,7 @@ _FLOOR_ROUNDS_PER_S = 10_000
 # A burst is what the client's buffer holds, 1024 edges: how long the scheduler keeps
 # the client from reading must not be counted as edges that the path lost.
 _PULSES = 512
-_EDGE_TIMEOUT_S = 5.0
+_EDGE_TIMEOUT_S = 20.0
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:

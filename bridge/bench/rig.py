@@ -23,7 +23,7 @@ from firmware_stub.signals import SignalsWait
 
 __all__ = ["Rig", "Serve"]
 
-_DEADLINE_S = 30.0
+_DEADLINE_S = 90.0
 # The firmware is a process of this machine: silent, it is most often only waiting for its turn.
 _TIMEOUT_MS = 10_000
 
@@ -99,7 +99,7 @@ class Serve:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def stop(self) -> int:
-        """End it as SIGTERM does, or kill it after 30 s; return its exit status."""
+        """End it as SIGTERM does, or kill it after 90 s; return its exit status."""
         if self.process is None:
             return 0
         self.process.terminate()
@@ -162,7 +162,7 @@ class Rig:
     def __enter__(self) -> Rig:
         """Start both and wait until the board's two chips are there.
 
-        Raises OSError when one of them does not start in 30 s.
+        Raises OSError when one of them does not start in 90 s.
         """
         with self._stack as stack:
             directory = Path(tempfile.mkdtemp(prefix="gpio-bridge-"))

@@ -38,7 +38,7 @@ _BUTTON_SELECT = 1
 
 _PRESSES = 3
 _ROUND_TRIPS = 2000
-_EVENT_TIMEOUT_S = 2.0
+_EVENT_TIMEOUT_S = 20.0
 
 Say = Callable[[object], None]
 

@@ -345,14 +345,14 @@ class Mcu:
         """Return whether the pin is set to open drain (ODR)."""
         return bool(self._bit(pin, _ODR))
 
-    def wait_armed(self, pin: str, timeout: float = 5.0) -> None:
+    def wait_armed(self, pin: str, timeout: float = 30.0) -> None:
         """Wait until the pin's interrupt is on; raises OSError(ETIMEDOUT) after ``timeout`` s.
 
         It says nothing of a mask of the core: an edge under the mask is latched.
         """
         self._wait(lambda: self.irq_enabled(pin), f"the interrupt of {pin} was not on", timeout)
 
-    def wait_level(self, pin: str, level: int, timeout: float = 5.0) -> None:
+    def wait_level(self, pin: str, level: int, timeout: float = 30.0) -> None:
         """Wait until a pin has a level; raises OSError(ETIMEDOUT) after ``timeout`` s."""
         self._wait(lambda: self.level(pin) == level, f"{pin} was not {level}", timeout)
 

@@ -11,7 +11,7 @@ from bridge.chips.tasks import Tasks
 
 
 # A stop that spins keeps every other task of the loop from running, a time-out of asyncio's, too.
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(100)
 def test_stop_takes_tasks_whose_callbacks_have_not_run() -> None:
     async def scenario() -> None:
         tasks = Tasks()
@@ -23,7 +23,7 @@ def test_stop_takes_tasks_whose_callbacks_have_not_run() -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(100)
 def test_stop_takes_what_is_spawned_by_those_that_it_cancels() -> None:
     async def scenario() -> list[str]:
         tasks = Tasks()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import bridge as gpiod
 from bridge import wire
 from bridge.bench.rig import Rig
 from bridge.client.control import Connection
+from bridge.clock_info import ClockInfo
 from bridge.line import Bias, Clock, Direction, Drive, Edge, Value
 from firmware_stub import Stub
 
@@ -157,9 +158,13 @@ def edges(stub: Stub, chip: gpiod.Chip, stamped: bool) -> None:
     assert max(errors) <= bound
 
 
-def learn_clock(stub: Stub, chip: gpiod.Chip) -> None:
+def _well(clock: ClockInfo) -> bool:
+    return clock.bound_ns < 200_000 and clock.samples > 12
+
+
+def learn_clock(stub: Stub, chip: gpiod.Chip, known: Callable[[ClockInfo], bool] = _well) -> None:
     """Edges make the service learn the coprocessor's clock (docs/timing.md)."""
-    line, deadline = f"0/{SENSOR}", time.monotonic() + 30
+    line, deadline = f"0/{SENSOR}", time.monotonic() + 60
     with chip.request_lines({SENSOR: BOTH}) as request:
         for level in itertools.cycle((1, 0)):
             stub.wait_armed(line)
@@ -167,7 +172,7 @@ def learn_clock(stub: Stub, chip: gpiod.Chip) -> None:
             assert request.wait_edge_events(30)
             request.read_edge_event_array()
             clock = chip.clock()
-            if not level and clock.known and clock.bound_ns < 200_000 and clock.samples > 12:
+            if not level and clock.known and known(clock):
                 break
             assert time.monotonic() < deadline, clock
     stub.float_(line)
@@ -181,8 +186,10 @@ def a_burst_shows_its_gaps(stub: Stub, chip: gpiod.Chip) -> None:
         made = stub.count(line).edges + 800
         stub.pulse(line, 400, 1_000_000)
         stub.wait_edges(line, made, timeout=30)
+        stub.wait_armed(line)  # all is sent, and comes before the answer to what is asked now
+        assert request.get_value(SENSOR) is INACTIVE
         seen: list[gpiod.EdgeEvent] = []
-        while request.wait_edge_events(0.5):
+        while request.wait_edge_events(0):
             seen += request.read_edge_events()
         assert seen
         numbers = [event.line_seqno for event in seen]
@@ -216,7 +223,8 @@ def source_clock(stub: Stub, chip: gpiod.Chip) -> None:
     assert clock.known
     assert abs(clock.device_ns - clock.host_ns - OFFSET_NS) < 10**9
     assert clock.samples >= 3
-    assert abs(clock.drift_ppb - 100_000) < 1_000_000
+    # On a busy host it takes longer until few answers were late.
+    learn_clock(stub, chip, lambda clock: abs(clock.drift_ppb - 100_000) < 1_000_000)
 
 
 def no_source_clock(chip: gpiod.Chip) -> None:

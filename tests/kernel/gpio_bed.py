@@ -15,7 +15,7 @@ from typing import Any
 from bridge.bench.rig import Rig
 
 from .guest import Guest
-from .uml import Machine, check, check_killed, patient
+from .uml import LIFE_S, Machine, check, check_killed, patient
 
 GPIO = 41  # VIRTIO_ID_GPIO
 
@@ -55,14 +55,14 @@ class Bed:
         finally:
             connection.close()
 
-    def run(self, inside: Callable[..., Any], *arguments: Any, timeout_s: int = 100) -> Any:
+    def run(self, inside: Callable[..., Any], *arguments: Any, timeout_s: int = LIFE_S) -> Any:
         """Boot and run a function inside, as `Machine.run`; its value."""
         outcome = self.machine.run(inside, arguments, timeout_s)
         with self._service_log():
             return check(outcome, [self.rig.stub])
 
     def run_to_death(
-        self, inside: Callable[..., Any], *arguments: Any, timeout_s: int = 100
+        self, inside: Callable[..., Any], *arguments: Any, timeout_s: int = LIFE_S
     ) -> None:
         """As `run`, for a function that has the host kill the guest ("kill_guest")."""
         self._killed = False

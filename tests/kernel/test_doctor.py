@@ -39,7 +39,7 @@ def somebody(group: int) -> tuple[str, ...]:
     return ("setpriv", "--reuid=65534", f"--regid={group}", "--clear-groups", *caps)
 
 
-@in_kernel("demo", processors=("m4_0",), timeout_s=100)
+@in_kernel("demo", processors=("m4_0",))
 def test_from_bare_to_working(guest: Guest) -> None:
     socket = "/run/tmp/serve/control.sock"
     bare = ["no-group", "no-rules", "no-service", "remoteproc-down"]
@@ -95,7 +95,7 @@ def test_channels_without_rules(guest: Guest) -> None:
     assert Path("/proc/config.gz").exists()
 
 
-@in_kernel("demo", processors=("m4_0",), timeout_s=100)
+@in_kernel("demo", processors=("m4_0",))
 def test_service_starts_and_stops_the_processor(guest: Guest) -> None:
     """serve --remoteproc NAME,auto-stop: it runs as long as the service does."""
     processor = with_firmware()

@@ -124,10 +124,9 @@ def service_restarts_without_a_manager(guest: Guest) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_machine(bed: Bed, eventually: Callable[..., None]) -> None:
     """Probe, toggle, interrupts, pause and resume, restarts of both sides, and the end."""
-    bed.run_to_death(whole_life, timeout_s=300)
+    bed.run_to_death(whole_life)
     eventually(lambda: bed.rig.stub.state("LED_GREEN").direction == "none", "the LED's release")
     eventually(lambda: bed.rig.stub.state("LOOP_IN").irq == "none", "the interrupt's end")
     assert bed.status["interrupts"]

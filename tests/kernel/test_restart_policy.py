@@ -80,8 +80,7 @@ def crashes(guest: Guest) -> str:
     return load.summary
 
 
-@pytest.mark.timeout(180)
-@in_kernel("demo", processors=("m4_0",), timeout_s=150)
+@in_kernel("demo", processors=("m4_0",))
 def test_crashes_of_a_remote_processor(guest: Guest) -> str:
     return crashes(guest)
 

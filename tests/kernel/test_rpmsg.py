@@ -477,8 +477,7 @@ def restarts_under_load(guest: Guest) -> str:
     return load.summary
 
 
-@pytest.mark.timeout(180)
-@in_kernel("demo", timeout_s=150)
+@in_kernel("demo")
 def test_restarts_under_load(guest: Guest) -> str:
     return restarts_under_load(guest)
 

@@ -58,7 +58,7 @@ def test_a_burst_of_edges_is_complete(guest: Guest) -> None:
             assert got == list(range(1, BURST + 1))
 
 
-@in_kernel("demo", transport="rpmsg-tty", timeout_s=100)
+@in_kernel("demo", transport="rpmsg-tty")
 def test_the_remote_processor_restarts(guest: Guest) -> None:
     """The number of the tty may be another one each time; the channel's name is not."""
     with serving(BY_CHANNEL) as serve:

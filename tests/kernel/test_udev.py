@@ -9,8 +9,6 @@ import os
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
 from bridge.client.line_settings import LineSettings
@@ -242,8 +240,7 @@ def drive_as_user_of_gpio(socket: str, name: str) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-@pytest.mark.timeout(320)
-@in_kernel("demo", processors=("m4_0",), timeout_s=300)
+@in_kernel("demo", processors=("m4_0",))
 def test_service_in_its_sandbox(guest: Guest) -> None:
     install()
     with Systemd(guest) as systemd:
@@ -272,8 +269,7 @@ def test_service_in_its_sandbox(guest: Guest) -> None:
         assert systemd.show(SERVICE, "MainPID") == service, "the service was started again"
 
 
-@pytest.mark.timeout(320)
-@in_kernel("demo", processors=("m4_0",), timeout_s=300)
+@in_kernel("demo", processors=("m4_0",))
 def test_a_guest_outlives_the_service(guest: Guest) -> None:
     """systemd keeps its connection and its memory from one service to the next."""
     install()
@@ -298,8 +294,7 @@ def test_a_guest_outlives_the_service(guest: Guest) -> None:
             assert driver.hung_up(), "stopped for good"
 
 
-@pytest.mark.timeout(320)
-@in_kernel("demo", processors=("m4_0",), timeout_s=300)
+@in_kernel("demo", processors=("m4_0",))
 def test_watchdog(guest: Guest) -> None:
     install()
     with Systemd(guest) as systemd:
@@ -343,8 +338,7 @@ def test_watchdog(guest: Guest) -> None:
         wait_chip("rpmsg-0")
 
 
-@pytest.mark.timeout(320)
-@in_kernel("demo", processors=("m4_0",), timeout_s=300)
+@in_kernel("demo", processors=("m4_0",))
 def test_unit_of_a_device(guest: Guest) -> None:
     install()
     unit = "gpio-bridge@m4_0\\x2d1.service"

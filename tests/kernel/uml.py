@@ -36,7 +36,7 @@ from tests.firmware_stub.broken.stub import Stub
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = "256M"
 # For a kernel that hangs: it lives for seconds, but the machine may have other things to do.
-LIFE_S = 100
+LIFE_S = 300
 RPMSG = 7  # VIRTIO_ID_RPMSG
 
 _COMPLAINT = re.compile(r"BUG:|WARNING:|Kernel panic|Oops")
