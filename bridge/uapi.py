@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import errno
 import struct
+import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 GPIO_V2_LINE_FLAG_USED = 1 << 0
 GPIO_V2_LINE_FLAG_ACTIVE_LOW = 1 << 1
@@ -25,9 +26,6 @@ GPIO_V2_LINE_FLAG_EVENT_CLOCK_HTE = 1 << 12
 GPIO_V2_LINE_EVENT_RISING_EDGE = 1
 GPIO_V2_LINE_EVENT_FALLING_EDGE = 2
 
-LINE_EVENT_SIZE = 48
-"""Bytes of a ``struct gpio_v2_line_event``."""
-
 GPIO_V2_LINES_MAX = 64
 GPIO_MAX_NAME_SIZE = 32
 """Bytes of a name or a consumer, the terminating NUL included."""
@@ -40,6 +38,10 @@ GPIO_V2_LINE_ATTR_ID_DEBOUNCE = 3
 GPIO_V2_LINE_CHANGED_REQUESTED = 1
 GPIO_V2_LINE_CHANGED_RELEASED = 2
 GPIO_V2_LINE_CHANGED_CONFIG = 3
+
+
+BYTE_ORDER: Literal["little", "big"] = sys.byteorder
+"""Of all of these structs."""
 
 
 class Attribute(NamedTuple):

@@ -11,9 +11,8 @@ from typing import Any
 from bridge import errors
 from bridge.client import address
 from bridge.client.chip import Chip
-from bridge.client.control import Connection
+from bridge.client.control import DEFAULT_SOCKET, Connection, default_socket
 from bridge.client.direct import Direct
-from bridge.control_protocol import CHIP, DEFAULT_SOCKET, STATUS, default_socket
 
 
 class NoChip(FileNotFoundError):
@@ -69,7 +68,7 @@ def chips_of_link(url: str, name: str) -> list[dict[str, Any]]:
     try:
         connection, found = direct.open(name)
         try:
-            return [connection.call(CHIP, chip=found)] if name else connection.chips()
+            return [connection.call("chip", chip=found)] if name else connection.chips()
         finally:
             connection.close()
     finally:
@@ -112,7 +111,7 @@ def _holder(url: str, socket: str) -> str | None:
     try:
         connection = Connection.open(socket)
         try:
-            status = connection.call(STATUS)
+            status = connection.call("status")
         finally:
             connection.close()
     except (OSError, ValueError):

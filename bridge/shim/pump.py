@@ -74,6 +74,25 @@ class RequestFds(NamedTuple):
             os.close(fd)
 
 
+class LineForm(enum.IntEnum):
+    """``enum gb_line_form``: what kind of line descriptor of the character device."""
+
+    V2 = lib.GB_LINE_V2
+    HANDLE = lib.GB_LINE_HANDLE
+    EVENT = lib.GB_LINE_EVENT
+    EVENT_32 = lib.GB_LINE_EVENT_32
+
+
+class LineFds(NamedTuple):
+    """The one descriptor of a request as the GPIO character device has it."""
+
+    line: int
+
+    def close(self) -> None:
+        """Close it (to be called once)."""
+        os.close(self.line)
+
+
 class _Owned:
     """A C object with one owner; closed with the one it was opened on, its `parent`."""
 
@@ -391,6 +410,35 @@ class Pump(_Owned):
             number = ffi.errno
             raise OSError(number, f"no line request could be made: {os.strerror(number)}")
         return Request(handle, self), RequestFds(fds.operation, fds.event, fds.ring)
+
+    def open_line(
+        self,
+        identity: int,
+        lines: Sequence[LinePlan],
+        capacity: int,
+        timeout_ms: int,
+        form: LineForm,
+    ) -> tuple[Request, LineFds]:
+        """Open a line request with a descriptor as the GPIO character device's.
+
+        Args:
+            identity: comes back in the request's reports.
+            lines: 1 to 64 plans.
+            capacity: event records, at least 2.
+            timeout_ms: deadline of one operation in milliseconds.
+            form: which ioctls and events it has.
+
+        Raises:
+            OSError: errno of gb_cdev_open_line (EMFILE, ENOMEM...).
+        """
+        fd = ffi.new("int *")
+        handle = lib.gb_cdev_open_line(
+            self._handle, identity, _plans(lines), len(lines), capacity, timeout_ms, form, fd
+        )
+        if handle == ffi.NULL:
+            number = ffi.errno
+            raise OSError(number, f"no line request could be made: {os.strerror(number)}")
+        return Request(handle, self), LineFds(fd[0])
 
     def close(self) -> None:
         """Stop the thread and close everything that is open on it."""

@@ -4,7 +4,6 @@
 #include "request_internal.h"
 
 #include <errno.h>
-#include <sys/socket.h>
 #include <time.h>
 
 /* Re-arms of one line that may be under way: one, and one for an edge that
@@ -13,13 +12,6 @@
 /* A re-arm that the firmware refuses is asked for so many times in a row again: it may
  * have been damaged on its way. */
 #define REFUSALS_MAX 3
-
-static void ring_bell(struct gb_request *request)
-{
-	/* A full socket is a bell that rings. */
-	if (send(request->event_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		return;
-}
 
 static uint64_t stamp(const struct gb_line *line, uint64_t monotonic_ns)
 {
@@ -50,8 +42,7 @@ static void push_edge(struct gb_request *request, struct gb_line *line, bool hig
 		return;
 	event.seqno = ++request->seqno;
 	event.line_seqno = ++line->line_seqno;
-	if (gb_event_ring_push(request->ring, &event))
-		ring_bell(request);
+	request->client->event(request->client_owner, &event);
 }
 
 static void report_line_fault(struct gb_request *request, uint32_t index, int error,
@@ -277,7 +268,8 @@ void gb_edges_count(struct gb_request *request)
 uint32_t gb_edges_window(void *owner, uint32_t index)
 {
 	const struct gb_request *request = owner;
-	uint32_t capacity = gb_event_ring_capacity(request->ring), lines = request->edge_lines;
+	uint32_t capacity = request->client->capacity(request->client_owner);
+	uint32_t lines = request->edge_lines;
 
 	(void)index;
 	return lines && capacity > lines ? capacity / lines : 1;
@@ -291,8 +283,8 @@ uint32_t gb_edges_window(void *owner, uint32_t index)
 uint32_t gb_edges_room(void *owner, uint32_t index)
 {
 	const struct gb_request *request = owner;
-	uint32_t capacity = gb_event_ring_capacity(request->ring);
-	uint32_t taken = gb_event_ring_waiting(request->ring);
+	uint32_t capacity = request->client->capacity(request->client_owner);
+	uint32_t taken = request->client->waiting(request->client_owner);
 
 	(void)index;
 	for (uint32_t i = 0; i < request->count; i++)

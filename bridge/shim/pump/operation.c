@@ -9,27 +9,28 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-static void send_reply(struct gb_request *request, const struct gb_operation_reply *reply,
-		       const void *body, size_t length)
+void gb_operation_reply_to_ring(void *client, const struct gb_operation_reply *reply,
+				const void *body, size_t length)
 {
+	struct gb_request *request = client;
+	struct gb_operation_state *op = &request->operation;
 	struct iovec parts[2] = {{(void *)reply, sizeof(*reply)}, {(void *)body, length}};
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = length ? 2 : 1};
 
+	if (op->paused && !request->hung_up)
+		gb_source_modify(request->pump, request->operation_source, EPOLLIN);
+	op->paused = false;
 	/* A client has one operation at a time: a full socket means that it
 	 * does not read its replies. */
 	if (sendmsg(request->operation_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		gb_request_hang_up(request);
 }
 
-/* The next one may be read, if the client is still there. */
-static void operation_over(struct gb_request *request)
+static void answer(struct gb_request *request, const struct gb_operation_reply *reply,
+		   const void *body, size_t length)
 {
-	struct gb_operation_state *op = &request->operation;
-
-	op->busy = false;
-	if (op->paused && !request->hung_up)
-		gb_source_modify(request->pump, request->operation_source, EPOLLIN);
-	op->paused = false;
+	request->operation.busy = false;
+	request->client->answer(request->client_owner, reply, body, length);
 }
 
 void gb_operation_finish(struct gb_request *request)
@@ -43,8 +44,7 @@ void gb_operation_finish(struct gb_request *request)
 		.bits = op->bits,
 	};
 
-	operation_over(request);
-	send_reply(request, &reply, NULL, 0);
+	answer(request, &reply, NULL, 0);
 }
 
 void gb_operation_error(struct gb_operation_state *op, int error, uint32_t reason, uint32_t line)
@@ -73,8 +73,8 @@ static void report_operation(struct gb_request *request, const struct gb_operati
 	memcpy(report->body, body, length);
 }
 
-static void start_operation(struct gb_request *request, const struct gb_operation *operation,
-			    const uint8_t *body, size_t length)
+void gb_operation_start(struct gb_request *request, const struct gb_operation *operation,
+			const uint8_t *body, size_t length)
 {
 	struct gb_operation_state *op = &request->operation;
 	uint64_t all = UINT64_MAX >> (64 - request->count);
@@ -117,11 +117,11 @@ static void read_operation(struct gb_request *request)
 
 		if ((size_t)got > sizeof(packet))
 			reply.sequence = packet.operation.sequence;
-		send_reply(request, &reply, NULL, 0);
+		gb_operation_reply_to_ring(request, &reply, NULL, 0);
 		return;
 	}
-	start_operation(request, &packet.operation, packet.body,
-			(size_t)got - sizeof(packet.operation));
+	gb_operation_start(request, &packet.operation, packet.body,
+			   (size_t)got - sizeof(packet.operation));
 }
 
 void gb_operation_ready(void *owner, int index, uint32_t events)
@@ -151,8 +151,7 @@ int gb_request_answer(struct gb_request *request, uint32_t sequence, int32_t err
 	    request->operation.sequence != sequence) {
 		result = -ESTALE;
 	} else {
-		operation_over(request);
-		send_reply(request, &reply, body, length);
+		answer(request, &reply, body, length);
 	}
 	gb_unlock(pump);
 	return result;

@@ -40,7 +40,8 @@ enum gb_report_kind {
 	GB_REPORT_LINK_NOTE,  /* id of a link; body = what its log should say */
 };
 
-#define GB_REPORT_BODY_MAX 512
+/* A struct gpio_v2_line_request has 592. */
+#define GB_REPORT_BODY_MAX 640
 
 struct gb_report {
 	uint32_t kind;

@@ -92,7 +92,7 @@ void gb_request_hang_up(struct gb_request *request)
 	if (request->hung_up)
 		return;
 	request->hung_up = true;
-	close_ends(request);
+	request->client->hang_up(request->client_owner);
 	gb_report_add(request->pump, GB_REPORT_HANGUP, request->id);
 }
 
@@ -110,10 +110,7 @@ static void end(struct gb_request *request)
 	gb_part_remove(&request->pump->users, &request->part);
 	request->closed = true;
 	disown_lines(request);
-	gb_event_ring_retire(request->ring);
-	close_ends(request);
-	gb_event_ring_free(request->ring);
-	request->ring = NULL;
+	request->client->end(request->client_owner);
 	gb_request_unreference(request);
 }
 
@@ -203,6 +200,62 @@ static int watch_ends(struct gb_request *request)
 	return request->operation_source && request->event_source ? 0 : -errno;
 }
 
+/* ---- a client with a ring -------------------------------------------------- */
+
+static void push_event(void *client, const struct gb_line_event *event)
+{
+	struct gb_request *request = client;
+
+	/* A full socket is a bell that rings. */
+	if (gb_event_ring_push(request->ring, event) &&
+	    send(request->event_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return;
+}
+
+static uint32_t ring_capacity(const void *client)
+{
+	return gb_event_ring_capacity(((const struct gb_request *)client)->ring);
+}
+
+static uint32_t ring_waiting(const void *client)
+{
+	return gb_event_ring_waiting(((const struct gb_request *)client)->ring);
+}
+
+static bool holds_ends(const void *client)
+{
+	const struct gb_request *request = client;
+	struct pollfd ends[2] = {{.fd = request->operation_fd, .events = POLLRDHUP},
+				 {.fd = request->event_fd, .events = POLLRDHUP}};
+
+	return poll(ends, 2, 0) == 0;
+}
+
+static void hang_up_ends(void *client)
+{
+	close_ends(client);
+}
+
+static void end_ends(void *client)
+{
+	struct gb_request *request = client;
+
+	gb_event_ring_retire(request->ring);
+	close_ends(request);
+	gb_event_ring_free(request->ring);
+	request->ring = NULL;
+}
+
+static const struct gb_request_client ring_client = {
+	.answer = gb_operation_reply_to_ring,
+	.event = push_event,
+	.capacity = ring_capacity,
+	.waiting = ring_waiting,
+	.alive = holds_ends,
+	.hang_up = hang_up_ends,
+	.end = end_ends,
+};
+
 static void close_client_ends(const struct gb_request_fds *fds)
 {
 	if (fds->operation >= 0)
@@ -228,6 +281,8 @@ static struct gb_request *request_new(struct gb_pump *pump, uint64_t id,
 	request->timeout_ns = (uint64_t)timeout_ms * 1000000;
 	request->references = 1;
 	request->part.free = free_request;
+	request->client = &ring_client;
+	request->client_owner = request;
 	request->operation_fd = request->event_fd = -1;
 	for (size_t i = 0; i < count; i++) {
 		struct gb_line *line = &request->lines[i];
@@ -270,6 +325,36 @@ struct gb_request *gb_request_open(struct gb_pump *pump, uint64_t id,
 		close_ends(request);
 		close_client_ends(fds);
 		gb_event_ring_free(request->ring);
+		free(request);
+		request = NULL;
+	}
+	gb_unlock(pump);
+	errno = -error;
+	return request;
+}
+
+struct gb_request *gb_request_open_for(struct gb_pump *pump, uint64_t id,
+				       const struct gb_line_plan *lines, size_t count,
+				       uint32_t timeout_ms,
+				       const struct gb_request_client *client, void *owner)
+{
+	struct gb_request *request;
+	int error;
+
+	if (count < 1 || count > GB_LINES_MAX) {
+		errno = EINVAL;
+		return NULL;
+	}
+	request = request_new(pump, id, lines, count, timeout_ms);
+	if (!request)
+		return NULL;
+	request->client = client;
+	request->client_owner = owner;
+	gb_lock(pump);
+	error = own_lines(request);
+	if (!error) {
+		gb_part_add(&pump->users, &request->part);
+	} else {
 		free(request);
 		request = NULL;
 	}
@@ -327,13 +412,10 @@ uint64_t gb_request_driven(struct gb_request *request, uint64_t *levels)
 bool gb_request_alive(const struct gb_request *request)
 {
 	struct gb_pump *pump = request->pump;
-	struct pollfd ends[2] = {{.events = POLLRDHUP}, {.events = POLLRDHUP}};
 	bool alive;
 
 	gb_lock(pump);
-	ends[0].fd = request->operation_fd;
-	ends[1].fd = request->event_fd;
-	alive = !request->hung_up && poll(ends, 2, 0) == 0;
+	alive = !request->hung_up && request->client->alive(request->client_owner);
 	gb_unlock(pump);
 	return alive;
 }

@@ -35,6 +35,28 @@ struct gb_line_plan {
 	uint32_t debounce_us; /* 0: none; else irq_type is EDGE_BOTH */
 };
 
+struct gb_operation;
+struct gb_operation_reply;
+struct gb_line_event;
+
+/* The client of a request: who gets its answers and its events. Called with the pump's lock
+ * held. */
+struct gb_request_client {
+	/* The answer to the operation in hand; the next one may start. */
+	void (*answer)(void *client, const struct gb_operation_reply *reply, const void *body,
+		       size_t length);
+	void (*event)(void *client, const struct gb_line_event *event);
+	/* Events that are kept for it, and how many it has not taken. */
+	uint32_t (*capacity)(const void *client);
+	uint32_t (*waiting)(const void *client);
+	/* Whether it still holds its end. */
+	bool (*alive)(const void *client);
+	/* It let go: nothing more is taken from it. The request ends later. */
+	void (*hang_up)(void *client);
+	/* The request ends: hang up on it, and free what it has here. */
+	void (*end)(void *client);
+};
+
 /* The client's ends, to be passed by SCM_RIGHTS and closed by the caller. */
 struct gb_request_fds {
 	int operation; /* SOCK_SEQPACKET: struct gb_operation and its reply */

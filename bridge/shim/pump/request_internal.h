@@ -54,6 +54,9 @@ struct gb_request {
 	bool hung_up;
 	uint32_t seqno;
 	uint64_t driven_mask, driven; /* the levels last driven, and of which lines */
+	const struct gb_request_client *client;
+	void *client_owner;
+	/* Of a client with a ring (`ring_client`), which is its own owner. */
 	int operation_fd, event_fd;
 	struct gb_source *operation_source, *event_source;
 	struct gb_event_ring *ring;
@@ -63,6 +66,12 @@ struct gb_request {
 
 /* ---- request.c ------------------------------------------------------------ */
 
+/* A request of another kind of client than those with a ring. With the pump's lock not
+ * held; NULL with errno. */
+struct gb_request *gb_request_open_for(struct gb_pump *pump, uint64_t id,
+				       const struct gb_line_plan *lines, size_t count,
+				       uint32_t timeout_ms,
+				       const struct gb_request_client *client, void *owner);
 /* Submit a call about a line; `done` gets its index as the argument and gives the
  * reference back. 0 or -errno. */
 int gb_request_submit(struct gb_request *request, uint32_t index, uint16_t type, uint32_t value,
@@ -79,6 +88,12 @@ uint32_t gb_submit_reason(int error);
 
 /* The operation descriptor is ready (a gb_source_fn). */
 void gb_operation_ready(void *owner, int index, uint32_t events);
+/* The answer of a client with a ring (as struct gb_request_client says). */
+void gb_operation_reply_to_ring(void *client, const struct gb_operation_reply *reply,
+				const void *body, size_t length);
+/* Start an operation; none may be in hand. */
+void gb_operation_start(struct gb_request *request, const struct gb_operation *operation,
+			const uint8_t *body, size_t length);
 /* The first error of an operation is its result. */
 void gb_operation_error(struct gb_operation_state *op, int error, uint32_t reason, uint32_t line);
 /* Answer the operation in hand. */
