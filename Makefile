@@ -5,6 +5,7 @@
 # make setup   the virtual environment in .venv, with the shim and the stub built
 # make test    everything that is tested (C under ASan and UBSan, then pytest)
 # make deps    install the Debian packages without which tests are skipped
+# make labs    the packages of labs, 200 MB, without which their tests are skipped
 # make kernel  build the kernel that tests/kernel boots (make test does it too)
 # make qemu    exported lines in a PC of QEMU's, with a kernel that this builds
 # make fuzz    libFuzzer on what peers send, FUZZ_SECONDS in all
@@ -38,25 +39,26 @@ BUILD := build
 Q := $(if $(V),,@)
 
 CORE := $(wildcard firmware_stub/core/*.c)
+REMOTE := $(wildcard firmware_stub/remote/*.c)
 HOST := $(wildcard firmware_stub/host/*/*.c)
 PORT := $(wildcard firmware_stub/ports/host/*.c)
 LINUX := $(wildcard firmware_stub/ports/linux/*.c)
 SHIM := $(wildcard bridge/shim/*/*.c)
 BENCH := $(wildcard bridge/bench/native/[a-z]*.c)
-C_SOURCES := $(CORE) $(HOST) $(PORT) $(LINUX) $(SHIM) $(BENCH)
+C_SOURCES := $(CORE) $(REMOTE) $(HOST) $(PORT) $(LINUX) $(SHIM) $(BENCH)
 HEADERS := $(wildcard firmware_stub/*/*.h firmware_stub/*/*/*.h bridge/shim/*/*.h bridge/bench/native/*.h tests/*.h tests/*/*.h tests/firmware_stub/broken/*.h)
 C_TESTS := $(sort $(shell find tests -name 'test_*.c'))
 # What the stub of the tests has beside that of the product: rules of the protocol to break.
 BROKEN := $(wildcard tests/firmware_stub/broken/*.c)
 FUZZ_TARGETS := $(patsubst tests/fuzz/target_%.c,%,$(sort $(wildcard tests/fuzz/target_*.c)))
 
-INCLUDES := -Ifirmware_stub/core -Ifirmware_stub/host -Ifirmware_stub/ports/host \
-	-Ifirmware_stub/ports/linux -Ibridge/shim -Ibridge/bench/native -Itests
+INCLUDES := -Ifirmware_stub/core -Ifirmware_stub/remote -Ifirmware_stub/host \
+	-Ifirmware_stub/ports/host -Ifirmware_stub/ports/linux -Ibridge/shim -Ibridge/bench/native -Itests
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wconversion -Wno-sign-conversion -Werror
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS_ASAN := -std=gnu11 -O1 -g $(WARNINGS) $(SANITIZERS) $(INCLUDES)
-CFLAGS_CORE := -std=c99 -pedantic -ffreestanding -Os $(WARNINGS) -Ifirmware_stub/core
+CFLAGS_CORE := -std=c99 -pedantic -ffreestanding -Os $(WARNINGS) -Ifirmware_stub/core -Ifirmware_stub/remote
 
 ASAN_OBJECTS := $(C_SOURCES:%.c=$(BUILD)/asan/%.o)
 ASAN_LIBRARY := $(filter-out %/main.o,$(ASAN_OBJECTS))
@@ -64,7 +66,7 @@ ASAN_BROKEN := $(BROKEN:%.c=$(BUILD)/asan/%.o)
 ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
-.PHONY: all help setup demo deps kernel qemu test programs ctest pytest fuzz fuzz-build fuzz-replay tsan \
+.PHONY: all help setup demo deps labs kernel qemu test programs ctest pytest fuzz fuzz-build fuzz-replay tsan \
 	soak analyze coverage lint docs fresh dist bench footprint mcu install-system install-help clean
 
 all: setup
@@ -123,6 +125,9 @@ fresh-%:
 deps:
 	tools/deps
 
+labs: setup
+	@$(BIN)/python tools/labs >/dev/null
+
 # Where it cannot be built, tests/kernel skip and say what to install; in CI they fail.
 kernel:
 	@tools/build-uml-kernel || true
@@ -162,7 +167,7 @@ $(BUILD)/asan/tests/%.run: $(BUILD)/asan/tests/%
 # Fuzz targets: the same sources, with a kernel in memory (tests/fuzz/names.h). With clang
 # they are libFuzzer's; with any compiler replay.c runs the files of their corpus.
 # Without links that open devices: what comes over these, `requests` has too.
-FUZZED := $(CORE) $(HOST) $(filter-out %/gpiochip_link.c %/rpmsg_link.c,$(wildcard \
+FUZZED := $(CORE) $(REMOTE) $(HOST) $(filter-out %/gpiochip_link.c %/rpmsg_link.c,$(wildcard \
 	bridge/shim/pump/*.c bridge/shim/export/*.c)) \
 	firmware_stub/ports/host/loop.c firmware_stub/ports/host/rpmsg_backend.c
 FUZZ_NAMES := -include tests/fuzz/names.h
@@ -312,12 +317,13 @@ qemu: $(VENV)/.test $(ASAN_STUB)
 	FIRMWARE_STUB=$(CURDIR)/$(ASAN_STUB) $(BIN)/python -m pytest -m slow tests/kernel/test_qemu.py
 
 # What an MCU's compiler sees: C99, freestanding, all warnings.
-$(BUILD)/core/%.o: firmware_stub/core/%.c $(HEADERS)
+FREESTANDING := $(patsubst firmware_stub/%.c,$(BUILD)/freestanding/%.o,$(CORE) $(REMOTE))
+$(BUILD)/freestanding/%.o: firmware_stub/%.c $(HEADERS)
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
 	$(Q)$(CC) $(CFLAGS_CORE) -c -o $@ $<
 
-lint: $(VENV)/.lint $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o) $(ASAN_OBJECTS) $(ASAN_BROKEN)
+lint: $(VENV)/.lint $(FREESTANDING) $(ASAN_OBJECTS) $(ASAN_BROKEN)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -325,7 +331,7 @@ lint: $(VENV)/.lint $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o) $(ASAN_OBJE
 	$(BIN)/python tools/check-layers
 
 # The pages lie in the site as in the tree, so that a link is right on both.
-SITE := README.md CHANGELOG.md CONTRIBUTING.md LICENSE SECURITY.md $(wildcard docs/*.md examples/*.*) \
+SITE := README.md CHANGELOG.md CONTRIBUTING.md LICENSE SECURITY.md $(wildcard docs/*.md examples/*.* examples/*/README.md) \
 	firmware_stub/host/virtio/README.md tests/fuzz/README.md
 docs: $(VENV)/.docs
 	@rm -rf $(BUILD)/docs
@@ -341,7 +347,7 @@ MCU_OBJECTS := $(MCU_SOURCES:%.c=$(BUILD)/mcu/%.o)
 MCU_CORE := $(CORE:%.c=$(BUILD)/mcu/%.o)
 MCU_FLAGS := -mcpu=cortex-m3 -mthumb -Os -g -ffreestanding -fno-common -ffunction-sections \
 	-fdata-sections -fno-tree-loop-distribute-patterns $(WARNINGS) \
-	-Ifirmware_stub/core -I$(MCU) -isystem $(MCU)/libc
+	-Ifirmware_stub/core -Ifirmware_stub/remote -I$(MCU) -isystem $(MCU)/libc
 $(MCU_CORE): MCU_STD := -std=c99 -pedantic
 
 $(BUILD)/mcu/%.o: %.c $(HEADERS) $(wildcard $(MCU)/*.h $(MCU)/libc/*.h)
@@ -365,8 +371,18 @@ $(BUILD)/footprint/%.size: $(MCU)/footprint/%.h $(MCU)/footprint/footprint.c $(C
 	$(Q)arm-none-eabi-size $(BUILD)/footprint/$*/*.o | \
 		awk 'NR > 1 { flash += $$1 + $$2; ram += $$2 + $$3 } END { print flash, ram }' >$@
 
+# The RPMsg remote: its flash, and the RAM of one, which is what remote.c has of one.
+$(BUILD)/footprint/remote.size: $(REMOTE) $(MCU)/footprint/remote.c $(HEADERS)
+	@mkdir -p $(BUILD)/footprint/remote
+	@echo "  SIZE    $@"
+	$(Q)for source in $(REMOTE) $(MCU)/footprint/remote.c; do \
+		$(MCU_CC) -std=c99 -pedantic $(MCU_FLAGS) \
+			-c -o $(BUILD)/footprint/remote/$$(basename $$source .c).o $$source || exit 1; done
+	$(Q)arm-none-eabi-size $(BUILD)/footprint/remote/*.o | \
+		awk 'NR > 1 { flash += $$1 + $$2; ram += $$2 + $$3 } END { print flash, ram }' >$@
+
 # What does not fit 10 KB and 2 KB fails the build; only the RAM of `all` may be more.
-mcu: $(BUILD)/mcu/firmware.elf $(FOOTPRINTS:%=$(BUILD)/footprint/%.size)
+mcu: $(BUILD)/mcu/firmware.elf $(FOOTPRINTS:%=$(BUILD)/footprint/%.size) $(BUILD)/footprint/remote.size
 	arm-none-eabi-size $<
 	@awk 'BEGIN { print "core and serial framing, 32 lines, bytes:   flash    RAM" } \
 		FILENAME ~ /baseline/ { name = "no extensions" } \
@@ -377,8 +393,10 @@ mcu: $(BUILD)/mcu/firmware.elf $(FOOTPRINTS:%=$(BUILD)/footprint/%.size)
 		bad += $$1 > 10240 || ($$2 > 2048 && FILENAME !~ /all/) } \
 		END { if (bad) print "at most 10240 and, but for the last, 2048"; exit bad }' \
 		$(FOOTPRINTS:%=$(BUILD)/footprint/%.size)
+	@awk '{ printf "RPMsg remote, bytes:                       %6d %6d\n", $$1, $$2; bad = $$1 > 1024 || $$2 > 128 } \
+		END { if (bad) print "at most 1024 and 128"; exit bad }' $(BUILD)/footprint/remote.size
 
-footprint: $(CORE:firmware_stub/core/%.c=$(BUILD)/core/%.o)
+footprint: $(FREESTANDING)
 	size $^
 
 

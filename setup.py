@@ -21,7 +21,12 @@ STUB = Extension(
         + glob("firmware_stub/host/*/*.c")
         + glob("firmware_stub/ports/host/*.c")
     ),
-    include_dirs=["firmware_stub/core", "firmware_stub/host", "firmware_stub/ports/host"],
+    include_dirs=[
+        "firmware_stub/core",
+        "firmware_stub/remote",
+        "firmware_stub/host",
+        "firmware_stub/ports/host",
+    ],
     extra_compile_args=["-std=gnu11", "-O2", "-g"],
 )
 

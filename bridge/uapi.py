@@ -26,6 +26,9 @@ GPIO_V2_LINE_FLAG_EVENT_CLOCK_HTE = 1 << 12
 GPIO_V2_LINE_EVENT_RISING_EDGE = 1
 GPIO_V2_LINE_EVENT_FALLING_EDGE = 2
 
+LINE_EVENT_SIZE = 48
+"""Bytes of a ``struct gpio_v2_line_event``."""
+
 GPIO_V2_LINES_MAX = 64
 GPIO_MAX_NAME_SIZE = 32
 """Bytes of a name or a consumer, the terminating NUL included."""

@@ -22,6 +22,7 @@ from bridge.client.chip import Chip
 from bridge.client.control import Connection
 from bridge.client.line_request import LineRequest
 from bridge.client.line_settings import LineSettings
+from bridge.control_protocol import STATUS
 from bridge.line import Direction
 from firmware_stub import Stub
 from firmware_stub.signals import SignalsWait
@@ -188,7 +189,7 @@ class _Victim:
         end = time.monotonic() + _READY_S
         connection = Connection.open(self._serve.socket)
         try:
-            while connection.call("status")["clients"] > _OWN_CLIENTS:
+            while connection.call(STATUS)["clients"] > _OWN_CLIENTS:
                 if time.monotonic() > end:
                     raise OSError(errno.ETIMEDOUT, "the service kept an attacker's connections")
                 time.sleep(0.01)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,11 +13,12 @@ from bridge.chips.controller import Controller, Setup
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.line import Holder, Line, clip_consumer
 from bridge.chips.line_config import LineConfig, event_capacity
+from bridge.chips.pin import Pin
 from bridge.chips.request import LineRequest
 from bridge.chips.requester import NOBODY, Requester
 from bridge.chips.reservation import Reservation
 from bridge.chips.tasks import Tasks
-from bridge.chips.watcher import Watcher, Watching
+from bridge.chips.watchers import Watcher, Watchers, Watching
 from bridge.clock_info import ClockInfo
 from bridge.shim.pump import LineFds, LineForm, RequestFds
 
@@ -56,35 +56,43 @@ class Chip:
     Args:
         dispatcher: of the service.
         identity: names of the chip.
-        controller: negotiated and open; the chip closes it.
+        pins: of all lines by offset, at least one.
         setup: outcome of the negotiation.
         on_release: ``none`` sets the direction NONE, ``keep`` leaves lines as they are.
+        controller: whose lines these are, negotiated and open; the chip closes it. None for
+            a chip that is put together out of lines of others.
 
     Attributes:
         online: False from `remove` on.
         lines: all lines by offset.
         requests: line requests and exports that hold lines.
         watchers: clients that have the chip open.
+        source_clock: whether edges have the coprocessor's own time (TIMESTAMP).
+        timeout_ms: deadline of one request to the firmware in milliseconds.
     """
 
     def __init__(
         self,
         dispatcher: Dispatcher,
         identity: Identity,
-        controller: Controller,
+        pins: Sequence[Pin],
         setup: Setup,
         on_release: str,
+        controller: Controller | None = None,
     ) -> None:
         self.dispatcher = dispatcher
         self.identity = identity
+        self.pins = pins
         self.controller = controller
         self.on_release = on_release
         self.online = True
         self.tasks = Tasks()
         self.requests: set[Holder] = set()
-        self.watchers: set[Watching] = set()
-        self._watched: dict[int, set[Watching]] = {}
+        self.watchers = Watchers()
         self._setup = setup
+        self._controllers = {pin.controller for pin in pins}
+        self.source_clock = all(one.features & wire.F_TIMESTAMP for one in self._controllers)
+        self.timeout_ms = pins[0].controller.timeout_ms
         self.lines = [
             Line(offset, name, direction)
             for offset, (name, direction) in enumerate(
@@ -101,11 +109,6 @@ class Chip:
         """Name of the chip."""
         return self.identity.name
 
-    @property
-    def source_clock(self) -> bool:
-        """Whether edges have the coprocessor's own time (TIMESTAMP)."""
-        return bool(self.controller.features & wire.F_TIMESTAMP)
-
     def clock(self) -> ClockInfo:
         """What is known of the coprocessor's clock.
 
@@ -119,7 +122,13 @@ class Chip:
                 errno.EOPNOTSUPP,
                 f"the firmware of chip {self.name} does not stamp edges (TIMESTAMP)",
             )
-        return self.controller.clock()
+        if len(self._controllers) > 1:
+            raise OSError(
+                errno.EOPNOTSUPP,
+                f"chip {self.name} has lines of several controllers, each with a clock; "
+                "ask the chips that the lines are from",
+            )
+        return self.pins[0].controller.clock()
 
     def info(self) -> dict[str, object]:
         """The chip as the control socket shows it."""
@@ -184,9 +193,7 @@ class Chip:
             OSError: ENODEV, the chip is gone; EMFILE, no descriptors are left.
         """
         self.check_online()
-        watcher = Watcher(self)
-        self.watchers.add(watcher)
-        return watcher
+        return self.watchers.open()
 
     def watch(self, watcher: Watching, offset: int) -> Line:
         """Report changes of a line to `watcher`; the line as it is now.
@@ -195,10 +202,7 @@ class Chip:
             OSError: as `line`; EBUSY, it watches this line already.
         """
         line = self.line(offset)
-        watching = self._watched.setdefault(offset, set())
-        if watcher in watching:
-            raise OSError(errno.EBUSY, f"line {line.describe()} is watched already")
-        watching.add(watcher)
+        self.watchers.watch(watcher, line)
         return line
 
     def unwatch(self, watcher: Watching, offset: int) -> None:
@@ -207,35 +211,11 @@ class Chip:
         Raises:
             OSError: as `line`; EBUSY, it does not watch this line.
         """
-        line = self.line(offset)
-        if watcher not in self._watched.get(offset, ()):
-            raise OSError(errno.EBUSY, f"line {line.describe()} is not watched")
-        self._end_watch(watcher, offset)
-
-    def forget(self, watcher: Watching) -> None:
-        """A client closed its view of the chip."""
-        self.watchers.discard(watcher)
-        for offset in [at for at, watching in self._watched.items() if watcher in watching]:
-            self._end_watch(watcher, offset)
-
-    def _end_watch(self, watcher: Watching, offset: int) -> None:
-        watching = self._watched[offset]
-        watching.discard(watcher)
-        if not watching:
-            del self._watched[offset]
+        self.watchers.unwatch(watcher, self.line(offset))
 
     def changed(self, line: Line, event: int) -> None:
-        """Tell those who watch a line.
-
-        Args:
-            line: as it is now.
-            event: GPIO_V2_LINE_CHANGED_*.
-        """
-        watching = self._watched.get(line.offset)
-        if watching:
-            record = uapi.pack_line_change(line.change(event, time.monotonic_ns()))
-            for watcher in watching:
-                watcher.push(record)
+        """Tell those who watch a line, as `Watchers.changed`."""
+        self.watchers.changed(line, event)
 
     # ---- requests -----------------------------------------------------------
 
@@ -271,7 +251,8 @@ class Chip:
             )
             consumer = clip_consumer(consumer)
             await self._wait_until_free(configs, consumer, requester)
-            request = LineRequest(self, consumer, configs, event_buffer_size, requester)
+            wanted = [(self.lines[c.offset], self.pins[c.offset], c) for c in configs]
+            request = LineRequest(self, consumer, wanted, event_buffer_size, requester)
         except BaseException:
             requester.ended()
             raise
@@ -317,7 +298,7 @@ class Chip:
             if config.offset in seen:
                 raise OSError(errno.EBUSY, f"line {line.describe()} is requested twice")
             seen.add(config.offset)
-            requester.check(self, line, config)
+            requester.check(line, config)
             holder = line.holder
             if holder is None or holder.going:
                 continue
@@ -333,8 +314,7 @@ class Chip:
         self.online = False
         for request in list(self.requests):
             request.hang_up()
-        for watcher in list(self.watchers):
-            watcher.hang_up()
-        self._watched.clear()
-        self.controller.close()
+        self.watchers.hang_up()
+        if self.controller is not None:
+            self.controller.close()
         await self.tasks.stop()

@@ -17,7 +17,6 @@ from bridge.chips.dispatcher import Dispatcher
 from bridge.clock_info import ClockInfo
 from bridge.errors import sentence
 from bridge.shim.ffi import lib
-from bridge.shim.pump import Controller as PumpController
 from bridge.shim.pump import Link, Report, ReportKind
 
 log = logging.getLogger(__name__)
@@ -86,7 +85,6 @@ class Controller:
         self._waiting: set[asyncio.Future[Report]] = set()
         self._dialect = wire.DIALECT
         self._features = 0
-        self._caps: dict[int, wire.LineCaps] = {}
         self._id = dispatcher.listen(self)
         try:
             self.handle = link.open_controller(self._id, source, address)
@@ -104,10 +102,6 @@ class Controller:
                 "the time of their arrival",
                 self.title,
             )
-
-    def place(self, offset: int) -> tuple[PumpController, int]:
-        """Where the pump finds a line of the chip: its controller, its number there."""
-        return self.handle, offset
 
     def close(self) -> None:
         """Close the endpoint; calls on the way end with ENODEV."""
@@ -196,41 +190,6 @@ class Controller:
             f"{self.title}: {wire.message_name(kind)} of line {gpio}: "
             f"{sentence(report.reason, report.error)}",
         )
-
-    # ---- LINE_CONFIG ------------------------------------------------------
-
-    async def line_caps(self, gpio: int) -> wire.LineCaps:
-        """What a pin can do beside its level; nothing without LINE_CONFIG.
-
-        It is asked for once, when a line is first requested with such settings.
-
-        Raises:
-            OSError: as `call`; a refusal is no error, but a pin that can do nothing.
-        """
-        if not self._features & wire.F_LINE_CONFIG:
-            return wire.LineCaps()
-        caps = self._caps.get(gpio)
-        if caps is None:
-            reply = await self.ask(wire.MSG_GET_LINE_CAPS, gpio, form=EXTENDED)
-            if reply.reason == lib.GB_REASON_STATUS:
-                return wire.LineCaps()
-            if reply.error:
-                raise self.failure(reply, wire.MSG_GET_LINE_CAPS, gpio)
-            caps = self._caps[gpio] = wire.parse_line_caps(reply.body, reply.value)
-        return caps
-
-    async def set_pin_config(self, gpio: int, config: wire.PinConfig) -> None:
-        """Give a pin its bias, drive and debounce; nothing without LINE_CONFIG.
-
-        Raises:
-            OSError: as `call`.
-        """
-        if not self._features & wire.F_LINE_CONFIG:
-            return
-        body, check = wire.pack_pin_config(config)
-        reply = await self.ask(wire.MSG_SET_LINE_CONFIG, gpio, check, body=body)
-        if reply.error:
-            raise self.failure(reply, wire.MSG_SET_LINE_CONFIG, gpio)
 
     # ---- negotiation ------------------------------------------------------
 

@@ -72,7 +72,7 @@ class Line:
         holder: the request or export that has the line, or None.
         output: whether the firmware drives the line, as far as is known.
         live: where a holder that changes the direction by itself tells it.
-        pin: what the pin does by itself (LINE_CONFIG), None when that is not known.
+        pin_config: what the pin does by itself (LINE_CONFIG), None when that is not known.
         kept: what it was before the firmware restarted, until somebody takes it.
         irq_unknown: nobody knows whether an interrupt is enabled (by an earlier
             service, or since a request to change that was not answered).
@@ -88,7 +88,7 @@ class Line:
         "name",
         "offset",
         "output",
-        "pin",
+        "pin_config",
     )
 
     def __init__(self, offset: int, name: str | None, direction: int) -> None:
@@ -101,9 +101,9 @@ class Line:
         self.live: Callable[[], int] | None = None
         # DIRECTION_NONE discards all state of a line (virtio 1.3, 5.18.6).
         self.irq_unknown = direction == wire.DIRECTION_IN
-        self.pin: wire.PinConfig | None = None
+        self.pin_config: wire.PinConfig | None = None
         if direction == wire.DIRECTION_NONE:
-            self.pin = wire.PinConfig()
+            self.pin_config = wire.PinConfig()
         self.set_direction(direction)
 
     def set_direction(self, direction: int) -> None:
@@ -123,9 +123,13 @@ class Line:
             self.set_direction(direction)
 
     def hold(self, holder: Holder, config: LineConfig) -> None:
-        """Give the line to a request or an export, or to its own with other settings."""
+        """Give the line to a request or an export."""
         self.holder = holder
         self.kept = None
+        self.show(config)
+
+    def show(self, config: LineConfig) -> None:
+        """Have the settings of its holder in the line info; the direction is `set_direction`'s."""
         self.flags = self.flags & DIRECTIONS | config.flags & ~DIRECTIONS
         self.debounce_us = config.debounce_us
 
@@ -133,7 +137,7 @@ class Line:
         """Take the line from its request."""
         self.holder = None
         if self.live is not None:
-            self.pin = None  # a direction of NONE behind our back makes the pin forget
+            self.pin_config = None  # a direction of NONE behind our back makes the pin forget
         self.live = None
         self.flags &= _KEPT
         self.debounce_us = 0

@@ -5,25 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bridge.chips.chip import Chip
-    from bridge.chips.line import Line
-    from bridge.chips.line_config import LineConfig
+from bridge.chips.line import Line
+from bridge.chips.line_config import LineConfig
 
 
 def _nothing() -> None:
     pass
 
 
-def _anything(chip: Chip, line: Line, config: LineConfig) -> None:
+def _anything(line: Line, config: LineConfig) -> None:
     pass
 
 
 @dataclass(frozen=True)
 class Requester:
-    """The user behind a line request.
+    """The user behind a line request to one chip.
 
     Attributes:
         uid: user id, None for the service itself.
@@ -33,7 +30,7 @@ class Requester:
 
     uid: int | None = None
     ended: Callable[[], None] = _nothing
-    check: Callable[[Chip, Line, LineConfig], None] = _anything
+    check: Callable[[Line, LineConfig], None] = _anything
 
 
 NOBODY = Requester()

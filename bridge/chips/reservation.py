@@ -4,13 +4,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from bridge import uapi
-
-if TYPE_CHECKING:
-    from bridge.chips.chip import Chip
-    from bridge.chips.line import Kept, Line
+from bridge.chips.lender import Lender
+from bridge.chips.line import Kept, Line
 
 HOLD_S = 30.0
 """Seconds for which a consumer may come back."""
@@ -25,7 +22,7 @@ class Reservation:
         kept: what it was.
     """
 
-    def __init__(self, chip: Chip, line: Line, kept: Kept) -> None:
+    def __init__(self, chip: Lender, line: Line, kept: Kept) -> None:
         self.consumer = kept.consumer
         self.going = False
         self._uid = kept.uid

@@ -14,8 +14,9 @@ from bridge.cli import reach
 from bridge.cli.options import SOCKET, Choice, Failure, Option
 from bridge.cli.output import print_json
 from bridge.client.chip import Chip
-from bridge.client.control import Connection, default_socket
+from bridge.client.control import Connection
 from bridge.client.line_info import LineInfo
+from bridge.control_protocol import FIND, LINES, default_socket
 from bridge.line import Bias, Clock, Direction, Drive, Edge
 from bridge.text import printable
 
@@ -221,7 +222,7 @@ class Lines:
             self._connection = Connection.open(self._socket or default_socket())
         limit = 0 if self._strict else 1
         arguments = {"name": name, "chip": None, "limit": limit, "every": self._strict}
-        found = self._connection.call("find", **arguments)["found"]
+        found = self._connection.call(FIND, **arguments)["found"]
         return [(self._chip(chip), offset) for chip, offset in found]
 
     def _chip(self, name: str) -> Chip:
@@ -265,7 +266,7 @@ class Lines:
         names: list[str] = []
         for chip in chips[:_CHIPS_SEARCHED_MAX]:
             with suppress(OSError):  # it went meanwhile
-                lines = self._connection.call("lines", chip=chip)["lines"]
+                lines = self._connection.call(LINES, chip=chip)["lines"]
                 names += [line["name"] for line in lines if line["name"]]
         return names
 

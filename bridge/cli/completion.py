@@ -17,7 +17,8 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from bridge.cli.options import Choice, Command, Option
-from bridge.client.control import Connection, default_socket
+from bridge.client.control import Connection
+from bridge.control_protocol import LINES, default_socket
 
 _LINES_MAX = 2000
 _FILES = ("PATH", "FILE")
@@ -122,7 +123,7 @@ def _asked(context: click.Context) -> tuple[list[dict[str, Any]], list[str]]:
             chips = connection.chips()
             for each in chips:
                 if chip in (None, each["name"]) and len(names) < _LINES_MAX:
-                    lines = connection.call("lines", chip=each["name"])["lines"]
+                    lines = connection.call(LINES, chip=each["name"])["lines"]
                     names += [line["name"] for line in lines if line["name"]]
         finally:
             connection.close()

@@ -6,7 +6,8 @@ from __future__ import annotations
 from bridge.cli.main import complain
 from bridge.cli.options import JSON, SOCKET, Command
 from bridge.cli.output import print_json, sentence
-from bridge.client.control import Connection, default_socket
+from bridge.client.control import Connection
+from bridge.control_protocol import CHIP, default_socket
 from bridge.text import printable
 
 TYPE_CHECKING = False
@@ -76,7 +77,7 @@ def _at(path: str, socket: str | None) -> list[dict[str, Any]]:
     assert where.socket is not None
     connection = Connection.open(where.socket)
     try:
-        return [connection.call("chip", chip=where.chip)]
+        return [connection.call(CHIP, chip=where.chip)]
     except FileNotFoundError as error:
         raise reach.no_chip(path, error, connection, where.chip) from None
     finally:

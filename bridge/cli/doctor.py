@@ -39,7 +39,7 @@ def doctor(socket: str | None, link: str | None, json: bool) -> int:
     """
     from bridge.cli.main import tell_of_silence
     from bridge.cli.reach import refuse_held
-    from bridge.client.control import default_socket
+    from bridge.control_protocol import default_socket
     from bridge.doctor.examination import examine
     from bridge.doctor.findings import Place
     from bridge.link import resolve

@@ -11,8 +11,9 @@ from typing import Any
 from bridge import errors
 from bridge.client import address
 from bridge.client.chip import Chip
-from bridge.client.control import DEFAULT_SOCKET, Connection, default_socket
+from bridge.client.control import Connection
 from bridge.client.direct import Direct
+from bridge.control_protocol import CHIP, DEFAULT_SOCKET, STATUS, default_socket
 
 
 class NoChip(FileNotFoundError):
@@ -68,7 +69,7 @@ def chips_of_link(url: str, name: str) -> list[dict[str, Any]]:
     try:
         connection, found = direct.open(name)
         try:
-            return [connection.call("chip", chip=found)] if name else connection.chips()
+            return [connection.call(CHIP, chip=found)] if name else connection.chips()
         finally:
             connection.close()
     finally:
@@ -111,7 +112,7 @@ def _holder(url: str, socket: str) -> str | None:
     try:
         connection = Connection.open(socket)
         try:
-            status = connection.call("status")
+            status = connection.call(STATUS)
         finally:
             connection.close()
     except (OSError, ValueError):

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from bridge.control_protocol import default_socket
 from bridge.text import printable
 
 EPILOG = """
@@ -226,7 +227,7 @@ def _configuration(
     """The file, and over it the flags."""
     from bridge.service import config as configs
 
-    result = configs.Config(socket=configs.default_socket())
+    result = configs.Config(socket=default_socket())
     if config_path is not None:
         result = configs.load(config_path, result)
     shared = configs.shared_from_flags(extensions, on_release, on_restart)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from bridge.cli.options import JSON, SOCKET, Command, no_arguments
 from bridge.cli.output import print_json
-from bridge.client.control import Connection, default_socket
+from bridge.client.control import Connection
+from bridge.control_protocol import STATUS, default_socket
 from bridge.text import printable
 
 COMMAND = Command(
@@ -39,7 +40,7 @@ def main(arguments: list[str]) -> int:
     path = options.socket or default_socket()
     connection = Connection.open(path)
     try:
-        status = {**connection.call("status"), "socket": path, "chips": connection.chips()}
+        status = {**connection.call(STATUS), "socket": path, "chips": connection.chips()}
     finally:
         connection.close()
     if options.json:

@@ -9,7 +9,7 @@ import re
 import stat
 from typing import NamedTuple
 
-from bridge.client.control import default_socket
+from bridge.control_protocol import default_socket
 
 __all__ = ["Address", "is_url", "parse"]
 

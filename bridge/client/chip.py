@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from bridge import uapi
 from bridge.client import address, line_config, line_info
 from bridge.client.chip_info import ChipInfo
-from bridge.client.control import Connection, default_socket
+from bridge.client.control import Connection
 from bridge.client.exception import ChipClosedError
 from bridge.client.line_settings import LineConfig, LineSettings
+from bridge.control_protocol import CLOCK, FIND, LINES, UNWATCH, WATCH, default_socket
 from bridge.line import Value
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class Chip:
                 if line["name"] is None:
                     return int(line["offset"])
         else:
-            found = self._call("find", name=name)["found"]
+            found = self._call(FIND, name=name)["found"]
             if found:
                 return int(found[0][1])
         try:
@@ -241,7 +242,7 @@ class Chip:
         line_offset_from_id() does, ValueError for a negative offset, and OSError
         ENODEV when the chip is gone.
         """
-        reply = self._call("lines", first=self._offset(line), count=1)
+        reply = self._call(LINES, first=self._offset(line), count=1)
         return line_info.from_wire(reply["lines"][0])
 
     def _offset(self, line: int | str) -> int:
@@ -262,7 +263,7 @@ class Chip:
         """Fetch the lines, page by page."""
         following: int | None = 0
         while following is not None:
-            reply = self._call("lines", first=following)
+            reply = self._call(LINES, first=following)
             yield from reply["lines"]
             following = reply["next"]
 
@@ -276,7 +277,7 @@ class Chip:
         """
         from bridge.clock_info import ClockInfo
 
-        return ClockInfo(**self._call("clock"))
+        return ClockInfo(**self._call(CLOCK))
 
     def watch_line_info(self, line: int | str) -> LineInfo:
         """Return a snapshot of a line, and report what becomes of it as info events.
@@ -285,7 +286,7 @@ class Chip:
         and OSError EBUSY when this object watches the line already
         (GPIO_V2_GET_LINEINFO_WATCH_IOCTL).
         """
-        reply = self._call("watch", offset=self._offset(line))
+        reply = self._call(WATCH, offset=self._offset(line))
         return line_info.from_wire(reply["line"])
 
     def unwatch_line_info(self, line: int | str) -> None:
@@ -294,7 +295,7 @@ class Chip:
         Raises as get_line_info(), and OSError EBUSY when this object does not watch the
         line (GPIO_GET_LINEINFO_UNWATCH_IOCTL).
         """
-        self._call("unwatch", offset=self._offset(line))
+        self._call(UNWATCH, offset=self._offset(line))
 
     def wait_info_event(self, timeout: timedelta | float | None = None) -> bool:
         """Wait until read_info_event() has something to say; return whether it has.
@@ -503,7 +504,7 @@ def find_line(
     """
     connection = Connection.open(socket or default_socket())
     try:
-        found = connection.call("find", name=name, chip=chip, limit=1)["found"]
+        found = connection.call(FIND, name=name, chip=chip, limit=1)["found"]
     finally:
         connection.close()
     return (found[0][0], found[0][1]) if found else None

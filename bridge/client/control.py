@@ -18,19 +18,25 @@ from contextlib import suppress
 import msgpack
 
 from bridge import __version__, errors
+from bridge.control_protocol import (
+    CHIPS,
+    HELLO,
+    OPEN,
+    OPEN_FDS,
+    PACKET_MAX,
+    REQUEST,
+    REQUEST_FDS,
+    VERSION,
+    WAIT,
+    is_reply,
+    request,
+)
 
 TYPE_CHECKING = False  # that of typing, which tools of milliseconds do without
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["DEFAULT_SOCKET", "Connection", "default_socket"]
-
-DEFAULT_SOCKET = "/run/rpmsg-gpio-bridge/control.sock"
-
-PROTOCOL_VERSION = 1
-
-#: Largest packet either way, in bytes.
-PACKET_MAX = 65536
+__all__ = ["Connection"]
 
 #: How long a client waits for its turn to be accepted, in seconds.
 CONNECT_TIMEOUT_S = 10.0
@@ -42,8 +48,6 @@ _SILENCE_S = 1.0
 # After Ctrl-C, for the descriptors of an answer: they would hold their lines.
 _ABANDON_S = 1.0
 
-_FDS_MAX = 3
-
 _SO_SNDTIMEO_NEW = 67
 # struct timeval: of longs, but where those are shorter than time_t.
 _TIMEVAL = struct.Struct("@qq" if socket.SO_SNDTIMEO == _SO_SNDTIMEO_NEW else "@ll")
@@ -52,11 +56,6 @@ _TIMEVAL = struct.Struct("@qq" if socket.SO_SNDTIMEO == _SO_SNDTIMEO_NEW else "@
 #: Called with a sentence when the service is silent for a second; for tools that talk to
 #: a human, who shall not wait for the deadline to hear of it.
 on_silence: Callable[[str], None] | None = None
-
-
-def default_socket() -> str:
-    """Return the path of the control socket: $GPIO_BRIDGE_SOCKET, else the default."""
-    return os.environ.get("GPIO_BRIDGE_SOCKET") or DEFAULT_SOCKET
 
 
 def request_timeout_s(timeout_ms: int, lines: int) -> float:
@@ -82,7 +81,7 @@ class Connection:
         self._lock = threading.Lock()
         self._seq = 0
         try:
-            hello = self.call("hello", version=PROTOCOL_VERSION, client=f"bridge {__version__}")
+            hello = self.call(HELLO, version=VERSION, client=f"bridge {__version__}")
         except BaseException:
             sock.close()
             raise
@@ -138,16 +137,16 @@ class Connection:
         Raises as call() does, TimeoutError when what is waited for did not happen.
         """
         arguments["timeout_ms"] = round(timeout_s * 1000)
-        self._exchange("wait", arguments, timeout_s + _CALL_TIMEOUT_S)
+        self._exchange(WAIT, arguments, timeout_s + _CALL_TIMEOUT_S)
 
     def chips(self) -> list[dict[str, Any]]:
         """Return what the chips are, in version order of their names; raises as call()."""
         found = []
         following: str | None = ""
         while following is not None:
-            reply = self.call("chips", after=following)
+            reply = self.call(CHIPS, after=following)
             found += reply["chips"]
-            following = reply.get("next")  # a service that knows no pages sends all
+            following = reply["next"]
         return found
 
     def open_chip(self, name: str) -> tuple[dict[str, Any], list[int]]:
@@ -155,7 +154,7 @@ class Connection:
 
         Raises as call() does, and OSError EBADMSG when descriptors are missing.
         """
-        return self._with_fds(2, "open", {"chip": name}, _CALL_TIMEOUT_S)
+        return self._with_fds(OPEN_FDS, OPEN, {"chip": name}, _CALL_TIMEOUT_S)
 
     def request(self, **arguments: Any) -> tuple[dict[str, Any], list[int]]:
         """Ask for lines; return the answer and the descriptors operation, event, ring.
@@ -163,7 +162,7 @@ class Connection:
         Raises as open_chip() does.
         """
         timeout_s = request_timeout_s(self._timeout_ms, len(arguments["lines"]))
-        return self._with_fds(3, "request", arguments, timeout_s)
+        return self._with_fds(REQUEST_FDS, REQUEST, arguments, timeout_s)
 
     def _with_fds(
         self, count: int, op: str, arguments: dict[str, Any], timeout_s: float
@@ -183,7 +182,7 @@ class Connection:
     ) -> tuple[dict[str, Any], list[int]]:
         with self._lock:
             self._seq += 1
-            packet = msgpack.packb({"seq": self._seq, "op": op, **arguments})
+            packet = msgpack.packb(request(self._seq, op, arguments))
             if len(packet) > PACKET_MAX:
                 raise OSError(
                     errno.EMSGSIZE,
@@ -241,7 +240,7 @@ class Connection:
                 reply = msgpack.unpackb(data)
             except (ValueError, msgpack.UnpackException):
                 reply = None
-            if not isinstance(reply, dict) or not ("ok" in reply or "error" in reply):
+            if not is_reply(reply):
                 _close(fds)
                 raise OSError(
                     errno.EBADMSG,
@@ -334,7 +333,7 @@ def _tell(sentence: str) -> None:
 
 def _receive_packet(sock: socket.socket) -> tuple[bytes, list[int]]:
     """Receive one packet and its descriptors, close-on-exec from the first moment."""
-    space = socket.CMSG_SPACE(_FDS_MAX * array.array("i").itemsize)
+    space = socket.CMSG_SPACE(REQUEST_FDS * array.array("i").itemsize)
     data, ancillary, flags, _ = sock.recvmsg(PACKET_MAX, space, socket.MSG_CMSG_CLOEXEC)
     fds = array.array("i")
     for level, kind, content in ancillary:

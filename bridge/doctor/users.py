@@ -12,6 +12,7 @@ from typing import Any
 
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
+from bridge.control_protocol import STATUS
 from bridge.doctor.findings import Finding, Place, note, ok, problem
 
 
@@ -46,7 +47,7 @@ def service(place: Place) -> tuple[list[Finding], list[str]]:
         failure = "no-service" if missing else _refusal(error)
         return [problem(check, failure, _sentence(error))], []
     try:
-        status = connection.call("status")
+        status = connection.call(STATUS)
         chips = connection.chips()
     except OSError as error:
         return [problem(check, _refusal(error), _sentence(error))], []

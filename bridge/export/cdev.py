@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 EVENTS_OF_V1 = 16
 """Events that a line event of v1 keeps."""
-_EVENT_BYTES = 48
 
 _CHIP_INFO = struct.Struct("=32s32sI")
 # struct gpio_v2_line_request: offsets, consumer, config, num_lines, event_buffer_size,
@@ -80,7 +79,7 @@ class Visitor(Protocol):
     def check_watch(self, chip: Chip, line: Line) -> None:
         """Raise OSError EACCES when he may not watch a line."""
 
-    async def requester(self, lines: int, memory: int) -> Requester:
+    async def requester(self, chip: Chip, lines: int, memory: int) -> Requester:
         """Who he is for a line request. Raises OSError when he has all that he may."""
 
     def left(self) -> None:
@@ -88,7 +87,7 @@ class Visitor(Protocol):
 
 
 class Device:
-    """A chip as one program has it open; it watches lines, as a `bridge.chips.watcher.Watcher`.
+    """A chip as one program has it open; it watches lines, as a `bridge.chips.watchers.Watcher`.
 
     Args:
         chip: that is opened.
@@ -143,7 +142,7 @@ class Device:
     def close(self) -> None:
         """The program let go. May be repeated."""
         self._end()
-        self._chip.forget(self)
+        self._chip.watchers.forget(self)
 
     def _end(self) -> None:
         if not self._open:
@@ -282,8 +281,8 @@ class Device:
         self, configs: list[LineConfig], consumer: bytes, size: int, form: LineForm
     ) -> int:
         """Take lines; the program's descriptor of them."""
-        room = event_capacity(size, len(configs), edges=False) * _EVENT_BYTES
-        requester = await self._visitor.requester(len(configs), room)
+        room = event_capacity(size, len(configs), edges=False) * uapi.LINE_EVENT_SIZE
+        requester = await self._visitor.requester(self._chip, len(configs), room)
         name = consumer.split(b"\0", 1)[0].decode("utf-8", "replace")
         fds, _ = await self._chip.request(configs, name, size, requester, form)
         return fds[0]

@@ -191,7 +191,7 @@ class VhostUserGpio:
     def _attach(self, index: int, chip: Chip, offset: int) -> None:
         assert self._export is not None
         line = chip.lines[offset]
-        self._export.attach(index, *chip.controller.place(offset))
+        self._export.attach(index, *chip.pins[offset].place)
         line.live = functools.partial(self._export.direction, index)
         self._lines[index] = chip, line
 
@@ -302,7 +302,7 @@ class VhostUserGpio:
             return
         export.close()
         for _, line in self._lines.values():
-            line.live, line.pin = None, None
+            line.live, line.pin_config = None, None
         self._lines.clear()
         with contextlib.suppress(OSError):  # somebody else removed it
             found = os.stat(self.config.path)

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bridge import wire
+from bridge.control_protocol import DEFAULT_SOCKET
 from bridge.export.selection import (
     NAME_MAX,
     AggregateConfig,
@@ -35,8 +36,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-DEFAULT_SOCKET = "/run/rpmsg-gpio-bridge/control.sock"
-SOCKET_VARIABLE = "GPIO_BRIDGE_SOCKET"
 DEFAULT_MODE = 0o660
 DEFAULT_TIMEOUT_MS = 1000
 TIMEOUT_MS_MAX = 60_000
@@ -123,11 +122,6 @@ class Config:
     chips: tuple[AggregateConfig, ...] = ()
     limits: Limits = field(default_factory=Limits)
     access: tuple[AccessRule, ...] = ()
-
-
-def default_socket() -> str:
-    """The control socket's path: $GPIO_BRIDGE_SOCKET, else the system-wide one."""
-    return os.environ.get(SOCKET_VARIABLE) or DEFAULT_SOCKET
 
 
 _TABLES = ("link", "export", "chip", "limits", "access")

@@ -15,29 +15,30 @@ import struct
 import termios
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgpack
 
 from bridge.chips.tasks import Tasks
-from bridge.service.budgets import Budgets
+from bridge.control_protocol import (
+    HELLO,
+    OUTSTANDING_MAX,
+    PACKET_MAX,
+    UNSENT_MAX,
+    failure,
+    success,
+)
+from bridge.service.budgets import Budgets, Limits
 from bridge.service.chip_links import ChipLinks
-from bridge.service.operations import Client, Operations
+from bridge.service.client import Client
+from bridge.service.operations import Operations
 from bridge.service.peer import peer_of
+from bridge.service.registry import Registry
 from bridge.service.socket_file import bind
 from bridge.service.watch import FileWatch
 
-if TYPE_CHECKING:
-    from bridge.service.service import Service
-
 log = logging.getLogger(__name__)
 
-PACKET_MAX = 65_536
-"""Bytes of a packet, either way."""
-OUTSTANDING_MAX = 16
-"""Requests of one client that are worked on at once; more wait in its socket."""
-UNSENT_MAX = 64
-"""Replies that a client may leave unread beyond its socket's buffer."""
 PEERS_MAX = 64
 """Processes that `ControlServer.peers` tells of."""
 
@@ -56,14 +57,16 @@ class ControlServer:
     """Listens, and keeps the connections.
 
     Args:
-        service: what the clients talk about.
+        operations: what the clients can ask.
+        limits: what one user may have at once.
+        registry: the chips that are online.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._registry = service.registry
+    def __init__(self, operations: Operations, limits: Limits, registry: Registry) -> None:
+        self.operations = operations
+        self._registry = registry
         self._links: ChipLinks | None = None
-        self.operations = Operations(service)
-        self.budgets = Budgets(service.config.limits)
+        self.budgets = Budgets(limits)
         self.tasks = Tasks()
         # Shared by all connections: a packet is parsed before the next one is read.
         self.buffer = bytearray(PACKET_MAX + 1)
@@ -295,7 +298,7 @@ class Connection:
         op = message.get("op")
         if not isinstance(op, str):
             self._fail(seq, OSError(errno.EINVAL, "a request needs op, the name of an operation"))
-        elif not self._greeted and op != "hello":
+        elif not self._greeted and op != HELLO:
             self._fail(seq, OSError(errno.EPROTO, f'the first op must be hello, not "{op[:32]}"'))
         else:
             self._start(seq, op, message, cost)
@@ -330,7 +333,7 @@ class Connection:
             self._fail(seq, OSError(errno.EIO, "internal error in the service; see its log"))
         else:
             self._greeted = True
-            self._send({"seq": seq, "ok": answer}, fds)
+            self._send(success(seq, answer), fds)
 
     def _out_of_memory(self, seq: int | None) -> None:
         try:
@@ -366,9 +369,7 @@ class Connection:
     # ---- out ----------------------------------------------------------------
 
     def _fail(self, seq: int | None, error: OSError) -> None:
-        number = error.errno or errno.EIO
-        sentence = error.strerror or str(error)
-        self._send({"seq": seq, "error": {"errno": number, "message": sentence}})
+        self._send(failure(seq, error))
 
     def _refuse(self, number: int, sentence: str) -> None:
         """Answer a packet that cannot be read, and hang up."""
@@ -487,9 +488,8 @@ def _unread_bytes(sock: socket.socket) -> int:
 
 def _turn_away(sock: socket.socket, error: OSError) -> None:
     """Say why, and hang up."""
-    what = {"errno": error.errno or errno.EIO, "message": error.strerror or str(error)}
     with contextlib.suppress(OSError):
-        sock.send(msgpack.packb({"seq": None, "error": what}), socket.MSG_NOSIGNAL)
+        sock.send(msgpack.packb(failure(None, error)), socket.MSG_NOSIGNAL)
     sock.close()
 
 

@@ -23,11 +23,11 @@ import asyncio
 import errno
 import logging
 
-from bridge import wire
 from bridge.chips.chip import Chip
 from bridge.chips.line import Kept, Line
 from bridge.chips.line_config import LineConfig
-from bridge.chips.request import LineRequest, drive, set_pin
+from bridge.chips.pin import drive, make_input, set_pin
+from bridge.chips.request import LineRequest
 from bridge.chips.reservation import Reservation
 from bridge.service.config import LinkConfig
 
@@ -118,9 +118,9 @@ class Memory:
 
     @staticmethod
     async def _restore(chip: Chip, line: Line, config: LineConfig) -> None:
-        config = await set_pin(chip.controller, line, config)
+        pin = chip.pins[line.offset]
+        config = await set_pin(pin, line, config)
         if config.output:
-            await drive(chip.controller, line, config)
+            await drive(pin, line, config)
         elif config.input:
-            await chip.controller.call(wire.MSG_SET_DIRECTION, line.offset, wire.DIRECTION_IN)
-            line.set_direction(wire.DIRECTION_IN)
+            await make_input(pin, line)

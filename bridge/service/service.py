@@ -25,6 +25,7 @@ from bridge.link import resolve
 from bridge.service.config import LINK_NAME_MAX, Config
 from bridge.service.control import ControlServer
 from bridge.service.fd_store import FdStore, notify
+from bridge.service.operations import Operations
 from bridge.service.processors import Processors
 from bridge.service.registry import Registry
 from bridge.service.supervisor import Supervisor
@@ -62,7 +63,8 @@ class Service:
         self._started = time.monotonic()
         self._tasks = Tasks()
         self._dispatcher: Dispatcher | None = None
-        self._control = ControlServer(self)
+        operations = Operations(config, self.version, self.registry, self.status)
+        self._control = ControlServer(operations, config.limits, self.registry)
         self._processors: Processors | None = None
         self._store = FdStore({})
 
@@ -90,7 +92,7 @@ class Service:
         """All that has to do with chips; the links come last, and bring the first ones."""
         timeout_ms = self.config.timeout_ms
         for chip in self.config.chips:
-            self.aggregates.append(Aggregate(dispatcher, self.registry, chip, timeout_ms))
+            self.aggregates.append(Aggregate(dispatcher, self.registry, chip))
             self.registry.takers.append(self.aggregates[-1].appeared)
         self._prepare_exports(dispatcher)
         for link, name in zip(self.config.links, link_names(self.config), strict=True):

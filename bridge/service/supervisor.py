@@ -16,6 +16,7 @@ from bridge import wire
 from bridge.chips.chip import Chip, Identity
 from bridge.chips.controller import EXTENDED, Controller, Setup
 from bridge.chips.dispatcher import Dispatcher
+from bridge.chips.pin import Pin
 from bridge.chips.tasks import Tasks
 from bridge.link import resolve
 from bridge.service.config import LinkConfig
@@ -526,12 +527,12 @@ class Channel:
         the pump notices another one by the answer; for all other firmware an announcement
         is the only sign of a start.
         """
-        chip = self._chip
-        if chip is None or not chip.controller.features & wire.F_EPOCH:
+        controller = self._chip.controller if self._chip is not None else None
+        if controller is None or not controller.features & wire.F_EPOCH:
             return False
         if self._question is None or self._question.done():
             log.info("chip %s: its channel is announced again", self._title)
-            question = self._ask(chip.controller)
+            question = self._ask(controller)
             self._question = self._session.tasks.spawn(question, f"question to {self._title}")
         return True
 
@@ -640,4 +641,5 @@ class Channel:
         names = supervisor.line_names(place.number, setup.names)
         setup = dataclasses.replace(setup, names=names)
         on_release = supervisor.config.on_release
-        return Chip(supervisor.dispatcher, identity, controller, setup, on_release)
+        pins = [Pin(controller, gpio) for gpio in range(len(names))]
+        return Chip(supervisor.dispatcher, identity, pins, setup, on_release, controller)

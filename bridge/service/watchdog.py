@@ -7,14 +7,13 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from bridge import wire
+from bridge.chips.controller import Controller
+from bridge.service.registry import Registry
+from bridge.service.supervisor import Supervisor
 from bridge.shim.ffi import lib
-
-if TYPE_CHECKING:
-    from bridge.chips.chip import Chip
-    from bridge.service.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +31,16 @@ def interval_s(environment: Mapping[str, str] = os.environ) -> float | None:
     return int(text) / 1_000_000
 
 
+class Watched(Protocol):
+    """What is watched: `bridge.service.service.Service`."""
+
+    registry: Registry
+    supervisors: list[Supervisor]
+
+    def look_at_processors(self) -> None:
+        """Firmware is silent: read again what state its processor is in."""
+
+
 class Watchdog:
     """Asks one controller of each link that is up, once in half an interval.
 
@@ -46,7 +55,7 @@ class Watchdog:
     """
 
     def __init__(
-        self, service: Service, interval_s: float, notify: Callable[[str], object]
+        self, service: Watched, interval_s: float, notify: Callable[[str], object]
     ) -> None:
         self._service = service
         self._interval_s = interval_s
@@ -64,15 +73,15 @@ class Watchdog:
 
     async def check(self) -> bool:
         """Whether every question came to an end."""
-        chips: dict[str, Chip] = {}
+        controllers: dict[str, Controller] = {}
         for chip in self._service.registry.all():
-            if chip.identity.link:  # else it is made of lines of others
-                chips.setdefault(chip.identity.link, chip)
-        ended = await asyncio.gather(*(self._ask(link, chip) for link, chip in chips.items()))
+            link = chip.identity.link  # none of a chip that is made of lines of others
+            if link and chip.controller is not None:
+                controllers.setdefault(link, chip.controller)
+        ended = await asyncio.gather(*(self._ask(*item) for item in controllers.items()))
         return all(ended)
 
-    async def _ask(self, link: str, chip: Chip) -> bool:
-        controller = chip.controller
+    async def _ask(self, link: str, controller: Controller) -> bool:
         # Silent firmware must not cost so much time that the manager loses patience.
         timeout_ms = max(1, min(controller.timeout_ms, int(self._interval_s * 250)))
         question = controller.ask(wire.MSG_GET_DIRECTION, timeout_ms=timeout_ms)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from cffi import FFI
 
-_HEADERS = """
+#: What tests/shim/test_declarations.py compares: the declarations and what they repeat.
+HEADERS = """
 #include <linux/gpio.h>
 #include <stdbool.h>
 #include <sys/inotify.h>
@@ -30,24 +31,27 @@ _HEADERS = """
 #include "virtio/vhost_user_session.h"
 """
 
+DECLARATIONS = "".join(Path(part).read_text() for part in sorted(glob("bridge/shim/decl/*.h")))
+INCLUDE_DIRS = [
+    "bridge/shim",
+    "firmware_stub/core",
+    "firmware_stub/remote",
+    "firmware_stub/host",
+    "firmware_stub/ports/linux",
+]
+
 ffibuilder = FFI()
-for declarations in sorted(glob("bridge/shim/decl/*.h")):
-    ffibuilder.cdef(Path(declarations).read_text())
+ffibuilder.cdef(DECLARATIONS)
 ffibuilder.set_source(
     "bridge.shim._shim",
-    _HEADERS,
+    HEADERS,
     sources=sorted(
         glob("bridge/shim/*/*.c")
         + glob("firmware_stub/host/*/*.c")
         + glob("firmware_stub/core/*.c")
         + glob("firmware_stub/ports/linux/*.c")
     ),
-    include_dirs=[
-        "bridge/shim",
-        "firmware_stub/core",
-        "firmware_stub/host",
-        "firmware_stub/ports/linux",
-    ],
+    include_dirs=INCLUDE_DIRS,
     extra_compile_args=["-std=gnu11", "-O2", "-g", "-fvisibility=hidden"],
     libraries=["pthread"],
 )

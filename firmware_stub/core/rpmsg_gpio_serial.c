@@ -9,21 +9,9 @@
 
 #include "rpmsg_gpio_serial.h"
 
-/* struct rpmsg_gpio_serial.owed, in the order in which they are sent */
-#define OWE_RESET   0x01u
-#define OWE_WELCOME 0x02u
-#define OWE_NAK     0x04u
-#define OWE_ACK     0x08u /* settled by any frame that carries the number */
-#define OWE_POLLED  0x10u /* by an ACK alone */
-
 #define RETRIES_MAX    8u /* then the driver is taken to be gone */
-#define BACKOFF_MAX    5u /* doublings of the time between them */
 #define RETRY_MS_MAX   10000u
-#define RETRY_US_MAX   0x7fffffffu /* the furthest that reached() can tell */
-#define BYTE_US_MAX    40000u /* a rate below 300 bits/s is not believed */
 #define RECORD_HEAD    4u     /* of a message in tx: length, endpoint, port */
-#define FRAME_OVERHEAD 12u    /* of a DATA frame on the wire, to estimate */
-#define COBS_RUN_MAX   254u
 /* The longest request; and the least mru of docs/protocol.md 12.2. */
 #if RPMSG_GPIO_FEATURES & RPMSG_GPIO_F_BULK
 #define REQUEST_MAX \
@@ -34,8 +22,6 @@
 #else
 #define REQUEST_MAX 16
 #endif
-
-#define SEQUENCE(n) ((uint8_t)((n) & RPMSG_GPIO_SERIAL_SEQUENCE_MASK))
 
 typedef char ring_is_a_power_of_two[
 	(RPMSG_GPIO_SERIAL_RX_RING & (RPMSG_GPIO_SERIAL_RX_RING - 1)) == 0 &&
@@ -49,19 +35,10 @@ typedef char tx_takes_the_longest[
 typedef char window_fits[RPMSG_GPIO_SERIAL_RX_WINDOW >= 1 &&
 			 RPMSG_GPIO_SERIAL_RX_WINDOW <= RPMSG_GPIO_SERIAL_WINDOW_MAX ? 1 : -1];
 
-static bool reached(uint32_t now, uint32_t time)
+static struct rpmsg_gpio_serial *of_session(struct rpmsg_gpio_serial_session *session)
 {
-	return (now - time) < 0x80000000u;
-}
-
-static void owe(struct rpmsg_gpio_serial *serial, unsigned int what)
-{
-	serial->owed = (uint8_t)(serial->owed | what);
-}
-
-static void settle(struct rpmsg_gpio_serial *serial, unsigned int what)
-{
-	serial->owed = (uint8_t)(serial->owed & ~what);
+	return (struct rpmsg_gpio_serial *)(void *)((uint8_t *)session -
+						    offsetof(struct rpmsg_gpio_serial, session));
 }
 
 /* ---- messages that wait for their acknowledgement ------------------------- */
@@ -90,18 +67,18 @@ static uint16_t record_after(const struct rpmsg_gpio_serial *serial, uint16_t of
 
 static void tx_append(struct rpmsg_gpio_serial *serial, const uint8_t *bytes, size_t length)
 {
-	uint32_t end = (uint32_t)serial->tx_first + serial->tx_used;
+	uint32_t end = (uint32_t)serial->tx_first + serial->session.bytes;
 	size_t i;
 
 	for (i = 0; i < length; i++)
 		serial->tx[tx_offset(end + (uint32_t)i)] = bytes[i];
-	serial->tx_used = (uint16_t)(serial->tx_used + length);
+	serial->session.bytes = (uint16_t)(serial->session.bytes + length);
 }
 
 static bool has_room(const struct rpmsg_gpio_serial *serial, size_t length)
 {
-	return serial->tx_count < RPMSG_GPIO_SERIAL_WINDOW_MAX &&
-	       RECORD_HEAD + length <= (size_t)RPMSG_GPIO_SERIAL_TX_SIZE - serial->tx_used;
+	return serial->session.count < RPMSG_GPIO_SERIAL_WINDOW_MAX &&
+	       RECORD_HEAD + length <= (size_t)RPMSG_GPIO_SERIAL_TX_SIZE - serial->session.bytes;
 }
 
 static bool enqueue(struct rpmsg_gpio_serial *serial, uint8_t endpoint, uint8_t port,
@@ -117,83 +94,17 @@ static bool enqueue(struct rpmsg_gpio_serial *serial, uint8_t endpoint, uint8_t 
 	head[3] = port;
 	tx_append(serial, head, sizeof(head));
 	tx_append(serial, message, length);
-	serial->tx_count++;
+	serial->session.count++;
 	return true;
 }
 
-static void forget_messages(struct rpmsg_gpio_serial *serial)
+static uint16_t drop_oldest(struct rpmsg_gpio_serial_session *session)
 {
-	serial->tx_first = serial->tx_next = serial->tx_used = 0;
-	serial->tx_count = serial->tx_sent = serial->una = 0;
-	serial->retries = 0;
-	serial->retry_armed = false;
-}
+	struct rpmsg_gpio_serial *serial = of_session(session);
+	uint16_t length = record_length(serial, serial->tx_first);
 
-/* ---- acknowledgement and retransmission ----------------------------------- */
-
-/* Both directions may be filled by what is on its way already. */
-static void arm_retry(struct rpmsg_gpio_serial *serial)
-{
-	uint32_t bytes = serial->tx_used + FRAME_OVERHEAD * serial->tx_count;
-	uint32_t wait = serial->retry_us + 2 * bytes * serial->byte_us;
-	unsigned int doublings = serial->retries < BACKOFF_MAX ? serial->retries : BACKOFF_MAX;
-
-	wait = wait < RETRY_US_MAX >> doublings ? wait << doublings : RETRY_US_MAX;
-	serial->retry_at = serial->now + wait;
-	serial->retry_armed = true;
-}
-
-/* Go back to the oldest message. The delimiter in front of the next frame ends
- * what a damaged one left in the driver's receiver. */
-static void send_again(struct rpmsg_gpio_serial *serial)
-{
-	serial->tx_next = serial->tx_first;
-	serial->tx_sent = 0;
-	serial->retry_armed = false;
-	serial->out_lead = true;
-}
-
-static void drop_oldest(struct rpmsg_gpio_serial *serial)
-{
-	uint16_t after = record_after(serial, serial->tx_first);
-
-	serial->tx_used = (uint16_t)(serial->tx_used - RECORD_HEAD -
-				     record_length(serial, serial->tx_first));
-	serial->tx_first = after;
-	serial->tx_count--;
-	serial->una = SEQUENCE(serial->una + 1u);
-	if (serial->tx_sent)
-		serial->tx_sent--;
-	else
-		serial->tx_next = after;
-}
-
-/* Everything before `ack` has arrived. False: that is not true of anything. */
-static bool acknowledge(struct rpmsg_gpio_serial *serial, uint8_t ack)
-{
-	uint8_t count = SEQUENCE((unsigned int)ack - serial->una);
-
-	if (count > serial->tx_count)
-		return false;
-	if (!count)
-		return true;
-	while (count--)
-		drop_oldest(serial);
-	serial->retries = 0;
-	if (serial->tx_sent)
-		arm_retry(serial);
-	else
-		serial->retry_armed = false;
-	return true;
-}
-
-static void ask_again(struct rpmsg_gpio_serial *serial)
-{
-	if (serial->nak_held)
-		return;
-	owe(serial, OWE_NAK);
-	serial->nak_held = true;
-	serial->nak_at = serial->now + serial->retry_us / 2;
+	serial->tx_first = record_after(serial, serial->tx_first);
+	return (uint16_t)(RECORD_HEAD + length);
 }
 
 /* ---- session --------------------------------------------------------------- */
@@ -202,14 +113,13 @@ static void ask_again(struct rpmsg_gpio_serial *serial)
  * that was said in the session before. */
 static void set_session(struct rpmsg_gpio_serial *serial, bool open)
 {
-	serial->up = false;
-	forget_messages(serial);
-	serial->expected = serial->unacked = serial->owed = 0;
-	serial->nak_held = serial->refused = false;
+	serial->session.up = false;
+	rpmsg_gpio_serial_forget(&serial->session);
+	serial->refused = false;
 	serial->announced = 0;
 	if (serial->config->ops->session)
 		serial->config->ops->session(serial->config->context, open);
-	serial->up = open;
+	serial->session.up = open;
 }
 
 static uint32_t clamp(uint32_t value, uint32_t least, uint32_t most)
@@ -220,16 +130,15 @@ static uint32_t clamp(uint32_t value, uint32_t least, uint32_t most)
 static void take_parameters(struct rpmsg_gpio_serial *serial,
 			    const struct rpmsg_gpio_serial_hello *hello)
 {
-	uint32_t rate = rpmsg_gpio_load32(hello->bit_rate);
 	uint32_t retry_ms = clamp(rpmsg_gpio_load16(hello->retry_ms), 1, RETRY_MS_MAX);
 	uint32_t ack_ms = clamp(rpmsg_gpio_load16(hello->ack_ms), 0, retry_ms / 2);
 
-	serial->session = rpmsg_gpio_load32(hello->session);
-	serial->peer_mru = rpmsg_gpio_load16(hello->mru);
-	serial->peer_window = (uint8_t)clamp(hello->window, 1, RPMSG_GPIO_SERIAL_WINDOW_MAX);
-	serial->byte_us = rate ? clamp(10000000u / rate + 1, 1, BYTE_US_MAX) : 0;
-	serial->retry_us = 1000 * retry_ms;
-	serial->ack_us = 1000 * ack_ms;
+	serial->session_id = rpmsg_gpio_load32(hello->session);
+	serial->session.peer_mru = rpmsg_gpio_load16(hello->mru);
+	serial->session.peer_window = (uint8_t)clamp(hello->window, 1, RPMSG_GPIO_SERIAL_WINDOW_MAX);
+	serial->session.byte_us = rpmsg_gpio_serial_byte_us(rpmsg_gpio_load32(hello->bit_rate));
+	serial->session.retry_us = 1000 * retry_ms;
+	serial->session.ack_us = 1000 * ack_ms;
 }
 
 static void hello_received(struct rpmsg_gpio_serial *serial, const uint8_t *frame,
@@ -242,19 +151,19 @@ static void hello_received(struct rpmsg_gpio_serial *serial, const uint8_t *fram
 	memcpy(&hello, frame, sizeof(hello));
 	if (hello.version == RPMSG_GPIO_SERIAL_VERSION) {
 		/* The same again: our WELCOME did not arrive, or came late. */
-		if (serial->up && serial->session == rpmsg_gpio_load32(hello.session)) {
-			send_again(serial);
+		if (serial->session.up && serial->session_id == rpmsg_gpio_load32(hello.session)) {
+			rpmsg_gpio_serial_send_again(&serial->session);
 		} else {
 			set_session(serial, true);
 			take_parameters(serial, &hello);
 		}
 	} else {
 		/* Of another driver: what this one has not got, nobody waits for. */
-		if (serial->up)
+		if (serial->session.up)
 			set_session(serial, false);
-		serial->session = rpmsg_gpio_load32(hello.session);
+		serial->session_id = rpmsg_gpio_load32(hello.session);
 	}
-	owe(serial, OWE_WELCOME);
+	rpmsg_gpio_serial_owe(&serial->session, RPMSG_GPIO_SERIAL_OWE_WELCOME);
 }
 
 /* ---- receiving -------------------------------------------------------------- */
@@ -272,48 +181,22 @@ static bool deliver(struct rpmsg_gpio_serial *serial, const struct rpmsg_gpio_se
 	return true;
 }
 
-static void taken(struct rpmsg_gpio_serial *serial)
-{
-	serial->expected = SEQUENCE(serial->expected + 1u);
-	serial->nak_held = serial->refused = false;
-	settle(serial, OWE_NAK);
-	if (!serial->unacked++)
-		serial->ack_at = serial->now + serial->ack_us;
-	if (2 * serial->unacked >= RPMSG_GPIO_SERIAL_RX_WINDOW)
-		owe(serial, OWE_ACK);
-}
-
 static void data_received(struct rpmsg_gpio_serial *serial, const uint8_t *frame,
 			  uint16_t length)
 {
+	struct rpmsg_gpio_serial_session *session = &serial->session;
 	struct rpmsg_gpio_serial_data head;
-	uint8_t ahead;
 
 	if (length < sizeof(head))
 		return;
 	memcpy(&head, frame, sizeof(head));
-	(void)acknowledge(serial, SEQUENCE(head.ack));
-	ahead = SEQUENCE((unsigned int)head.sequence - serial->expected);
-	if (ahead >= RPMSG_GPIO_SERIAL_WINDOW_MAX)
-		owe(serial, OWE_ACK); /* had it already: the driver missed that */
-	else if (ahead)
-		ask_again(serial);
-	else if (deliver(serial, &head, frame + sizeof(head), (uint16_t)(length - sizeof(head))))
-		taken(serial);
-	else
-		serial->refused = true;
-}
-
-static void ack_received(struct rpmsg_gpio_serial *serial, const uint8_t *frame,
-			 uint16_t length)
-{
-	if (length < sizeof(struct rpmsg_gpio_serial_ack) ||
-	    !acknowledge(serial, SEQUENCE(frame[1])))
+	(void)rpmsg_gpio_serial_acknowledge(session, head.ack, drop_oldest);
+	if (rpmsg_gpio_serial_place(session, head.sequence) != RPMSG_GPIO_SERIAL_NEXT)
 		return;
-	if (frame[0] == RPMSG_GPIO_SERIAL_NAK && serial->tx_sent)
-		send_again(serial);
-	if (frame[0] == RPMSG_GPIO_SERIAL_POLL)
-		owe(serial, OWE_POLLED);
+	serial->refused = !deliver(serial, &head, frame + sizeof(head),
+				   (uint16_t)(length - sizeof(head)));
+	if (!serial->refused)
+		rpmsg_gpio_serial_taken(session, RPMSG_GPIO_SERIAL_RX_WINDOW);
 }
 
 static void frame_received(struct rpmsg_gpio_serial *serial, const uint8_t *frame,
@@ -325,68 +208,27 @@ static void frame_received(struct rpmsg_gpio_serial *serial, const uint8_t *fram
 	if (kind == RPMSG_GPIO_SERIAL_HELLO) {
 		hello_received(serial, frame, length);
 	} else if (kind == RPMSG_GPIO_SERIAL_RESET) {
-		if (serial->up)
+		if (serial->session.up)
 			set_session(serial, false);
 	} else if (data || (kind >= RPMSG_GPIO_SERIAL_ACK && kind <= RPMSG_GPIO_SERIAL_POLL)) {
-		if (!serial->up)
-			owe(serial, OWE_RESET);
+		if (!serial->session.up)
+			rpmsg_gpio_serial_owe(&serial->session, RPMSG_GPIO_SERIAL_OWE_RESET);
 		else if (data)
 			data_received(serial, frame, length);
-		else
-			ack_received(serial, frame, length);
+		else if (length >= sizeof(struct rpmsg_gpio_serial_ack))
+			rpmsg_gpio_serial_ack_received(&serial->session, frame, drop_oldest);
 	}
-}
-
-static bool crc_fits(const uint8_t *frame, uint16_t length)
-{
-	uint32_t crc = RPMSG_GPIO_SERIAL_CRC_FIRST;
-	uint16_t i;
-
-	if (length <= RPMSG_GPIO_SERIAL_CRC_SIZE)
-		return false;
-	for (i = 0; i < length; i++)
-		crc = rpmsg_gpio_serial_crc(crc, frame[i]);
-	return crc == RPMSG_GPIO_SERIAL_CRC_RESIDUE;
-}
-
-static void rx_end(struct rpmsg_gpio_serial *serial)
-{
-	/* Two delimiters in a row are an idle line. */
-	bool empty = !serial->rx_length && !serial->rx_code && !serial->rx_zero && !serial->rx_bad;
-	bool good = !serial->rx_bad && !serial->rx_code && crc_fits(serial->rx, serial->rx_length);
-	uint16_t length = serial->rx_length;
-
-	serial->rx_length = 0;
-	serial->rx_code = 0;
-	serial->rx_zero = serial->rx_bad = false;
-	if (good)
-		frame_received(serial, serial->rx,
-			       (uint16_t)(length - RPMSG_GPIO_SERIAL_CRC_SIZE));
-	else if (!empty && serial->up)
-		ask_again(serial);
-}
-
-static void rx_append(struct rpmsg_gpio_serial *serial, uint8_t byte)
-{
-	if (serial->rx_length < sizeof(serial->rx))
-		serial->rx[serial->rx_length++] = byte;
-	else
-		serial->rx_bad = true;
 }
 
 static void rx_byte(struct rpmsg_gpio_serial *serial, uint8_t byte)
 {
-	if (!byte) {
-		rx_end(serial);
-	} else if (serial->rx_code) {
-		serial->rx_code--;
-		rx_append(serial, byte);
-	} else {
-		if (serial->rx_zero)
-			rx_append(serial, 0);
-		serial->rx_code = (uint8_t)(byte - 1);
-		serial->rx_zero = byte != COBS_RUN_MAX + 1;
-	}
+	int length = rpmsg_gpio_serial_decode(&serial->decoder, serial->rx, sizeof(serial->rx),
+					      byte);
+
+	if (length > 0)
+		frame_received(serial, serial->rx, (uint16_t)length);
+	else if (length == RPMSG_GPIO_SERIAL_DAMAGED && serial->session.up)
+		rpmsg_gpio_serial_ask_again(&serial->session);
 }
 
 void rpmsg_gpio_serial_rx(struct rpmsg_gpio_serial *serial, uint8_t byte)
@@ -417,9 +259,10 @@ static void receive(struct rpmsg_gpio_serial *serial)
 
 /* ---- sending ---------------------------------------------------------------- */
 
-static uint8_t out_byte(const struct rpmsg_gpio_serial *serial, uint16_t at)
+static uint8_t out_byte(const void *frame, uint16_t at)
 {
-	uint16_t crc_at = (uint16_t)(serial->out_length - RPMSG_GPIO_SERIAL_CRC_SIZE);
+	const struct rpmsg_gpio_serial *serial = frame;
+	uint16_t crc_at = (uint16_t)(serial->encoder.length - RPMSG_GPIO_SERIAL_CRC_SIZE);
 
 	if (at < serial->out_head_length)
 		return serial->out_head[at];
@@ -439,27 +282,20 @@ static void start_frame(struct rpmsg_gpio_serial *serial, const void *head, size
 
 	memcpy(serial->out_head, head, head_length);
 	serial->out_head_length = (uint8_t)head_length;
-	serial->out_length = (uint16_t)(body + RPMSG_GPIO_SERIAL_CRC_SIZE);
+	rpmsg_gpio_serial_encode_start(&serial->encoder,
+				       (uint16_t)(body + RPMSG_GPIO_SERIAL_CRC_SIZE));
 	for (i = 0; i < body; i++)
 		crc = rpmsg_gpio_serial_crc(crc, out_byte(serial, i));
 	le = rpmsg_gpio_store32(~crc);
 	memcpy(serial->out_crc, &le, sizeof(le));
-	serial->out_at = 0;
-	serial->out_run = 0;
-	serial->out_skip = false;
-	serial->out_more = true;
-	serial->out_busy = true;
 }
 
-static void start_ack(struct rpmsg_gpio_serial *serial, uint8_t kind)
+static void start_ack(struct rpmsg_gpio_serial *serial, uint8_t kind, unsigned int owed)
 {
-	struct rpmsg_gpio_serial_ack ack;
+	struct rpmsg_gpio_serial_ack ack =
+		rpmsg_gpio_serial_ack(&serial->session, kind, owed);
 
-	ack.kind = kind;
-	ack.ack = serial->expected;
 	start_frame(serial, &ack, sizeof(ack), 0);
-	settle(serial, kind == RPMSG_GPIO_SERIAL_ACK ? OWE_ACK | OWE_POLLED : OWE_ACK | OWE_NAK);
-	serial->unacked = 0;
 }
 
 static void start_welcome(struct rpmsg_gpio_serial *serial)
@@ -468,13 +304,13 @@ static void start_welcome(struct rpmsg_gpio_serial *serial)
 
 	welcome.kind = RPMSG_GPIO_SERIAL_WELCOME;
 	welcome.version = RPMSG_GPIO_SERIAL_VERSION;
-	welcome.session = rpmsg_gpio_store32(serial->session);
+	welcome.session = rpmsg_gpio_store32(serial->session_id);
 	welcome.mru = rpmsg_gpio_store16(RPMSG_GPIO_SERIAL_RX_MAX);
 	welcome.window = RPMSG_GPIO_SERIAL_RX_WINDOW;
 	welcome.reserved = 0;
 	welcome.epoch = rpmsg_gpio_store32(serial->config->epoch);
 	start_frame(serial, &welcome, sizeof(welcome), 0);
-	settle(serial, OWE_WELCOME);
+	rpmsg_gpio_serial_settle(&serial->session, RPMSG_GPIO_SERIAL_OWE_WELCOME);
 }
 
 static void start_reset(struct rpmsg_gpio_serial *serial)
@@ -485,84 +321,60 @@ static void start_reset(struct rpmsg_gpio_serial *serial)
 	reset.reserved = 0;
 	reset.id = rpmsg_gpio_store32(serial->config->epoch);
 	start_frame(serial, &reset, sizeof(reset), 0);
-	settle(serial, OWE_RESET);
+	rpmsg_gpio_serial_settle(&serial->session, RPMSG_GPIO_SERIAL_OWE_RESET);
 }
 
 static void start_data(struct rpmsg_gpio_serial *serial)
 {
-	uint16_t at = serial->tx_next;
+	uint16_t at = serial->tx_first;
 	struct rpmsg_gpio_serial_data head;
+	uint8_t i;
 
-	head.sequence = (uint8_t)(RPMSG_GPIO_SERIAL_DATA |
-				  SEQUENCE((unsigned int)serial->una + serial->tx_sent));
-	head.ack = serial->expected;
+	for (i = 0; i < serial->session.sent; i++)
+		at = record_after(serial, at);
+	rpmsg_gpio_serial_data_head(&serial->session, &head);
 	head.endpoint = tx_byte(serial, (uint32_t)at + 2);
 	head.port = tx_byte(serial, (uint32_t)at + 3);
 	serial->out_payload = tx_offset((uint32_t)at + RECORD_HEAD);
 	start_frame(serial, &head, sizeof(head), record_length(serial, at));
-	serial->tx_next = record_after(serial, at);
-	serial->tx_sent++;
-	settle(serial, OWE_ACK);
-	serial->unacked = 0;
-	arm_retry(serial);
 }
 
 static bool start_next(struct rpmsg_gpio_serial *serial)
 {
-	if (serial->owed & OWE_RESET)
-		start_reset(serial);
-	else if (serial->owed & OWE_WELCOME)
-		start_welcome(serial);
-	else if (serial->owed & OWE_NAK)
-		start_ack(serial, RPMSG_GPIO_SERIAL_NAK);
-	else if (serial->tx_sent < serial->tx_count && serial->tx_sent < serial->peer_window)
-		start_data(serial);
-	else if (serial->owed & (OWE_ACK | OWE_POLLED))
-		start_ack(serial, RPMSG_GPIO_SERIAL_ACK);
-	else
+	switch (rpmsg_gpio_serial_next(&serial->session)) {
+	case 0:
 		return false;
+	case RPMSG_GPIO_SERIAL_OWE_RESET:
+		start_reset(serial);
+		break;
+	case RPMSG_GPIO_SERIAL_OWE_WELCOME:
+		start_welcome(serial);
+		break;
+	case RPMSG_GPIO_SERIAL_OWE_NAK:
+		start_ack(serial, RPMSG_GPIO_SERIAL_NAK, RPMSG_GPIO_SERIAL_OWE_NAK);
+		break;
+	case RPMSG_GPIO_SERIAL_OWE_DATA:
+		start_data(serial);
+		break;
+	default:
+		start_ack(serial, RPMSG_GPIO_SERIAL_ACK, RPMSG_GPIO_SERIAL_OWE_POLLED);
+		break;
+	}
 	return true;
-}
-
-/* The code of the next COBS block. */
-static uint8_t start_block(struct rpmsg_gpio_serial *serial)
-{
-	uint16_t at = serial->out_at = (uint16_t)(serial->out_at + serial->out_skip);
-	uint8_t run = 0;
-
-	while (run < COBS_RUN_MAX && at < serial->out_length && out_byte(serial, at)) {
-		run++;
-		at++;
-	}
-	serial->out_run = run;
-	serial->out_skip = run < COBS_RUN_MAX && at < serial->out_length;
-	serial->out_more = at < serial->out_length;
-	return (uint8_t)(run + 1);
-}
-
-static uint8_t encode(struct rpmsg_gpio_serial *serial)
-{
-	if (serial->out_run) {
-		serial->out_run--;
-		return out_byte(serial, serial->out_at++);
-	}
-	if (serial->out_more)
-		return start_block(serial);
-	serial->out_busy = false;
-	return 0;
 }
 
 static void fill_chunk(struct rpmsg_gpio_serial *serial)
 {
 	serial->chunk_at = serial->chunk_end = 0;
 	while (serial->chunk_end < sizeof(serial->chunk)) {
-		if (serial->out_busy) {
-			serial->chunk[serial->chunk_end++] = encode(serial);
+		if (serial->encoder.busy) {
+			serial->chunk[serial->chunk_end++] =
+				rpmsg_gpio_serial_encode(&serial->encoder, out_byte, serial);
 		} else if (!start_next(serial)) {
 			return;
-		} else if (serial->out_lead) {
+		} else if (serial->session.lead) {
 			serial->chunk[serial->chunk_end++] = 0;
-			serial->out_lead = false;
+			serial->session.lead = false;
 		}
 	}
 }
@@ -596,7 +408,7 @@ static void announce(struct rpmsg_gpio_serial *serial)
 	const struct rpmsg_gpio_serial_config *config = serial->config;
 	uint8_t message[2 + RPMSG_GPIO_SERIAL_NAME_MAX];
 
-	while (serial->up && serial->announced < config->channel_count) {
+	while (serial->session.up && serial->announced < config->channel_count) {
 		const struct rpmsg_gpio_serial_channel *channel =
 			&config->channels[serial->announced];
 		size_t length = 0;
@@ -615,12 +427,10 @@ static void announce(struct rpmsg_gpio_serial *serial)
 
 static void check_time(struct rpmsg_gpio_serial *serial)
 {
-	if (serial->unacked && reached(serial->now, serial->ack_at))
-		owe(serial, OWE_ACK);
-	if (!serial->retry_armed || !reached(serial->now, serial->retry_at))
+	if (!rpmsg_gpio_serial_check_time(&serial->session))
 		return;
-	if (serial->retries++ < RETRIES_MAX)
-		send_again(serial);
+	if (serial->session.retries++ < RETRIES_MAX)
+		rpmsg_gpio_serial_send_again(&serial->session);
 	else
 		set_session(serial, false);
 }
@@ -629,28 +439,19 @@ static void check_time(struct rpmsg_gpio_serial *serial)
  * sent before is no reason to forget this one. */
 static void check_refused(struct rpmsg_gpio_serial *serial)
 {
-	bool room = !serial->tx_count || has_room(serial, RPMSG_GPIO_SERIAL_RX_MAX);
+	bool room = !serial->session.count || has_room(serial, RPMSG_GPIO_SERIAL_RX_MAX);
 
-	if (serial->nak_held && reached(serial->now, serial->nak_at))
-		serial->nak_held = false;
-	if (!serial->refused || serial->nak_held || !room)
+	if (!serial->refused || serial->session.nak_held || !room)
 		return;
 	serial->refused = false;
-	ask_again(serial);
-}
-
-static uint32_t time_left(uint32_t now, uint32_t time, uint32_t least)
-{
-	uint32_t left = reached(now, time) ? 0 : time - now;
-
-	return left < least ? left : least;
+	rpmsg_gpio_serial_ask_again(&serial->session);
 }
 
 uint32_t rpmsg_gpio_serial_run(struct rpmsg_gpio_serial *serial, uint32_t now_us)
 {
-	uint32_t wait = UINT32_MAX;
+	struct rpmsg_gpio_serial_session *session = &serial->session;
 
-	serial->now = now_us;
+	rpmsg_gpio_serial_at(session, now_us);
 	check_refused(serial);
 	receive(serial);
 	check_time(serial);
@@ -661,19 +462,13 @@ uint32_t rpmsg_gpio_serial_run(struct rpmsg_gpio_serial *serial, uint32_t now_us
 	/* A full UART: its next interrupt is the time. */
 	if (serial->chunk_at < serial->chunk_end)
 		return UINT32_MAX;
-	if (serial->unacked)
-		wait = time_left(now_us, serial->ack_at, wait);
-	if (serial->refused && serial->nak_held)
-		wait = time_left(now_us, serial->nak_at, wait);
-	if (serial->retry_armed)
-		wait = time_left(now_us, serial->retry_at, wait);
-	return wait;
+	return rpmsg_gpio_serial_wait(session, serial->refused);
 }
 
 bool rpmsg_gpio_serial_send(struct rpmsg_gpio_serial *serial, uint8_t endpoint, uint8_t port,
 			    const void *message, size_t length)
 {
-	if (!serial->up || length > serial->peer_mru ||
+	if (!serial->session.up || length > serial->session.peer_mru ||
 	    RECORD_HEAD + length > RPMSG_GPIO_SERIAL_TX_SIZE)
 		return true;
 	return enqueue(serial, endpoint, port, message, length);
@@ -681,14 +476,14 @@ bool rpmsg_gpio_serial_send(struct rpmsg_gpio_serial *serial, uint8_t endpoint, 
 
 bool rpmsg_gpio_serial_up(const struct rpmsg_gpio_serial *serial)
 {
-	return serial->up;
+	return serial->session.up;
 }
 
 void rpmsg_gpio_serial_close(struct rpmsg_gpio_serial *serial)
 {
-	if (serial->up)
+	if (serial->session.up)
 		set_session(serial, false);
-	owe(serial, OWE_RESET);
+	rpmsg_gpio_serial_owe(&serial->session, RPMSG_GPIO_SERIAL_OWE_RESET);
 }
 
 /* A driver that still believes in a session of the boot before must know. */
@@ -697,6 +492,6 @@ void rpmsg_gpio_serial_init(struct rpmsg_gpio_serial *serial,
 {
 	memset(serial, 0, sizeof(*serial));
 	serial->config = config;
-	serial->out_lead = true;
-	owe(serial, OWE_RESET);
+	serial->session.lead = true;
+	rpmsg_gpio_serial_owe(&serial->session, RPMSG_GPIO_SERIAL_OWE_RESET);
 }

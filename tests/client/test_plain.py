@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import bridge as gpiod
-from bridge import uapi
-from bridge.client import address, control
+from bridge import control_protocol, uapi
+from bridge.client import address
 from bridge.client.line_settings import debounce_us, flags_of
 from bridge.line import Bias, Clock, Direction, Drive, Edge, Value
 
@@ -185,4 +185,4 @@ def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert address.parse("vhost-user:/run/fw.sock") == (None, "vhost-user:/run/fw.sock", "")
     assert address.parse("vhost-user:/fw.sock#1") == (None, "vhost-user:/fw.sock", "1")
     monkeypatch.delenv("GPIO_BRIDGE_SOCKET")
-    assert address.parse("fw-0").socket == control.DEFAULT_SOCKET
+    assert address.parse("fw-0").socket == control_protocol.DEFAULT_SOCKET

@@ -14,6 +14,7 @@ PAGES = [
     ROOT / "examples/README.md",
     ROOT / "firmware_stub/host/virtio/README.md",
     *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("examples/*/README.md")),
 ]
 FOLDERS = r"(?:bridge|docs|examples|firmware_stub|tests|tools|udev)"
 # Built, not in the tree.

@@ -41,7 +41,7 @@ def test_the_files_keep_to_the_order(tool: ModuleType, page: str, texts: dict[st
         ("bridge/shim/pump/link.c", '#include "controller.h"', "pump/controller.h, which is not"),
         ("bridge/shim/pump/rpmsg_link.c", '#include "loop.h"', "which is not below kinds"),
         ("bridge/shim/pump/request.c", '#include "endpoint.h"', "which is not below request"),
-        ("firmware_stub/core/rpmsg_gpio_device.c", '#include "virtio/rpmsg.h"', "host/virtio"),
+        ("firmware_stub/core/rpmsg_gpio_device.c", '#include "rpmsg.h"', "remote/rpmsg.h"),
         ("firmware_stub/host/virtio/notifier.c", '#include "pump/timers.h"', "pump/timers.h"),
         ("bridge/shim/pump/loop.c", "gb_request_close(0);", "uses gb_request_close()"),
         ("bridge/shim/pump/link.c", "gb_controller_call;", "uses gb_controller_call()"),

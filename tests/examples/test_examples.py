@@ -17,6 +17,7 @@ import pytest
 
 from bridge.bench.rig import Rig, Serve
 from firmware_stub import Stub
+from tests import labs
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -28,7 +29,7 @@ Start = Callable[..., "Example"]
 class Example:
     """A running example, and what it prints."""
 
-    def __init__(self, name: str, *arguments: str, socket: str) -> None:
+    def __init__(self, name: str, *arguments: str, socket: str, **environment: str) -> None:
         """Start examples/`name`; chips are looked for on `socket`."""
         self.process = subprocess.Popen(
             [sys.executable, str(EXAMPLES / name), *arguments],
@@ -36,6 +37,7 @@ class Example:
                 **os.environ,
                 "GPIO_BRIDGE_SOCKET": socket,
                 "PYTHONPATH": str(ROOT),
+                **environment,
                 "PYTHONUNBUFFERED": "1",
             },
             stdin=subprocess.PIPE,
@@ -69,8 +71,8 @@ def start(socket_path: str) -> Iterator[Start]:
     """Start an example, with the service of `rig` for those that need one."""
     started: list[Example] = []
 
-    def run(name: str, *arguments: str) -> Example:
-        started.append(Example(name, *arguments, socket=socket_path))
+    def run(name: str, *arguments: str, **environment: str) -> Example:
+        started.append(Example(name, *arguments, socket=socket_path, **environment))
         return started[-1]
 
     yield run
@@ -186,6 +188,35 @@ def test_test_power_up_sensor(tmp_path: Path) -> None:
     assert "2 passed" in run.stdout
 
 
+def test_gpiozero_button(start: Start, stub: Stub) -> None:
+    pytest.importorskip("gpiozero")
+    example = start("gpiozero_button.py", GPIOZERO_PIN_FACTORY="rpmsg")
+    assert example.line() == "Press the button"
+    for number in (1, 2, 3):
+        stub.wait_armed("BUTTON_USER", LATE)
+        stub.press("BUTTON_USER")
+        assert example.line() == f"pressed: LED_GREEN {'on' if number % 2 else 'off'}"
+        stub.release("BUTTON_USER")
+    assert example.rest() == []
+
+
+def test_blinka_button(start: Start, stub: Stub) -> None:
+    path = labs.need("adafruit_blinka")["PYTHONPATH"]
+    example = start("blinka_button.py", PYTHONPATH=f"{ROOT}:{path}")
+    assert example.line() == "Press the button"
+    for _ in range(3):
+        stub.press("BUTTON_USER")
+        stub.wait_level("LED_GREEN", 1, LATE)
+        stub.release("BUTTON_USER")
+        assert example.line() == "pressed, released"
+    assert example.rest() == []
+
+
+def test_pytest_project() -> None:
+    """tests/integrations/test_pytest_plugin.py runs it."""
+    assert (EXAMPLES / "pytest_project/README.md").is_file()
+
+
 def test_guest_export(tmp_path_factory: pytest.TempPathFactory, eventually: Any) -> None:
     directory = tmp_path_factory.mktemp("x")  # a name that is short enough for sockets
     text = (EXAMPLES / "guest_export.toml").read_text()
@@ -200,6 +231,7 @@ def test_guest_export(tmp_path_factory: pytest.TempPathFactory, eventually: Any)
 def test_every_example_is_run_here_and_told_of() -> None:
     files = {file.name for file in EXAMPLES.glob("*.*") if file.suffix != ".md"}
     readme = (EXAMPLES / "README.md").read_text()
+    files |= {f"{file.name}/" for file in EXAMPLES.iterdir() if (file / "README.md").is_file()}
     assert set(re.findall(r"^\| \[(\S+)\]", readme, re.MULTILINE)) == files
     run = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     assert {Path(file).stem for file in files} <= run

@@ -5,8 +5,8 @@
  */
 #include "hostile_guest.h"
 #include "loop.h"
+#include "rpmsg.h"
 #include "rpmsg_backend.h"
-#include "virtio/rpmsg.h"
 
 static struct input input;
 static struct hostile_guest guest;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "fuzz.h"
-#include "pump/serial_frames.h"
+#include "pump/serial_internal.h"
 #include "rpmsg_gpio_serial.h"
 
 #define MUST(condition) do { if (!(condition)) abort(); } while (0)

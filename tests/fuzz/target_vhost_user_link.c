@@ -7,7 +7,7 @@
 
 #include "pump_bed.h"
 #include "pump/vhost_user_link.h"
-#include "virtio/rpmsg.h"
+#include "rpmsg.h"
 #include "virtio/split_ring.h"
 #include "virtio/vhost_user.h"
 

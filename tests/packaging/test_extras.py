@@ -16,7 +16,10 @@ import pytest
 # reads this at its start, and so do all that it starts.
 _SITECUSTOMIZE = """
 import sys
-for name in ("cobs", "gpiod", "junitparser", "pyudev", "serial"):
+for name in (
+    "cobs", "dbus_fast", "gpiod", "gpiozero", "grpc", "jumpstarter", "junitparser", "labgrid",
+    "pytest", "pyudev", "serial",
+):
     sys.modules[name] = None
 """
 

@@ -99,7 +99,8 @@ def test_what_is_in_the_wheel(unpacked: Path) -> None:
         "bridge", "firmware_stub", "rpmsg_gpio_bridge",
     }  # fmt: skip
     sources = {name for name in files if name.endswith((".c", ".h"))}
-    assert all(name.startswith("firmware_stub/core/") for name in sources), sources
+    copied = ("firmware_stub/core/", "firmware_stub/remote/")
+    assert all(name.startswith(copied) for name in sources), sources
 
 
 def test_nothing_but_libc_behind_it_and_no_symbols_in_it(unpacked: Path) -> None:

@@ -19,9 +19,9 @@ import pytest
 from bridge import uapi
 from bridge.bench.rig import Rig
 from bridge.client.control import Connection
+from bridge.control_protocol import WAIT_MS_MAX
 from bridge.service import Config, LinkConfig, ServiceThread
 from bridge.service.budgets import GUARANTEED, Budgets, Limits
-from bridge.service.operations import WAIT_MS_MAX
 from bridge.service.service import raise_file_limit
 from firmware_stub import Stub
 from tests.users import ALICE, BOB, needs_root, open_directory, user

@@ -21,10 +21,9 @@ import msgpack
 import pytest
 
 from bridge import uapi, wire
+from bridge.control_protocol import OUTSTANDING_MAX, UNSENT_MAX, WAIT_MS_MAX
 from bridge.service import Config, ServiceThread, control, socket_file
 from bridge.service.chip_links import ChipLinks
-from bridge.service.control import OUTSTANDING_MAX, UNSENT_MAX
-from bridge.service.operations import WAIT_MS_MAX
 from bridge.service.socket_file import bind
 from bridge.shim.ffi import lib
 from tests.users import ALICE, needs_root
@@ -452,7 +451,7 @@ def test_socket_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="another process listens") as caught:
         ServiceThread(Config(socket=str(path)))
     assert caught.value.errno == errno.EADDRINUSE
-    assert RawClient.connect(path).ok("chips") == {"chips": []}
+    assert RawClient.connect(path).ok("chips") == {"chips": [], "next": None}
     thread.close()
 
 
@@ -461,7 +460,7 @@ def test_stale_socket_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stale:
         stale.bind(str(path))
     thread = ServiceThread(Config(socket=str(path)))
-    assert RawClient.connect(path).ok("chips") == {"chips": []}
+    assert RawClient.connect(path).ok("chips") == {"chips": [], "next": None}
     thread.close()
 
 

@@ -117,7 +117,7 @@ def test_socket_in_use(tmp_path: Path) -> None:
         status, errors = run("--link", "vhost-user:/none", "--socket", path)
         assert status == 1
         assert f"{path}: another process listens there" in errors
-        assert RawClient.connect(path).ok("chips") == {"chips": []}
+        assert RawClient.connect(path).ok("chips") == {"chips": [], "next": None}
     finally:
         os.close(reading)
         process.terminate()

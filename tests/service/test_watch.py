@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from bridge import uapi
+from bridge.control_protocol import HANDLES_MAX
 from bridge.service.chip_links import ChipLinks, directory_of
-from bridge.service.operations import HANDLES_MAX
 from bridge.shim.ffi import ffi, lib
 from bridge.shim.info_queue import InfoReader
 from firmware_stub import Stub

@@ -10,9 +10,7 @@ from glob import glob
 
 from cffi import FFI
 
-ffibuilder = FFI()
-ffibuilder.cdef(
-    """
+DECLARATIONS = """
     int gb_bench_edges(uint32_t count, uint64_t *elapsed_ns);
     int gb_bench_floor(uint32_t rounds, uint32_t *samples_ns);
 
@@ -25,26 +23,31 @@ ffibuilder.cdef(
     int gb_bench_guest_arm(struct gb_bench_guest *guest, uint16_t gpio);
     int64_t gb_bench_guest_event(struct gb_bench_guest *guest);
     void gb_bench_guest_close(struct gb_bench_guest *guest);
-    """
-)
-ffibuilder.set_source(
-    "bridge.bench.native._native",
-    """
+"""
+HEADERS = """
     #include "edges.h"
     #include "floor.h"
     #include "guest.h"
-    """,
+"""
+INCLUDE_DIRS = [
+    "bridge/bench/native",
+    "bridge/shim",
+    "firmware_stub/core",
+    "firmware_stub/remote",
+    "firmware_stub/host",
+]
+
+ffibuilder = FFI()
+ffibuilder.cdef(DECLARATIONS)
+ffibuilder.set_source(
+    "bridge.bench.native._native",
+    HEADERS,
     sources=[
         *sorted(glob("bridge/bench/native/[a-z]*.c")),
         "bridge/shim/pump/event_ring.c",
         *sorted(glob("firmware_stub/host/*/*.c")),
     ],
-    include_dirs=[
-        "bridge/bench/native",
-        "bridge/shim",
-        "firmware_stub/core",
-        "firmware_stub/host",
-    ],
+    include_dirs=INCLUDE_DIRS,
     extra_compile_args=["-std=gnu11", "-O2", "-g", "-fvisibility=hidden"],
     libraries=["pthread"],
 )

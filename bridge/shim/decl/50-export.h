@@ -42,7 +42,7 @@ void gb_export_status(struct gb_export *exported, struct gb_export_status *statu
 int64_t gb_export_changed(struct gb_export *exported, uint32_t line);
 int gb_export_line(struct gb_export *exported, uint32_t line, struct gb_export_line *state);
 void gb_export_listen(struct gb_export *exported);
-int gb_export_take_over(struct gb_export *exported, int connection, int from);
+int gb_export_take_over(struct gb_export *exported, int connection, int source);
 void gb_export_pause(struct gb_export *exported);
 void gb_export_close(struct gb_export *exported);
 int gb_export_hand_over(struct gb_export *exported, int to);

@@ -34,9 +34,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "virtio/rpmsg.h"
+#include "rpmsg.h"
 
-/* Of linux/rpmsg.h, whose other names are those of virtio/rpmsg.h too. */
+/* Of linux/rpmsg.h, whose other names are those of rpmsg.h too. */
 #define RPMSG_DESTROY_EPT_IOCTL _IO(0xb5, 0x2)
 
 enum { FD_CONTROL, FD_ENDPOINTS };

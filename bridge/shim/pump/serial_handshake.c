@@ -65,7 +65,7 @@ static int unfit_answer(const struct handshake *hs)
 			       "%s: the firmware speaks version %u of the serial framing, not %u",
 			       hs->name, link->peer_version, RPMSG_GPIO_SERIAL_VERSION);
 	return give_up(hs, -EPROTO, "%s: the firmware takes messages of %u bytes, too short for "
-		       "requests: %u are the least", hs->name, link->peer_mru, MRU_LEAST);
+		       "requests: %u are the least", hs->name, link->session.peer_mru, MRU_LEAST);
 }
 
 static int no_answer(const struct handshake *hs)
@@ -93,7 +93,7 @@ static int listen_for_welcome(struct handshake *hs)
 	uint64_t now;
 
 	/* Never past the next HELLO: garbage may flow for ever. */
-	while (!link->up && !link->welcome_refused && (now = gb_now_ns()) < hs->deadline &&
+	while (!link->session.up && !link->welcome_refused && (now = gb_now_ns()) < hs->deadline &&
 	       now < hs->hello_at) {
 		uint8_t byte;
 		ssize_t count = read(link->base.fds[0], &byte, 1);
@@ -131,11 +131,11 @@ static int wait_for_bytes(const struct handshake *hs, uint64_t now)
 static int shake_hands(struct handshake *hs)
 {
 	struct serial_link *link = hs->link;
-	uint64_t interval = HELLO_MS * NS_PER_MS + 128 * link->byte_ns;
+	uint64_t interval = HELLO_MS * NS_PER_MS + 128 * link->session.byte_us * NS_PER_US;
 	uint64_t now;
 	int ret = 0;
 
-	while (ret == 0 && !link->up && !link->welcome_refused &&
+	while (ret == 0 && !link->session.up && !link->welcome_refused &&
 	       (now = gb_now_ns()) < hs->deadline) {
 		if (now >= hs->hello_at) {
 			hs->hello_at = now + interval;
@@ -152,7 +152,7 @@ static int shake_hands(struct handshake *hs)
 	if (ret < 0)
 		return give_up(hs, -ENODEV, "%s: the other end of the serial line is gone",
 			       hs->name);
-	return link->up ? 0 : no_answer(hs);
+	return link->session.up ? 0 : no_answer(hs);
 }
 
 static int fail(int fd, struct serial_link *link, int error)

@@ -2,26 +2,30 @@
 /*
  * serial_internal.h - what the parts of the serial link share.
  *
- *   serial_frames.c     COBS and CRC
  *   serial_handshake.c  from an open port to a session
- *   serial_link.c       the session: window, repetition, deadlines, the pump's side
+ *   serial_link.c       the driver's role in the session, and the pump's side
+ *
+ * The session itself is that of both sides: firmware_stub/core/rpmsg_gpio_serial_session.h.
  */
 #ifndef GB_SERIAL_INTERNAL_H
 #define GB_SERIAL_INTERNAL_H
 
-#include "rpmsg_gpio.h"
-#include "serial_frames.h"
+#include "rpmsg_gpio_serial_session.h"
 #include "serial_link.h"
 
+#define NS_PER_US UINT64_C(1000)
 #define NS_PER_MS UINT64_C(1000000)
 #define SLOTS RPMSG_GPIO_SERIAL_WINDOW_MAX
 #define OUT_SIZE 2048 /* several frames in one write */
 #define ENDPOINT_MAX 0xfeu
 #define MRU_LEAST 16u
+#define GB_SERIAL_FRAME_MAX RPMSG_GPIO_SERIAL_FRAME_MAX(RPMSG_GPIO_MESSAGE_MAX)
+#define GB_SERIAL_WIRE_MAX RPMSG_GPIO_SERIAL_WIRE_SIZE(GB_SERIAL_FRAME_MAX)
 
 struct message {
 	uint16_t length;
 	uint8_t endpoint, port;
+	bool repeated; /* was sent before */
 	uint8_t bytes[RPMSG_GPIO_MESSAGE_MAX];
 };
 
@@ -30,11 +34,9 @@ struct serial_link {
 	struct gb_serial_options options;
 	struct gb_serial_counters counters;
 	struct gb_timer timer;
-	uint64_t byte_ns;
-	uint32_t session, epoch;
-	uint16_t peer_mru;
-	uint8_t peer_window;
-	bool up;
+	uint64_t now; /* the latest look at the clock; session.now is the same in us */
+	struct rpmsg_gpio_serial_session session;
+	uint32_t session_id, epoch;
 	bool welcome_refused; /* for its peer_version or peer_mru */
 	uint8_t peer_version;
 	bool reset_seen;
@@ -44,24 +46,14 @@ struct serial_link {
 	uint32_t sources[ENDPOINT_MAX + 1];
 
 	/* receiving */
-	struct gb_serial_decoder decoder;
-	uint8_t expected;
-	unsigned int unacked;
-	bool ack_due, nak_due, poll_due;
-	bool polled;           /* an ACK is due, whatever else carries its number */
-	uint64_t ack_at;       /* with unacked */
-	uint64_t nak_again_at; /* 0: at once */
+	struct rpmsg_gpio_serial_decoder decoder;
+	uint8_t frame[GB_SERIAL_FRAME_MAX];
 	uint64_t poll_at;      /* with keepalive_ms: after so much silence */
 	uint64_t polled_at;    /* the first POLL since something came, or 0 */
 
 	/* sending */
 	struct message slots[SLOTS]; /* by sequence number */
-	uint8_t una;
-	unsigned int count, sent; /* from una on: kept; sent in this round */
-	unsigned int retries;
-	uint64_t retry_at;        /* 0: nothing is on its way */
 	uint64_t progress_at;     /* of the acknowledgements */
-	bool lead;                /* a delimiter before the next frame */
 	bool full;                /* send said -EAGAIN */
 	uint8_t out[OUT_SIZE];
 	size_t out_at, out_end;
@@ -72,6 +64,10 @@ struct serial_link {
 
 /* A link before its handshake, for a descriptor that stays the caller's until then. */
 struct serial_link *gb_serial_new(int fd, const struct gb_serial_options *options);
+/* A frame with its CRC and delimiter; `to` has room for GB_SERIAL_WIRE_MAX bytes.
+ * Returns how many it takes. */
+size_t gb_serial_encode(uint8_t *to, const void *head, size_t head_length, const void *payload,
+			size_t payload_length);
 void gb_serial_put_hello(struct serial_link *link);
 /* Write what `out` holds. 1: all of it; 0: no room; or the death of the link. */
 int gb_serial_write_out(struct serial_link *link);

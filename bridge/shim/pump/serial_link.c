@@ -19,7 +19,6 @@
 
 #include "serial_internal.h"
 
-#define SEQUENCE(n) ((uint8_t)((n) & RPMSG_GPIO_SERIAL_SEQUENCE_MASK))
 #define ACK_WIRE (RPMSG_GPIO_SERIAL_WIRE_SIZE(sizeof(struct rpmsg_gpio_serial_ack) + \
 					      RPMSG_GPIO_SERIAL_CRC_SIZE))
 #define READ_SIZE 4096
@@ -32,7 +31,6 @@
  * hangup.
  */
 #define EVENTS ((uint32_t)EPOLLIN | (uint32_t)EPOLLET)
-#define BACKOFF_MAX 5 /* doublings of the time before a repetition */
 /* We take whatever comes: this only bounds what must come again after a loss. */
 #define RX_WINDOW 32
 /* A tty without room that does not say when it has some (rpmsg_tty: ENOMEM). */
@@ -55,6 +53,13 @@ dead(struct serial_link *link, int error, const char *format, ...)
 	return error;
 }
 
+/* The session counts microseconds modulo 2^32, the pump nanoseconds. */
+static void look_at_clock(struct serial_link *link, uint64_t now)
+{
+	link->now = now;
+	rpmsg_gpio_serial_at(&link->session, (uint32_t)(now / NS_PER_US));
+}
+
 /* ---- frames out ------------------------------------------------------------ */
 
 static bool has_space(const struct serial_link *link)
@@ -62,33 +67,56 @@ static bool has_space(const struct serial_link *link)
 	return OUT_SIZE - link->out_end >= GB_SERIAL_WIRE_MAX + 1;
 }
 
+static uint8_t frame_byte(const void *frame, uint16_t at)
+{
+	return ((const uint8_t *)frame)[at];
+}
+
+size_t gb_serial_encode(uint8_t *to, const void *head, size_t head_length, const void *payload,
+			size_t payload_length)
+{
+	struct rpmsg_gpio_serial_encoder encoder;
+	uint8_t frame[GB_SERIAL_FRAME_MAX];
+	size_t length = head_length + payload_length, end = 0;
+	uint32_t crc = RPMSG_GPIO_SERIAL_CRC_FIRST;
+	rpmsg_gpio_le32 le;
+
+	memcpy(frame, head, head_length);
+	if (payload_length)
+		memcpy(frame + head_length, payload, payload_length);
+	for (size_t i = 0; i < length; i++)
+		crc = rpmsg_gpio_serial_crc(crc, frame[i]);
+	le = rpmsg_gpio_store32(~crc);
+	memcpy(frame + length, &le, sizeof(le));
+	rpmsg_gpio_serial_encode_start(&encoder, (uint16_t)(length + sizeof(le)));
+	while (encoder.busy)
+		to[end++] = rpmsg_gpio_serial_encode(&encoder, frame_byte, frame);
+	return end;
+}
+
 static void put_frame(struct serial_link *link, const void *head, size_t head_length,
 		      const void *payload, size_t payload_length)
 {
-	if (link->lead)
+	if (link->session.lead)
 		link->out[link->out_end++] = 0;
-	link->lead = false;
+	link->session.lead = false;
 	link->out_end += gb_serial_encode(link->out + link->out_end, head, head_length, payload,
 					  payload_length);
 	link->counters.sent++;
 }
 
-static void put_ack(struct serial_link *link, uint8_t kind)
+static void put_ack(struct serial_link *link, uint8_t kind, unsigned int owed)
 {
-	struct rpmsg_gpio_serial_ack ack = {.kind = kind, .ack = link->expected};
+	struct rpmsg_gpio_serial_ack ack = rpmsg_gpio_serial_ack(&link->session, kind, owed);
 
 	put_frame(link, &ack, sizeof(ack), NULL, 0);
-	link->unacked = 0;
-	link->ack_due = link->nak_due = false;
-	if (kind == RPMSG_GPIO_SERIAL_ACK)
-		link->polled = false;
 }
 
 static void put_reset(struct serial_link *link)
 {
 	struct rpmsg_gpio_serial_reset reset = {
 		.kind = RPMSG_GPIO_SERIAL_RESET,
-		.id = rpmsg_gpio_store32(link->session),
+		.id = rpmsg_gpio_store32(link->session_id),
 	};
 
 	put_frame(link, &reset, sizeof(reset), NULL, 0);
@@ -99,7 +127,7 @@ void gb_serial_put_hello(struct serial_link *link)
 	struct rpmsg_gpio_serial_hello hello = {
 		.kind = RPMSG_GPIO_SERIAL_HELLO,
 		.version = RPMSG_GPIO_SERIAL_VERSION,
-		.session = rpmsg_gpio_store32(link->session),
+		.session = rpmsg_gpio_store32(link->session_id),
 		.mru = rpmsg_gpio_store16(RPMSG_GPIO_MESSAGE_MAX),
 		.window = RX_WINDOW,
 		.bit_rate = rpmsg_gpio_store32(link->options.bit_rate),
@@ -107,54 +135,56 @@ void gb_serial_put_hello(struct serial_link *link)
 		.retry_ms = rpmsg_gpio_store16(link->options.retry_ms),
 	};
 
-	link->lead = true;
+	link->session.lead = true;
 	put_frame(link, &hello, sizeof(hello), NULL, 0);
 }
 
-static void arm_retry(struct serial_link *link, uint64_t now)
+static struct message *slot(struct serial_link *link, unsigned int place)
 {
-	unsigned int doublings = link->retries < BACKOFF_MAX ? link->retries : BACKOFF_MAX;
-	uint64_t bytes = 0;
+	return &link->slots[(link->session.una + place) % SLOTS];
+}
 
-	for (unsigned int i = 0; i < link->count; i++)
-		bytes += RPMSG_GPIO_SERIAL_WIRE_SIZE(RPMSG_GPIO_SERIAL_FRAME_MAX(
-			(size_t)link->slots[SEQUENCE(link->una + i) % SLOTS].length));
-	/* Both directions may be filled by what is on its way already. */
-	link->retry_at = now + ((link->options.retry_ms * NS_PER_MS +
-				 2 * bytes * link->byte_ns) << doublings);
+static uint16_t drop_oldest(struct rpmsg_gpio_serial_session *session)
+{
+	struct serial_link *link = (struct serial_link *)(void *)
+		((char *)session - offsetof(struct serial_link, session));
+
+	link->progress_at = link->now;
+	return slot(link, 0)->length;
 }
 
 static void put_data(struct serial_link *link)
 {
-	uint8_t sequence = SEQUENCE(link->una + link->sent);
-	const struct message *message = &link->slots[sequence % SLOTS];
+	struct message *message = slot(link, link->session.sent);
 	struct rpmsg_gpio_serial_data head = {
-		.sequence = RPMSG_GPIO_SERIAL_DATA | sequence,
-		.ack = link->expected,
 		.endpoint = message->endpoint,
 		.port = message->port,
 	};
 
+	look_at_clock(link, gb_now_ns());
+	rpmsg_gpio_serial_data_head(&link->session, &head);
 	put_frame(link, &head, sizeof(head), message->bytes, message->length);
-	link->sent++;
-	link->unacked = 0;
-	link->ack_due = false;
+	link->counters.repeated += message->repeated;
+	message->repeated = true;
 }
 
 static bool put_next(struct serial_link *link)
 {
-	if (link->nak_due) {
-		put_ack(link, RPMSG_GPIO_SERIAL_NAK);
-	} else if (link->poll_due) {
-		link->poll_due = false;
-		put_ack(link, RPMSG_GPIO_SERIAL_POLL);
-	} else if (link->sent < link->count) {
-		put_data(link);
-		arm_retry(link, gb_now_ns());
-	} else if (link->ack_due || link->polled) {
-		put_ack(link, RPMSG_GPIO_SERIAL_ACK);
-	} else {
+	switch (rpmsg_gpio_serial_next(&link->session)) {
+	case 0:
 		return false;
+	case RPMSG_GPIO_SERIAL_OWE_NAK:
+		put_ack(link, RPMSG_GPIO_SERIAL_NAK, RPMSG_GPIO_SERIAL_OWE_NAK);
+		break;
+	case RPMSG_GPIO_SERIAL_OWE_POLL:
+		put_ack(link, RPMSG_GPIO_SERIAL_POLL, RPMSG_GPIO_SERIAL_OWE_POLL);
+		break;
+	case RPMSG_GPIO_SERIAL_OWE_DATA:
+		put_data(link);
+		break;
+	default:
+		put_ack(link, RPMSG_GPIO_SERIAL_ACK, RPMSG_GPIO_SERIAL_OWE_POLLED);
+		break;
 	}
 	return true;
 }
@@ -223,16 +253,20 @@ static void sooner(uint64_t *due, uint64_t at)
 		*due = at;
 }
 
+static uint64_t session_due(const struct serial_link *link)
+{
+	uint32_t wait = rpmsg_gpio_serial_wait(&link->session, false);
+
+	return wait == UINT32_MAX ? UINT64_MAX : (link->now / NS_PER_US + wait) * NS_PER_US;
+}
+
 static void arm_timer(struct serial_link *link)
 {
 	const struct gb_serial_options *options = &link->options;
 	uint64_t due = UINT64_MAX;
 
-	if (link->unacked && !link->ack_due)
-		sooner(&due, link->ack_at);
-	if (link->retry_at)
-		sooner(&due, link->retry_at);
-	if (link->count)
+	sooner(&due, session_due(link));
+	if (link->session.count)
 		sooner(&due, link->progress_at + options->dead_ms * NS_PER_MS);
 	if (link->room_at)
 		sooner(&due, link->room_at);
@@ -244,14 +278,6 @@ static void arm_timer(struct serial_link *link)
 		gb_link_disarm(&link->base, &link->timer);
 	else if (!link->timer.armed || link->timer.due_ns != due)
 		gb_link_arm(&link->base, &link->timer, due);
-}
-
-static void send_again(struct serial_link *link)
-{
-	link->counters.repeated += link->sent;
-	link->sent = 0;
-	link->retry_at = 0;
-	link->lead = true;
 }
 
 static int silent(struct serial_link *link)
@@ -279,8 +305,9 @@ static int check_silence(struct serial_link *link, uint64_t now)
 		return 0;
 	if (!link->polled_at)
 		link->polled_at = now;
-	link->poll_at = now + options->retry_ms * NS_PER_MS + 2 * ACK_WIRE * link->byte_ns;
-	link->poll_due = true;
+	link->poll_at = now + options->retry_ms * NS_PER_MS +
+			2 * ACK_WIRE * link->session.byte_us * NS_PER_US;
+	rpmsg_gpio_serial_owe(&link->session, RPMSG_GPIO_SERIAL_OWE_POLL);
 	return 0;
 }
 
@@ -290,13 +317,13 @@ static int check_time(struct serial_link *link)
 	const struct gb_serial_options *options = &link->options;
 	uint64_t now = link->base.pump->looked_ns;
 
-	if (link->unacked && now >= link->ack_at)
-		link->ack_due = true;
-	if (link->count && now >= link->progress_at + options->dead_ms * NS_PER_MS)
+	look_at_clock(link, now);
+	if (link->session.count && now >= link->progress_at + options->dead_ms * NS_PER_MS)
 		return silent(link);
-	if (link->retry_at && now >= link->retry_at) {
-		link->retries++;
-		send_again(link);
+	if (rpmsg_gpio_serial_check_time(&link->session)) {
+		if (link->session.retries < RPMSG_GPIO_SERIAL_BACKOFF_MAX)
+			link->session.retries++;
+		rpmsg_gpio_serial_send_again(&link->session);
 	}
 	return check_silence(link, now);
 }
@@ -328,35 +355,6 @@ static void timer_expired(struct gb_timer *timer)
 
 /* ---- frames in ------------------------------------------------------------------ */
 
-/* Everything before `ack` has arrived. False: that cannot be. */
-static bool acknowledge(struct serial_link *link, uint8_t ack, uint64_t now)
-{
-	unsigned int count = SEQUENCE((unsigned int)ack - link->una);
-
-	if (count > link->count)
-		return false;
-	if (!count)
-		return true;
-	link->una = SEQUENCE(ack);
-	link->count -= count;
-	link->sent = link->sent > count ? link->sent - count : 0;
-	link->retries = 0;
-	link->progress_at = now;
-	if (link->sent)
-		arm_retry(link, now);
-	else
-		link->retry_at = 0;
-	return true;
-}
-
-static void ask_again(struct serial_link *link, uint64_t now)
-{
-	if (now < link->nak_again_at)
-		return;
-	link->nak_due = true;
-	link->nak_again_at = now + link->options.retry_ms * NS_PER_MS / 2;
-}
-
 static void announcement(struct serial_link *link, const uint8_t *payload, size_t length)
 {
 	char name[RPMSG_GPIO_SERIAL_NAME_MAX + 1] = "";
@@ -378,48 +376,29 @@ static uint32_t address_of(const struct serial_link *link,
 	return (uint8_t)source == head->port ? source : head->port;
 }
 
-static void data_received(struct serial_link *link, const uint8_t *frame, size_t length,
-			  uint64_t now)
+static void data_received(struct serial_link *link, const uint8_t *frame, size_t length)
 {
 	struct rpmsg_gpio_serial_data head;
 	const uint8_t *payload = frame + sizeof(head);
 	size_t payload_length = length - sizeof(head);
-	unsigned int ahead;
 
 	memcpy(&head, frame, sizeof(head));
-	acknowledge(link, head.ack, now);
-	ahead = SEQUENCE((unsigned int)head.sequence - link->expected);
-	if (ahead >= RPMSG_GPIO_SERIAL_WINDOW_MAX) {
+	rpmsg_gpio_serial_acknowledge(&link->session, head.ack, drop_oldest);
+	switch (rpmsg_gpio_serial_place(&link->session, head.sequence)) {
+	case RPMSG_GPIO_SERIAL_REPEATED:
 		link->counters.repeats++;
-		link->ack_due = true; /* the peer missed that we have it */
 		return;
-	}
-	if (ahead) {
-		ask_again(link, now);
+	case RPMSG_GPIO_SERIAL_AHEAD:
 		return;
+	case RPMSG_GPIO_SERIAL_NEXT:
+		break;
 	}
-	link->expected = SEQUENCE(link->expected + 1u);
-	link->nak_again_at = 0;
-	link->nak_due = false;
-	if (!link->unacked++)
-		link->ack_at = now + link->options.ack_ms * NS_PER_MS;
-	if (2 * link->unacked >= RX_WINDOW)
-		link->ack_due = true;
+	rpmsg_gpio_serial_taken(&link->session, RX_WINDOW);
 	if (head.endpoint == RPMSG_GPIO_SERIAL_NS_ENDPOINT)
 		announcement(link, payload, payload_length);
 	else
 		gb_link_received(&link->base, head.endpoint, address_of(link, &head), payload,
 				 (uint16_t)payload_length);
-}
-
-static void ack_received(struct serial_link *link, const uint8_t *frame, uint64_t now)
-{
-	if (!acknowledge(link, frame[1], now))
-		return;
-	if (frame[0] == RPMSG_GPIO_SERIAL_NAK && link->sent)
-		send_again(link);
-	if (frame[0] == RPMSG_GPIO_SERIAL_POLL)
-		link->polled = true;
 }
 
 static int started_again(struct serial_link *link, uint32_t epoch)
@@ -449,7 +428,7 @@ static int welcome_again(struct serial_link *link, const uint8_t *frame)
 
 	memcpy(&welcome, frame, sizeof(welcome));
 	epoch = rpmsg_gpio_load32(welcome.epoch);
-	if (rpmsg_gpio_load32(welcome.session) == link->session && epoch != link->epoch)
+	if (rpmsg_gpio_load32(welcome.session) == link->session_id && epoch != link->epoch)
 		return started_again(link, epoch);
 	return 0;
 }
@@ -459,20 +438,20 @@ static void welcome_received(struct serial_link *link, const uint8_t *frame, uin
 	struct rpmsg_gpio_serial_welcome welcome;
 
 	memcpy(&welcome, frame, sizeof(welcome));
-	if (rpmsg_gpio_load32(welcome.session) != link->session)
+	if (rpmsg_gpio_load32(welcome.session) != link->session_id)
 		return; /* for a driver before us */
 	link->peer_version = welcome.version;
-	link->peer_mru = rpmsg_gpio_load16(welcome.mru);
+	link->session.peer_mru = rpmsg_gpio_load16(welcome.mru);
 	link->welcome_refused = welcome.version != RPMSG_GPIO_SERIAL_VERSION ||
-				link->peer_mru < MRU_LEAST;
+				link->session.peer_mru < MRU_LEAST;
 	if (link->welcome_refused)
 		return;
 	link->epoch = rpmsg_gpio_load32(welcome.epoch);
-	link->peer_window = welcome.window > SLOTS ? SLOTS : welcome.window;
-	if (!link->peer_window)
-		link->peer_window = 1;
+	link->session.peer_window = welcome.window > SLOTS ? SLOTS : welcome.window;
+	if (!link->session.peer_window)
+		link->session.peer_window = 1;
 	heard(link, now);
-	link->up = true;
+	link->session.up = true;
 }
 
 /* `length` is without the CRC. */
@@ -492,41 +471,40 @@ static int frame_received(struct serial_link *link, const uint8_t *frame, size_t
 	link->counters.received++;
 	if (kind >= sizeof(least) || !least[kind] || length < least[kind])
 		return 0;
-	if (!link->up) {
+	if (!link->session.up) {
 		/* The rest belongs to a session of a driver before us. */
 		if (kind == RPMSG_GPIO_SERIAL_WELCOME)
 			welcome_received(link, frame, now);
 		link->reset_seen |= kind == RPMSG_GPIO_SERIAL_RESET;
 		return 0;
 	}
+	look_at_clock(link, now);
 	heard(link, now);
 	if (kind == RPMSG_GPIO_SERIAL_RESET)
 		return reset_received(link, frame);
 	if (kind == RPMSG_GPIO_SERIAL_WELCOME)
 		return welcome_again(link, frame);
 	if (kind == RPMSG_GPIO_SERIAL_DATA)
-		data_received(link, frame, length, now);
+		data_received(link, frame, length);
 	else
-		ack_received(link, frame, now);
+		rpmsg_gpio_serial_ack_received(&link->session, frame, drop_oldest);
 	return 0;
 }
 
 int gb_serial_take(struct serial_link *link, uint8_t byte)
 {
-	struct gb_serial_decoder *decoder = &link->decoder;
-	size_t length;
+	int length = rpmsg_gpio_serial_decode(&link->decoder, link->frame, sizeof(link->frame),
+					      byte);
 
-	switch (gb_serial_decode(decoder, byte, &length)) {
-	case GB_SERIAL_FRAME:
-		return frame_received(link, decoder->frame, length);
-	case GB_SERIAL_DAMAGED:
+	if (length > 0)
+		return frame_received(link, link->frame, (size_t)length);
+	if (length == RPMSG_GPIO_SERIAL_DAMAGED) {
 		link->counters.damaged++;
-		if (link->up)
-			ask_again(link, gb_now_ns());
-		return 0;
-	default:
-		return 0;
+		look_at_clock(link, gb_now_ns());
+		if (link->session.up)
+			rpmsg_gpio_serial_ask_again(&link->session);
 	}
+	return 0;
 }
 
 /* ---- the pump's side --------------------------------------------------------------- */
@@ -578,7 +556,7 @@ static int serial_link_ready(struct gb_link *base, int index, uint32_t events)
 		ret = receive(link);
 	else if (events & (EPOLLHUP | EPOLLERR))
 		ret = gone(link);
-	if (ret == 0 && link->full && link->count < link->peer_window) {
+	if (ret == 0 && link->full && link->session.count < link->session.peer_window) {
 		link->full = false;
 		gb_link_writable(base);
 	}
@@ -591,24 +569,26 @@ static int serial_link_send(struct gb_link *base, uint32_t source, uint32_t dest
 	struct serial_link *link = to_link(base);
 	struct message *message;
 
-	if (length > link->peer_mru || length > RPMSG_GPIO_MESSAGE_MAX)
+	if (length > link->session.peer_mru || length > RPMSG_GPIO_MESSAGE_MAX)
 		return -EMSGSIZE;
 	if (destination > ENDPOINT_MAX)
 		return 0; /* as rpmsg: a message to nobody is lost */
-	if (link->count >= link->peer_window) {
+	if (link->session.count >= link->session.peer_window) {
 		link->full = true;
 		return -EAGAIN;
 	}
-	if (!link->count)
+	if (!link->session.count)
 		link->progress_at = gb_now_ns();
-	message = &link->slots[SEQUENCE(link->una + link->count) % SLOTS];
+	message = slot(link, link->session.count);
+	message->repeated = false;
 	message->length = length;
 	message->endpoint = (uint8_t)destination;
 	message->port = (uint8_t)source;
 	if (length)
 		memcpy(message->bytes, payload, length);
 	link->sources[message->endpoint] = source;
-	link->count++;
+	link->session.bytes = (uint16_t)(link->session.bytes + length);
+	link->session.count++;
 	return 0;
 }
 
@@ -626,11 +606,11 @@ static void serial_link_leave(struct gb_link *base)
 {
 	struct serial_link *link = to_link(base);
 
-	if (link->retries || link->polled_at)
+	if (link->session.retries || link->polled_at)
 		return; /* it does not answer: perhaps the port does not drain */
 	if (!has_space(link))
 		link->out_at = link->out_end = 0;
-	link->lead = true;
+	link->session.lead = true;
 	put_reset(link);
 	link->left = gb_serial_write_out(link) == 1;
 }
@@ -674,10 +654,11 @@ struct serial_link *gb_serial_new(int fd, const struct gb_serial_options *option
 	link->base.fd_count = 1;
 	link->options = *options;
 	link->timer.expired = timer_expired;
-	if (options->bit_rate)
-		link->byte_ns = UINT64_C(10000000000) / options->bit_rate;
-	if (getrandom(&link->session, sizeof(link->session), GRND_NONBLOCK) < 0)
-		link->session = (uint32_t)gb_now_ns();
+	link->session.byte_us = rpmsg_gpio_serial_byte_us(options->bit_rate);
+	link->session.ack_us = 1000u * options->ack_ms;
+	link->session.retry_us = 1000u * options->retry_ms;
+	if (getrandom(&link->session_id, sizeof(link->session_id), GRND_NONBLOCK) < 0)
+		link->session_id = (uint32_t)gb_now_ns();
 	return link;
 }
 

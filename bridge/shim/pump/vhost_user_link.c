@@ -23,8 +23,8 @@
 #include <unistd.h>
 
 #include "rpmsg_gpio.h"
+#include "rpmsg.h"
 #include "virtio/notifier.h"
-#include "virtio/rpmsg.h"
 #include "virtio/split_ring.h"
 #include "virtio/vhost_user.h"
 
@@ -120,7 +120,7 @@ static void deliver(struct vhost_user_link *link, const uint8_t *message,
 	memcpy(&header, message, sizeof(header));
 	length = rpmsg_gpio_load16(header.len);
 	destination = rpmsg_gpio_load32(header.dst);
-	if (length > size - sizeof(header))
+	if (!rpmsg_payload_fits(&header, size))
 		link->base.strays++;
 	else if (destination == RPMSG_NS_ADDR)
 		deliver_ns(link, message + sizeof(header), length);

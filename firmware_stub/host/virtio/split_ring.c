@@ -28,18 +28,18 @@ fail(struct split_ring *ring, const char *format, ...)
 	return -EPROTO;
 }
 
-static uint16_t load_idx(const _Atomic uint16_t *idx)
+static uint16_t load_idx(const split_ring_shared16 *idx)
 {
 	/* Entries and buffers must not be read before the index that covers them. */
 	return le16toh(atomic_load_explicit(idx, memory_order_acquire));
 }
 
-static void store_idx(_Atomic uint16_t *idx, uint16_t value)
+static void store_idx(split_ring_shared16 *idx, uint16_t value)
 {
 	atomic_store_explicit(idx, htole16(value), memory_order_release);
 }
 
-static bool suppressed(const _Atomic uint16_t *flags, uint16_t bit)
+static bool suppressed(const split_ring_shared16 *flags, uint16_t bit)
 {
 	/* The index was just stored. Without a full fence this load may pass
 	 * it, and meet a peer that enables and then sees the old index: both
@@ -48,31 +48,9 @@ static bool suppressed(const _Atomic uint16_t *flags, uint16_t bit)
 	return le16toh(atomic_load_explicit(flags, memory_order_relaxed)) & bit;
 }
 
-static void set_flags(_Atomic uint16_t *flags, uint16_t value)
+static void set_flags(split_ring_shared16 *flags, uint16_t value)
 {
 	atomic_store_explicit(flags, htole16(value), memory_order_relaxed);
-}
-
-static bool power_of_two(unsigned int num)
-{
-	return num && !(num & (num - 1));
-}
-
-size_t split_ring_desc_size(unsigned int num)
-{
-	return sizeof(struct split_ring_desc) * num;
-}
-
-/* Both with the event field at the end, though it is not used: virtio 2.7. */
-size_t split_ring_avail_size(unsigned int num)
-{
-	return sizeof(struct split_ring_avail) + 2 * (size_t)num + 2;
-}
-
-size_t split_ring_used_size(unsigned int num)
-{
-	return sizeof(struct split_ring_used) +
-	       sizeof(struct split_ring_used_elem) * num + 2;
 }
 
 /* ---- driver side -------------------------------------------------------- */
@@ -103,8 +81,7 @@ int split_driver_init(struct split_driver *driver, void *memory,
 {
 	unsigned int i;
 
-	if (!power_of_two(num) || num > SPLIT_RING_NUM_MAX ||
-	    (uintptr_t)memory % CACHE_LINE)
+	if (!split_ring_num_valid(num) || (uintptr_t)memory % CACHE_LINE)
 		return -EINVAL;
 	memset(driver, 0, sizeof(*driver));
 	memset(memory, 0, split_driver_size(num));
@@ -209,7 +186,7 @@ int split_driver_pop(struct split_driver *driver, uint16_t *id,
 
 	if (!ahead)
 		return 0;
-	if (ahead > ring->num)
+	if (!split_ring_ahead_valid(ahead, ring->num))
 		return fail(ring, "the used index jumped by %u (%u descriptors)",
 			    ahead, ring->num);
 	elem = &ring->used->ring[driver->last_used & (ring->num - 1)];
@@ -252,13 +229,14 @@ int split_device_init(struct split_device *device,
 	device->ring.error[0] = '\0';
 	device->translate = translate;
 	device->memory = memory;
-	if (!power_of_two(parts->num) || parts->num > SPLIT_RING_NUM_MAX) {
+	if (!split_ring_num_valid(parts->num)) {
 		fail(&device->ring, "%u descriptors are not a power of two up to %u",
 		     parts->num, SPLIT_RING_NUM_MAX);
 		return -EINVAL;
 	}
-	if (!aligned(parts->desc, 16) || !aligned(parts->avail, 2) ||
-	    !aligned(parts->used, 4)) {
+	if (!aligned(parts->desc, SPLIT_RING_DESC_ALIGN) ||
+	    !aligned(parts->avail, SPLIT_RING_AVAIL_ALIGN) ||
+	    !aligned(parts->used, SPLIT_RING_USED_ALIGN)) {
 		fail(&device->ring, "the ring is not aligned to 16, 2 and 4 bytes");
 		return -EINVAL;
 	}
@@ -468,7 +446,7 @@ int split_device_pop(struct split_device *device, struct split_chain *chain)
 		return take_again(device, chain);
 	if (!ahead)
 		return 0;
-	if (ahead > ring->num)
+	if (!split_ring_ahead_valid(ahead, ring->num))
 		return fail(ring, "the available index jumped by %u (%u descriptors)",
 			    ahead, ring->num);
 	if (take(device, chain, le16toh(READ_ONCE(*entry))) < 0)

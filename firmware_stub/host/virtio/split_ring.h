@@ -19,42 +19,9 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define VRING_DESC_F_NEXT     1
-#define VRING_DESC_F_WRITE    2
-#define VRING_DESC_F_INDIRECT 4
+#include "split_ring_layout.h"
 
-#define VRING_AVAIL_F_NO_INTERRUPT 1
-#define VRING_USED_F_NO_NOTIFY     1
-
-#define SPLIT_RING_NUM_MAX 32768u
-
-/* ---- layout, every field little-endian ---------------------------------- */
-
-struct split_ring_desc {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags;
-	uint16_t next;
-};
-
-struct split_ring_avail {
-	_Atomic uint16_t flags;
-	_Atomic uint16_t idx;
-	uint16_t ring[];
-};
-
-struct split_ring_used_elem {
-	uint32_t id;
-	uint32_t len;
-};
-
-struct split_ring_used {
-	_Atomic uint16_t flags;
-	_Atomic uint16_t idx;
-	struct split_ring_used_elem ring[];
-};
-
-_Static_assert(sizeof(_Atomic uint16_t) == 2, "atomics share the ring's layout");
+_Static_assert(sizeof(split_ring_shared16) == 2, "atomics share the ring's layout");
 _Static_assert(ATOMIC_SHORT_LOCK_FREE == 2, "a lock cannot be shared with the peer");
 _Static_assert(sizeof(struct split_ring_desc) == 16, "virtio 2.7.5");
 _Static_assert(sizeof(struct split_ring_used) == 4, "virtio 2.7.8");
@@ -66,11 +33,6 @@ struct split_ring {
 	uint16_t num; /* power of two */
 	char error[128];
 };
-
-/* Bytes of each part for `num` descriptors. */
-size_t split_ring_desc_size(unsigned int num);
-size_t split_ring_avail_size(unsigned int num);
-size_t split_ring_used_size(unsigned int num);
 
 /* ---- driver side: buffers of one descriptor ----------------------------- */
 

@@ -339,7 +339,7 @@ static int set_vring_num(struct vhost_user_session *session, struct vhost_user_m
 
 	if (index < 0)
 		return -1;
-	if (!num || num & (num - 1) || num > SPLIT_RING_NUM_MAX)
+	if (!split_ring_num_valid(num))
 		return refuse(session, "SET_VRING_NUM %u is not a power of two up to %u", num,
 			      SPLIT_RING_NUM_MAX);
 	stop_ring(session, index);

@@ -24,7 +24,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "virtio/rpmsg.h"
+#include "rpmsg.h"
 #include "virtio/split_ring.h"
 #include "virtio/vhost_user_session.h"
 
@@ -232,7 +232,7 @@ static int hand_over(struct rpmsg_backend *backend, const struct split_chain *ch
 	if (split_chain_read(chain, 0, &header, sizeof(header)) < sizeof(header))
 		return bad_message(backend, chain->readable_bytes, 0);
 	length = rpmsg_gpio_load16(header.len);
-	if (length > RPMSG_PAYLOAD_MAX || length > chain->readable_bytes - sizeof(header))
+	if (length > RPMSG_PAYLOAD_MAX || !rpmsg_payload_fits(&header, chain->readable_bytes))
 		return bad_message(backend, chain->readable_bytes, length);
 	split_chain_read(chain, sizeof(header), payload, length);
 	if (!backend->ops->received(backend->context, rpmsg_gpio_load32(header.src),

@@ -239,7 +239,8 @@ static void receive_filtered(struct serial_port *port, uint8_t byte)
 void serial_port_filter(struct serial_port *port, const struct serial_filter *filter)
 {
 	port->filter = filter;
-	port->out.limit = WIRE_SIZE; /* frames are held until they end */
+	if (filter)
+		port->out.limit = WIRE_SIZE; /* frames are held until they end */
 }
 
 static void deliver_in(struct serial_port *port, uint64_t now)

@@ -52,7 +52,7 @@ void serial_port_receive(struct serial_port *port);
 void serial_port_run(struct serial_port *port);
 bool serial_port_up(const struct serial_port *port);
 
-/* Put a filter between the core and the wire; NULL: none. */
+/* Put a filter between the core and the wire; NULL: none. A slow UART then takes whole frames. */
 void serial_port_filter(struct serial_port *port, const struct serial_filter *filter);
 /* The firmware was reset. */
 void serial_port_restart(struct serial_port *port, uint32_t epoch);

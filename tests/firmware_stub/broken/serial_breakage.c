@@ -3,10 +3,6 @@
 
 #include <string.h>
 
-/* The bits of struct rpmsg_gpio_serial.owed (rpmsg_gpio_serial.c). */
-#define OWE_RESET 0x01u
-#define OWE_ACK 0x08u
-
 #define HEAD sizeof(struct rpmsg_gpio_serial_data)
 #define SEQUENCE(n) ((uint8_t)((n) & RPMSG_GPIO_SERIAL_SEQUENCE_MASK))
 
@@ -111,12 +107,12 @@ static bool is_kind(const struct frame *frame, uint8_t kind)
 /* How far its number is beyond the expected one. */
 static uint8_t ahead(const struct serial_breakage *breakage, const struct frame *frame)
 {
-	return SEQUENCE((unsigned int)frame->bytes[0] - breakage->core->expected);
+	return SEQUENCE((unsigned int)frame->bytes[0] - breakage->core->session.expected);
 }
 
 static void number_as_expected(struct serial_breakage *breakage, struct frame *frame)
 {
-	frame->bytes[0] = (uint8_t)(RPMSG_GPIO_SERIAL_DATA | breakage->core->expected);
+	frame->bytes[0] = (uint8_t)(RPMSG_GPIO_SERIAL_DATA | breakage->core->session.expected);
 }
 
 static bool close_window(struct serial_breakage *breakage, struct frame *frame)
@@ -138,14 +134,14 @@ static bool take_any_version(struct serial_breakage *breakage, struct frame *fra
 /* The same session again is taken for another one, once it has carried something. */
 static bool begin_again(struct serial_breakage *breakage, struct frame *frame)
 {
-	if (is_kind(frame, RPMSG_GPIO_SERIAL_HELLO) && breakage->core->expected)
-		breakage->core->session = ~breakage->core->session;
+	if (is_kind(frame, RPMSG_GPIO_SERIAL_HELLO) && breakage->core->session.expected)
+		breakage->core->session_id = ~breakage->core->session_id;
 	return true;
 }
 
 static bool lose_early_nak(struct serial_breakage *breakage, struct frame *frame)
 {
-	return !is_kind(frame, RPMSG_GPIO_SERIAL_NAK) || breakage->core->up;
+	return !is_kind(frame, RPMSG_GPIO_SERIAL_NAK) || breakage->core->session.up;
 }
 
 static bool note_reset(struct serial_breakage *breakage, struct frame *frame)
@@ -156,7 +152,7 @@ static bool note_reset(struct serial_breakage *breakage, struct frame *frame)
 
 static bool note_ack(struct serial_breakage *breakage, struct frame *frame)
 {
-	breakage->due = is_kind(frame, RPMSG_GPIO_SERIAL_ACK) && breakage->core->up;
+	breakage->due = is_kind(frame, RPMSG_GPIO_SERIAL_ACK) && breakage->core->session.up;
 	return true;
 }
 
@@ -165,18 +161,18 @@ static bool owe(struct serial_breakage *breakage, unsigned int what)
 	if (!breakage->due)
 		return false;
 	breakage->due = false;
-	breakage->core->owed = (uint8_t)(breakage->core->owed | what);
+	rpmsg_gpio_serial_owe(&breakage->core->session, what);
 	return true;
 }
 
 static bool answer_reset(struct serial_breakage *breakage)
 {
-	return owe(breakage, OWE_RESET);
+	return owe(breakage, RPMSG_GPIO_SERIAL_OWE_RESET);
 }
 
 static bool answer_ack(struct serial_breakage *breakage)
 {
-	return owe(breakage, OWE_ACK);
+	return owe(breakage, RPMSG_GPIO_SERIAL_OWE_ACK);
 }
 
 static bool other_epoch(struct serial_breakage *breakage, struct frame *frame)
@@ -266,21 +262,21 @@ static bool lose_fourth_poll(struct serial_breakage *breakage, struct frame *fra
 
 static bool widen_window(struct serial_breakage *breakage)
 {
-	bool narrow = breakage->core->peer_window < RPMSG_GPIO_SERIAL_WINDOW_MAX;
+	bool narrow = breakage->core->session.peer_window < RPMSG_GPIO_SERIAL_WINDOW_MAX;
 
-	breakage->core->peer_window = RPMSG_GPIO_SERIAL_WINDOW_MAX;
+	breakage->core->session.peer_window = RPMSG_GPIO_SERIAL_WINDOW_MAX;
 	return narrow;
 }
 
 static bool forget_repetition(struct serial_breakage *breakage)
 {
-	breakage->core->retry_armed = false;
+	breakage->core->session.retry_armed = false;
 	return false;
 }
 
 static bool nak_is_ack(struct serial_breakage *breakage, struct frame *frame)
 {
-	if (is_kind(frame, RPMSG_GPIO_SERIAL_NAK) && breakage->core->up)
+	if (is_kind(frame, RPMSG_GPIO_SERIAL_NAK) && breakage->core->session.up)
 		frame->bytes[0] = RPMSG_GPIO_SERIAL_ACK;
 	return true;
 }

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "virtio/rpmsg.h"
+#include "rpmsg.h"
 #include "virtio/split_ring.h"
 #include "virtio/vhost_user.h"
 

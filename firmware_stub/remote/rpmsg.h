@@ -9,6 +9,8 @@
 #ifndef RPMSG_H
 #define RPMSG_H
 
+#include <stdbool.h>
+
 #include "rpmsg_gpio.h"
 
 #define RPMSG_VIRTIO_ID 7
@@ -44,6 +46,13 @@ struct rpmsg_ns_msg {
 	rpmsg_gpio_le32 addr;
 	rpmsg_gpio_le32 flags;
 };
+
+/* Whether `size` bytes of a buffer hold the header and all of the payload that it names. */
+static inline bool rpmsg_payload_fits(const struct rpmsg_header *header, size_t size)
+{
+	return size >= RPMSG_HEADER_SIZE &&
+	       rpmsg_gpio_load16(header->len) <= size - RPMSG_HEADER_SIZE;
+}
 
 static inline struct rpmsg_header rpmsg_header_make(uint32_t src, uint32_t dst,
 						    uint16_t len)

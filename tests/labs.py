@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The packages of labs, which are not in the environment that the tests run in."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import subprocess
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@functools.cache
+def folder() -> Path | None:
+    """Where tools/labs installed them; None where it did not."""
+    found = subprocess.run(
+        [sys.executable, ROOT / "tools/labs", "--check"], capture_output=True, text=True
+    )
+    return Path(found.stdout.strip()) if found.returncode == 0 else None
+
+
+def need(*packages: str) -> dict[str, str]:
+    """Return the environment of a process that imports these; skip where they are not.
+
+    In CI, where `make labs` ran, they are all there or the test fails.
+    """
+    place = folder()
+    path = [str(place)] if place else []
+    for package in packages:
+        if importlib.util.find_spec(package) is None and not PathFinder.find_spec(package, path):
+            sentence = f"{package} is not installed (make labs)"
+            if os.environ.get("CI") and sys.version_info >= (3, 11):
+                pytest.fail(sentence)
+            pytest.skip(sentence)
+    paths = [*path, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
