@@ -13,7 +13,7 @@
 # make tsan    C tests under ThreadSanitizer
 # make analyze gcc's and clang's analyzers
 # make coverage  how much of Python and of C the tests run, but for those inside kernels
-# make lint    ruff, mypy --strict, who may use whom, C warnings as errors
+# make lint    ruff, mypy --strict, who may use whom, C warnings as errors, clang-tidy
 # make docs    the pages as a site, in build/site
 # make fresh   the README's commands on a Debian 12 and a Debian 13 that have nothing else
 # make dist    an sdist and a wheel in build/dist
@@ -329,6 +329,9 @@ lint: $(VENV)/.lint $(FREESTANDING) $(ASAN_OBJECTS) $(ASAN_BROKEN)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python tools/check-layers
+	@echo clang-tidy; command -v clang-tidy >/dev/null || { echo "not installed: make deps"; exit 0; }; \
+		printf '%s\n' $(C_SOURCES) $(BROKEN) | xargs -P $$(nproc) -n 4 sh -c \
+		'clang-tidy --quiet "$$@" -- -std=gnu11 $(INCLUDES) 2>&1 | { ! grep -v " generated"; }' sh
 
 # The pages lie in the site as in the tree, so that a link is right on both.
 SITE := README.md CHANGELOG.md CONTRIBUTING.md LICENSE SECURITY.md $(wildcard docs/*.md examples/*.* examples/*/README.md) \

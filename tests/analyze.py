@@ -20,7 +20,7 @@ ANSWERS = {
     ("bridge/shim/export/export.c", "-Wanalyzer-malloc-leak"): (
         "what prepare() allocated is in the export, which export_unreference() frees"
     ),
-    ("bridge/shim/pump/pump.c", "-Wanalyzer-malloc-leak"): (
+    ("bridge/shim/pump/reports.c", "-Wanalyzer-malloc-leak"): (
         "a report is in the pump's list; gb_pump_next_report() or free_reports() frees it"
     ),
     ("bridge/shim/pump/rpmsg_link.c", "-Wanalyzer-malloc-leak"): (

@@ -35,12 +35,12 @@ struct gb_export_config {
 
 struct gb_export *gb_export_open(struct gb_pump *pump, uint64_t id,
 				 const struct gb_export_config *config);
-int gb_export_attach(struct gb_export *exported, uint32_t line,
+int gb_export_attach(struct gb_export *exported, uint32_t index,
 		     struct gb_controller *controller, uint16_t gpio);
-void gb_export_detach(struct gb_export *exported, uint32_t line);
+void gb_export_detach(struct gb_export *exported, uint32_t index);
 void gb_export_status(struct gb_export *exported, struct gb_export_status *status);
-int64_t gb_export_changed(struct gb_export *exported, uint32_t line);
-int gb_export_line(struct gb_export *exported, uint32_t line, struct gb_export_line *state);
+int64_t gb_export_changed(struct gb_export *exported, uint32_t index);
+int gb_export_line(struct gb_export *exported, uint32_t index, struct gb_export_line *state);
 void gb_export_listen(struct gb_export *exported);
 int gb_export_take_over(struct gb_export *exported, int connection, int source);
 void gb_export_pause(struct gb_export *exported);

@@ -68,15 +68,15 @@ struct gb_export_config {
 struct gb_export *gb_export_open(struct gb_pump *pump, uint64_t id,
 				 const struct gb_export_config *config);
 /* 0; -EBUSY: the controller's line has an owner; -EINVAL, -ENOMEM. */
-int gb_export_attach(struct gb_export *exported, uint32_t line,
+int gb_export_attach(struct gb_export *exported, uint32_t index,
 		     struct gb_controller *controller, uint16_t gpio);
-void gb_export_detach(struct gb_export *exported, uint32_t line);
+void gb_export_detach(struct gb_export *exported, uint32_t index);
 void gb_export_status(struct gb_export *exported, struct gb_export_status *status);
 /* The first line from `line` on whose direction the guest has changed since it was
  * named here the last time; -1: none. The report comes after the change. */
-int64_t gb_export_changed(struct gb_export *exported, uint32_t line);
+int64_t gb_export_changed(struct gb_export *exported, uint32_t index);
 /* What the guest has set up of a line. 0 or -EINVAL. */
-int gb_export_line(struct gb_export *exported, uint32_t line, struct gb_export_line *state);
+int gb_export_line(struct gb_export *exported, uint32_t index, struct gb_export_line *state);
 /* Let guests come. Lines that are attached before never answer ERR for want of it. */
 void gb_export_listen(struct gb_export *exported);
 /* As gb_export_listen(), with a guest that gb_export_hand_over() of another process

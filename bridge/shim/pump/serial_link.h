@@ -39,6 +39,6 @@ struct gb_serial_counters {
 	uint64_t bytes_sent, bytes_received;
 };
 
-void gb_serial_count(const struct gb_link *link, struct gb_serial_counters *counters);
+void gb_serial_count(const struct gb_link *base, struct gb_serial_counters *counters);
 
 #endif

@@ -12,7 +12,7 @@ struct linux_device;
  * (SOCK_SEQPACKET, a message a packet). Both descriptors stay the caller's, who
  * closes them after linux_device_free(). 0 or -errno, as linux_gpio_open().
  */
-int linux_device_new(struct linux_device **device, int chip, int endpoint);
+int linux_device_new(struct linux_device **result, int chip, int endpoint);
 void linux_device_free(struct linux_device *device);
 
 /* Who is told what the kernel refuses. */

@@ -57,6 +57,6 @@ void linux_gpio_close(struct linux_gpio *gpio);
 
 /* Hand the edges that wait for a line to the device, at most a bounded number.
  * 0, or -errno: the chip is gone. */
-int linux_gpio_take_edges(struct linux_gpio *gpio, uint16_t line);
+int linux_gpio_take_edges(struct linux_gpio *gpio, uint16_t number);
 
 #endif
