@@ -73,7 +73,7 @@ LINE_CONFIG_SIZE = _CONFIG.size + GPIO_V2_LINE_NUM_ATTRS_MAX * _ATTRIBUTE.size
 _INFO_CHANGED = struct.Struct("=32s32sIIQIII4x144x16xQI20x")
 
 
-def pack_line_config(flags: int, attributes: Sequence[Attribute]) -> bytes:
+def pack_line_config(flags: int, attributes: Sequence[Attribute] = ()) -> bytes:
     """Make a ``struct gpio_v2_line_config``.
 
     Args:

@@ -115,8 +115,11 @@ def packets(folder: Path) -> Iterator[int]:
 
 def operations(folder: Path) -> Iterator[int]:
     """Operations on a line request that are too short, too long or unknown."""
+    from bridge import uapi
+
     client = _control(folder)
-    _say(client, "request", chip=CHIP, lines=[{"offset": 1, "flags": 4}])
+    config = uapi.pack_line_config(uapi.GPIO_V2_LINE_FLAG_INPUT)
+    _say(client, "request", chip=CHIP, offsets=[1], config=config)
     _, fds, _, _ = socket.recv_fds(client, 65536, 3)
     with socket.socket(fileno=fds[0]) as operation:
         operation.settimeout(5)

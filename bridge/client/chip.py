@@ -346,19 +346,15 @@ class Chip:
         direct = self._direct  # once: another thread may close the chip meanwhile
         values = self._output_values(output_values)
         plan = self._plan(config)
-        configs = [_config(line, values) for line in plan]
-        line_config.attributes_of(configs)  # only so many fit a request to the kernel
+        packed = line_config.pack([_config(line, values) for line in plan])
         size = _event_buffer_size(event_buffer_size)
         if consumer is not None and not isinstance(consumer, str):
             raise TypeError(f"consumer must be str, not {type(consumer).__name__}")
-        lines = [
-            {"offset": line.offset, **config._asdict()}
-            for line, config in zip(plan, configs, strict=True)
-        ]
         with self._asking() as connection:
             reply, fds = connection.request(
                 handle=self._handle,
-                lines=lines,
+                offsets=[line.offset for line in plan],
+                config=packed,
                 consumer=(consumer or "")[: uapi.GPIO_MAX_NAME_SIZE],  # all that is ever shown
                 event_buffer_size=size,
             )

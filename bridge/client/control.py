@@ -161,7 +161,7 @@ class Connection:
 
         Raises as open_chip() does.
         """
-        timeout_s = request_timeout_s(self._timeout_ms, len(arguments["lines"]))
+        timeout_s = request_timeout_s(self._timeout_ms, len(arguments["offsets"]))
         return self._with_fds(REQUEST_FDS, REQUEST, arguments, timeout_s)
 
     def _with_fds(

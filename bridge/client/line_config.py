@@ -11,7 +11,7 @@ from bridge import uapi
 from bridge.client.line_settings import LineSettings, debounce_us, flags_of
 from bridge.line import Value
 
-__all__ = ["Config", "attributes_of", "config_of", "pack"]
+__all__ = ["Config", "config_of", "pack"]
 
 
 class Config(NamedTuple):
@@ -36,12 +36,16 @@ def config_of(settings: LineSettings, value: Value | None = None) -> Config:
     return Config(flags_of(settings), wanted.value, debounce_us(settings))
 
 
-def attributes_of(configs: Sequence[Config]) -> list[uapi.Attribute]:
-    """Return the attributes that the lines need beside the first line's flags.
+def pack(configs: Sequence[Config]) -> bytes:
+    """Return the struct gpio_v2_line_config of all lines of a request.
 
-    Raises OSError E2BIG when they are more than a request to the kernel holds, or
-    the lines are.
+    Raises OSError E2BIG when their settings are more than it holds, or the lines are.
     """
+    return uapi.pack_line_config(configs[0].flags, _attributes_of(configs))
+
+
+def _attributes_of(configs: Sequence[Config]) -> list[uapi.Attribute]:
+    """Return the attributes that the lines need beside the first line's flags."""
     if len(configs) > uapi.GPIO_V2_LINES_MAX:
         raise OSError(
             errno.E2BIG,
@@ -56,7 +60,7 @@ def attributes_of(configs: Sequence[Config]) -> list[uapi.Attribute]:
         (uapi.GPIO_V2_LINE_ATTR_ID_DEBOUNCE, "debounce_us"),
         (uapi.GPIO_V2_LINE_ATTR_ID_FLAGS, "flags"),
     ):
-        default = configs[0].flags if field == "flags" and configs else 0
+        default = configs[0].flags if field == "flags" else 0
         for index, config in enumerate(configs):
             setting = getattr(config, field)
             if setting != default:
@@ -68,8 +72,3 @@ def attributes_of(configs: Sequence[Config]) -> list[uapi.Attribute]:
             f"output values): {uapi.GPIO_V2_LINE_NUM_ATTRS_MAX} is the most in one request",
         )
     return [uapi.Attribute(kind, value, mask) for (kind, value), mask in masks.items()]
-
-
-def pack(configs: Sequence[Config]) -> bytes:
-    """Return the struct gpio_v2_line_config of all lines of a request."""
-    return uapi.pack_line_config(configs[0].flags, attributes_of(configs))

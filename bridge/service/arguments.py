@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge import uapi
-from bridge.chips.line_config import LineConfig
 from bridge.control_protocol import STRING_MAX
 
 U32_MAX = 2**32 - 1
@@ -46,22 +45,22 @@ def integer(
     return value
 
 
-def line_configs(message: Mapping[str, Any]) -> list[LineConfig]:
-    """The lines of a request and their settings."""
-    lines = message.get("lines")
-    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
-        raise OSError(errno.EINVAL, "lines must be a list of maps with offset and flags")
-    if not 1 <= len(lines) <= uapi.GPIO_V2_LINES_MAX:
+def data(message: Mapping[str, Any], key: str) -> bytes:
+    """Bytes, required."""
+    value = message.get(key)
+    if not isinstance(value, bytes):
+        raise OSError(errno.EINVAL, f"{key} must be binary data")
+    return value
+
+
+def offsets(message: Mapping[str, Any]) -> list[int]:
+    """The lines of a request."""
+    value = message.get("offsets")
+    if not isinstance(value, list):
+        raise OSError(errno.EINVAL, "offsets must be a list of integers")
+    if not 1 <= len(value) <= uapi.GPIO_V2_LINES_MAX:
         raise OSError(
             errno.EINVAL,
-            f"a request takes 1 to {uapi.GPIO_V2_LINES_MAX} lines, not {len(lines)}",
+            f"a request takes 1 to {uapi.GPIO_V2_LINES_MAX} lines, not {len(value)}",
         )
-    return [
-        LineConfig(
-            offset=integer(line, "offset", 0, U32_MAX),
-            flags=integer(line, "flags", 0, 2**64 - 1),
-            value=integer(line, "value", 0, 1, default=0),
-            debounce_us=integer(line, "debounce_us", 0, U32_MAX, default=0),
-        )
-        for line in lines
-    ]
+    return [integer({"an offset": one}, "an offset", 0, U32_MAX) for one in value]

@@ -15,7 +15,7 @@ from bridge import control_protocol as protocol
 from bridge import uapi
 from bridge.chips.chip import Chip
 from bridge.chips.line import Line
-from bridge.chips.line_config import event_capacity
+from bridge.chips.line_config import configs_of, event_capacity
 from bridge.chips.request import LineRequest
 from bridge.chips.requester import Requester
 from bridge.export.cdev import Device
@@ -225,7 +225,8 @@ class Operations:
 
     async def _request(self, client: Client, message: Mapping[str, Any]) -> Answer:
         chip = self._addressed(client, message)
-        configs = arguments.line_configs(message)
+        offsets = arguments.offsets(message)
+        configs = configs_of(arguments.data(message, "config"), offsets, chip.source_clock)
         consumer = arguments.string(message, "consumer", default="")
         size = arguments.integer(message, "event_buffer_size", 0, U32_MAX, default=0)
         room = event_capacity(size, len(configs), edges=False) * uapi.LINE_EVENT_SIZE
@@ -234,8 +235,8 @@ class Operations:
         requester = Requester(client.peer.uid, grant.end, check)
         fds, capacity = await chip.request(configs, consumer, size, requester)
         answer = {
-            "offsets": [config.offset for config in configs],
-            "names": [chip.lines[config.offset].name for config in configs],
+            "offsets": offsets,
+            "names": [chip.lines[offset].name for offset in offsets],
             "capacity": capacity,
             "timeout_ms": chip.timeout_ms,
         }

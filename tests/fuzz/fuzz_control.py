@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from generator import INTEGERS, run, scalar, value
 
+from bridge import uapi
 from bridge.bench.rig import Rig
 from bridge.client.control import Connection
 
@@ -30,7 +31,7 @@ OPERATIONS = [
     *("watch", "unwatch", "clock", "events", "trace", "shutdown", ""),
 ]
 ARGUMENTS = [
-    *("version", "client", "after", "chip", "first", "count", "name", "limit", "lines"),
+    *("version", "client", "after", "chip", "first", "count", "name", "limit", "offsets", "config"),
     *("consumer", "event_buffer_size", "online", "timeout_ms", "handle", "offset"),
 ]
 RIGHT: dict[str, list[object]] = {
@@ -46,14 +47,17 @@ DEADLINE_S = 30.0
 _rig: Rig | None = None
 
 
-def _line(pick: random.Random) -> object:
-    line: dict[object, object] = {
-        "offset": pick.choice([0, 1, 2, 15, 16, *INTEGERS]),
-        "flags": pick.choice([1 << pick.randrange(14) | 1 << pick.randrange(6), *INTEGERS]),
-    }
+def _config(pick: random.Random) -> bytes:
+    """A struct gpio_v2_line_config with settings of all sorts, or nearly one."""
+    flags = [1 << pick.randrange(14) | 1 << pick.randrange(6) for _ in range(2)]
+    attributes = [
+        uapi.Attribute(pick.randrange(1, 5), pick.choice([0, 1, 3, *flags]), pick.getrandbits(3))
+        for _ in range(pick.choice([0, 0, 1, 2, 10]))
+    ]
+    packed = bytearray(uapi.pack_line_config(flags[0], attributes))
     if pick.random() < 0.3:
-        line[pick.choice(["value", "debounce_us", "offset", "flags"])] = value(pick)
-    return line
+        packed[pick.randrange(len(packed))] = pick.randrange(256)
+    return bytes(packed if pick.random() < 0.9 else packed[: pick.randrange(300)])
 
 
 def packet(pick: random.Random) -> bytes:
@@ -73,7 +77,11 @@ def packet(pick: random.Random) -> bytes:
         request[name] = pick.choice(right) if right and pick.random() < 0.8 else value(pick)
     if request["op"] == "request" and pick.random() < 0.9:
         request["chip"] = "fw-0"
-        request["lines"] = [_line(pick) for _ in range(pick.choice([0, 1, 1, 2, 64, 65]))]
+        request["offsets"] = [
+            pick.choice([0, 1, 2, 15, 16, *INTEGERS])
+            for _ in range(pick.choice([0, 1, 1, 2, 64, 65]))
+        ]
+        request["config"] = _config(pick)
     data = bytes(msgpack.packb(request, default=str))
     if pick.random() < 0.05:
         at = pick.randrange(len(data))

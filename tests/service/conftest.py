@@ -13,6 +13,7 @@ from typing import Any
 import msgpack
 import pytest
 
+from bridge import uapi
 from bridge.service import Config, LinkConfig, ServiceThread
 from firmware_stub import Stub
 
@@ -20,6 +21,22 @@ PATIENT_MS = 20_000
 """Deadline of a request to the firmware: only a fault reaches it."""
 TIMEOUT_MS = 400
 """The same, where the firmware is silent on purpose."""
+
+
+def packed(lines: list[dict[str, int]]) -> dict[str, Any]:
+    """What a `request` says of lines: offsets, and a struct gpio_v2_line_config."""
+    masks: dict[tuple[int, int], int] = {}
+    values = 0
+    for index, one in enumerate(lines[: uapi.GPIO_V2_LINES_MAX]):
+        debounce = uapi.GPIO_V2_LINE_ATTR_ID_DEBOUNCE, one.get("debounce_us", 0)
+        for attribute in ((uapi.GPIO_V2_LINE_ATTR_ID_FLAGS, one["flags"]), debounce):
+            if attribute[1]:
+                masks[attribute] = masks.get(attribute, 0) | 1 << index
+        values |= one.get("value", 0) << index
+    masks[uapi.GPIO_V2_LINE_ATTR_ID_OUTPUT_VALUES, values] = 2**64 - 1
+    attributes = [uapi.Attribute(kind, value, mask) for (kind, value), mask in masks.items()]
+    offsets = [one["offset"] for one in lines]
+    return {"offsets": offsets, "config": uapi.pack_line_config(0, attributes)}
 
 
 class RawClient:
@@ -39,6 +56,8 @@ class RawClient:
         return cls(sock, hello)
 
     def send(self, op: str, **arguments: Any) -> int:
+        if op == "request" and "lines" in arguments:
+            arguments.update(packed(arguments.pop("lines")))
         self._seq += 1
         self.socket.send(msgpack.packb({"seq": self._seq, "op": op, **arguments}))
         return self._seq

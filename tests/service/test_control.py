@@ -28,7 +28,7 @@ from bridge.service.socket_file import bind
 from bridge.shim.ffi import lib
 from tests.users import ALICE, needs_root
 
-from .conftest import RawClient, Running
+from .conftest import RawClient, Running, packed
 
 INPUT = uapi.GPIO_V2_LINE_FLAG_INPUT
 OUTPUT = uapi.GPIO_V2_LINE_FLAG_OUTPUT
@@ -106,12 +106,15 @@ def test_unreadable_packet_ends_only_its_connection(
         {"op": "lines", "chip": "fw-0", "first": 2**40},
         {"op": "find", "name": None},
         {"op": "request", "chip": "fw-0"},
-        {"op": "request", "chip": "fw-0", "lines": [3]},
-        {"op": "request", "chip": "fw-0", "lines": [{"offset": "0", "flags": 4}]},
-        {"op": "request", "chip": "fw-0", "lines": [{"offset": 0}]},
-        {"op": "request", "chip": "fw-0", "lines": [{"offset": 0, "flags": 8, "value": 2}]},
-        {"op": "request", "chip": "fw-0", "lines": [line(0)], "event_buffer_size": -1},
-        {"op": "request", "chip": "fw-0", "lines": [line(0)], "consumer": b"x"},
+        {"op": "request", "chip": "fw-0", **packed([line(0)]), "offsets": 3},
+        {"op": "request", "chip": "fw-0", **packed([line(0)]), "offsets": ["0"]},
+        {"op": "request", "chip": "fw-0", "offsets": [0]},
+        {"op": "request", "chip": "fw-0", "offsets": [0], "config": "x" * 272},
+        {"op": "request", "chip": "fw-0", "offsets": [0], "config": bytes(271)},
+        {"op": "request", "chip": "fw-0", **packed([line(0)]), "offsets": []},
+        {"op": "request", "chip": "fw-0", **packed([line(0)]), "offsets": [0] * 65},
+        {"op": "request", "chip": "fw-0", **packed([line(0)]), "event_buffer_size": -1},
+        {"op": "request", "chip": "fw-0", **packed([line(0)]), "consumer": b"x"},
         {"op": "wait", "chip": "fw-0"},
     ],
 )
@@ -377,7 +380,7 @@ def test_client_killed_while_it_holds_lines(running: Running, client: RawClient)
         "s.send(msgpack.packb({'seq': 1, 'op': 'hello', 'version': 1, 'client': 'x'}))\n"
         "s.recv(65536)\n"
         "s.send(msgpack.packb({'seq': 2, 'op': 'request', 'chip': 'fw-0',"
-        " 'lines': [{'offset': 0, 'flags': 8, 'value': 1}], 'consumer': 'doomed'}))\n"
+        f" 'consumer': 'doomed', **{packed([line(0, OUTPUT, 1)])!r}}}))\n"
         "reply = socket.recv_fds(s, 65536, 3)\n"
         "print('held', flush=True)\n"
         "sys.stdin.read()\n"
