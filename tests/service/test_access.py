@@ -14,7 +14,7 @@ import pytest
 from bridge.client import line_config
 from bridge.service import Config, LinkConfig, ServiceThread
 from bridge.service import config as configs
-from bridge.service.config import ConfigError
+from bridge.service.config import ConfigError, tables
 from bridge.shim.client import OperationDescriptor, OperationFailed
 from bridge.shim.ffi import lib
 from firmware_stub import Stub
@@ -52,7 +52,7 @@ pytestmark = needs_root
 @pytest.fixture(scope="module")
 def service() -> Iterator[ServiceThread]:
     with Stub("demo") as stub:
-        config = configs.from_table(configs.tomllib.loads(RULES), "rules", Config(socket=None))
+        config = configs.from_table(tables.tomllib.loads(RULES), "rules", Config(socket=None))
         thread = ServiceThread(replace(config, links=(LinkConfig(stub.url, name="fw"),)))
         thread.wait_chip("fw-0", 30)
         thread.wait_chip("fw-1", 30)
