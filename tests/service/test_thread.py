@@ -105,10 +105,13 @@ def test_more_chips_than_fit_a_packet() -> None:
         for number in range(450):
             thread._service.registry.add(FakeChip(number))  # type: ignore[arg-type]
         connection = Connection(thread.connect(), "here")
-        with pytest.raises(OSError, match="does not fit a packet"):
-            connection.call("chips")
         names = [chip["name"] for chip in connection.chips()]
         assert names == [FakeChip(number).name for number in range(450)]
+        huge = FakeChip(450)
+        huge.info = lambda: {"label": "x" * 65536}  # type: ignore[method-assign]
+        thread._service.registry.add(huge)  # type: ignore[arg-type]
+        with pytest.raises(OSError, match="does not fit a packet"):
+            connection.call("chip", chip=huge.name)
         hello = connection.call("hello", version=1, client="again")
         assert hello["timeout_ms"] == 700
         connection.close()
