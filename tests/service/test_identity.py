@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bridge.chips.controller import Controller, Setup
-from bridge.service import supervisor
+from bridge.service import numbering
 from bridge.service.config import ConfigError, link_from_flag
 from bridge.service.roster import KNOWN_MAX, Roster
 from bridge.shim.ffi import lib
@@ -115,7 +115,7 @@ def test_numbers_go_by_address_and_not_by_who_answers_first(
     tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
     """The second controller has told all that it tells before the first one does."""
-    monkeypatch.setattr(supervisor, "_TELLING_S", 600)
+    monkeypatch.setattr(numbering, "_TELLING_S", 600)
     with serving(tmp_path, TWO) as running:
         client = running.client()
         eventually(lambda: told == ["chip fw-raw@0x401"], "the second one")

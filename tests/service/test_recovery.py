@@ -19,7 +19,7 @@ from bridge import wire
 from bridge.chips.controller import AUTO, EXTENDED, Controller
 from bridge.link import vhost_user
 from bridge.service import Config, LinkConfig, ServiceThread
-from bridge.service.supervisor import Channel
+from bridge.service.channel import Channel
 from bridge.shim.ffi import lib
 from firmware_stub import Stub
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What outlives the sessions of a link."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from bridge.chips.chip import Chip
+from bridge.chips.dispatcher import Dispatcher
+from bridge.service.config import LinkConfig
+from bridge.service.memory import Memory
+from bridge.service.registry import Registry
+from bridge.service.roster import Roster
+from bridge.service.seen import Seen
+
+log = logging.getLogger(__name__)
+
+# After the last chip that came: then what is configured for others is a mistake.
+_PATIENCE_S = 2.0
+
+
+class LinkContext:
+    """What a link, its sessions and their channels have in common.
+
+    Args:
+        dispatcher: whose pump carries the link.
+        registry: where the chips appear.
+        config: of the link.
+        name: of the link, unique in the service.
+        timeout_ms: deadline of one request to the firmware in milliseconds.
+
+    Attributes:
+        memory: what clients held when the firmware went away.
+        roster: who has which number on channels rpmsg-raw.
+        disputed: where a channel was that another address claimed too, by its name.
+        indexes: of channels rpmsg-io-<index>, present or past.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        registry: Registry,
+        config: LinkConfig,
+        name: str,
+        timeout_ms: int,
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.registry = registry
+        self.config = config
+        self.name = name
+        self.timeout_ms = timeout_ms
+        self.memory = Memory(config)
+        self.roster = Roster(
+            name, config.raw, lambda number: self.memory.forget(f"{name}-{number}")
+        )
+        self.disputed: dict[str, int] = {}
+        self.indexes: set[str] = set()
+        self._seen = Seen(config, name)
+        self._check: asyncio.TimerHandle | None = None
+
+    @property
+    def doubts(self) -> list[str]:
+        """What is configured and fits nothing, a sentence each."""
+        return self._seen.told
+
+    def saw(self, number: str, chip: Chip) -> None:
+        """A chip came: what is configured for it is right."""
+        self._seen.add(number, chip)
+        if self._check is not None:
+            self._check.cancel()
+        loop = asyncio.get_running_loop()
+        self._check = loop.call_later(_PATIENCE_S, self._check_configuration)
+
+    def _check_configuration(self) -> None:
+        for mistake in self._seen.mistakes():
+            log.warning("link %s: %s", self.name, mistake)
+
+    def label(self, index: str, from_firmware: str, channel: str) -> str:
+        """Label of a chip: configured, else the firmware's, else the channel's name."""
+        return self.config.labels.get(index) or from_firmware or channel
+
+    def line_names(self, index: str, from_firmware: list[str | None]) -> list[str | None]:
+        """Line names of a chip: those configured take the place of the firmware's."""
+        configured = self.config.names.get(index, ())
+        if len(configured) > len(from_firmware):
+            log.warning(
+                "link %s: names of chip %s: %d names for %d lines, the rest is ignored",
+                self.name,
+                index,
+                len(configured),
+                len(from_firmware),
+            )
+        names: list[str | None] = [name or None for name in configured]
+        return (names + from_firmware[len(names) :])[: len(from_firmware)]
