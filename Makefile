@@ -45,8 +45,9 @@ PORT := $(wildcard firmware_stub/ports/host/*.c)
 LINUX := $(wildcard firmware_stub/ports/linux/*.c)
 SHIM := $(wildcard bridge/shim/*/*.c)
 BENCH := $(wildcard bridge/bench/native/[a-z]*.c)
+PRELOAD := $(wildcard bridge/preload/*.c)
 C_SOURCES := $(CORE) $(REMOTE) $(HOST) $(PORT) $(LINUX) $(SHIM) $(BENCH)
-HEADERS := $(wildcard firmware_stub/*/*.h firmware_stub/*/*/*.h bridge/shim/*/*.h bridge/bench/native/*.h tests/*.h tests/*/*.h tests/firmware_stub/broken/*.h)
+HEADERS := $(wildcard firmware_stub/*/*.h firmware_stub/*/*/*.h bridge/shim/*/*.h bridge/bench/native/*.h bridge/preload/*.h tests/*.h tests/*/*.h tests/firmware_stub/broken/*.h)
 C_TESTS := $(sort $(shell find tests -name 'test_*.c'))
 # What the stub of the tests has beside that of the product: rules of the protocol to break.
 BROKEN := $(wildcard tests/firmware_stub/broken/*.c)
@@ -82,7 +83,7 @@ $(shell { $(BIN)/python -c 'import pip' && grep -qF '$(CURDIR)/$(VENV)' $(BIN)/p
 endif
 
 # The stamp depends on what a build reads; Python files are used in place.
-$(VENV)/.stamp: pyproject.toml setup.py bridge/shim/build.py bridge/bench/native/build.py $(wildcard bridge/shim/decl/*.h) $(C_SOURCES) $(HEADERS)
+$(VENV)/.stamp: pyproject.toml setup.py bridge/shim/build.py bridge/bench/native/build.py $(wildcard bridge/shim/decl/*.h) $(C_SOURCES) $(PRELOAD) $(HEADERS)
 	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is not installed:" \
 		"sudo apt install python3-dev python3-venv"; exit 1; }
 	@$(PYTHON) tools/setup build rpmsg serial
@@ -145,6 +146,13 @@ $(BUILD)/asan/%.o: %.c $(HEADERS)
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
 	$(Q)$(CC) $(CFLAGS_ASAN) -c -o $@ $<
+
+# As setup.py has it, with our warnings.
+$(BUILD)/preload/%.o: %.c $(HEADERS)
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(CC) -std=gnu11 -O2 -fPIC -U_FORTIFY_SOURCE -fno-delete-null-pointer-checks \
+		$(WARNINGS) -Wno-nonnull-compare -c -o $@ $<
 
 $(ASAN_STUB): $(ASAN_BROKEN) \
 		$(filter-out $(BUILD)/asan/bridge/% $(LINUX:%.c=$(BUILD)/asan/%.o),$(ASAN_LIBRARY))
@@ -323,7 +331,7 @@ $(BUILD)/freestanding/%.o: firmware_stub/%.c $(HEADERS)
 	@echo "  CC      $@"
 	$(Q)$(CC) $(CFLAGS_CORE) -c -o $@ $<
 
-lint: $(VENV)/.lint $(FREESTANDING) $(ASAN_OBJECTS) $(ASAN_BROKEN)
+lint: $(VENV)/.lint $(FREESTANDING) $(PRELOAD:%.c=$(BUILD)/preload/%.o) $(ASAN_OBJECTS) $(ASAN_BROKEN)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

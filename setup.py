@@ -30,6 +30,30 @@ STUB = Extension(
     extra_compile_args=["-std=gnu11", "-O2", "-g"],
 )
 
+# Goes into programs of any libc: it is linked with none, but names glibc's libdl, where
+# dlsym() was before 2.34. musl has both names for itself.
+PRELOAD = Extension(
+    "bridge.preload.libgpio-cdev",
+    sources=sorted(glob("bridge/preload/*.c")),
+    depends=sorted(glob("bridge/preload/*.h")),
+    extra_compile_args=[
+        *("-std=gnu11", "-O2", "-g", "-fvisibility=hidden", "-U_FORTIFY_SOURCE"),
+        # What programs pass may be NULL, whatever the headers say; and no symbol that only
+        # some libcs have.
+        *("-fno-delete-null-pointer-checks", "-Wno-nonnull-compare", "-fno-stack-protector"),
+    ],
+    extra_link_args=["-nostdlib"],
+)
+
+
+def _libdl() -> list[str]:
+    """What names libdl.so.2 where the C library is glibc; musl has none to link with."""
+    try:
+        glibc = os.confstr("CS_GNU_LIBC_VERSION")
+    except ValueError:
+        glibc = None
+    return ["-Wl,--no-as-needed", "-l:libdl.so.2"] if glibc else []
+
 
 class BuildExt(build_ext):
     """Links the firmware stub as a program instead of a module; compiles on all processors."""
@@ -43,6 +67,8 @@ class BuildExt(build_ext):
         """A program has no suffix; asked for with and without its package."""
         if fullname in (STUB.name, STUB.name.rpartition(".")[2]):
             return os.path.join(*fullname.split("."))
+        if fullname in (PRELOAD.name, PRELOAD.name.rpartition(".")[2]):
+            return os.path.join(*fullname.split(".")) + ".so"
         return str(super().get_ext_filename(fullname))
 
     def build_extensions(self) -> None:
@@ -64,6 +90,8 @@ class BuildExt(build_ext):
         """Compile and link; what is installed elsewhere than in this tree is stripped."""
         strip = [] if self.editable_mode or self.inplace else ["-Wl,--strip-all"]
         ext.extra_link_args = [*ext.extra_link_args, *strip]
+        if ext.name == PRELOAD.name:
+            ext.extra_link_args += _libdl()
         if ext.name != STUB.name:
             super().build_extension(ext)
             return
@@ -89,7 +117,7 @@ setup(
         "bridge/shim/build.py:ffibuilder",
         "bridge/bench/native/build.py:ffibuilder",
     ],
-    ext_modules=[STUB],
+    ext_modules=[STUB, PRELOAD],
     cmdclass={"build_ext": BuildExt},
     options={"bdist_wheel": {"py_limited_api": ABI}},
 )

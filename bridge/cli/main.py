@@ -24,6 +24,7 @@ VERBS = {
     "set": "Set lines and hold them (as gpioset).",
     "mon": "Print edge events (as gpiomon).",
     "notify": "Print who requests and releases lines (as gpionotify).",
+    "run": "Run a program that knows /dev/gpiochipN on these lines, unchanged.",
     "remoteproc": "Start and stop remote processors by their names.",
     "doctor": "Check what goes wrong on boards, and say what to do.",
     "conformance": "Check firmware against the protocol, over any link.",

@@ -70,6 +70,7 @@ class Operations:
         version: of the service.
         registry: the chips that are online.
         status: what the service says of itself.
+        settled: whether it knows all chips that its links' firmwares announced.
     """
 
     def __init__(
@@ -78,12 +79,14 @@ class Operations:
         version: str,
         registry: Registry,
         status: Callable[[], dict[str, object]],
+        settled: Callable[[], bool],
     ) -> None:
         self._version = version
         self._timeout_ms = config.timeout_ms
         self.policy = Policy(config.access)
         self._registry = registry
         self._service_status = status
+        self._settled = settled
         self._table: dict[str, Callable[[Client, Mapping[str, Any]], Awaitable[Answer]]] = {
             protocol.HELLO: self._hello,
             protocol.CHIPS: self._chips,
@@ -282,6 +285,14 @@ class Operations:
                     errno.ETIMEDOUT,
                     f"there are {there()} chips instead of {count} after {timeout_ms} ms",
                 )
+            return {}, ()
+        if arguments.boolean(message, "settled", default=False):
+
+            def settled() -> bool:
+                return self._settled() and len(self._registry) > 0
+
+            if not await self._registry.wait(settled, timeout_ms / 1000):
+                raise OSError(errno.ETIMEDOUT, f"not all links are up after {timeout_ms} ms")
             return {}, ()
         name = arguments.string(message, "chip")
         online = arguments.boolean(message, "online", default=True)

@@ -63,7 +63,7 @@ class Service:
         self._started = time.monotonic()
         self._tasks = Tasks()
         self._dispatcher: Dispatcher | None = None
-        operations = Operations(config, self.version, self.registry, self.status)
+        operations = Operations(config, self.version, self.registry, self.status, self.settled)
         self._control = ControlServer(operations, config.limits, self.registry)
         self._processors: Processors | None = None
         self._store = FdStore({})
@@ -144,6 +144,10 @@ class Service:
     def adopt(self, connection: socket.socket) -> None:
         """Serve a client on a connected SOCK_SEQPACKET socket, which we own from here on."""
         self._control.adopt(connection)
+
+    def settled(self) -> bool:
+        """Whether all controllers that firmwares announced are negotiated with."""
+        return all(supervisor.settled for supervisor in self.supervisors)
 
     def status(self) -> dict[str, object]:
         """The service as the control socket shows it."""

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""gpio-bridge run: programs that know /dev/gpiochipN, on the lines of the service."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pwd
+import re
+import select
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+import bridge
+from bridge.cli.elf import Program, read_program
+from bridge.client.control import Connection
+from bridge.control_protocol import SOCKET_VARIABLE, default_socket
+
+LIBRARY = Path(bridge.__file__).parent / "preload" / "libgpio-cdev.so"
+"""What the program is started with; bridge/preload is its source."""
+
+# Of bridge/preload/preload.h.
+_CHIPS_MAX = 64
+_NAME_MAX = 63
+_SOCKET_MAX = 107
+# Seconds until the service knows all chips of its links.
+_SETTLED_S = 5.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the chips are.
+
+    Attributes:
+        socket: of the service.
+        stub: of the firmware stub's socket, None without --stub.
+    """
+
+    socket: str
+    stub: str | None = None
+
+
+@click.command(
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    }
+)
+@click.option(
+    "-c",
+    "--chip",
+    "chips",
+    multiple=True,
+    metavar="NAME",
+    help="Only this chip; may be repeated, the order is that of the numbers.",
+)
+@click.option(
+    "--stub",
+    metavar="BOARD",
+    help="Start firmware on this simulated board for the time of the run.",
+)
+@click.option(
+    "--link",
+    "links",
+    multiple=True,
+    metavar="URL",
+    help="Start a service on this link for the time of the run; may be repeated.",
+)
+@click.option("-s", "--socket", metavar="PATH", help="Control socket of the service.")
+@click.option("--shell", is_flag=True, help="Run $SHELL, in which everything is run so.")
+@click.argument("program", nargs=-1, type=click.UNPROCESSED)
+def run(
+    chips: tuple[str, ...],
+    stub: str | None,
+    links: tuple[str, ...],
+    socket: str | None,
+    shell: bool,
+    program: tuple[str, ...],
+) -> None:
+    """Run a program that knows nothing of the service on its lines.
+
+    \b
+      gpio-bridge run -- gpiomon -c m4-0 BUTTON
+      gpio-bridge run --stub demo -- gpiodetect
+      gpio-bridge run --link rpmsg: -- python my_test.py
+      gpio-bridge run --stub demo --shell
+
+    It finds the chips as /dev/gpiochipN, with numbers above those of this Linux, and under
+    their own names (/dev/m4-0). No root and no kernel module is needed; nobody else sees
+    them. The chips are those that are there when it starts. Exit status and signals are the
+    program's.
+    """
+    if shell == bool(program):
+        raise click.UsageError("say what to run: PROGRAM ARGS..., or --shell")
+    if [stub is not None, bool(links), socket is not None].count(True) > 1:
+        raise click.UsageError("only one of --stub, --link and --socket says where the chips are")
+    command = [_shell()] if shell else list(program)
+    found = read_program(command[0])
+    _check(found)
+    if stub is not None:
+        place = _in_background(lambda: _stub(stub))
+    elif links:
+        place = _in_background(lambda: _service(links))
+    else:
+        place = Place(socket or default_socket())
+    names = _names(place, chips)
+    environment = {**os.environ, **_environment(place, names, os.environ)}
+    os.execve(found.path, command, environment)
+
+
+def _shell() -> str:
+    return os.environ.get("SHELL") or pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh"
+
+
+def _check(program: Program) -> None:
+    """Raise OSError ENOEXEC for a program that would not see the chips."""
+    why = program.why_not_preload(read_program(str(LIBRARY)))
+    if why:
+        raise OSError(errno.ENOEXEC, f"{program.path} {why}")
+
+
+# ---- chips ------------------------------------------------------------------------
+
+
+def _names(place: Place, wanted: Sequence[str]) -> list[str]:
+    """The chips of the run, in the order of their numbers. Raises OSError."""
+    connection = Connection.open(place.socket)
+    try:
+        if not wanted:
+            with contextlib.suppress(TimeoutError):  # what there is by then
+                connection.wait(_SETTLED_S, settled=True)
+        there = [chip["name"] for chip in connection.chips()]
+    finally:
+        connection.close()
+    for name in wanted:
+        if name not in there:
+            raise OSError(
+                errno.ENOENT,
+                f'there is no chip "{name}"; chips online: {", ".join(there) or "none"}',
+            )
+    names = list(dict.fromkeys(wanted)) or there
+    if not names:
+        raise OSError(errno.ENODEV, "no chip is online (gpio-bridge status says why)")
+    if len(names) > _CHIPS_MAX:
+        raise OSError(errno.E2BIG, f"a run has up to {_CHIPS_MAX} chips; choose some with --chip")
+    for name in names:
+        if len(name) > _NAME_MAX:
+            raise OSError(errno.ENAMETOOLONG, f'chip "{name}": its name is too long for a run')
+    return names
+
+
+def first_number(dev: Path = Path("/dev"), sysfs: Path = Path("/sys/bus/gpio/devices")) -> int:
+    """The number of the first chip of a run: above all that this Linux has."""
+    taken = [-1]
+    for folder in (dev, sysfs):
+        with contextlib.suppress(OSError):
+            for name in os.listdir(folder):
+                match = re.fullmatch(r"gpiochip([0-9]{1,6})", name)
+                taken += [int(match[1])] if match else []
+    return max(taken) + 1
+
+
+def _environment(
+    place: Place, names: Sequence[str], environment: Mapping[str, str]
+) -> dict[str, str]:
+    socket = os.path.abspath(place.socket)
+    if len(os.fsencode(socket)) > _SOCKET_MAX:
+        raise OSError(errno.ENAMETOOLONG, f"the path of the service's socket is too long: {socket}")
+    if re.search(r"[\s:]", str(LIBRARY)):
+        raise OSError(
+            errno.EINVAL,
+            f"LD_PRELOAD cannot name {LIBRARY}, whose path has a blank or a colon; install the "
+            "package elsewhere",
+        )
+    first = first_number()
+    chips = ",".join(f"{first + place}:{name}" for place, name in enumerate(names))
+    before = environment.get("LD_PRELOAD")
+    added = {
+        "LD_PRELOAD": f"{LIBRARY}:{before}" if before else str(LIBRARY),
+        "GPIO_BRIDGE_RUN": socket,
+        "GPIO_BRIDGE_RUN_CHIPS": chips,
+        SOCKET_VARIABLE: socket,
+    }
+    if place.stub is not None:
+        added["FIRMWARE_STUB_SOCKET"] = place.stub
+    return added
+
+
+# ---- firmware and service for the time of the run -----------------------------------
+
+
+@contextlib.contextmanager
+def _stub(board: str) -> Iterator[Place]:
+    from bridge.bench.rig import Rig
+
+    with Rig(board=board) as rig:
+        yield Place(rig.serve.socket, str(rig.stub.socket))
+
+
+@contextlib.contextmanager
+def _service(links: Sequence[str]) -> Iterator[Place]:
+    from bridge.bench.rig import Serve
+
+    directory = Path(tempfile.mkdtemp(prefix="gpio-bridge-run-"))
+    try:
+        arguments = [word for link in links for word in ("--link", link)]
+        with Serve(directory, *arguments) as serve:
+            yield Place(serve.socket)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _in_background(start: Callable[[], contextlib.AbstractContextManager[Place]]) -> Place:
+    """Keep something up until this process ends, whatever it becomes by then.
+
+    A process that is no child of this one keeps it: the program that we become is to meet
+    no child that it does not know, and Ctrl-C is its own.
+
+    Raises:
+        OSError: it could not be started.
+    """
+    ours, theirs = os.pipe()
+    watched = os.getpid()
+    child = os.fork()
+    if not child:
+        os.close(ours)
+        if os.fork():
+            os._exit(0)
+        _keep(start, theirs, watched)
+    os.close(theirs)
+    os.waitpid(child, 0)
+    with open(ours, encoding="utf-8", errors="surrogateescape") as answer:
+        words = answer.read().split("\0")
+    if words[0] == "ready":
+        return Place(words[1], words[2] or None)
+    number, sentence = [*words, "", ""][1:3]
+    raise OSError(int(number or errno.ECHILD), sentence or "it did not start")
+
+
+def _keep(
+    start: Callable[[], contextlib.AbstractContextManager[Place]], answer: int, watched: int
+) -> None:
+    """Be the keeper; never return."""
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(null, number)
+        os.set_inheritable(answer, False)
+        end = os.pidfd_open(watched)
+        with start() as place:
+            _tell(answer, "ready", place.socket, place.stub or "")
+            select.select([end], [], [])
+    except OSError as error:
+        _tell(answer, "failed", str(error.errno or errno.EIO), error.strerror or str(error))
+    except ValueError as error:
+        _tell(answer, "failed", str(errno.EINVAL), str(error))
+    finally:
+        os._exit(0)
+
+
+def _tell(answer: int, *words: str) -> None:
+    with contextlib.suppress(OSError):  # told already
+        os.write(answer, "\0".join(words).encode(errors="surrogateescape"))
+        os.close(answer)
