@@ -23,7 +23,7 @@ class SignalsWait:
         """Note signals from now on, where a handler in Python has them."""
         self._came: list[int] = []
         self._handlers: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():  # handlers run in no other
+        if threading.current_thread() is threading.main_thread():  # handlers run in no other thread
             for number in _SIGNALS:
                 if callable(signal.getsignal(number)):
                     self._handlers[number] = signal.signal(number, self._note)

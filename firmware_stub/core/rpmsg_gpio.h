@@ -59,8 +59,8 @@ static inline rpmsg_gpio_le64 rpmsg_gpio_store64(uint64_t v)
 	return le;
 }
 
-/* Check of a body: XOR of its bytes in four columns, little-endian; never 0,
- * which says that there is none. Any damage to one byte shows. */
+/* Check of a body: XOR of its bytes in four columns, little-endian; never 0, since 0 says that
+ * there is none. It finds any damage to one byte. */
 static inline uint32_t rpmsg_gpio_check32(const void *body, size_t length)
 {
 	uint32_t check = 0;
@@ -71,7 +71,7 @@ static inline uint32_t rpmsg_gpio_check32(const void *body, size_t length)
 	return check ? check : 0x55;
 }
 
-/* The same in one column: what a reply has room for. */
+/* The same in one column, which is what a reply has room for. */
 static inline uint8_t rpmsg_gpio_check8(const void *body, size_t length)
 {
 	uint8_t check = 0;
@@ -157,7 +157,7 @@ struct rpmsg_gpio_padded_irq {
 
 /* ---- extensions: off the wire until accepted ---------------------------- */
 
-/* Types at or above this are ours; baseline firmware answers them with ERR. */
+/* Types at or above this are ours; firmware of the baseline answers them with ERR. */
 #define RPMSG_GPIO_MSG_PRIVATE 0x8000
 
 #define RPMSG_GPIO_MSG_GET_FEATURES 0x8000 /* 8-byte form always */
@@ -238,7 +238,7 @@ struct rpmsg_gpio_timed_event {
 };
 
 #define RPMSG_GPIO_EVENT_HIGH (1u << 0) /* the level after the edge */
-#define RPMSG_GPIO_EVENT_LATE (1u << 1) /* timestamp: when it was noticed */
+#define RPMSG_GPIO_EVENT_LATE (1u << 1) /* timestamp: when the edge was noticed */
 
 /* Body of the GRANT_CREDITS reply: the two counters of the line. */
 struct rpmsg_gpio_credits_body {

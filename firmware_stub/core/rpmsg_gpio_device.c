@@ -48,7 +48,7 @@ static bool port_direction(struct rpmsg_gpio_device *device, uint16_t gpio,
 					   direction, value);
 }
 
-/* Direction NONE: nothing of the line survives. */
+/* Direction NONE: nothing of the line's state survives. */
 static bool release_line(struct rpmsg_gpio_device *device, uint16_t gpio)
 {
 	const struct rpmsg_gpio_device_config *config = device->config;
@@ -94,14 +94,15 @@ static bool get_value(struct rpmsg_gpio_device *device, uint16_t gpio,
 	if (config->strict &&
 	    config->lines[gpio].direction == VIRTIO_GPIO_DIRECTION_NONE)
 		return false;
-	/* The pin, not the value last set: an output may be held by another. */
+	/* Reads the pin, not the value last set: somebody else may hold an output at another
+	 * level. */
 	if (!config->port->get_value(config->port_context, gpio, &level))
 		return false;
 	*value = level != 0;
 	return true;
 }
 
-/* Kept when the line is no output yet, and driven when it becomes one. */
+/* The value is kept while the line is no output yet, and driven when it becomes one. */
 static bool set_value(struct rpmsg_gpio_device *device, uint16_t gpio,
 		      uint32_t value)
 {
@@ -136,7 +137,7 @@ static uint32_t offered(const struct rpmsg_gpio_device_config *config)
 	return features;
 }
 
-/* What belongs to a feature, and how long the body of the request is. */
+/* To which feature a type belongs, and how long the body of its request is. */
 struct extension {
 	uint16_t type;
 	uint8_t feature;
@@ -179,7 +180,7 @@ static void put_body(struct rpmsg_gpio_device *device, const void *body, size_t 
 	result->body_length = (uint16_t)length;
 }
 
-/* For what a damaged byte would make wrong unnoticed. */
+/* For requests that a damaged byte would make wrong without notice. */
 static void put_checked_body(struct rpmsg_gpio_device *device, const void *body,
 			     size_t length, struct result *result)
 {
@@ -187,7 +188,7 @@ static void put_checked_body(struct rpmsg_gpio_device *device, const void *body,
 	result->value = rpmsg_gpio_check8(body, length);
 }
 
-/* Also the start of a new driver: forget what was accepted, touch no line. */
+/* This is also the start of a new driver: forget what was accepted, but touch no line. */
 static bool get_features(struct rpmsg_gpio_device *device,
 			 struct request *request, struct result *result)
 {
@@ -239,7 +240,7 @@ static bool get_line_names(struct rpmsg_gpio_device *device, uint32_t offset,
 	left = config->names_size - offset;
 	if (left > RPMSG_GPIO_NAMES_PIECE)
 		left = RPMSG_GPIO_NAMES_PIECE;
-	/* Without names there is nothing to point into. */
+	/* Without names there is nothing to point at. */
 	put_body(device, left ? config->names + offset : "", left, result);
 	return true;
 }
@@ -350,7 +351,7 @@ static bool read_each(struct rpmsg_gpio_device *device, uint16_t first, uint64_t
 	return true;
 }
 
-/* The lines of a mask that have a direction. */
+/* Returns the lines of a mask that have a direction. */
 static uint64_t with_direction(const struct rpmsg_gpio_device *device, uint16_t first,
 			       uint64_t mask, uint8_t direction)
 {
@@ -389,7 +390,7 @@ static bool get_values(struct rpmsg_gpio_device *device, const struct request *r
 	return true;
 }
 
-/* One after the other; when one refuses, those before get their value back. */
+/* Sets the lines one after the other; when one refuses, those before it get their value back. */
 static bool write_each(struct rpmsg_gpio_device *device, uint16_t first, uint64_t mask,
 		       uint64_t bits)
 {
@@ -534,7 +535,7 @@ static bool is_allowed(const struct rpmsg_gpio_device *device,
 	       device->features & RPMSG_GPIO_F_TAG;
 }
 
-/* The negotiation is never tagged: the form must be known before the tags. */
+/* The negotiation is never tagged: its form must be known before tags are. */
 static bool negotiate(struct rpmsg_gpio_device *device, struct request *request,
 		      struct result *result)
 {
@@ -612,7 +613,8 @@ bool rpmsg_gpio_device_receive(struct rpmsg_gpio_device *device,
 	decode(device, message, length, &request);
 	status = execute(device, &request, &result) ? VIRTIO_GPIO_STATUS_OK :
 						      VIRTIO_GPIO_STATUS_ERR;
-	/* GET_FEATURES decides its form by its success: asked here, not before. */
+	/* The form of the reply to GET_FEATURES depends on its success, so it is asked here, not
+	 * before. */
 	if (request.extended)
 		put_extended(device, request.tag, status, &result);
 	else

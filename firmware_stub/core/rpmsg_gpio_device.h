@@ -42,12 +42,12 @@ struct rpmsg_gpio_port {
 
 	/* The rest is optional, NULL where a board does not have it. */
 
-	/* TIMESTAMP: a clock in ns that never goes back and is not set; the one
-	 * that rpmsg_gpio_device_edge() is given. */
+	/* TIMESTAMP: a clock in ns that never goes back and is not set; rpmsg_gpio_device_edge()
+	 * is given the time of the same clock. */
 	uint64_t (*get_time)(void *context);
-	/* BULK, in one go: bit n of a mask is line `first` + n. set_values() gets
-	 * outputs only and sets all of them or none. Without these functions
-	 * lines are taken one after the other. */
+	/* BULK, in one go: bit n of a mask is line `first` + n. set_values() gets outputs only,
+	 * and sets all of them or none. Without these functions the core takes lines one after
+	 * the other. */
 	bool (*get_values)(void *context, uint16_t first, uint64_t mask,
 			   uint64_t *values);
 	bool (*set_values)(void *context, uint16_t first, uint64_t mask,
@@ -95,7 +95,7 @@ struct rpmsg_gpio_stream {
 	/* Stored by the interrupt side alone; never reset. */
 	volatile uint32_t edges; /* so far */
 	volatile uint32_t missed; /* found no room: edges * 2 + level */
-	/* The driver's count begins when the irq type leaves NONE. */
+	/* The driver's count begins when the irq type leaves NONE, with `base`. */
 	uint32_t base;           /* `edges` at that time */
 	uint32_t last;           /* edges dealt with since */
 	uint32_t granted, sent;
@@ -162,12 +162,9 @@ bool rpmsg_gpio_device_receive(struct rpmsg_gpio_device *device,
 /* The enabled interrupt of a line fired (ISR safe). */
 void rpmsg_gpio_device_irq(struct rpmsg_gpio_device *device, uint16_t gpio);
 
-/*
- * The same for an edge of a known kind, at a known time in ns of the device's
- * clock (0 without one): with CREDITS and TIMESTAMP each edge is an event of
- * its own. A port that gives `edges` calls this for edge types, and
- * rpmsg_gpio_device_irq() for level types (ISR safe).
- */
+/* The same for an edge whose level is known, at a known time in ns of the device's clock (0
+ * without one): with CREDITS and TIMESTAMP each edge is an event of its own. A port that gives
+ * `edges` calls this for edge types, and rpmsg_gpio_device_irq() for level types (ISR safe). */
 void rpmsg_gpio_device_edge(struct rpmsg_gpio_device *device, uint16_t gpio,
 			    bool level, uint64_t timestamp);
 

@@ -44,7 +44,7 @@ static bool has_credit(const struct rpmsg_gpio_stream *stream)
 
 static void wake(struct rpmsg_gpio_device *device)
 {
-	/* The line first: who sees `pending` must find the line. */
+	/* The line is stored first: whoever sees `pending` must find the line. */
 	RPMSG_GPIO_BARRIER();
 	device->pending = 1;
 }
@@ -57,7 +57,7 @@ void rpmsg_gpio_device_irq(struct rpmsg_gpio_device *device, uint16_t gpio)
 		return;
 	if (EXTENDED_EVENTS && config->streams)
 		config->streams[gpio].edges = config->streams[gpio].edges + 1;
-	/* Who sees it fired must find its number. */
+	/* Whoever sees that the line fired must find its number. */
 	RPMSG_GPIO_BARRIER();
 	config->lines[gpio].fired = 1;
 	wake(device);
@@ -100,7 +100,7 @@ void rpmsg_gpio_device_edge(struct rpmsg_gpio_device *device, uint16_t gpio,
 	if (!fifo_full(device)) {
 		fifo_push(device, &edge);
 	} else {
-		/* One word, so that no half of it is ever seen. */
+		/* One word holds both, so that nobody ever sees one half of it. */
 		stream->missed = edge.sequence << 1 | (level ? 1u : 0u);
 		RPMSG_GPIO_BARRIER();
 		device->overflowed = 1;
@@ -110,10 +110,8 @@ void rpmsg_gpio_device_edge(struct rpmsg_gpio_device *device, uint16_t gpio,
 
 /* ---- the irq type ------------------------------------------------------------ */
 
-/*
- * Take what the interrupt stored into the state of the line. Cleared first: an
- * interrupt before that is part of this firing, one after it is the next.
- */
+/* Take what the interrupt stored into the state of the line. It is cleared first: an interrupt
+ * before that is part of this firing, and one after it is the next. */
 static void take_fired(const struct rpmsg_gpio_device *device, struct rpmsg_gpio_line *line)
 {
 	if (!line->fired)
@@ -124,7 +122,8 @@ static void take_fired(const struct rpmsg_gpio_device *device, struct rpmsg_gpio
 		return;
 	if (uses_credits(device, line) ||
 	    (line->flags & (LINE_DUE | LINE_MASKED) && !is_level(line->irq_type))) {
-		/* It is the latest now, and has no record, unlike one latched before. */
+		/* This edge is the latest now, and has no record, unlike one that was latched
+		 * before. */
 		if (!(line->flags & LINE_DUE))
 			rpmsg_gpio_line_clear(line, LINE_RECORD);
 		rpmsg_gpio_line_set(line, LINE_LATCHED);
@@ -132,10 +131,8 @@ static void take_fired(const struct rpmsg_gpio_device *device, struct rpmsg_gpio
 		rpmsg_gpio_line_set(line, LINE_DUE);
 }
 
-/*
- * With CREDITS an edge waits for credits, without for the re-arm. At once and for
- * every line, so that nothing depends on when the next event finds a buffer.
- */
+/* With CREDITS an edge waits for credits, without them for the re-arm. This is done at once and
+ * for every line, so that nothing depends on when the next event finds a buffer. */
 void rpmsg_gpio_use_features(struct rpmsg_gpio_device *device, uint32_t features)
 {
 	uint32_t credits = features & HAS(RPMSG_GPIO_F_CREDITS);
@@ -174,7 +171,7 @@ void rpmsg_gpio_irq_disable(struct rpmsg_gpio_device *device, uint16_t gpio)
 	rpmsg_gpio_line_clear(line, LINE_IRQ | LINE_RECORD);
 }
 
-/* Edges that are under way still are not ahead of `base`. */
+/* Edges that are still under way are not ahead of `base`. */
 static void begin_stream(struct rpmsg_gpio_stream *stream)
 {
 	stream->base = stream->edges;
@@ -183,7 +180,7 @@ static void begin_stream(struct rpmsg_gpio_stream *stream)
 	stream->sent = 0;
 }
 
-/* All but what belongs to the interrupt side. */
+/* Clears all but what belongs to the interrupt side. */
 static void restore_stream(struct rpmsg_gpio_stream *stream,
 			   const struct rpmsg_gpio_stream *old)
 {
@@ -199,7 +196,7 @@ static bool enable_irq(struct rpmsg_gpio_device *device, uint16_t gpio,
 {
 	struct rpmsg_gpio_line *line = &device->config->lines[gpio];
 
-	/* What was on its way when the line was disabled is no event now. */
+	/* An edge that was on its way when the line was disabled is no event now. */
 	line->fired = 0;
 	if (EXTENDED_EVENTS && device->config->streams)
 		begin_stream(&device->config->streams[gpio]);
@@ -216,9 +213,10 @@ static bool rearm_irq(struct rpmsg_gpio_device *device, uint16_t gpio)
 
 	if (uses_credits(device, line))
 		return !device->config->strict;
-	/* What fired under the mask must not count as fired after it. */
+	/* A firing under the mask must not count as one after it. */
 	take_fired(device, line);
-	/* Nor may the port look again: a level that still holds would count twice. */
+	/* The port must not look at the pin again either: a level that is still active would
+	 * count twice. */
 	if (!(line->flags & LINE_MASKED))
 		return !device->config->strict;
 	if (!port_irq_type(device, gpio, line->irq_type))
@@ -230,10 +228,8 @@ static bool rearm_irq(struct rpmsg_gpio_device *device, uint16_t gpio)
 	return true;
 }
 
-/*
- * Another type without NONE in between: the same as with NONE in between. A
- * port that refuses the new type gets the old one back, as if never asked.
- */
+/* Another type without NONE in between does the same as with NONE in between. When a port refuses
+ * the new type, the old one is set again, as if nothing had been asked. */
 static bool change_irq(struct rpmsg_gpio_device *device, uint16_t gpio,
 		       uint8_t type)
 {
@@ -352,7 +348,7 @@ static size_t batch_max(const struct rpmsg_gpio_device *device)
 	return max && max < sizeof(device->reply) ? max : sizeof(device->reply);
 }
 
-/* False when there is neither room in the message nor a transmit buffer. */
+/* Returns false when there is neither room in the message nor a transmit buffer. */
 static bool put_record(struct rpmsg_gpio_device *device, const struct rpmsg_gpio_edge *edge)
 {
 	struct rpmsg_gpio_timed_event record;
@@ -378,10 +374,8 @@ static uint64_t time_now(const struct rpmsg_gpio_device *device)
 	return config->port->get_time ? config->port->get_time(config->port_context) : 0;
 }
 
-/*
- * A firing that came without its level and time: as they are now. In this order an
- * edge that comes meanwhile is the next one, or this one's level is that after it.
- */
+/* A firing that came without its level and time gets those of now. In this order an edge that
+ * comes meanwhile is the next one, or the level of this one is that after it. */
 static void look(struct rpmsg_gpio_device *device, uint16_t gpio, struct rpmsg_gpio_edge *edge)
 {
 	const struct rpmsg_gpio_device_config *config = device->config;
@@ -396,7 +390,7 @@ static void look(struct rpmsg_gpio_device *device, uint16_t gpio, struct rpmsg_g
 	edge->flags = (uint8_t)(RPMSG_GPIO_EVENT_LATE | (level ? RPMSG_GPIO_EVENT_HIGH : 0));
 }
 
-/* The latest of a line that may not send one now; `last` has its number. */
+/* Keeps the latest edge of a line that may not send one now; `last` has its number. */
 static void hold(struct rpmsg_gpio_line *line, struct rpmsg_gpio_stream *stream,
 		 const struct rpmsg_gpio_edge *edge)
 {
@@ -429,7 +423,7 @@ static bool route(struct rpmsg_gpio_device *device, const struct rpmsg_gpio_edge
 	return true;
 }
 
-/* One edge of the FIFO, which stays there when it found no transmit buffer. */
+/* Handles one edge of the FIFO, which stays there when there is no transmit buffer for it. */
 static bool take_edge(struct rpmsg_gpio_device *device)
 {
 	const struct rpmsg_gpio_device_config *config = device->config;
@@ -461,7 +455,7 @@ static bool drain(struct rpmsg_gpio_device *device)
 	while (count--)
 		if (!take_edge(device))
 			return false;
-	/* What came meanwhile waits for the next call: bounded work. */
+	/* Edges that came meanwhile wait for the next call, so that the work of one is bounded. */
 	if (device->edge_head != device->edge_tail)
 		device->pending = 1;
 	return true;
@@ -478,7 +472,7 @@ static bool in_fifo(const struct rpmsg_gpio_device *device, uint16_t gpio)
 	return at != head;
 }
 
-/* An edge that found the FIFO full, if no later one was dealt with. */
+/* Handles an edge that found the FIFO full, unless a later one was handled already. */
 static bool take_missed(struct rpmsg_gpio_device *device, uint16_t gpio)
 {
 	const struct rpmsg_gpio_stream *stream = &device->config->streams[gpio];
@@ -486,13 +480,14 @@ static bool take_missed(struct rpmsg_gpio_device *device, uint16_t gpio)
 	struct rpmsg_gpio_edge edge;
 
 	RPMSG_GPIO_BARRIER();
-	/* 31 bits of it are there: ahead is what lies within those that came. */
+	/* Only 31 bits of the number are stored: a number is ahead when it lies within the edges
+	 * that came. */
 	ahead = ((missed >> 1) - stream->base - stream->last) & 0x7fffffffu;
 	if (!missed || !ahead || ahead > stream->edges - stream->base - stream->last ||
 	    device->config->lines[gpio].irq_type == VIRTIO_GPIO_IRQ_TYPE_NONE)
 		return true;
-	/* The time first: an edge that is not in the FIFO now will be later than that.
-	 * One that is there goes first, or shows by its number that this one was. */
+	/* The time is read first: an edge that is not in the FIFO now will be later than that. An
+	 * edge that is there goes first, or shows by its number that this one did. */
 	edge.timestamp = time_now(device);
 	if (in_fifo(device, gpio)) {
 		device->overflowed = 1;
@@ -533,7 +528,7 @@ static bool send_held(struct rpmsg_gpio_device *device, uint16_t gpio)
 	edge.gpio = gpio;
 	edge.flags = (uint8_t)((line->flags & LINE_HIGH ? RPMSG_GPIO_EVENT_HIGH : 0) |
 			       (line->flags & LINE_LATE ? RPMSG_GPIO_EVENT_LATE : 0));
-	/* Without a record of its own, or latched before there were records. */
+	/* The edge has no record of its own, or was latched before there were records. */
 	if (!(line->flags & LINE_HELD))
 		look(device, gpio, &edge);
 	if (!put_record(device, &edge))
@@ -566,7 +561,7 @@ static bool run_armed(struct rpmsg_gpio_device *device, uint16_t gpio)
 	if (!(line->flags & LINE_DUE))
 		return true;
 	if (has_records(device)) {
-		/* Without a record the event tells the latest edge: none is behind it. */
+		/* An event without a record reports the latest edge: no other edge is behind it. */
 		if (!(line->flags & LINE_HELD))
 			told |= LINE_LATCHED;
 		if (!send_held(device, gpio))
@@ -598,7 +593,7 @@ static bool run_lines(struct rpmsg_gpio_device *device)
 	for (n = 0; n < ngpio; n++) {
 		if (!run_line(device, device->scan))
 			return false;
-		/* Goes on where it stopped, so no line starves the others. */
+		/* The search goes on where it stopped, so that no line starves the others. */
 		device->scan = (uint16_t)(device->scan + 1 < ngpio ?
 					  device->scan + 1 : 0);
 	}

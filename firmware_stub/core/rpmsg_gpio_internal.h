@@ -22,7 +22,7 @@
 #define LINE_LATE    0x80u
 #define LINE_RECORD  (LINE_HELD | LINE_HIGH | LINE_LATE)
 
-/* What is compiled in of these extensions; 0 lets the compiler drop the code. */
+/* Which of these extensions are compiled in; 0 lets the compiler drop the code. */
 #define HAS(features) (RPMSG_GPIO_FEATURES & (features))
 #define EXTENDED_EVENTS HAS(RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP)
 
@@ -50,7 +50,7 @@ void rpmsg_gpio_irq_disable(struct rpmsg_gpio_device *device, uint16_t gpio);
 /* GRANT_CREDITS; false: ERR. */
 bool rpmsg_gpio_irq_grant(struct rpmsg_gpio_device *device, uint16_t gpio,
 			  uint32_t granted);
-/* These features are accepted now: what is kept for lines is due by their rules. */
+/* These features are accepted now: what is kept for lines is sent by their rules. */
 void rpmsg_gpio_use_features(struct rpmsg_gpio_device *device, uint32_t features);
 /* Send what waits in `reply`. False: it still waits. */
 bool rpmsg_gpio_flush(struct rpmsg_gpio_device *device);

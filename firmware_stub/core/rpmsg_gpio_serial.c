@@ -9,7 +9,7 @@
 
 #include "rpmsg_gpio_serial.h"
 
-#define RETRIES_MAX    8u /* then the driver is taken to be gone */
+#define RETRIES_MAX    8u /* after that many the driver is taken to be gone */
 #define RETRY_MS_MAX   10000u
 #define RECORD_HEAD    4u     /* of a message in tx: length, endpoint, port */
 /* The longest request; and the least mru of docs/protocol.md 12.2. */
@@ -109,8 +109,8 @@ static uint16_t drop_oldest(struct rpmsg_gpio_serial_session *session)
 
 /* ---- session --------------------------------------------------------------- */
 
-/* What the user of the link sends from within session() is lost, as is all
- * that was said in the session before. */
+/* Messages that the user of the link sends from within session() are lost, as are all of the
+ * session before. */
 static void set_session(struct rpmsg_gpio_serial *serial, bool open)
 {
 	serial->session.up = false;
@@ -150,7 +150,7 @@ static void hello_received(struct rpmsg_gpio_serial *serial, const uint8_t *fram
 		return;
 	memcpy(&hello, frame, sizeof(hello));
 	if (hello.version == RPMSG_GPIO_SERIAL_VERSION) {
-		/* The same again: our WELCOME did not arrive, or came late. */
+		/* The same HELLO again: our WELCOME did not arrive, or came late. */
 		if (serial->session.up && serial->session_id == rpmsg_gpio_load32(hello.session)) {
 			rpmsg_gpio_serial_send_again(&serial->session);
 		} else {
@@ -158,7 +158,8 @@ static void hello_received(struct rpmsg_gpio_serial *serial, const uint8_t *fram
 			take_parameters(serial, &hello);
 		}
 	} else {
-		/* Of another driver: what this one has not got, nobody waits for. */
+		/* A HELLO of another driver: nobody waits any more for what this one has not
+		 * got. */
 		if (serial->session.up)
 			set_session(serial, false);
 		serial->session_id = rpmsg_gpio_load32(hello.session);
@@ -242,7 +243,7 @@ void rpmsg_gpio_serial_rx(struct rpmsg_gpio_serial *serial, uint8_t byte)
 	serial->ring_head = (uint16_t)(head + 1);
 }
 
-/* At most a ring full: bytes that come meanwhile wait for the next run. */
+/* Takes at most a ring full: bytes that come meanwhile wait for the next run. */
 static void receive(struct rpmsg_gpio_serial *serial)
 {
 	uint16_t head = serial->ring_head;
@@ -379,7 +380,7 @@ static void fill_chunk(struct rpmsg_gpio_serial *serial)
 	}
 }
 
-/* Ends when the UART is full or all is said; nothing is said twice in a run. */
+/* Ends when the UART is full or everything is said; nothing is said twice in a run. */
 static void transmit(struct rpmsg_gpio_serial *serial)
 {
 	const struct rpmsg_gpio_serial_config *config = serial->config;
@@ -435,8 +436,8 @@ static void check_time(struct rpmsg_gpio_serial *serial)
 		set_session(serial, false);
 }
 
-/* The user could not take a message and has room for its reply now. A NAK that was
- * sent before is no reason to forget this one. */
+/* The user could not take a message before, and has room for its reply now. That a NAK was sent
+ * before is no reason to leave out this one. */
 static void check_refused(struct rpmsg_gpio_serial *serial)
 {
 	bool room = !serial->session.count || has_room(serial, RPMSG_GPIO_SERIAL_RX_MAX);
@@ -459,7 +460,7 @@ uint32_t rpmsg_gpio_serial_run(struct rpmsg_gpio_serial *serial, uint32_t now_us
 	transmit(serial);
 	if (serial->ring_head != serial->ring_tail)
 		return 0;
-	/* A full UART: its next interrupt is the time. */
+	/* When the UART is full, its next interrupt says when to go on. */
 	if (serial->chunk_at < serial->chunk_end)
 		return UINT32_MAX;
 	return rpmsg_gpio_serial_wait(session, serial->refused);
@@ -486,7 +487,7 @@ void rpmsg_gpio_serial_close(struct rpmsg_gpio_serial *serial)
 	rpmsg_gpio_serial_owe(&serial->session, RPMSG_GPIO_SERIAL_OWE_RESET);
 }
 
-/* A driver that still believes in a session of the boot before must know. */
+/* A driver that still believes in a session with the boot before must be told. */
 void rpmsg_gpio_serial_init(struct rpmsg_gpio_serial *serial,
 			    const struct rpmsg_gpio_serial_config *config)
 {

@@ -18,11 +18,11 @@
 #define VERSION   1
 #define ALIGNMENT 64u
 
-/* The front-end has the memory, too. */
+/* The front-end has the memory, too, and may change it at any time. */
 #define READ_ONCE(x)     (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 
-/* A process that is killed between two writes has done the first one. */
+/* A process that is killed between two writes has done the first one, so their order counts. */
 static void in_this_order(void)
 {
 	atomic_thread_fence(memory_order_release);
@@ -60,7 +60,7 @@ void inflight_published(struct inflight_queue *queue, uint16_t num, uint16_t cou
 	WRITE_ONCE(queue->used_idx, used_idx);
 }
 
-/* Sorted by what was read once: the memory may change meanwhile. */
+/* Sorted by the copies, which were read once: the memory may change meanwhile. */
 struct taken {
 	uint64_t counter;
 	uint16_t head;
@@ -91,7 +91,7 @@ int inflight_recover(struct inflight_queue *queue, uint16_t num, uint16_t used_i
 	struct taken *taken;
 	unsigned int count;
 
-	/* Shown to the driver, but not yet written down here. */
+	/* The driver has been shown these chains, but the log does not say so yet. */
 	if (batch)
 		inflight_published(queue, num, batch < num ? batch : num, used_idx);
 	*counter = 0;
@@ -130,7 +130,8 @@ static int refuse(char *why, size_t why_size, const char *what, const char *wron
 	return -1;
 }
 
-/* NULL: they are possible. Some write the structure with its padding, as QEMU does. */
+/* Returns NULL when the values are possible. Some peers write the structure with its padding, as
+ * QEMU does. */
 static const char *wrong_counts(const struct vhost_user_message *message, unsigned int queues_max)
 {
 	const struct vhost_user_inflight *wanted = &message->payload.inflight;
@@ -166,7 +167,7 @@ static const char *create(int fd, size_t length, uint16_t queues, uint16_t size)
 		return strerror(errno);
 	make_queues(base, queues, size);
 	munmap(base, length);
-	/* Not by those who have it: its end would be ours. */
+	/* Peers that have the memory cannot shrink it: its end would otherwise be our end. */
 	(void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 	return NULL;
 }

@@ -13,13 +13,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Others of ours are at it for a moment only. Whoever else locks the folder keeps nobody
- * from starting, nor the caller's event loop for longer than this. */
+/* Other processes of ours hold the lock for a moment only. Anybody else who locks the folder
+ * keeps nobody from starting, and the caller's event loop waits no longer than this. */
 #define TURNS   50
 #define TURN_NS 1000000
 
-/* One at a time: a socket that does not listen yet looks like one left behind. Closing
- * the descriptor, -1 or not, ends the turn. */
+/* One process at a time: a socket that does not listen yet looks like one that was left behind.
+ * Closing the descriptor, -1 or not, ends the turn. */
 static int take_turn(const char *path)
 {
 	const struct timespec pause = {.tv_nsec = TURN_NS};
@@ -36,7 +36,7 @@ static int take_turn(const char *path)
 	return fd;
 }
 
-/* Remove a socket file that a dead process left behind, and nothing else. 0, or -errno
+/* Removes a socket file that a dead process left behind, and nothing else. Returns 0, or -errno
  * with a reason. */
 static int remove_stale(const struct sockaddr_un *addr, int type, const char **reason)
 {
@@ -66,7 +66,7 @@ static int remove_stale(const struct sockaddr_un *addr, int type, const char **r
 	return -error;
 }
 
-/* Nobody may connect before the mode is what it shall be. */
+/* Nobody may connect before the socket has its mode. */
 static int bind_with_mode(int fd, const struct sockaddr_un *addr, int backlog, int mode)
 {
 	int error;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* listening_socket.h - the file of a listening Unix socket, made or said why not. */
+/* listening_socket.h - makes the file of a listening Unix socket, or says why not. */
 #ifndef LISTENING_SOCKET_H
 #define LISTENING_SOCKET_H
 

@@ -31,7 +31,7 @@ struct completions {
 /* More than the threads that signal at the same time. */
 #define READS_MAX 64
 
-/* Of the process, and for its whole life: to end a context takes a grace period. */
+/* The contexts belong to the process, for its whole life: to end one takes a grace period. */
 static aio_context_t reads;
 static int empty_file = -1;
 
@@ -70,7 +70,7 @@ static bool signal_eventfd(int fd)
 	empty_read.aio_fildes = (uint32_t)empty_file;
 	if (syscall(SYS_io_submit, reads, 1, list) != 1)
 		return false;
-	/* It is over already; nobody wants to know its result. */
+	/* The operation has ended already; nobody wants to know its result. */
 	ring = (struct completions *)reads;
 	atomic_store_explicit(&ring->head, atomic_load_explicit(&ring->tail, memory_order_acquire),
 			      memory_order_release);
@@ -83,7 +83,7 @@ static const uint64_t one = 1;
 
 static void signal_socket(int fd)
 {
-	/* A full one is readable. */
+	/* A full pipe is readable anyway. */
 	(void)!send(fd, &one, sizeof(one), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -91,7 +91,7 @@ static void signal_socket(int fd)
 
 static bool signal_pipe(int fd)
 {
-	/* What is read from the pipe is this very memory: it must not change. */
+	/* The reader of the pipe reads this very memory: it must not change. */
 	struct iovec bytes = {(void *)(uintptr_t)&one, sizeof(one)};
 	ssize_t sent;
 
@@ -103,7 +103,7 @@ static bool signal_pipe(int fd)
 
 /* ---- a thread for the rest ------------------------------------------------------- */
 
-/* Frees itself at its end, since nobody may wait for that. */
+/* The thread's state frees itself at its end, since nobody may wait for the thread. */
 struct notifier_thread {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -124,7 +124,7 @@ static void end_thread(void *argument)
 	free(thread);
 }
 
-/* Cancelled while it writes: who did that holds the lock. */
+/* The thread was cancelled while it wrote; whoever cancelled it holds the lock. */
 static void end_writing_thread(void *argument)
 {
 	struct notifier_thread *thread = argument;
@@ -133,7 +133,7 @@ static void end_writing_thread(void *argument)
 	end_thread(thread);
 }
 
-/* Cancellation ends a write that blocks, and nothing else. */
+/* Cancelling ends a write that blocks, and nothing else does. */
 static void write_one(struct notifier_thread *thread)
 {
 	int before;
@@ -220,7 +220,7 @@ static void stop_thread(struct notifier_thread *thread)
 {
 	pthread_mutex_lock(&thread->lock);
 	thread->stopped = true;
-	/* While we hold the lock it cannot end, so that its id is good. */
+	/* While we hold the lock the thread cannot end, so its id is good. */
 	if (thread->writing)
 		pthread_cancel(thread->id);
 	pthread_cond_signal(&thread->changed);
@@ -238,14 +238,14 @@ int notifier_open(struct notifier *notifier, int fd)
 {
 	if (!peer_fd_polls(fd))
 		return -EINVAL;
-	/* What is spliced with the end to read comes out of the pipe. */
+	/* vmsplice() on the end that reads would take bytes out of the pipe. */
 	if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
 		return -EINVAL;
 	*notifier = (struct notifier){.fd = fd, .kind = peer_fd_kind(fd)};
 	return 0;
 }
 
-/* Whether the kernel could do it. */
+/* Returns whether the kernel could do it. */
 static bool signal_directly(const struct notifier *notifier)
 {
 	switch (notifier->kind) {

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What no file of a file system has as its name: their paths begin with '/'. */
+/* No file of a file system has such a name: their paths begin with '/'. */
 static bool is_eventfd(int fd)
 {
 	static const char eventfd[] = "anon_inode:[eventfd]";
@@ -32,7 +32,7 @@ static bool is_unix_socket(int fd)
 	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) && domain == AF_UNIX;
 }
 
-/* Each question is answered by the kernel itself, and by no file system. */
+/* The kernel itself answers each question, and no file system. */
 enum peer_fd_kind peer_fd_kind(int fd)
 {
 	if (is_eventfd(fd))
@@ -76,7 +76,7 @@ static void close_apart(int fd)
 	pthread_attr_init(&detached);
 	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
 	atomic_fetch_add(&closes, 1);
-	/* Without a thread it stays open: better than to wait for who knows what. */
+	/* Without a thread the descriptor stays open, which is better than a wait without end. */
 	if (pthread_create(&thread, &detached, close_one, (void *)(intptr_t)fd))
 		atomic_fetch_sub(&closes, 1);
 	pthread_attr_destroy(&detached);

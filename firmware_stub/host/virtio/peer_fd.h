@@ -20,14 +20,15 @@ enum peer_fd_kind {
 };
 
 enum peer_fd_kind peer_fd_kind(int fd);
-/* Whether it can be waited for: poll(2) and epoll do not block, nor does close(2). */
+/* Whether the descriptor can be waited for: poll(2) and epoll do not block, nor does close(2). */
 bool peer_fd_polls(int fd);
 
-/* Close it; one of an unknown kind in a thread of its own, where it hurts nobody. */
+/* Close the descriptor; one of an unknown kind is closed in a thread of its own, where it can
+ * block nobody. */
 void peer_fd_close(int fd);
 
-/* Closes that may be under way in threads. While there are as many no descriptor of a peer
- * is let in: each that hangs costs a thread, and stays open. */
+/* So many closes may be under way in threads. While there are as many, no descriptor of a peer is
+ * accepted: each close that hangs costs a thread and a descriptor. */
 #define PEER_FD_CLOSES_MAX 64u
 bool peer_fd_welcome(void);
 

@@ -41,9 +41,9 @@ static void store_idx(split_ring_shared16 *idx, uint16_t value)
 
 static bool suppressed(const split_ring_shared16 *flags, uint16_t bit)
 {
-	/* The index was just stored. Without a full fence this load may pass
-	 * it, and meet a peer that enables and then sees the old index: both
-	 * would sleep. Release and acquire do not order a store and a load. */
+	/* The index was just stored. Without a full fence this load could be done before that
+	 * store, and meet a peer that enables notifications and then sees the old index: both
+	 * sides would sleep. Release and acquire do not order a store and a load. */
 	atomic_thread_fence(memory_order_seq_cst);
 	return le16toh(atomic_load_explicit(flags, memory_order_relaxed)) & bit;
 }
@@ -114,7 +114,7 @@ bool split_driver_has_free(const struct split_driver *driver)
 	return driver->free_head != NO_SLOT;
 }
 
-/* Last in, first out: the buffer used next is the one still in the cache. */
+/* Free descriptors are last in, first out: the buffer used next is the one still in the cache. */
 void split_driver_release(struct split_driver *driver, uint16_t id)
 {
 	driver->slots[id].state = SPLIT_DRIVER_FREE;
@@ -154,9 +154,8 @@ static bool used_pending(const struct split_driver *driver)
 	return load_idx(&driver->ring.used->idx) != driver->last_used;
 }
 
-/* The length says nothing of a buffer that the device only reads: some
- * devices report what they read there, so it is checked and given for the
- * others only. */
+/* The length is meaningless for a buffer that the device only reads: some devices report what
+ * they read there. So it is checked for all, and reported for the others only. */
 static int check_used(struct split_driver *driver, uint32_t id, uint32_t *length)
 {
 	struct split_ring *ring = &driver->ring;
@@ -203,7 +202,7 @@ int split_driver_pop(struct split_driver *driver, uint16_t *id,
 bool split_driver_enable_used(struct split_driver *driver)
 {
 	set_flags(&driver->ring.avail->flags, 0);
-	/* Either the device sees the flag, or this side its index. */
+	/* Either the device sees the flag, or this side sees the device's index. */
 	atomic_thread_fence(memory_order_seq_cst);
 	return used_pending(driver);
 }
@@ -241,7 +240,7 @@ int split_device_init(struct split_device *device,
 		return -EINVAL;
 	}
 	device->last_avail = base;
-	/* A device that takes over goes on where the last one published. */
+	/* A device that takes over goes on where the one before it published last. */
 	device->used_idx = load_idx(&parts->used->idx);
 	device->published = device->used_idx;
 	return 0;
@@ -264,7 +263,7 @@ int split_device_recover(struct split_device *device, struct inflight_queue *log
 	uint16_t ahead = (uint16_t)(load_idx(&ring->avail->idx) - device->used_idx);
 	int count;
 
-	/* A ring that was just zeroed knows nothing of what is in flight, or all. */
+	/* A ring that was just zeroed says that nothing is in flight, or everything. */
 	if (!device->used_idx && split_device_untouched(device))
 		inflight_clear(log, ring->num);
 	count = inflight_recover(log, ring->num, device->used_idx, heads, &device->taken);
@@ -333,7 +332,7 @@ static int add_part(struct split_device *device, struct split_chain *chain,
 	return 0;
 }
 
-/* Where a chain is followed: in the ring, then perhaps in one table behind it. */
+/* Where a chain is being followed: in the ring, then perhaps in one table that the ring names. */
 struct walk {
 	const struct split_ring_desc *descs;
 	unsigned int count;
@@ -341,8 +340,8 @@ struct walk {
 	bool in_table;
 };
 
-/* Virtio 1.3, 2.7.5.3: the last descriptor of the ring's part of a chain, none of
- * a table, and its WRITE flag says nothing. */
+/* Virtio 1.3, 2.7.5.3: a descriptor of a table is the last one of the chain in the ring, is not
+ * in a table itself, and its WRITE flag means nothing. */
 static int enter_table(struct split_device *device, struct walk *walk,
 		       const struct split_ring_desc *desc, uint16_t index)
 {
@@ -378,7 +377,7 @@ static int out_of_range(struct split_ring *ring, const struct walk *walk, uint16
 	return fail(ring, "descriptor %u is out of range (%u descriptors)", index, walk->count);
 }
 
-/* One descriptor: 1 when there is another, whose index is in *index, else 0. */
+/* Takes one descriptor. Returns 1 when there is another, whose index is in *index, else 0. */
 static int walk_one(struct split_device *device, struct split_chain *chain,
 		    struct walk *walk, uint16_t *index)
 {
@@ -492,7 +491,7 @@ bool split_device_publish(struct split_device *device)
 bool split_device_enable_kicks(struct split_device *device)
 {
 	set_flags(&device->ring.used->flags, 0);
-	/* Either the driver sees the flag, or this side its index. */
+	/* Either the driver sees the flag, or this side sees the driver's index. */
 	atomic_thread_fence(memory_order_seq_cst);
 	return split_device_pending(device);
 }
@@ -534,7 +533,7 @@ size_t split_chain_read(const struct split_chain *chain, size_t offset,
 {
 	size_t done = copy_parts(chain->iov, chain->readable, offset, to, size, false);
 
-	/* What is read later is the copy: the compiler may not look again. */
+	/* Later reads are of the copy: the compiler must not read the ring again. */
 	atomic_signal_fence(memory_order_seq_cst);
 	return done;
 }

@@ -42,7 +42,7 @@ enum split_driver_state {
 	SPLIT_DRIVER_POSTED, /* the device's */
 };
 
-/* Kept outside the shared memory: what the device says is checked against it. */
+/* Kept outside the shared memory, to check what the device says. */
 struct split_driver_slot {
 	uint32_t length;
 	uint16_t next_free;
@@ -69,8 +69,8 @@ size_t split_driver_size(unsigned int num);
 int split_driver_init(struct split_driver *driver, void *memory,
 		      unsigned int num, struct split_driver_slot *slots);
 
-/* Take a free descriptor: its number, or -EAGAIN. The number can name the
- * buffer too, which spares a table. */
+/* Take a free descriptor: returns its number, or -EAGAIN. The number can name the buffer too,
+ * which spares a table. */
 int split_driver_take(struct split_driver *driver);
 bool split_driver_has_free(const struct split_driver *driver);
 /* Give a taken descriptor back unused. */
@@ -119,7 +119,7 @@ struct split_device {
 
 /* A chain may not carry more, whatever its descriptors say. */
 #define SPLIT_CHAIN_BYTES_MAX (64u << 20)
-/* Nor have more descriptors, those of no bytes included: each costs time. */
+/* A chain may not have more descriptors either, those of no bytes included: each costs time. */
 #define SPLIT_CHAIN_DESCS_MAX 64u
 
 /* One buffer of the driver. The caller provides the array; the readable parts
@@ -151,8 +151,8 @@ int split_device_init(struct split_device *device,
 int split_device_recover(struct split_device *device, struct inflight_queue *log,
 			 uint16_t *heads);
 
-/* No chain that was written to has ever been returned in it, though its indexes may have
- * gone round to 0: the driver has just zeroed the ring. */
+/* True while no chain has been returned in the ring, though its indexes may have gone round to 0:
+ * the driver has just zeroed it. */
 bool split_device_untouched(const struct split_device *device);
 
 bool split_device_pending(const struct split_device *device);

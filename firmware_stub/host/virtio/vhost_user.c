@@ -46,7 +46,7 @@ static int wait_for(int socket, short events, uint64_t deadline_ns)
 
 		if (now >= deadline_ns)
 			return -ETIMEDOUT;
-		/* Rounded up: a wait of 0 ms would spin through the last one. */
+		/* Rounded up, since a wait of 0 ms would spin through the last one. */
 		ready = poll(&pollfd, 1,
 			     (int)((deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS));
 		if (ready > 0)
@@ -107,7 +107,7 @@ int vhost_user_send(int socket, const struct vhost_user_message *message,
 		if (ret < 0)
 			return ret;
 	}
-	/* A unix socket takes so little whole or not at all. */
+	/* A unix socket takes such a small message as a whole or not at all. */
 	return (size_t)sent == HEADER_SIZE + message->header.size ? 0 : -EIO;
 }
 
@@ -157,7 +157,7 @@ static int keep_fds(struct vhost_user_receiver *receiver, struct msghdr *msg, bo
 			}
 		}
 	}
-	/* The kernel drops those for which there is no room, here or in the process. */
+	/* The kernel drops descriptors for which there is no room, here or in the process. */
 	if (msg->msg_flags & MSG_CTRUNC && !room)
 		return break_off(receiver, "so many descriptors of peers do not come to their "
 				 "close that none is taken now");
@@ -170,7 +170,7 @@ static int keep_fds(struct vhost_user_receiver *receiver, struct msghdr *msg, bo
 	return 0;
 }
 
-/* Up to `size` bytes: the count, 0 for "nothing now", or a negative errno. */
+/* Takes up to `size` bytes: returns the count, 0 for "nothing now", or a negative errno. */
 static ssize_t read_some(int socket, struct vhost_user_receiver *receiver,
 			 void *to, size_t size)
 {
@@ -277,7 +277,7 @@ static const char *check_region(const struct vhost_user_region *region, int fd,
 	    wraps(region->user_addr, region->size) ||
 	    wraps(region->mmap_offset, region->size))
 		return "its end wraps around";
-	/* Anything else could make us wait, now or when its pages are missing. */
+	/* Any other kind of file could make us wait, now or when its pages are missing. */
 	if (peer_fd_kind(fd) != PEER_FD_MEMORY)
 		return "its descriptor is no memfd, nor a file of tmpfs or hugetlbfs";
 	if (fstat(fd, st) < 0)
@@ -371,7 +371,7 @@ void vhost_user_memory_unmap(struct vhost_user_memory *memory)
 static void *inside(const struct vhost_user_mapping *mapping, uint64_t start,
 		    uint64_t addr, uint64_t length)
 {
-	/* Differences only: sums of what the peer says may wrap. */
+	/* Only differences are compared: sums of the peer's numbers may wrap. */
 	if (addr < start || addr - start >= mapping->size)
 		return NULL;
 	if (length > mapping->size - (addr - start))

@@ -134,11 +134,9 @@ struct vhost_user_message {
 /* Absolute CLOCK_MONOTONIC time, in ns, that is `timeout_ms` from now. */
 uint64_t vhost_user_deadline(int timeout_ms);
 
-/*
- * Send one message with its descriptors (which stay open). A full socket is
- * waited for until `deadline_ns` (vhost_user_deadline()); 0: not at all.
- * 0; -ETIMEDOUT; -EAGAIN; -EPIPE; other errors of sendmsg(2).
- */
+/* Send one message with its descriptors (which stay open). While the socket is full, wait until
+ * `deadline_ns` (vhost_user_deadline()); 0: do not wait. Returns 0; -ETIMEDOUT; -EAGAIN; -EPIPE;
+ * other errors of sendmsg(2). */
 int vhost_user_send(int socket, const struct vhost_user_message *message,
 		    uint64_t deadline_ns);
 

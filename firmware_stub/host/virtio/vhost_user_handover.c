@@ -54,7 +54,7 @@ static uint16_t next_chain(const struct vhost_user_ring *ring)
 	return ring->running ? ring->device.last_avail : ring->base;
 }
 
-/* The kick comes last: with it a ring begins to run. */
+/* The kick comes last, since a ring begins to run with it. */
 static void send_ring(struct sender *sender, const struct vhost_user_session *session, int index)
 {
 	const struct vhost_user_ring *ring = &session->rings[index];
@@ -92,7 +92,7 @@ int vhost_user_session_save(const struct vhost_user_session *session, int to)
 		send_message(&sender, &log);
 	if (session->request_fd >= 0)
 		send_message(&sender, &request_fd);
-	/* Ring 0 last: requests may need what the others hold. */
+	/* Ring 0 comes last, since requests may need what the others hold. */
 	for (int i = VHOST_USER_RINGS - 1; i >= 0; i--)
 		send_ring(&sender, session, i);
 	return sender.error;

@@ -69,7 +69,7 @@ static void reset(struct vhost_user_session *session)
 		session->ops->reset(session->context);
 }
 
-/* With a log: take again what the back-end before has not returned. */
+/* With a log, takes again what the back-end before did not return. */
 static int recover_ring(struct vhost_user_session *session, int index)
 {
 	struct vhost_user_ring *ring = &session->rings[index];
@@ -87,7 +87,7 @@ static int recover_ring(struct vhost_user_session *session, int index)
 		return refuse(session, "virtqueue %d: no memory", index);
 	if (split_device_recover(&ring->device, log, ring->again) < 0)
 		return refuse(session, "virtqueue %d: %s", index, ring->device.ring.error);
-	/* Whoever published last may have been killed before he said so. */
+	/* The process that published last may have been killed before it signalled. */
 	notifier_signal(&ring->call);
 	return 0;
 }
@@ -102,7 +102,7 @@ static int start_ring(struct vhost_user_session *session, int index)
 		.used = part(session, ring->addr.used, split_ring_used_size(ring->num)),
 	};
 
-	/* Not tried again with every message that follows. */
+	/* A ring that failed is not tried again with every message that follows. */
 	ring->started = false;
 	if (!parts.desc || !parts.avail || !parts.used)
 		return refuse(session, "virtqueue %d: its addresses are outside the memory table",
@@ -155,7 +155,7 @@ static bool may_run(const struct vhost_user_session *session, const struct vhost
 	       (session->features & VHOST_USER_BIT(VIRTIO_F_VERSION_1));
 }
 
-/* After every message: start and stop rings as it demands. */
+/* Called after every message: starts and stops rings as it demands. */
 static int apply(struct vhost_user_session *session)
 {
 	int i, ret = 0;
@@ -174,8 +174,8 @@ static int apply(struct vhost_user_session *session)
 
 /* ---- messages ----------------------------------------------------------------- */
 
-/* Each returns 0, or -1 with session->why. One that answers leaves the answer
- * in the message; one that keeps a descriptor leaves -1 in its place. */
+/* Each handler returns 0, or -1 with session->why. A handler that answers leaves the answer in
+ * the message; one that keeps a descriptor leaves -1 in its place. */
 typedef int (*request_fn)(struct vhost_user_session *session,
 			  struct vhost_user_message *message);
 
@@ -211,8 +211,8 @@ static int answer_u64(struct vhost_user_message *message, uint64_t value)
 
 static int get_features(struct vhost_user_session *session, struct vhost_user_message *message)
 {
-	/* A front-end asks when it begins; UML also when its driver let go, of
-	 * which it says nothing else. For a pause nobody asks. */
+	/* A front-end asks this when it begins; UML asks it also when its driver has let go, and
+	 * says nothing else then. Nobody asks it for a pause. */
 	if (session->used && !session->rings[0].running && !session->rings[1].running)
 		reset(session);
 	return answer_u64(message, session->ops->features);
@@ -269,7 +269,7 @@ static int set_backend_req_fd(struct vhost_user_session *session,
 	return 0;
 }
 
-/* Answered in place; size 0 says error. */
+/* The answer is put in place; size 0 says error. */
 static int get_config(struct vhost_user_session *session, struct vhost_user_message *message)
 {
 	struct vhost_user_config *config = &message->payload.config;
@@ -358,11 +358,9 @@ static int set_vring_addr(struct vhost_user_session *session, struct vhost_user_
 	return 0;
 }
 
-/*
- * A front-end that goes on says where: the index that GET_VRING_BASE told it, or,
- * to a back-end that was started anew, one beyond 0. Anything else is a driver
- * that begins; at 0 it may be either, since the index goes round.
- */
+/* A front-end that goes on gives the index where it does: the one that GET_VRING_BASE returned,
+ * or, to a back-end that was started anew, one beyond 0. Any other index is that of a driver that
+ * begins; 0 may be either, since the index goes round. */
 static enum vhost_user_beginning beginning(const struct vhost_user_session *session,
 					   uint32_t base)
 {
@@ -463,7 +461,7 @@ static int set_vring_call(struct vhost_user_session *session, struct vhost_user_
 		take_fd(message);
 	notifier_close(&session->rings[index].call);
 	session->rings[index].call = call;
-	/* What was published before may have gone to nobody. */
+	/* The signal for what was published before may have gone to nobody. */
 	if (session->rings[index].running)
 		notifier_signal(&session->rings[index].call);
 	return 0;
@@ -570,7 +568,7 @@ static int execute(struct vhost_user_session *session, const struct request *req
 	return apply(session);
 }
 
-/* 1, or a negative errno as vhost_user_session_receive(). */
+/* Returns 1, or a negative errno as vhost_user_session_receive(). */
 static int reply(struct vhost_user_session *session, struct vhost_user_message *message)
 {
 	int ret;
@@ -603,7 +601,7 @@ static int handle(struct vhost_user_session *session, struct vhost_user_message 
 		answer_u64(message, ret < 0);
 		return reply(session, message);
 	}
-	/* Refused, and the guest would never learn of it: -EPROTO. */
+	/* The request is refused, and the guest would never learn of it: -EPROTO. */
 	return ret < 0 ? -EPROTO : 1;
 }
 

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * vhost_user_session.h - the backend's side of a vhost-user connection: one
- * guest, its memory and its rings, for any kind of device.
- *
- * It owns no event loop: the owner watches the socket and the kick descriptors
- * and calls in. Whatever a guest does wrong ends as a sentence, never worse.
- * Single-threaded; nothing here blocks.
- */
+/* vhost_user_session.h - the backend's side of a vhost-user connection: one guest, its memory and
+ * its rings, for any kind of device. The session owns no event loop: the owner watches the socket
+ * and the kick descriptors and calls in. Whatever a guest does wrong gives a sentence, and never
+ * anything worse. It is single-threaded, and nothing here blocks. */
 #ifndef VHOST_USER_SESSION_H
 #define VHOST_USER_SESSION_H
 
@@ -35,14 +31,12 @@ struct vhost_user_session_ops {
 	/* A running ring is about to stop: give back what was taken from it.
 	 * May be NULL. */
 	void (*stopping)(void *context, int index);
-	/* Chains were taken whose answers need the rings as they are: a message
-	 * that may stop rings is held until vhost_user_session_resume(). May be
-	 * NULL. */
+	/* Whether chains were taken whose answers need the rings as they are: a message that may
+	 * stop rings is then held until vhost_user_session_resume(). May be NULL. */
 	bool (*busy)(void *context);
-	/* The driver begins, or has let go: the device is as after a reset. May
-	 * be NULL. */
+	/* The driver begins, or has let go of the device: it is as after a reset. May be NULL. */
 	void (*reset)(void *context);
-	/* A message was executed: rings may have started or stopped, look. */
+	/* A message was executed, which may have started or stopped rings. */
 	void (*applied)(void *context);
 	/* A request was refused; the guest has been told. */
 	void (*refused)(void *context, const char *why);
@@ -102,8 +96,8 @@ void vhost_user_session_end(struct vhost_user_session *session);
  */
 int vhost_user_session_receive(struct vhost_user_session *session);
 
-/* The device is not busy any more: execute the message that was held, if any.
- * Results as above. */
+/* The device is no longer busy: execute the message that was held, if there is one. Results as
+ * above. */
 int vhost_user_session_resume(struct vhost_user_session *session);
 
 /* Publish what was pushed to a ring and signal the guest if it wants that. */

@@ -8,7 +8,8 @@
 #define NS_PER_S UINT64_C(1000000000)
 /* Edges that one call emits before others get their turn. */
 #define EDGES_PER_CALL 4096
-/* A pulse train against an output fights at every edge: say it a few times. */
+/* A pulse train and an output that drive against each other fight at every edge: the log says it
+ * a few times only. */
 #define FIGHTS_LOGGED 16
 
 /* ---- levels -------------------------------------------------------------- */
@@ -81,7 +82,7 @@ static bool edge_fires(uint8_t irq_type, uint8_t level)
 	return irq_type & wanted;
 }
 
-/* Within a step of the firmware time stands still. */
+/* Time stands still within a step of the firmware. */
 static uint64_t board_now(const struct board *board)
 {
 	return board->stepping ? board->step_ns : loop_now(board->loop);
@@ -183,14 +184,14 @@ static void set_level(struct board_pin *pin, uint8_t level)
 	now = board_now(board);
 	pin->level = level;
 	note_edge(pin, now);
-	/* Each change starts the wait anew: only what lasts comes through. */
+	/* Each change starts the wait anew: only a level that lasts gets through the filter. */
 	if (pin->debounce_ns)
 		loop_timer_set(board->loop, &pin->debounce_timer, now + pin->debounce_ns);
 	else
 		see(pin, level, now);
 }
 
-/* Something on the net of this pin changed: find its level, tell its pins. */
+/* Something on the net of this pin changed: find the net's level and tell its pins. */
 static void update_net(struct board_pin *pin)
 {
 	struct net_drivers drivers = drivers_of(pin);
@@ -217,7 +218,7 @@ static void emit_edge(struct board_pin *pin)
 	struct board_wave *wave = &pin->wave;
 
 	wave->value = wave->values[wave->edge & 1];
-	/* Whole periods move the start, so that no product can overflow. */
+	/* The start moves on by whole periods, so that no product can overflow. */
 	if (++wave->edge == wave->per_edges) {
 		wave->start_ns += wave->per_ns;
 		wave->edge = 0;
@@ -397,7 +398,7 @@ void board_button(struct board_pin *pin, int8_t active, unsigned int bounces,
 	pin->active = active;
 	pin->bounces = bounces;
 	pin->bounce_ns = bounce_ns;
-	/* A contact alone does not define the released level. */
+	/* A contact alone does not define the level of a released button; a pull does. */
 	if (pin->pull == BOARD_FLOAT)
 		pin->pull = !active;
 	update_net(pin);
@@ -461,7 +462,7 @@ static bool port_get_value(void *context, uint16_t gpio, uint8_t *value)
 	return true;
 }
 
-/* A port register: all outputs change, then the wires follow. */
+/* As with a port register, all outputs change first, and then the wires follow. */
 static bool port_set_values(void *context, uint16_t first, uint64_t mask, uint64_t values)
 {
 	struct board_controller *controller = context;
@@ -525,7 +526,7 @@ static bool port_set_config(void *context, uint16_t gpio, uint32_t flags, uint32
 	pin->debounce_ns = (uint64_t)debounce_us * 1000;
 	loop_timer_cancel(board->loop, &pin->debounce_timer);
 	update_net(pin);
-	/* A level that waited for the old filter, and is still there, waits for the new one. */
+	/* A level that waited for the old filter, and is still there, now waits for the new one. */
 	if (!pin->debounce_ns)
 		see(pin, pin->level, board->step_ns);
 	else if (pin->seen != pin->level)
@@ -574,7 +575,7 @@ static bool same_net(const struct board_pin *a, const struct board_pin *b)
 	return false;
 }
 
-/* Two rings become one when two of their links are exchanged. */
+/* Exchanging two of their links makes one ring of two. */
 static void join(struct board_pin *a, struct board_pin *b)
 {
 	struct board_pin *next = a->next;

@@ -117,8 +117,8 @@ struct board {
 	struct board_pin *closed_loop; /* pins with a closed-loop wave */
 	unsigned int fights;           /* between drivers, so far */
 	struct board_clock clock;
-	/* What the firmware does to pins in one go is one step: all of it happens
-	 * at the same instant. */
+	/* All that the firmware does to pins in one go is one step: it happens at the same
+	 * instant. */
 	uint64_t step;
 	bool stepping;
 	uint64_t step_ns;
@@ -157,13 +157,13 @@ void board_pulse(struct board_pin *pin, uint64_t count, uint32_t hz);
 void board_clock(struct board_pin *pin, uint32_t hz);
 void board_clock_off(struct board_pin *pin);
 
-/* Emit the edges of closed-loop waves whose interrupt is armed now. Bounded. */
+/* Emit the edges of closed-loop waves whose interrupt is armed now. The number is bounded. */
 void board_run_closed_loops(struct board *board);
 /* Whether that would emit one now. */
 bool board_closed_loop_ready(const struct board *board);
 
-/* What the coprocessor's clock shows at a board time not long past; and set on or back, or to another rate, as no
- * real clock of a coprocessor would be. */
+/* What the coprocessor's clock shows at a board time that is not long past. The other two set
+ * that clock on or back, or let it run at another rate, as no real clock of a coprocessor would. */
 uint64_t board_device_time(const struct board *board, uint64_t board_ns);
 void board_clock_shift(struct board *board, int64_t ns);
 void board_clock_drift(struct board *board, int32_t ppm);

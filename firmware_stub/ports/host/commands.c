@@ -12,7 +12,7 @@
 enum where {
 	IN_BOARD = 1,   /* before power-up */
 	AT_RUN_TIME = 2,
-	BY_A_CLIENT = AT_RUN_TIME | 4, /* who waits for the reply: not `at` */
+	BY_A_CLIENT = AT_RUN_TIME | 4, /* the client that waits for the reply; not in `at` */
 	ANYWHERE = IN_BOARD | AT_RUN_TIME,
 };
 

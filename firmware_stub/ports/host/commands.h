@@ -53,16 +53,14 @@ struct commands {
 void commands_init(struct commands *commands, struct loop *loop, struct board *board);
 void commands_free(struct commands *commands);
 
-/*
- * Execute one line. Returns 0 with the values in the reply, or -errno with a
- * sentence in it. When it has to wait, command->wait says what for.
- */
+/* Execute one line. Returns 0 with the values in the reply, or -errno with a sentence in it. When
+ * the command has to wait, command->wait says for what. */
 int commands_execute(struct commands *commands, const char *line, struct command *command);
 
 /* Execute a board file. Returns 0, or -errno after `why` was filled. */
 int commands_load(struct commands *commands, const char *path, char *why, size_t why_size);
 
-/* Whether what a wait waits for is true now. */
+/* Whether the condition of a wait is true now. */
 bool wait_over(const struct commands *commands, const struct wait *wait);
 
 #endif

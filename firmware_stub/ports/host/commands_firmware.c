@@ -366,7 +366,7 @@ static int fault_announce_late(struct request *request)
 				&request->commands->firmware->faults.announce_late_ns);
 }
 
-/* announce INDEX created|destroyed: whatever was announced before */
+/* announce INDEX created|destroyed: sent whatever was announced before */
 static int fault_announce(struct request *request)
 {
 	struct firmware *firmware = request->commands->firmware;

@@ -32,7 +32,7 @@ struct request {
 /* Add to the reply's values. */
 __attribute__((format(printf, 2, 3)))
 void request_answer(struct request *request, const char *format, ...);
-/* Make a sentence of the reply; returns -error. */
+/* Put a sentence into the reply; returns -error. */
 __attribute__((format(printf, 3, 4)))
 int request_fail(struct request *request, int error, const char *format, ...);
 /* The words do not fit the verb. */

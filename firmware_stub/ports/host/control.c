@@ -149,7 +149,7 @@ static void execute(struct client *client, size_t length)
 	}
 }
 
-/* One packet a call: the loop comes back for the next. */
+/* Handles one packet a call: the loop comes back for the next one. */
 static void client_ready(void *context, uint32_t events)
 {
 	struct client *client = context;
@@ -164,7 +164,7 @@ static void client_ready(void *context, uint32_t events)
 		      MSG_DONTWAIT | MSG_TRUNC);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	/* An empty packet reads like the end, but the peer is still there. */
+	/* An empty packet looks like the end of the connection, but the peer is still there. */
 	if (length < 0 || (!length && events & CLIENT_GONE))
 		drop_client(client);
 	else
@@ -248,7 +248,7 @@ static void deadline_passed(void *context, uint32_t events)
 
 /* ---- open and close ------------------------------------------------------------ */
 
-/* 0, or -errno; with a sentence in why[] where there is more to say. */
+/* Returns 0, or -errno, with a sentence in why[] where there is more to say than the errno. */
 static int start(struct control *control, const char *path, char *why, size_t why_size)
 {
 	int error;

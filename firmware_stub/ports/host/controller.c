@@ -10,7 +10,7 @@
 /* Edges between two turns of the loop; more are counted and lost. */
 #define EDGES 1024
 
-/* Log lines that a hostile guest can cause are few. */
+/* At most so many log lines can be caused by a hostile guest. */
 #define STRAYS_LOGGED 8
 
 /* ---- messages -------------------------------------------------------------- */
@@ -31,8 +31,8 @@ bool controller_transmit(struct controller *controller, const void *message, siz
 			   controller->driver, message, (uint16_t)length);
 }
 
-/* The message port of the core. Without a driver to speak to, the message has
- * no destination: like on a board, it is lost. */
+/* The message port of the core. Without a driver to speak to, the message has no destination and
+ * is lost, as on a board. */
 static bool channel_send(void *context, const void *message, size_t length)
 {
 	struct controller *controller = context;
@@ -89,7 +89,7 @@ static bool deliver_rx(void *context, uint32_t source, uint32_t destination, con
 		report_stray(firmware, source, destination);
 		return true;
 	}
-	/* A reply that still waits for a buffer belongs to the old source. */
+	/* A reply that still waits for a buffer goes to the source of its own request. */
 	controller->device.refused = controller->device.reply_length;
 	if (controller->device.refused)
 		return false;
@@ -184,7 +184,8 @@ void firmware_run(struct firmware *firmware)
 			firmware->held = false;
 			rpmsg_backend_resume(firmware->backend);
 		}
-		/* Nobody will tell of what was only bounded, not waiting. */
+		/* No event of the loop will come for work that only the bound of a turn left
+		 * over. */
 		if (board_closed_loop_ready(firmware->board) ||
 		    (all_sent && work_left(firmware)))
 			loop_again(firmware->loop);
@@ -237,7 +238,7 @@ static void announce_tty(struct firmware *firmware)
 							TTY_ADDRESS, true);
 }
 
-/* What finds no buffer is announced when there is one. */
+/* A channel for which there is no buffer now is announced when there is one. */
 static void announce(void *context)
 {
 	struct firmware *firmware = context;
@@ -317,7 +318,7 @@ static void serial_session(void *context, bool open)
 
 	faults_forget(&firmware->faults);
 	forget_drivers(firmware, CONTROLLER_SERIAL);
-	run_controllers(firmware); /* what the old driver should have got is lost */
+	run_controllers(firmware); /* messages for the old driver are lost */
 	firmware->serial_quiet = open && late;
 	if (!firmware->serial_quiet)
 		return;
@@ -420,7 +421,7 @@ void firmware_stall(struct firmware *firmware, bool stalled)
 		rpmsg_backend_stall(firmware->backend, stalled);
 	if (firmware->serial)
 		serial_port_stall(firmware->serial, stalled);
-	/* A guest that came meanwhile was not told anything. */
+	/* A guest that attached meanwhile has not heard of any channel. */
 	if (!stalled)
 		writable(firmware);
 }
@@ -450,7 +451,7 @@ static uint32_t next_epoch(uint32_t epoch)
 	return random;
 }
 
-/* LINE_CONFIG is not for a board without a pin that has anything to configure. */
+/* LINE_CONFIG is not offered on a board where no pin has anything to configure. */
 static uint32_t features_of(const struct controller *controller)
 {
 	const struct board_controller *board = controller->board;
@@ -470,7 +471,7 @@ static void boot_controller(struct controller *controller)
 		controller->firmware->message_filter->booted(controller);
 }
 
-/* All names in a row, NUL terminated; NULL when no line has one. */
+/* Puts all names in a row, each closed by NUL; leaves NULL when no line has one. */
 static bool collect_names(struct controller *controller)
 {
 	const struct board_controller *board = controller->board;

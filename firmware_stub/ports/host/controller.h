@@ -19,7 +19,7 @@
 
 /* The endpoint of controller n is this plus n. */
 #define CONTROLLER_ADDRESS 0x400
-/* Added to a driver's address: it is a port on the serial line. */
+/* Added to the address of a driver that is a port on the serial line. */
 #define CONTROLLER_SERIAL 0x80000000u
 /* The endpoint of the channel rpmsg-tty. */
 #define TTY_ADDRESS 0x600
@@ -56,7 +56,7 @@ struct tty_channel {
 	bool offered;
 	bool announced;
 	bool cable_out;
-	uint32_t driver; /* where its bytes go; once serial is plugged in */
+	uint32_t driver; /* where its bytes go, once serial is plugged in */
 };
 
 struct firmware {
@@ -76,7 +76,7 @@ struct firmware {
 	struct rpmsg_gpio_serial_channel channels[BOARD_CONTROLLERS_MAX];
 	char channel_names[BOARD_CONTROLLERS_MAX][RPMSG_GPIO_SERIAL_NAME_MAX + 1];
 	bool held; /* the backend keeps a message that we could not take */
-	unsigned int strays; /* messages to an address nobody has */
+	unsigned int strays; /* messages to an address that nobody has */
 };
 
 extern const struct rpmsg_backend_ops firmware_backend_ops; /* context: firmware */
@@ -90,8 +90,8 @@ bool firmware_open_serial(struct firmware *firmware, const char *path, uint32_t 
 			  size_t why_size);
 /* Offer the channel rpmsg-tty (serial_port_open_channel()). */
 bool firmware_open_tty(struct firmware *firmware, char *why, size_t why_size);
-/* Pull the serial line's cable, or plug it in: serial_port_plug(), or the channel goes
- * and comes. False: errno. */
+/* Pull the serial line's cable, or plug it in: calls serial_port_plug(), or takes the channel
+ * back and announces it again. False: errno. */
 bool firmware_plug(struct firmware *firmware, bool plugged);
 /* Whether somebody is attached, by whichever way. */
 bool firmware_attached(const struct firmware *firmware);
@@ -110,8 +110,8 @@ bool firmware_armed(const struct board_pin *pin);
 void firmware_clear_faults(struct firmware *firmware);
 /* By its index on the board; NULL when there is none. */
 struct controller *firmware_find(struct firmware *firmware, unsigned int index);
-/* Announce the channel of a controller, or take it back, whatever was said before;
- * false when no guest is there to hear it. */
+/* Announce the channel of a controller, or take it back, whatever was announced before. False: no
+ * guest is there to hear it. */
 bool firmware_announce(struct controller *controller, bool created);
 /* The channel's name; `size` at least 32. */
 void firmware_channel_name(const struct controller *controller, char *name, size_t size);

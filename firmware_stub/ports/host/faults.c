@@ -28,7 +28,7 @@ static void message_due(void *context)
 	faults_run(message->faults);
 }
 
-/* A message that finds no memory is lost, which is what faults are for. */
+/* A message for which there is no memory is lost: faults lose messages anyway. */
 static void enqueue(struct faults *faults, const struct fault_message *message, uint64_t delay_ns)
 {
 	struct fault_message **end = &faults->queue;
@@ -67,7 +67,7 @@ static bool is_reply(const struct fault_message *message)
 	return message->length && message->bytes[0] == RPMSG_GPIO_QUEUE_REQUEST;
 }
 
-/* Damages another byte each time, so that n of them reach every field. */
+/* Damages another byte each time, so that n damaged messages reach every field. */
 static void corrupt(struct fault_plan *plan, struct fault_message *message)
 {
 	unsigned int at = plan->corrupted++;
@@ -148,7 +148,7 @@ void faults_run(struct faults *faults)
 			link = &message->next;
 			continue;
 		}
-		/* Off the queue meanwhile: delivering may end the session. */
+		/* It is off the queue meanwhile, since delivering it may end the session. */
 		*link = message->next;
 		bool delivered = deliver(faults, message);
 

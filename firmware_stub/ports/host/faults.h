@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * faults.h - messages lost, doubled, damaged and late, on request.
- *
- * Every message between the rings and the firmware passes here. Without an
- * active fault that is one call.
- */
+/* faults.h - messages lost, doubled, damaged and late, on request. Every message between the
+ * rings and the firmware passes here; without an active fault that costs one call. */
 #ifndef HOST_FAULTS_H
 #define HOST_FAULTS_H
 
@@ -20,7 +16,7 @@ enum fault_direction {
 	FAULT_TX, /* device -> driver */
 };
 
-/* Hands a message on; false: not now, offer it again later. */
+/* Hands a message on. False: it cannot be taken now; offer it again later. */
 typedef bool (*fault_deliver_fn)(void *context, uint32_t source, uint32_t destination,
 				 const void *message, uint16_t length);
 
@@ -57,7 +53,7 @@ bool faults_pass(struct faults *faults, enum fault_direction direction, uint32_t
 void faults_run(struct faults *faults);
 /* Forget the messages on their way: the peer they belong to is gone. */
 void faults_forget(struct faults *faults);
-/* No faults from now on. Messages that are late already still come. */
+/* Ends all faults. Messages that are delayed already still come. */
 void faults_clear(struct faults *faults);
 
 #endif

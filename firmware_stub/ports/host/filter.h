@@ -18,16 +18,16 @@ struct controller;
 
 /* On the messages of a controller. */
 struct message_filter {
-	/* Takes a message of the driver in the place of rpmsg_gpio_device_receive(); called
-	 * when no reply waits. */
+	/* Takes a message of the driver in the place of rpmsg_gpio_device_receive(); it is called
+	 * only when no reply waits. */
 	bool (*receive)(struct controller *controller, const void *message, size_t length);
 	/* Takes a message of the core in the place of controller_transmit(). */
 	bool (*send)(struct controller *controller, const void *message, size_t length);
 	/* The firmware starts, or was reset. */
 	void (*booted)(struct controller *controller);
-	/* The channel was announced; NULL: does not matter. */
+	/* The channel was announced. NULL: the filter does not care. */
 	void (*announced)(struct controller *controller);
-	/* What stands before the index in the channel's name; NULL: what belongs there. */
+	/* What stands before the index in the channel's name. NULL: the prefix of the protocol. */
 	const char *channel_prefix;
 };
 

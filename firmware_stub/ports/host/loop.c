@@ -25,7 +25,7 @@ struct watch {
 struct loop {
 	int epoll_fd;
 	int timer_fd;
-	int spare_fd; /* given up for who comes when there is none left */
+	int spare_fd; /* closed so that a peer can be accepted when there is no descriptor left */
 	uint64_t timer_fd_due; /* what timer_fd is set to, 0: nothing */
 	struct watch *watches;
 	struct watch *removed;      /* freed after the batch that may name them */
@@ -138,7 +138,7 @@ void loop_remove(struct loop *loop, int fd)
 		return;
 	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 
-	/* The batch in hand may still point at it. */
+	/* The batch of events in hand may still point at it. */
 	struct watch *watch = *link;
 
 	*link = watch->next;

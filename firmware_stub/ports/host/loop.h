@@ -29,8 +29,8 @@ void loop_free(struct loop *loop);
 int loop_add(struct loop *loop, int fd, uint32_t events, loop_fd_fn fn, void *context);
 void loop_remove(struct loop *loop, int fd);
 
-/* Accept a connection: its non-blocking descriptor, or -1. Without descriptors the peer
- * is hung up on: one that waits on would wake the loop without end. */
+/* Accept a connection; returns its non-blocking descriptor, or -1. Where no descriptor is left,
+ * the peer is hung up on, since a peer that waits would wake the loop without end. */
 int loop_accept(struct loop *loop, int listener);
 
 /* Board time: CLOCK_MONOTONIC ns, or stepped by loop_advance(). */
@@ -47,7 +47,8 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
  * the loop sleeps: the place to run the firmware and flush notifications. */
 void loop_run(struct loop *loop, void (*idle)(void *context), void *context);
 void loop_quit(struct loop *loop);
-/* Called from `idle`: there is more to do, look for events but do not sleep. */
+/* To be called from `idle`: there is more to do, so the loop looks for events but does not
+ * sleep. */
 void loop_again(struct loop *loop);
 
 #endif

@@ -37,7 +37,7 @@
 			   VHOST_USER_BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) | \
 			   VHOST_USER_BIT(VHOST_USER_PROTOCOL_F_CONFIG))
 
-/* Linux uses one descriptor a message; others may cut it up. */
+/* Linux uses one descriptor a message; other drivers may spread it over several. */
 #define PARTS_MAX 16
 
 /* Messages of the socket in one turn of the loop. */
@@ -50,10 +50,10 @@ struct rpmsg_backend {
 	const struct rpmsg_backend_ops *ops;
 	void *context;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	dev_t socket_dev; /* of the file we made */
+	dev_t socket_dev; /* of the socket file that we made */
 	ino_t socket_ino;
 	int listen_fd;
-	int wake_fd; /* written by ourselves: look at the rings in a next turn */
+	int wake_fd; /* we write to it ourselves to look at the rings in the next turn */
 
 	struct vhost_user_session session;
 	unsigned int busy;
@@ -72,12 +72,12 @@ struct rpmsg_backend {
 
 static struct rpmsg_backend *all_backends;
 
-/* Look at the rings in a next turn. */
+/* Looks at the rings in the next turn. */
 static void wake(struct rpmsg_backend *backend)
 {
 	uint64_t one = 1;
 
-	/* Fails only when the counter is full: readable anyway. */
+	/* This fails only when the counter is full, and the descriptor is readable then anyway. */
 	(void)!write(backend->wake_fd, &one, sizeof(one));
 }
 
@@ -85,7 +85,7 @@ static void stop_device(struct rpmsg_backend *backend, const char *why)
 {
 	if (backend->closing)
 		return;
-	/* Whatever else was found then is a consequence of that. */
+	/* Whatever else is found after that is a consequence of it. */
 	if (backend->memory_lost)
 		why = MEMORY_LOST;
 	fprintf(stderr, "firmware-stub: %s: device stopped\n", why);
@@ -108,11 +108,9 @@ static bool inside(const struct vhost_user_mapping *mapping, const void *addr)
 	return (uintptr_t)addr - (uintptr_t)mapping->base < mapping->length;
 }
 
-/*
- * Memory that is not sealed can vanish under us. The fault is synchronous:
- * put zeroed private memory in its place, go on, and stop the device when the
- * access is over. All backends of a process belong to one thread.
- */
+/* Memory that is not sealed can vanish under us, which raises SIGBUS in the thread that touches
+ * it. The handler puts zeroed private memory in its place, so that the access ends; then the
+ * device is stopped. All backends of a process belong to one thread. */
 static void memory_vanished(int number, siginfo_t *info, void *ucontext)
 {
 	struct rpmsg_backend *backend;
@@ -131,7 +129,7 @@ static void memory_vanished(int number, siginfo_t *info, void *ucontext)
 				return;
 		}
 	}
-	/* Not the guest's memory: a real crash, as without this handler. */
+	/* It was not the guest's memory: a real crash, as without this handler. */
 	signal(number, SIG_DFL);
 }
 
@@ -142,7 +140,7 @@ static void handle_signals(void)
 	action.sa_sigaction = memory_vanished;
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGBUS, &action, NULL);
-	/* A call descriptor may be a pipe without a reader. */
+	/* A call descriptor may be a pipe that nobody reads. */
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -221,7 +219,8 @@ static int bad_message(struct rpmsg_backend *backend, size_t size, unsigned int 
 	return -1;
 }
 
-/* Hand one chain to the firmware: 1, 0 when it is held, -1 when it is bad. */
+/* Hands one chain to the firmware. Returns 1; 0 when the firmware does not take it now; -1 when
+ * the chain is bad. */
 static int hand_over(struct rpmsg_backend *backend, const struct split_chain *chain)
 {
 	struct split_device *device = &backend->session.rings[RPMSG_VQ_TX].device;
@@ -245,7 +244,7 @@ static int hand_over(struct rpmsg_backend *backend, const struct split_chain *ch
 	return 1;
 }
 
-/* Take one message: 1, or 0 when the ring is empty or may not be consumed. */
+/* Takes one message. Returns 1, or 0 when the ring is empty or must not be consumed. */
 static int consume_one(struct rpmsg_backend *backend)
 {
 	struct split_device *device = &backend->session.rings[RPMSG_VQ_TX].device;
@@ -261,10 +260,8 @@ static int consume_one(struct rpmsg_backend *backend)
 	return ret > 0 && hand_over(backend, &chain) > 0;
 }
 
-/*
- * An honest guest cannot have more than num messages before we publish; who
- * has more waits a turn, so that nobody keeps the loop to himself.
- */
+/* An honest guest cannot have more than num messages before we publish. A guest that has more
+ * waits a turn, so that no guest keeps the loop to itself. */
 static void consume(struct rpmsg_backend *backend)
 {
 	struct split_device *device = &backend->session.rings[RPMSG_VQ_TX].device;
@@ -277,7 +274,7 @@ static void consume(struct rpmsg_backend *backend)
 		while (count < device->ring.num && consume_one(backend))
 			count++;
 		if (!may_consume(backend))
-			return; /* whoever changes that looks again */
+			return; /* whoever changes that looks at the ring again */
 		if (count == device->ring.num) {
 			wake(backend);
 			return;
@@ -298,7 +295,8 @@ static void look_at_receive_buffers(struct rpmsg_backend *backend)
 		return;
 	if (!backend->attached) {
 		backend->attached = true;
-		/* From here on their return matters only when we run out. */
+		/* From here on it matters to us that buffers come back only when we run out of
+		 * them. */
 		split_device_disable_kicks(rx);
 		backend->ops->attached(backend->context);
 	} else if (backend->starved) {
@@ -333,7 +331,7 @@ bool rpmsg_backend_attached(const struct rpmsg_backend *backend)
 	return backend->attached && !backend->closing;
 }
 
-/* One receive buffer: 1, or 0 when there is none. */
+/* Takes one receive buffer. Returns 1, or 0 when there is none. */
 static int take_receive_buffer(struct rpmsg_backend *backend, struct split_chain *chain)
 {
 	struct split_device *device = &backend->session.rings[RPMSG_VQ_RX].device;
@@ -580,7 +578,7 @@ struct rpmsg_backend *rpmsg_backend_open(struct loop *loop, const char *path,
 	return backend;
 }
 
-/* Unless another process has put its own in the place of our file. */
+/* Leaves the file where another process has put its own in its place. */
 static void remove_socket_file(const struct rpmsg_backend *backend)
 {
 	struct stat st;

@@ -21,11 +21,11 @@ struct rpmsg_backend_ops {
 	void (*attached)(void *context);
 	/* The guest is gone or its rings stopped. */
 	void (*detached)(void *context);
-	/* One message. False: not now, keep it; consumption of this ring stops
-	 * until rpmsg_backend_resume(). */
+	/* One message came. False: keep it, since it cannot be taken now; the ring is not
+	 * consumed until rpmsg_backend_resume(). */
 	bool (*received)(void *context, uint32_t source, uint32_t destination,
 			 const void *message, uint16_t length);
-	/* Receive buffers are there again after rpmsg_backend_send() failed. */
+	/* There are receive buffers again, after rpmsg_backend_send() failed. */
 	void (*writable)(void *context);
 };
 

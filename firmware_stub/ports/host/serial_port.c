@@ -20,10 +20,10 @@
 #define MILLION 1000000u
 #define PTYS "/dev/pts/"
 #define WIRE_SIZE 4096u
-/* What a UART with its FIFO and a ring takes at a time, when it is slow. */
+/* So many bytes a slow UART takes at a time, with its FIFO and a ring. */
 #define UART_SIZE 64u
 
-/* Bytes on their way; each is through a byte's time after the one before. */
+/* Bytes on their way; each is through one byte's time after the one before it. */
 struct wire {
 	uint8_t bytes[WIRE_SIZE];
 	size_t head, count, limit;
@@ -97,7 +97,7 @@ static void wire_put(struct wire *wire, const uint8_t *bytes, size_t length, uin
 		wire->bytes[(wire->head + wire->count++) % WIRE_SIZE] = bytes[i];
 }
 
-/* Takes what is through, noise added; `to` has room for twice the count. */
+/* Takes the bytes that are through and adds noise; `to` has room for twice the count. */
 static size_t wire_take(struct wire *wire, uint8_t *to, size_t count, uint64_t now,
 			uint64_t byte_ns, uint32_t noise)
 {
@@ -120,8 +120,7 @@ static size_t wire_take(struct wire *wire, uint8_t *to, size_t count, uint64_t n
 	return taken;
 }
 
-/* Until the next delimiter is through, or all bytes are: nobody can do
- * anything with less. */
+/* When the next delimiter is through, or all bytes are: nobody can do anything with less. */
 static uint64_t wire_due(const struct wire *wire, uint64_t byte_ns)
 {
 	size_t i = 0;
@@ -133,7 +132,7 @@ static uint64_t wire_due(const struct wire *wire, uint64_t byte_ns)
 
 /* ---- the firmware's side ------------------------------------------------------ */
 
-/* Byte by byte, as long as there is room for a frame that one of them ends. */
+/* Writes byte by byte, as long as there is room for a frame that one of them may end. */
 static size_t write_filtered(struct serial_port *port, const uint8_t *bytes, size_t length)
 {
 	uint8_t wire[SERIAL_FILTER_WIRE_MAX];
@@ -206,7 +205,7 @@ void serial_port_stall(struct serial_port *port, bool stalled)
 void serial_port_noise(struct serial_port *port, uint32_t per_million, uint64_t seed)
 {
 	port->noise = per_million;
-	/* Two streams that differ, neither of them 0. */
+	/* The two streams differ, and neither of them is 0. */
 	port->in.random = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	port->out.random = (seed + 2) * UINT64_C(0xbf58476d1ce4e5b9) | 1;
 }
@@ -223,7 +222,7 @@ static uint32_t run_core(struct serial_port *port)
 	return wait;
 }
 
-/* The core has its ring, which a frame that comes at once overruns: it runs between. */
+/* A frame that comes at once would overrun the core's ring, so the core runs in between. */
 static void receive_filtered(struct serial_port *port, uint8_t byte)
 {
 	uint8_t wire[SERIAL_FILTER_WIRE_MAX];
@@ -248,7 +247,7 @@ static void deliver_in(struct serial_port *port, uint64_t now)
 	uint8_t bytes[RPMSG_GPIO_SERIAL_RX_RING];
 	size_t count;
 
-	/* At most a ring full at a time, so that nothing is lost here. */
+	/* Takes at most a ring full at a time, so that nothing is lost here. */
 	while ((count = wire_take(&port->in, bytes, sizeof(bytes) / 2, now, port->byte_ns,
 				  port->noise)) ||
 	       (port->in.count && port->in.due_ns <= now)) {
@@ -263,7 +262,7 @@ static void deliver_in(struct serial_port *port, uint64_t now)
 	}
 }
 
-/* A message that finds no buffer waits: serial_port_run() comes when there is one. */
+/* A message for which there is no buffer waits; serial_port_run() is called when there is one. */
 static void deliver_messages(struct serial_port *port, uint64_t now)
 {
 	do {
@@ -332,7 +331,7 @@ void serial_port_run(struct serial_port *port)
 		due = now_ns() + (uint64_t)wait * 1000;
 	wire = wire_due(&port->in, port->byte_ns);
 	due = wire < due ? wire : due;
-	/* What waits for a buffer is not waiting for the time. */
+	/* A message that waits for a buffer does not wait for the time. */
 	wire = port->message_length ? UINT64_MAX : wire_due(&port->out, port->byte_ns);
 	set_timer(port, wire < due ? wire : due);
 }
@@ -382,7 +381,7 @@ static bool make_raw(int fd)
 	return !tcsetattr(fd, TCSANOW, &termios);
 }
 
-/* A link to a pty is what an earlier stub left behind; udev's are to other ttys. */
+/* A link to a pty was left behind by an earlier stub; links of udev's lead to other ttys. */
 static bool is_left_behind(const char *path)
 {
 	char target[sizeof(PTYS)];

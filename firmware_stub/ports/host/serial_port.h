@@ -23,8 +23,8 @@
 
 struct serial_port;
 
-/* Sends a message of a channel; false: no buffer, call serial_port_run() when
- * there is one. */
+/* Sends a message of a channel. False: there is no buffer; call serial_port_run() when there is
+ * one. */
 typedef bool (*serial_port_send_fn)(void *context, const uint8_t *bytes, size_t length);
 
 /*
@@ -60,10 +60,10 @@ void serial_port_restart(struct serial_port *port, uint32_t epoch);
 void serial_port_quiet(struct serial_port *port, bool quiet);
 /* The firmware hangs: bytes that come are lost. */
 void serial_port_stall(struct serial_port *port, bool stalled);
-/* Of a million bytes so many have a bit flipped, as many are lost, and before
- * as many comes one more; the same seed does the same. 0 stops it. */
+/* Of a million bytes, `per_million` have a bit flipped, as many are lost, and as many more come
+ * in; the same seed does the same again. 0 stops it. */
 void serial_port_noise(struct serial_port *port, uint32_t per_million, uint64_t seed);
-/* Pull the cable: the pty is gone; or plug in a new one. A channel: nobody listens,
+/* Pull the cable, so that the pty is gone, or plug in a new one. With a channel: nobody listens,
  * or somebody does. False: errno. */
 bool serial_port_plug(struct serial_port *port, bool plugged);
 

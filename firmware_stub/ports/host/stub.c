@@ -245,7 +245,8 @@ static bool catch_signals(struct stub *stub)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	/* A terminal that closes is no reason to leave sockets behind; nohup(1) is one to stay. */
+	/* A terminal that closes must not leave socket files behind; under nohup(1) the stub
+	 * stays. */
 	sigaction(SIGHUP, NULL, &hangup);
 	if (hangup.sa_handler != SIG_IGN)
 		sigaddset(&set, SIGHUP);

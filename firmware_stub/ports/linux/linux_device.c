@@ -58,7 +58,7 @@ static void watch_endpoint(struct linux_device *device, bool blocked)
 	epoll_ctl(device->epoll, EPOLL_CTL_MOD, device->endpoint, &event);
 }
 
-/* Send what is due. While there is no room nothing more is read from the driver. */
+/* Send what is due. While the endpoint has no room, nothing more is read from the driver. */
 static void settle(struct linux_device *device)
 {
 	bool sent;

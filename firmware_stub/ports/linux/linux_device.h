@@ -15,7 +15,7 @@ struct linux_device;
 int linux_device_new(struct linux_device **result, int chip, int endpoint);
 void linux_device_free(struct linux_device *device);
 
-/* Who is told what the kernel refuses. */
+/* Sets the function to call when the kernel refuses something. */
 void linux_device_on_refusal(struct linux_device *device, linux_gpio_refused_fn refused,
 			     void *context);
 

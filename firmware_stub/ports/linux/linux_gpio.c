@@ -131,7 +131,7 @@ static void let_go(struct linux_gpio_line *line)
 	line->fd = -1;
 }
 
-/* What an interrupt of before has left. */
+/* Forgets what an earlier interrupt of the line left behind. */
 static void drop_edges(struct linux_gpio_line *line)
 {
 	struct gpio_v2_line_event events[EVENTS_A_READ];
@@ -141,7 +141,7 @@ static void drop_edges(struct linux_gpio_line *line)
 	line->line_seqno = 0;
 }
 
-/* Make the kernel's line what `wanted` says; false: nothing has changed. */
+/* Make the kernel's line what `wanted` says. False: nothing has changed. */
 static bool apply(struct linux_gpio *gpio, uint16_t number, const struct linux_gpio_line *wanted,
 		  const char *what)
 {
@@ -179,7 +179,7 @@ static bool read_level(int fd, uint8_t *value)
 	return true;
 }
 
-/* A level that is active fires, and then is silent until SET_IRQ_TYPE comes again. */
+/* A level that is active fires, and is then silent until SET_IRQ_TYPE comes again. */
 static void look(struct linux_gpio *gpio, uint16_t number)
 {
 	struct linux_gpio_line *line = &gpio->lines[number];
@@ -208,7 +208,7 @@ static bool port_set_direction(void *context, uint16_t gpio, uint8_t direction, 
 	if (!apply(context, gpio, &wanted, "SET_DIRECTION"))
 		return false;
 	if (is_level(line->irq_type))
-		look(context, gpio); /* no edge tells of it */
+		look(context, gpio); /* no edge will report it */
 	return true;
 }
 
@@ -223,7 +223,7 @@ static bool port_set_value(void *context, uint16_t gpio, uint8_t value)
 	return true;
 }
 
-/* A line without direction is looked at as it is. */
+/* A line without direction is read as it is. */
 static bool port_get_value(void *context, uint16_t gpio, uint8_t *value)
 {
 	static const struct gpio_v2_line_config as_is;
@@ -244,7 +244,8 @@ static bool port_set_irq_type(void *context, uint16_t gpio, uint8_t type)
 
 	if (type != line->irq_type) {
 		wanted.irq_type = type;
-		/* The kernel has no edges of outputs: kept for when the line is an input. */
+		/* The kernel has no edges of outputs: the type is kept for when the line is an
+		 * input. */
 		if (line->direction == VIRTIO_GPIO_DIRECTION_OUT ||
 		    (type == VIRTIO_GPIO_IRQ_TYPE_NONE && line->fd < 0))
 			*line = wanted;
@@ -263,12 +264,12 @@ static uint64_t port_get_time(void *context)
 	struct timespec now;
 
 	(void)context;
-	clock_gettime(CLOCK_MONOTONIC, &now); /* that of the kernel's events */
+	clock_gettime(CLOCK_MONOTONIC, &now); /* the clock of the kernel's events */
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* The kernel does in software what hardware cannot, but for bias, of which it says
- * nothing: as with its own users, a bias without hardware for it has no effect. */
+/* The kernel does in software what the hardware cannot, except bias. It does not say whether
+ * there is bias: as for its own users, a bias without hardware for it has no effect. */
 static void port_get_caps(void *context, uint16_t gpio, uint32_t *caps, uint32_t *max_debounce_us)
 {
 	(void)context;
@@ -301,7 +302,7 @@ const struct rpmsg_gpio_port linux_gpio_port = {
 
 /* ---- edges --------------------------------------------------------------- */
 
-/* What the kernel had no room for shows in its numbers, and so it does in ours. */
+/* A gap in the kernel's numbers, for edges that it had no room for, becomes a gap in ours. */
 static void count_lost(struct linux_gpio *gpio, uint16_t number, uint32_t line_seqno)
 {
 	struct linux_gpio_line *line = &gpio->lines[number];

@@ -14,7 +14,7 @@
 
 #include "rpmsg_gpio_device.h"
 
-/* Told when the kernel refuses something; `error` is the errno. */
+/* Called when the kernel refuses something; `error` is the errno. */
 typedef void (*linux_gpio_refused_fn)(void *context, uint16_t gpio, const char *what,
 				      int error);
 
@@ -55,8 +55,8 @@ int linux_gpio_open(struct linux_gpio *gpio, int chip);
 /* Give all lines back. */
 void linux_gpio_close(struct linux_gpio *gpio);
 
-/* Hand the edges that wait for a line to the device, at most a bounded number.
- * 0, or -errno: the chip is gone. */
+/* Hand the edges of a line that wait to the device, at most a bounded number. 0, or -errno: the
+ * chip is gone. */
 int linux_gpio_take_edges(struct linux_gpio *gpio, uint16_t number);
 
 #endif

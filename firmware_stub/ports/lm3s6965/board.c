@@ -35,7 +35,7 @@
 static const struct gpio_pin pins_0[BOARD_LINES_0] = { CONTROLLER_0(PIN) };
 static const struct gpio_pin pins_1[BOARD_LINES_1] = { CONTROLLER_1(PIN) };
 
-/* Each name brings its NUL; the one of the literal is not part of the block. */
+/* Each name brings its NUL; the NUL of the literal itself is not part of the block. */
 static const char names_0[] = CONTROLLER_0(NAME);
 static const char names_1[] = CONTROLLER_1(NAME);
 

@@ -34,7 +34,7 @@ static void start_pll(void)
 	SYSCTL_RCC = rcc & ~RCC_BYPASS;
 }
 
-/* Until it counts, its jitter is none. */
+/* Until SysTick counts, it has no jitter to draw from. */
 static void start_systick(void)
 {
 	int tries;

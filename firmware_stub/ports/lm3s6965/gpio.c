@@ -67,8 +67,8 @@ static bool set_direction(void *context, uint16_t gpio, uint8_t direction,
 	const struct gpio_pin *pin = pin_of(context, gpio);
 	bool out = direction == VIRTIO_GPIO_DIRECTION_OUT;
 
-	/* The level first, so that the pin does not show the old one; and once
-	 * more, since a PL061 may ignore what is written to an input. */
+	/* The level is written first, so that the pin does not show the old one, and once more
+	 * afterwards, since a PL061 may ignore what is written to an input. */
 	if (out)
 		set_value(context, gpio, value);
 	set_bit(&GPIO_DIR(ports[pin->port].base), pin->mask, out);
@@ -89,7 +89,7 @@ static bool is_high(uint8_t type)
 		       VIRTIO_GPIO_IRQ_TYPE_EDGE_RISING);
 }
 
-/* With the pin's interrupt off, as the data sheet wants it. */
+/* Called with the pin's interrupt off, as the data sheet wants it. */
 static void set_sense(uint32_t base, uint8_t mask, uint8_t type)
 {
 	set_bit(&GPIO_IS(base), mask, is_level(type));
@@ -135,7 +135,7 @@ static void get_caps(void *context, uint16_t gpio, uint32_t *caps,
 	*max_debounce_us = 0;
 }
 
-/* Without a word about the bias it is the board's. */
+/* Where the driver says nothing about the bias, it is that of the board. */
 static bool set_config(void *context, uint16_t gpio, uint32_t flags,
 		       uint32_t debounce_us)
 {
@@ -167,8 +167,8 @@ const struct rpmsg_gpio_port gpio_port = {
 
 /* ---- interrupts ----------------------------------------------------------------- */
 
-/* The level after the edge. Of both edges only the pin can tell; it may have
- * changed again, and a PL061 shows two edges so close as one. */
+/* Returns the level after the edge. When both edges fire, only the pin can tell; it may have
+ * changed again, and a PL061 shows two edges so close together as one. */
 static bool level_of(uint32_t base, uint8_t mask)
 {
 	if (GPIO_IBE(base) & mask)

@@ -80,7 +80,7 @@ static bool serial_received(void *context, uint8_t endpoint, uint8_t port,
 	if (endpoint >= BOARD_CONTROLLERS || !length)
 		return true;
 	controller = &controllers[endpoint];
-	/* A reply that still waits for room belongs to the port before. */
+	/* A reply that still waits for room goes to the port that asked before. */
 	controller->device.refused = controller->device.reply_length;
 	if (controller->device.refused)
 		return false;
@@ -141,8 +141,8 @@ static uint32_t now_us(void)
 	return (uint32_t)(clock_ns() / 1000);
 }
 
-/* Returns the microseconds until there is work again, UINT32_MAX for never. What
- * finds no room in the link is sent after an acknowledgement made some. */
+/* Returns the microseconds until there is work again, UINT32_MAX for never. What finds no room in
+ * the link is sent after an acknowledgement has made room. */
 static uint32_t work(void)
 {
 	uint32_t wait = rpmsg_gpio_serial_run(&serial, now_us());
@@ -160,8 +160,8 @@ static void set_alarm(uint32_t wait)
 		clock_wake_at(clock_ns() + (uint64_t)wait * 1000);
 }
 
-/* An interrupt before the look at `woken` is seen by it, and one after ends the
- * sleep: it is taken when interrupts are back on. */
+/* `woken` shows an interrupt that came before this look at it, and one that comes after it ends
+ * the sleep: it is taken when interrupts are back on. */
 static void sleep_until_woken(void)
 {
 	uint32_t primask = irq_save();

@@ -9,7 +9,7 @@ int main(void);
 void reset_handler(void);
 void system_reset(void) __attribute__((noreturn));
 
-/* An interrupt has work for the main loop: it does not sleep before it was done. */
+/* An interrupt has work for the main loop, which then does not sleep before it has done it. */
 void wake_main(void);
 
 void systick_handler(void);

@@ -61,7 +61,7 @@ static void receive(void)
 		on_byte((uint8_t)UART0_DR);
 }
 
-/* Interrupt, or interrupts off. The interrupt is wanted while bytes wait. */
+/* Called in the interrupt, or with interrupts off. The interrupt is wanted while bytes wait. */
 static void transmit(void)
 {
 	while (tx_tail != tx_head && !(UART0_FR & FR_TXFF)) {
