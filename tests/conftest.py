@@ -50,8 +50,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason="slow; run with -m slow"))
 
 
-#: Folders whose tests have nothing from a fixture that lives longer, and take seconds each.
-_APART = ("tests/e2e/", "tests/kernel/")
+#: Tests that take seconds each, and share nothing.
+_APART = ("tests/e2e/", "tests/kernel/", "tests/service/test_recovery.py")
 
 
 @pytest.hookimpl(optionalhook=True)

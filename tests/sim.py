@@ -23,8 +23,8 @@ from firmware_stub import Stub
 _numbers = itertools.count()
 
 
-#: Deadline of requests to a firmware that is silent on purpose.
-SILENT_MS = 300
+#: Deadline of requests to a firmware that is silent on purpose; on a busy host it answers later.
+SILENT_MS = 2000
 
 
 class Chip:

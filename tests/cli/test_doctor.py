@@ -261,7 +261,7 @@ def test_service_that_works(cli: Cli, service: object) -> None:
 
 
 def test_silent_firmware_and_dead_link() -> None:
-    with Rig(arguments=("--timeout-ms", "500")) as rig:
+    with Rig(arguments=("--timeout-ms", "2000")) as rig:
         place = Place(socket=rig.serve.socket)
         rig.stub.fault("stall", "on")
         silent = [f for f in examine(place) if f.failure == "firmware-silent"]

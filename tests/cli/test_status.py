@@ -73,7 +73,7 @@ def test_a_link_that_is_down_and_up_again(cli: Cli, fresh_rig: Rig, eventually: 
 
 def test_a_controller_that_is_no_chip(cli: Cli, eventually: Eventually) -> None:
     """Firmware that hangs when it is asked what it can do."""
-    with Rig(arguments=("--timeout-ms", "500")) as rig:
+    with Rig(arguments=("--timeout-ms", "2000")) as rig:
         is_unusable(cli, rig, eventually)
 
 

@@ -318,7 +318,7 @@ def test_released_while_others_use_it(chip: gpiod.Chip) -> None:
 
 def test_firmware_that_does_not_answer() -> None:
     with (
-        Rig(arguments=("--timeout-ms", "200")) as rig,
+        Rig(arguments=("--timeout-ms", "2000")) as rig,
         rig.chip() as chip,
         chip.request_lines({10: INPUT}) as request,
     ):
@@ -326,7 +326,7 @@ def test_firmware_that_does_not_answer() -> None:
         before = time.monotonic()
         with pytest.raises(TimeoutError, match="line 10 of chip fw-0: the firmware did not"):
             request.get_value(10)
-        assert time.monotonic() - before > 0.15
+        assert time.monotonic() - before > 1.9
         rig.stub.fault("stall", "off")
         assert request.get_value(10) is ACTIVE
 
@@ -342,7 +342,7 @@ def threads_that_run(pid: int) -> list[str]:
 
 def test_service_that_does_not_answer(eventually: Callable[..., None]) -> None:
     with (
-        Rig(arguments=("--timeout-ms", "200")) as rig,
+        Rig(arguments=("--timeout-ms", "2000")) as rig,
         rig.chip() as chip,
         chip.request_lines({(11, 10): INPUT}) as request,
     ):

@@ -56,7 +56,7 @@ def export(tmp_path: Path) -> Iterator[Start]:
             board: str = "demo",
         ) -> Exported:
             path = tmp_path / "guest.sock"
-            arguments = ("-v", "--timeout-ms", "1000")
+            arguments = ("-v", "--timeout-ms", "3000")
             arguments += ("--export", f"vhost-user-gpio:{path},{lines}", *more)
             rig = stack.enter_context(
                 Rig(features, board=board, arguments=arguments, strict=strict)

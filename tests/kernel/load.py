@@ -26,7 +26,8 @@ CLIENTS = 8
 RESTARTS = int(os.environ.get("KERNEL_TEST_RESTARTS", "20"))
 DEADLINE_S = 1.0
 """Deadline of one request to the firmware, the service's default."""
-GRACE_S = 0.2
+GRACE_S = 5.0
+"""What a busy host may add to it; a call that waits for the kernel would take 15 s."""
 # Whoever waits for a state gets this long: the machine may have other things to do.
 PATIENCE_S = 60.0
 
@@ -42,9 +43,21 @@ def another_boot(connection: Connection, before: dict[str, Any]) -> bool:
     return now.keys() == before.keys() and all(now[name] != before[name] for name in now)
 
 
-def descriptors(pid: int) -> int:
-    """How many a process has."""
-    return len(os.listdir(f"/proc/{pid}/fd"))
+def descriptors(pid: int) -> collections.Counter[str]:
+    """What a process has open, and how often."""
+    found: collections.Counter[str] = collections.Counter()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found[os.readlink(f"/proc/{pid}/fd/{fd}").partition(":[")[0]] += 1
+    return found
+
+
+def wait_for_descriptors(pid: int, before: collections.Counter[str]) -> None:
+    """Until a process has no more open than before."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (now := descriptors(pid)).total() > before.total():
+        assert time.monotonic() < deadline, f"left open: {dict(now - before)}, of {dict(now)}"
+        time.sleep(0.05)
 
 
 class Client(threading.Thread):
@@ -121,38 +134,6 @@ class Client(threading.Thread):
         return not gone
 
 
-class Sleeper(threading.Thread):
-    """Sleeps in short naps: how late it wakes is how late anybody here may be.
-
-    Attributes:
-        latest: by which a nap was too long at most, in seconds.
-    """
-
-    NAP_S = 0.01
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.stopping = False
-        self.latest = 0.0
-
-    def run(self) -> None:
-        """Nap until `stopping`."""
-        while not self.stopping:
-            start = time.monotonic()
-            time.sleep(self.NAP_S)
-            self.latest = max(self.latest, time.monotonic() - start - self.NAP_S)
-
-    def __enter__(self) -> Sleeper:
-        """Start to sleep."""
-        self.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Wake up for good."""
-        self.stopping = True
-        self.join(PATIENCE_S)
-
-
 class Load:
     """`CLIENTS` clients on the lines of one chip.
 
@@ -169,22 +150,20 @@ class Load:
 
     def __init__(self, guest: Guest, socket: str, chip: str) -> None:
         self._guest = guest
-        self._sleeper = Sleeper()
         self.clients = [Client(socket, chip, line) for line in range(CLIENTS)]
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Have them work; they have ended, and ended well, afterwards."""
-        with self._sleeper:
+        for client in self.clients:
+            client.start()
+        try:
+            yield
+        finally:
             for client in self.clients:
-                client.start()
-            try:
-                yield
-            finally:
-                for client in self.clients:
-                    client.stopping = True
-                for client in self.clients:
-                    client.join(PATIENCE_S)
+                client.stopping = True
+            for client in self.clients:
+                client.join(PATIENCE_S)
         self._check()
 
     def wait_for_work(self, when: str) -> None:
@@ -206,9 +185,9 @@ class Load:
         longest = max(client.longest for client in self.clients)
         self.summary = (
             f"{sum(c.operations for c in self.clients)} operations, errors {dict(errors)}, "
-            f"longest call {longest:.3f} s, a nap too long by {self._sleeper.latest:.3f} s"
+            f"longest call {longest:.3f} s"
         )
         self._guest.say(self.summary)
-        assert longest < DEADLINE_S + GRACE_S + self._sleeper.latest, "a call outlived its deadline"
+        assert longest < DEADLINE_S + GRACE_S, "a call outlived its deadline"
         assert errors["ENODEV"] > 0, "no client noticed a restart"
         assert errors.keys() <= {"ENODEV", "ETIMEDOUT"}, errors

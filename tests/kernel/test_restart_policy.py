@@ -15,7 +15,15 @@ from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Value
 
 from .guest import Guest
-from .load import PATIENCE_S, RESTARTS, Load, another_boot, descriptors, epochs
+from .load import (
+    PATIENCE_S,
+    RESTARTS,
+    Load,
+    another_boot,
+    descriptors,
+    epochs,
+    wait_for_descriptors,
+)
 from .rpmsg import serving
 from .test_remoteproc import with_firmware
 from .uml import in_kernel
@@ -72,11 +80,7 @@ def crashes(guest: Guest) -> str:
                 request.release()
                 check_policies(guest, serve, value)
         connection.close()
-        guest.until(
-            lambda: descriptors(serve.pid) < before + 1,
-            f"the service's {before} descriptors, it has {descriptors(serve.pid)}",
-            PATIENCE_S,
-        )
+        wait_for_descriptors(serve.pid, before)
     return load.summary
 
 

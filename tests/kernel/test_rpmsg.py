@@ -33,14 +33,13 @@ from tests.export import frontend as vu
 from .guest import Guest
 from .load import (
     DEADLINE_S,
-    GRACE_S,
     PATIENCE_S,
     RESTARTS,
     Load,
-    Sleeper,
     another_boot,
     descriptors,
     epochs,
+    wait_for_descriptors,
 )
 from .rpmsg import (
     LED_GREEN,
@@ -384,26 +383,22 @@ def test_exhausted_buffers_end_at_the_deadline(guest: Guest) -> None:
         processor = next(p for p in sysfs.processors() if "virtio-uml.0" in p.path)
         guest.stub("fault stall on", 0)
         filler = stack.enter_context(closing_fd(exhaust(sysfs, processor)))
-        before = 0.0
-        slowest = [0.0]
+        made: list[tuple[float, float]] = []
         ended = threading.Event()
-        other = threading.Thread(target=keep_setting, args=(alive, ended, slowest))
+        other = threading.Thread(target=keep_setting, args=(alive, ended, made))
         other.start()
-        sleeper = stack.enter_context(Sleeper())
-        for turn in range(2):
-            start = time.monotonic()
-            with pytest.raises(OSError, match="did not answer") as error:
-                stalled.set_value(LED_GREEN, Value.ACTIVE)
-            took = time.monotonic() - start
-            assert error.value.errno == errno.ETIMEDOUT
-            assert DEADLINE_S - 0.01 < took < DEADLINE_S + GRACE_S + sleeper.latest
-            assert not select.select([], [filler], [], 0)[1], "there was a buffer after all"
-            if turn == 0:
-                ended.set()  # for the second turn the service has nothing to do
-                other.join()
-                before = cpu_seconds(serve.pid)
-        assert cpu_seconds(serve.pid) - before < 0.3, "the service does not sleep"
-        assert slowest[0] < DEADLINE_S / 2 + sleeper.latest, "the other link was held up"
+
+        def goes_on() -> bool:
+            """Whether the other link was used while this one waited."""
+            start, end = times_out(stalled, filler)
+            return any(start < began and done < end for began, done in made)
+
+        guest.until(goes_on, "a set on the other link while this one waits")
+        ended.set()  # now the service has nothing to do
+        other.join()
+        before = cpu_seconds(serve.pid)
+        times_out(stalled, filler)
+        assert cpu_seconds(serve.pid) - before < 0.7 * DEADLINE_S, "the service does not sleep"
         guest.stub("fault stall off", 0)
         guest.until(lambda: works(stalled), "the link to work again")
         stalled.set_value(LED_GREEN, Value.INACTIVE)
@@ -429,11 +424,27 @@ def closing_fd(fd: int) -> Iterator[int]:
         os.close(fd)
 
 
-def keep_setting(request: LineRequest, ended: threading.Event, slowest: list[float]) -> None:
+def times_out(stalled: LineRequest, filler: int) -> tuple[float, float]:
+    """A set that fails at its deadline and not after the kernel's 15 s; when it was."""
+    start = time.monotonic()
+    with pytest.raises(OSError, match="did not answer") as error:
+        stalled.set_value(LED_GREEN, Value.ACTIVE)
+    end = time.monotonic()
+    assert error.value.errno == errno.ETIMEDOUT
+    assert DEADLINE_S - 0.01 < end - start < 10
+    assert not select.select([], [filler], [], 0)[1], "there was a buffer after all"
+    return start, end
+
+
+def keep_setting(
+    request: LineRequest, ended: threading.Event, made: list[tuple[float, float]]
+) -> None:
+    """Set until `ended`; from when to when each lasted goes to `made`."""
     while not ended.is_set():
         start = time.monotonic()
-        request.set_value(LED_GREEN, Value.ACTIVE)
-        slowest[0] = max(slowest[0], time.monotonic() - start)
+        with contextlib.suppress(TimeoutError):  # the host is that busy
+            request.set_value(LED_GREEN, Value.ACTIVE)
+            made.append((start, time.monotonic()))
 
 
 def works(request: LineRequest) -> bool:
@@ -468,11 +479,7 @@ def restarts_under_load(guest: Guest) -> str:
                     PATIENCE_S,
                 )
         scenario(guest, serve, "rpmsg-0")
-        guest.until(
-            lambda: descriptors(serve.pid) <= before,
-            f"the service's {before} descriptors, it has {descriptors(serve.pid)}",
-            PATIENCE_S,
-        )
+        wait_for_descriptors(serve.pid, before)
         connection.close()
     return load.summary
 
