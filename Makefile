@@ -177,7 +177,7 @@ $(BUILD)/asan/tests/%.run: $(BUILD)/asan/tests/%
 # Without links that open devices: what comes over these, `requests` has too.
 FUZZED := $(CORE) $(REMOTE) $(HOST) $(filter-out %/gpiochip_link.c %/rpmsg_link.c,$(wildcard \
 	bridge/shim/pump/*.c bridge/shim/export/*.c)) \
-	firmware_stub/ports/host/loop.c firmware_stub/ports/host/rpmsg_backend.c
+	firmware_stub/ports/host/stub_loop.c firmware_stub/ports/host/rpmsg_backend.c
 FUZZ_NAMES := -include tests/fuzz/names.h
 # The newest: Debian's clang, or one with its version in its name.
 CLANG ?= $(firstword $(notdir $(wildcard /usr/bin/clang) $(shell ls -v -r /usr/bin/clang-[0-9]* 2>/dev/null)))

@@ -4,9 +4,9 @@
  * rpmsg and its rings. The firmware behind it echoes what it hears.
  */
 #include "hostile_guest.h"
-#include "loop.h"
 #include "rpmsg.h"
 #include "rpmsg_backend.h"
+#include "stub_loop.h"
 
 static struct input input;
 static struct hostile_guest guest;

@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "pump/loop.h"
+#include "pump/pump.h"
 
 /* What a program sends on the stream, with one end of a SOCK_SEQPACKET pair. One byte stays
  * unread in our socket at all times: when we close it, the program's poll(2) shows ERR

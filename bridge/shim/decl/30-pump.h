@@ -1,4 +1,4 @@
-/* pump/: reports.h, loop.h, link.h, controller.h, request.h */
+/* pump/: reports.h, pump.h, link.h, controller.h, request.h */
 struct gb_pump;
 struct gb_link;
 struct gb_controller;

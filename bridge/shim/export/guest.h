@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "pump/loop.h"
+#include "pump/pump.h"
 #include "virtio/split_ring.h"
 #include "virtio/vhost_user_session.h"
 

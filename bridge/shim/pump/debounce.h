@@ -7,7 +7,7 @@
 #ifndef GB_DEBOUNCE_H
 #define GB_DEBOUNCE_H
 
-#include "loop.h"
+#include "pump.h"
 
 struct gb_debounce {
 	struct gb_timer timer;

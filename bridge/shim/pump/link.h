@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "loop.h"
+#include "pump.h"
 
 struct gb_link;
 struct gb_link_endpoint;

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "loop.h"
+#include "stub_loop.h"
 #include "rpmsg_gpio_device.h"
 
 #define BOARD_CONTROLLERS_MAX 256

@@ -12,7 +12,7 @@
 
 #include "board.h"
 #include "controller.h"
-#include "loop.h"
+#include "stub_loop.h"
 
 #define COMMAND_LENGTH_MAX 4095
 #define COMMAND_REPLY_MAX 65536

@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 #include "commands.h"
-#include "loop.h"
+#include "stub_loop.h"
 
 struct control;
 

@@ -12,7 +12,7 @@
 #include "board.h"
 #include "faults.h"
 #include "filter.h"
-#include "loop.h"
+#include "stub_loop.h"
 #include "rpmsg_backend.h"
 #include "rpmsg_gpio_device.h"
 #include "serial_port.h"

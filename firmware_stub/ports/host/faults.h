@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "loop.h"
+#include "stub_loop.h"
 #include "rpmsg_gpio.h"
 
 enum fault_direction {

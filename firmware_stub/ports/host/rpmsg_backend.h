@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "loop.h"
+#include "stub_loop.h"
 
 struct rpmsg_backend;
 

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "filter.h"
-#include "loop.h"
+#include "stub_loop.h"
 #include "rpmsg_gpio_serial.h"
 
 #define SERIAL_PORT_BAUD_MAX 100000000u

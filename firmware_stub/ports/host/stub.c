@@ -17,7 +17,7 @@
 #include "commands.h"
 #include "control.h"
 #include "controller.h"
-#include "loop.h"
+#include "stub_loop.h"
 #include "rpmsg_backend.h"
 
 #define EXIT_USAGE 2

@@ -29,7 +29,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
         *(f"-I{STUB / folder}" for folder in ("core", "ports/host")),
         *(HERE / "core.c", *sorted((STUB / "core").glob("*.c"))),
-        *(STUB / "ports" / "host" / name for name in ("board.c", "loop.c")),
+        *(STUB / "ports" / "host" / name for name in ("board.c", "stub_loop.c")),
         *("-o", program),
     ]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)

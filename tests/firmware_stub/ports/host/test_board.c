@@ -4,7 +4,7 @@
 
 #include "board.h"
 #include "check.h"
-#include "loop.h"
+#include "stub_loop.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 #define LINES 4

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Deadlines come in their order, whatever is armed and cancelled in between, and cheaply. */
 #define _GNU_SOURCE
-#include "pump/timers.h"
+#include "loop/timers.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* loop.h - one epoll loop with descriptors and timers on the board's clock. */
-#ifndef HOST_LOOP_H
-#define HOST_LOOP_H
+/* stub_loop.h - one epoll loop with descriptors and timers on the board's clock. */
+#ifndef HOST_STUB_LOOP_H
+#define HOST_STUB_LOOP_H
 
 #include <stdbool.h>
 #include <stdint.h>

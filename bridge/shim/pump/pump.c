@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #define _GNU_SOURCE
-#include "loop.h"
+#include "pump.h"
 
 #include <errno.h>
 #include <limits.h>

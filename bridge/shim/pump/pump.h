@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * loop.h - the pump: the data plane's thread, which runs without the GIL.
+ * pump.h - the pump: the data plane's thread, which runs without the GIL.
  *
  * Python decides (requests, negotiation, recovery, policy) and hands over
  * plans; the pump moves bytes: operations of line requests, edges, deadlines.
@@ -15,15 +15,15 @@
  * open; none of that is known by its kind. The first part is what Python calls; all else
  * is used with the lock held.
  */
-#ifndef GB_LOOP_H
-#define GB_LOOP_H
+#ifndef GB_PUMP_H
+#define GB_PUMP_H
 
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "reports.h"
-#include "timers.h"
+#include "loop/timers.h"
 
 struct gb_pump;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #define _GNU_SOURCE
-#include "loop.h"
+#include "stub_loop.h"
 
 #include <errno.h>
 #include <stdlib.h>
