@@ -816,7 +816,7 @@ static bool has_timers(struct session *s)
 	bool any;
 
 	gb_lock(s->pump);
-	any = s->pump->timers.first != NULL;
+	any = s->pump->loop.timers.first != NULL;
 	gb_unlock(s->pump);
 	return any;
 }

@@ -10,88 +10,32 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define BATCH 64
-
-/* ---- deadlines ----------------------------------------------------------- */
-
-void gb_timer_arm(struct gb_pump *pump, struct gb_timer *timer, uint64_t due_ns)
-{
-	if (due_ns <= pump->expiring_ns)
-		due_ns = pump->expiring_ns + 1; /* in the next turn: descriptors come first */
-	gb_timers_arm(&pump->timers, timer, due_ns);
-}
-
-void gb_timer_cancel(struct gb_pump *pump, struct gb_timer *timer)
-{
-	gb_timers_cancel(&pump->timers, timer);
-}
-
-static uint64_t next_due(const struct gb_pump *pump)
-{
-	return pump->timers.first ? pump->timers.first->due_ns : UINT64_MAX;
-}
-
-/* Only what was due when the descriptors were looked at: an answer that came in time is
- * taken before its deadline is judged, however late this thread runs. */
-static void expire_timers(struct gb_pump *pump)
-{
-	pump->expiring_ns = pump->looked_ns;
-	while (next_due(pump) <= pump->expiring_ns) {
-		struct gb_timer *timer = pump->timers.first;
-
-		gb_timer_cancel(pump, timer);
-		timer->expired(timer);
-	}
-	pump->expiring_ns = 0;
-}
-
-/* ---- descriptors -------------------------------------------------------- */
+/* ---- descriptors and deadlines ------------------------------------------ */
 
 struct gb_source *gb_source_add(struct gb_pump *pump, int fd, uint32_t events,
 				gb_source_fn ready, void *owner, int index)
 {
-	struct gb_source *source = calloc(1, sizeof(*source));
-	struct epoll_event event = {.events = events};
-
-	if (!source)
-		return NULL;
-	source->ready = ready;
-	source->owner = owner;
-	source->index = index;
-	source->fd = fd;
-	event.data.ptr = source;
-	if (epoll_ctl(pump->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
-		free(source);
-		return NULL;
-	}
-	return source;
+	return gb_loop_add(&pump->loop, fd, events, ready, owner, index);
 }
 
 void gb_source_modify(struct gb_pump *pump, struct gb_source *source, uint32_t events)
 {
-	struct epoll_event event = {.events = events, .data = {.ptr = source}};
-
-	epoll_ctl(pump->epoll_fd, EPOLL_CTL_MOD, source->fd, &event);
+	gb_loop_modify(&pump->loop, source, events);
 }
 
 void gb_source_remove(struct gb_pump *pump, struct gb_source *source)
 {
-	if (!source)
-		return;
-	epoll_ctl(pump->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
-	source->ready = NULL;
-	source->next_dead = pump->dead_sources;
-	pump->dead_sources = source;
+	gb_loop_remove(&pump->loop, source);
 }
 
-static void bury_sources(struct gb_pump *pump)
+void gb_timer_arm(struct gb_pump *pump, struct gb_timer *timer, uint64_t due_ns)
 {
-	while (pump->dead_sources) {
-		struct gb_source *source = pump->dead_sources;
+	gb_loop_arm(&pump->loop, timer, due_ns);
+}
 
-		pump->dead_sources = source->next_dead;
-		free(source);
-	}
+void gb_timer_cancel(struct gb_pump *pump, struct gb_timer *timer)
+{
+	gb_loop_cancel(&pump->loop, timer);
 }
 
 /* ---- reports ------------------------------------------------------------ */
@@ -197,7 +141,7 @@ void gb_lock(struct gb_pump *pump)
 void gb_unlock(struct gb_pump *pump)
 {
 	flush_all(pump);
-	if (pump->sleeping && next_due(pump) < pump->sleeping_until_ns) {
+	if (pump->sleeping && gb_loop_next_due(&pump->loop) < pump->sleeping_until_ns) {
 		pump->sleeping = false; /* one wake is enough */
 		wake(pump);
 	}
@@ -208,7 +152,7 @@ void gb_unlock(struct gb_pump *pump)
 
 static int sleep_ms(const struct gb_pump *pump)
 {
-	uint64_t due = next_due(pump), left;
+	uint64_t due = gb_loop_next_due(&pump->loop), left;
 
 	if (due == UINT64_MAX)
 		return -1;
@@ -232,29 +176,25 @@ static void on_wake(void *owner, int index, uint32_t events)
 static void *pump_main(void *argument)
 {
 	struct gb_pump *pump = argument;
-	struct epoll_event events[BATCH];
+	struct epoll_event events[GB_LOOP_BATCH];
 
 	gb_lock(pump);
 	while (!pump->stopping) {
 		int count, timeout;
 
-		bury_sources(pump);
 		flush_all(pump);
 		pump->looked_ns = gb_now_ns();
 		timeout = sleep_ms(pump);
 		pump->sleeping = true;
-		pump->sleeping_until_ns = next_due(pump);
+		pump->sleeping_until_ns = gb_loop_next_due(&pump->loop);
 		pthread_mutex_unlock(&pump->lock);
-		count = epoll_wait(pump->epoll_fd, events, BATCH, timeout);
+		count = epoll_wait(pump->loop.epoll_fd, events, GB_LOOP_BATCH, timeout);
 		gb_lock(pump);
 		pump->sleeping = false;
-		for (int i = 0; i < count; i++) {
-			struct gb_source *source = events[i].data.ptr;
-
-			if (source->ready)
-				source->ready(source->owner, source->index, events[i].events);
-		}
-		expire_timers(pump);
+		gb_loop_dispatch(&pump->loop, events, count);
+		/* Only what was due when the descriptors were looked at: an answer that came
+		 * in time is taken before its deadline is judged, however late this runs. */
+		gb_loop_expire(&pump->loop, pump->looked_ns);
 	}
 	gb_unlock(pump);
 	return NULL;
@@ -278,8 +218,7 @@ static void close_descriptors(struct gb_pump *pump)
 {
 	if (pump->wake_fd >= 0)
 		close(pump->wake_fd);
-	if (pump->epoll_fd >= 0)
-		close(pump->epoll_fd);
+	gb_loop_close(&pump->loop);
 }
 
 struct gb_pump *gb_pump_new(void)
@@ -290,10 +229,9 @@ struct gb_pump *gb_pump_new(void)
 	if (!pump)
 		return NULL;
 	pthread_mutex_init(&pump->lock, NULL);
-	pump->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	error = gb_loop_open(&pump->loop);
 	pump->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	error = gb_reports_init(&pump->reports);
-	if (pump->epoll_fd < 0 || pump->wake_fd < 0 || error)
+	if (gb_reports_init(&pump->reports) || pump->wake_fd < 0 || error)
 		goto fail;
 	pump->wake_source = gb_source_add(pump, pump->wake_fd, EPOLLIN, on_wake, pump, 0);
 	if (!pump->wake_source)
@@ -323,7 +261,6 @@ void gb_pump_free(struct gb_pump *pump)
 	free_parts(&pump->carriers);
 	free_parts(&pump->users);
 	gb_source_remove(pump, pump->wake_source);
-	bury_sources(pump);
 	gb_reports_free(&pump->reports);
 	close_descriptors(pump);
 	pthread_mutex_destroy(&pump->lock);

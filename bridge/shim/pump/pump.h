@@ -22,8 +22,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "loop/loop.h"
 #include "reports.h"
-#include "loop/timers.h"
 
 struct gb_pump;
 
@@ -38,22 +38,10 @@ int gb_pump_next_report(struct gb_pump *pump, struct gb_report *report);
 
 /* ---- descriptors -------------------------------------------------------- */
 
-typedef void (*gb_source_fn)(void *owner, int index, uint32_t epoll_events);
-
-/* A watched descriptor. Freed by the loop only, after a removal: events of the
- * batch in hand may still point to it. */
-struct gb_source {
-	gb_source_fn ready; /* NULL once removed */
-	void *owner;
-	int index;
-	int fd;
-	struct gb_source *next_dead;
-};
-
+/* As gb_loop_add() and so on. */
 struct gb_source *gb_source_add(struct gb_pump *pump, int fd, uint32_t events,
 				gb_source_fn ready, void *owner, int index);
 void gb_source_modify(struct gb_pump *pump, struct gb_source *source, uint32_t events);
-/* Stops watching; the caller closes the descriptor afterwards. */
 void gb_source_remove(struct gb_pump *pump, struct gb_source *source);
 
 /* ---- what is open --------------------------------------------------------- */
@@ -87,16 +75,13 @@ struct gb_flush {
 struct gb_pump {
 	pthread_mutex_t lock;
 	pthread_t thread;
-	int epoll_fd;
+	struct gb_loop loop;
 	int wake_fd;
 	bool stopping;
 	bool sleeping;               /* in epoll_wait, until sleeping_until_ns */
 	uint64_t sleeping_until_ns;  /* UINT64_MAX: for ever */
 	struct gb_source *wake_source;
-	struct gb_source *dead_sources;
-	struct gb_timers timers;
 	uint64_t looked_ns;          /* what descriptors had to say until then is known */
-	uint64_t expiring_ns;        /* timers due until then expire now; 0: none do */
 	struct gb_flush *flushes;    /* that are wanted */
 	struct gb_reports reports;
 	/* Carriers go first: their end gives back what the users wait for. */
@@ -113,7 +98,7 @@ void gb_flush_want(struct gb_pump *pump, struct gb_flush *flush);
 /* Its owner ends; it may be not wanted. */
 void gb_flush_cancel(struct gb_pump *pump, struct gb_flush *flush);
 
-/* One that is armed again while timers expire waits for the next turn of the loop. */
+/* As gb_loop_arm() and gb_loop_cancel(). */
 void gb_timer_arm(struct gb_pump *pump, struct gb_timer *timer, uint64_t due_ns);
 void gb_timer_cancel(struct gb_pump *pump, struct gb_timer *timer);
 

@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "virtio/listening_socket.h"
@@ -40,14 +39,6 @@ struct control {
 	char packet[COMMAND_LENGTH_MAX + 1];
 	char reply[COMMAND_REPLY_MAX];
 };
-
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 /* ---- clients ----------------------------------------------------------------- */
 
@@ -115,7 +106,7 @@ static void set_deadline(struct control *control)
 static void begin_wait(struct client *client, const struct wait *wait)
 {
 	client->wait = *wait;
-	client->deadline_ns = monotonic_ns() + wait->timeout_ns;
+	client->deadline_ns = gb_now_ns() + wait->timeout_ns;
 	if (watch_client(client, EPOLLRDHUP))
 		set_deadline(client->control);
 }
@@ -243,7 +234,7 @@ static void deadline_passed(void *context, uint32_t events)
 
 	(void)events;
 	if (read(control->timer_fd, &expirations, sizeof(expirations)) > 0)
-		look_at_waits(control, monotonic_ns());
+		look_at_waits(control, gb_now_ns());
 }
 
 /* ---- open and close ------------------------------------------------------------ */

@@ -402,7 +402,7 @@ static void writable(void *context)
 {
 	struct firmware *firmware = context;
 
-	if (firmware_attached(firmware) && !firmware->announce_timer.armed)
+	if (firmware_attached(firmware) && !firmware->announce_timer.deadline.armed)
 		announce(firmware);
 	/* firmware_run() follows: the loop's idle hook. */
 }

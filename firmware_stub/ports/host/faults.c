@@ -144,7 +144,7 @@ void faults_run(struct faults *faults)
 	while (*link && !faults->stalled) {
 		struct fault_message *message = *link;
 
-		if (message->timer.armed) {
+		if (message->timer.deadline.armed) {
 			link = &message->next;
 			continue;
 		}

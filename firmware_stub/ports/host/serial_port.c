@@ -58,14 +58,6 @@ struct serial_port {
 	size_t message_length;
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
 /* ---- the wire -------------------------------------------------------------- */
 
 static uint64_t next_random(struct wire *wire)
@@ -89,7 +81,7 @@ static size_t wire_room(const struct wire *wire)
 
 static void wire_put(struct wire *wire, const uint8_t *bytes, size_t length, uint64_t byte_ns)
 {
-	uint64_t now = now_ns();
+	uint64_t now = gb_now_ns();
 
 	if (!wire->count)
 		wire->due_ns = (now > wire->free_ns ? now : wire->free_ns) + byte_ns;
@@ -217,7 +209,7 @@ static uint32_t run_core(struct serial_port *port)
 	uint32_t wait;
 
 	do
-		wait = rpmsg_gpio_serial_run(&port->serial, (uint32_t)(now_ns() / 1000));
+		wait = rpmsg_gpio_serial_run(&port->serial, (uint32_t)(gb_now_ns() / 1000));
 	while (port->filter && port->filter->run(&port->serial));
 	return wait;
 }
@@ -311,7 +303,7 @@ static void set_timer(struct serial_port *port, uint64_t due)
 
 void serial_port_receive(struct serial_port *port)
 {
-	deliver_in(port, now_ns());
+	deliver_in(port, gb_now_ns());
 }
 
 void serial_port_run(struct serial_port *port)
@@ -323,12 +315,12 @@ void serial_port_run(struct serial_port *port)
 	do {
 		wait = port->stalled ? UINT32_MAX : run_core(port);
 		room = wire_room(&port->out);
-		deliver_out(port, now_ns());
+		deliver_out(port, gb_now_ns());
 		/* The core stopped because the UART was full, and now it is not. */
 	} while (port->serial.chunk_at < port->serial.chunk_end && !port->stalled &&
 		 !port->message_length && wire_room(&port->out) > room);
 	if (wait != UINT32_MAX)
-		due = now_ns() + (uint64_t)wait * 1000;
+		due = gb_now_ns() + (uint64_t)wait * 1000;
 	wire = wire_due(&port->in, port->byte_ns);
 	due = wire < due ? wire : due;
 	/* A message that waits for a buffer does not wait for the time. */

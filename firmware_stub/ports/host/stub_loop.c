@@ -3,89 +3,78 @@
 #include "stub_loop.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
-#define BATCH 64
+#include "loop/loop.h"
+
 #define NS_PER_S 1000000000u
 
+/* A descriptor that is watched, for who knows it by its number. */
 struct watch {
+	struct gb_source *source;
 	int fd;
 	loop_fd_fn fn;
 	void *context;
 	struct watch *next;
-	bool removed;
 };
 
 struct loop {
-	int epoll_fd;
+	struct gb_loop base;
 	int timer_fd;
 	int spare_fd; /* closed so that a peer can be accepted when there is no descriptor left */
 	uint64_t timer_fd_due; /* what timer_fd is set to, 0: nothing */
 	struct watch *watches;
-	struct watch *removed;      /* freed after the batch that may name them */
-	struct loop_timer *waiting; /* sorted by due_ns */
-	struct loop_timer *due;     /* taken off `waiting`, not yet fired */
 	uint64_t step_now;
 	bool stepping;
 	bool again;
 	bool quit;
 };
 
-static uint64_t monotonic_ns(void)
+static void clear_timer_fd(void *context, uint32_t events)
 {
-	struct timespec now;
+	struct loop *loop = context;
+	uint64_t expirations;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+	(void)events;
+	if (read(loop->timer_fd, &expirations, sizeof(expirations)) > 0)
+		loop->timer_fd_due = 0;
 }
 
 struct loop *loop_new(void)
 {
 	struct loop *loop = calloc(1, sizeof(*loop));
-	struct epoll_event event = {.events = EPOLLIN};
+	int error;
 
 	if (!loop)
 		return NULL;
-	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	error = gb_loop_open(&loop->base);
 	loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	loop->spare_fd = eventfd(0, EFD_CLOEXEC);
-	/* data.ptr NULL stands for the timer. */
-	if (loop->epoll_fd < 0 || loop->timer_fd < 0 || loop->spare_fd < 0 ||
-	    epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->timer_fd, &event)) {
+	if (error || loop->timer_fd < 0 || loop->spare_fd < 0 ||
+	    loop_add(loop, loop->timer_fd, EPOLLIN, clear_timer_fd, loop)) {
 		loop_free(loop);
 		return NULL;
 	}
 	return loop;
 }
 
-static void free_watches(struct watch **list)
-{
-	while (*list) {
-		struct watch *watch = *list;
-
-		*list = watch->next;
-		free(watch);
-	}
-}
-
 void loop_free(struct loop *loop)
 {
 	if (!loop)
 		return;
-	free_watches(&loop->watches);
-	free_watches(&loop->removed);
+	while (loop->watches)
+		loop_remove(loop, loop->watches->fd);
+	gb_loop_close(&loop->base);
 	if (loop->timer_fd >= 0)
 		close(loop->timer_fd);
 	if (loop->spare_fd >= 0)
 		close(loop->spare_fd);
-	if (loop->epoll_fd >= 0)
-		close(loop->epoll_fd);
 	free(loop);
 }
 
@@ -109,21 +98,28 @@ int loop_accept(struct loop *loop, int listener)
 	return fd;
 }
 
+static void ready(void *owner, int index, uint32_t events)
+{
+	const struct watch *watch = owner;
+
+	(void)index;
+	watch->fn(watch->context, events);
+}
+
 int loop_add(struct loop *loop, int fd, uint32_t events, loop_fd_fn fn, void *context)
 {
 	struct watch *watch = calloc(1, sizeof(*watch));
-	struct epoll_event event = {.events = events, .data = {.ptr = watch}};
 
 	if (!watch)
 		return -ENOMEM;
-	*watch = (struct watch){.fd = fd, .fn = fn, .context = context};
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event)) {
+	*watch = (struct watch){.fd = fd, .fn = fn, .context = context, .next = loop->watches};
+	watch->source = gb_loop_add(&loop->base, fd, events, ready, watch, 0);
+	if (!watch->source) {
 		int error = errno;
 
 		free(watch);
 		return -error;
 	}
-	watch->next = loop->watches;
 	loop->watches = watch;
 	return 0;
 }
@@ -131,30 +127,26 @@ int loop_add(struct loop *loop, int fd, uint32_t events, loop_fd_fn fn, void *co
 void loop_remove(struct loop *loop, int fd)
 {
 	struct watch **link = &loop->watches;
+	struct watch *watch;
 
 	while (*link && (*link)->fd != fd)
 		link = &(*link)->next;
-	if (!*link)
+	watch = *link;
+	if (!watch)
 		return;
-	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-
-	/* The batch of events in hand may still point at it. */
-	struct watch *watch = *link;
-
 	*link = watch->next;
-	watch->removed = true;
-	watch->next = loop->removed;
-	loop->removed = watch;
+	gb_loop_remove(&loop->base, watch->source);
+	free(watch);
 }
 
 uint64_t loop_now(const struct loop *loop)
 {
-	return loop->stepping ? loop->step_now : monotonic_ns();
+	return loop->stepping ? loop->step_now : gb_now_ns();
 }
 
 void loop_step_mode(struct loop *loop)
 {
-	loop->step_now = monotonic_ns();
+	loop->step_now = gb_now_ns();
 	loop->stepping = true;
 }
 
@@ -163,82 +155,44 @@ bool loop_stepping(const struct loop *loop)
 	return loop->stepping;
 }
 
-static bool unlink_timer(struct loop_timer **link, const struct loop_timer *timer)
+static void expired(struct gb_timer *timer)
 {
-	while (*link && *link != timer)
-		link = &(*link)->next;
-	if (!*link)
-		return false;
-	*link = timer->next;
-	return true;
-}
+	const struct loop_timer *own = (const struct loop_timer *)(void *)
+		((char *)timer - offsetof(struct loop_timer, deadline));
 
-void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
-{
-	if (!timer->armed)
-		return;
-	if (!unlink_timer(&loop->waiting, timer))
-		unlink_timer(&loop->due, timer);
-	timer->armed = false;
+	own->fn(own->context);
 }
 
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_ns)
 {
-	struct loop_timer **link = &loop->waiting;
-
-	loop_timer_cancel(loop, timer);
-	while (*link && (*link)->due_ns <= due_ns)
-		link = &(*link)->next;
-	timer->due_ns = due_ns;
-	timer->armed = true;
-	timer->next = *link;
-	*link = timer;
+	timer->deadline.expired = expired;
+	gb_loop_arm(&loop->base, &timer->deadline, due_ns);
 }
 
-static void fire(struct loop_timer **link)
+void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 {
-	struct loop_timer *timer = *link;
-
-	*link = timer->next;
-	timer->armed = false;
-	timer->fn(timer->context);
+	gb_loop_cancel(&loop->base, &timer->deadline);
 }
 
 void loop_advance(struct loop *loop, uint64_t ns)
 {
-	uint64_t target = loop->step_now + ns;
+	uint64_t target = loop->step_now + ns, due;
 
-	while (loop->waiting && loop->waiting->due_ns <= target) {
-		if (loop->waiting->due_ns > loop->step_now)
-			loop->step_now = loop->waiting->due_ns;
-		fire(&loop->waiting);
+	while ((due = gb_loop_next_due(&loop->base)) <= target) {
+		struct gb_timer *timer = loop->base.timers.first;
+
+		if (due > loop->step_now)
+			loop->step_now = due;
+		gb_loop_cancel(&loop->base, timer);
+		timer->expired(timer);
 	}
 	loop->step_now = target;
 }
 
-/*
- * Each timer fires at most once here, even if it sets itself to a time that
- * has passed: descriptors and the idle hook get their turn in between.
- */
-static void fire_due(struct loop *loop)
-{
-	struct loop_timer **end = &loop->waiting;
-	uint64_t now = loop_now(loop);
-
-	while (*end && (*end)->due_ns <= now)
-		end = &(*end)->next;
-	if (end == &loop->waiting)
-		return;
-	loop->due = loop->waiting;
-	loop->waiting = *end;
-	*end = NULL;
-	while (loop->due)
-		fire(&loop->due);
-}
-
 static void set_timer_fd(struct loop *loop)
 {
-	uint64_t due = loop->waiting && !loop->stepping ? loop->waiting->due_ns : 0;
+	uint64_t first = loop->stepping ? UINT64_MAX : gb_loop_next_due(&loop->base);
+	uint64_t due = first == UINT64_MAX ? 0 : first;
 	struct itimerspec when = {.it_value = {
 		.tv_sec = (time_t)(due / NS_PER_S),
 		.tv_nsec = (long)(due % NS_PER_S),
@@ -250,27 +204,6 @@ static void set_timer_fd(struct loop *loop)
 	loop->timer_fd_due = due;
 }
 
-static void clear_timer_fd(struct loop *loop)
-{
-	uint64_t expirations;
-
-	if (read(loop->timer_fd, &expirations, sizeof(expirations)) > 0)
-		loop->timer_fd_due = 0;
-}
-
-static void dispatch(struct loop *loop, const struct epoll_event *events, int count)
-{
-	for (int i = 0; i < count; i++) {
-		const struct watch *watch = events[i].data.ptr;
-
-		if (!watch)
-			clear_timer_fd(loop);
-		else if (!watch->removed)
-			watch->fn(watch->context, events[i].events);
-	}
-	free_watches(&loop->removed);
-}
-
 void loop_again(struct loop *loop)
 {
 	loop->again = true;
@@ -278,7 +211,7 @@ void loop_again(struct loop *loop)
 
 void loop_run(struct loop *loop, void (*idle)(void *context), void *context)
 {
-	struct epoll_event events[BATCH];
+	struct epoll_event events[GB_LOOP_BATCH];
 
 	while (!loop->quit) {
 		idle(context);
@@ -286,12 +219,13 @@ void loop_run(struct loop *loop, void (*idle)(void *context), void *context)
 			break;
 		set_timer_fd(loop);
 
-		int count = epoll_wait(loop->epoll_fd, events, BATCH, loop->again ? 0 : -1);
+		int count = epoll_wait(loop->base.epoll_fd, events, GB_LOOP_BATCH,
+				       loop->again ? 0 : -1);
 
 		loop->again = false;
-		dispatch(loop, events, count);
+		gb_loop_dispatch(&loop->base, events, count);
 		if (!loop->stepping)
-			fire_due(loop);
+			gb_loop_expire(&loop->base, gb_now_ns());
 	}
 }
 

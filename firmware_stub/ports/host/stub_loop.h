@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "loop/timers.h"
+
 struct loop;
 
 typedef void (*loop_fd_fn)(void *context, uint32_t epoll_events);
@@ -15,9 +17,7 @@ typedef void (*loop_timer_fn)(void *context);
 struct loop_timer {
 	loop_timer_fn fn;
 	void *context;
-	uint64_t due_ns; /* board time */
-	struct loop_timer *next;
-	bool armed;
+	struct gb_timer deadline; /* by board time */
 };
 
 struct loop *loop_new(void);

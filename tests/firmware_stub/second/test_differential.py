@@ -27,8 +27,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [
         *(*CC, "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"),
         *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
-        *(f"-I{STUB / folder}" for folder in ("core", "ports/host")),
+        *(f"-I{STUB / folder}" for folder in ("core", "host", "ports/host")),
         *(HERE / "core.c", *sorted((STUB / "core").glob("*.c"))),
+        *sorted((STUB / "host/loop").glob("*.c")),
         *(STUB / "ports" / "host" / name for name in ("board.c", "stub_loop.c")),
         *("-o", program),
     ]
