@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Calls to one virtio-gpio device: their queue, their deadlines (docs/protocol.md). */
+/* A virtio-gpio device: its life, and who has its lines (docs/protocol.md). */
 #include "controller_internal.h"
 
 #include <errno.h>
@@ -7,221 +7,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the pool ----------------------------------------------------------- */
+/* ---- calls -------------------------------------------------------------- */
 
 struct gb_call *gb_call_new(struct gb_controller *c)
 {
-	struct gb_call *call = c->calls.pool;
-
-	if (!call)
-		return calloc(1, sizeof(*call));
-	c->calls.pool = call->next;
-	memset(call, 0, sizeof(*call));
-	return call;
+	return gb_calls_new(&c->calls);
 }
 
 void gb_call_discard(struct gb_controller *c, struct gb_call *call)
 {
-	call->next = c->calls.pool;
-	c->calls.pool = call;
+	gb_calls_discard(&c->calls, call);
 }
 
-static void free_pool(struct gb_controller *c)
+int gb_call_submit(struct gb_controller *c, struct gb_call *call, uint64_t now_ns,
+		   uint64_t timeout_ns)
 {
-	while (c->calls.pool) {
-		struct gb_call *call = c->calls.pool;
+	int error = gb_calls_check(&c->calls, call);
 
-		c->calls.pool = call->next;
-		free(call);
-	}
-}
-
-void gb_call_complete(struct gb_call *call, const struct gb_outcome *outcome)
-{
-	struct gb_controller *c = call->controller;
-
-	gb_timer_cancel(c->pump, &call->deadline);
-	call->done(call, outcome);
-	gb_call_discard(c, call);
-}
-
-void gb_call_fail(struct gb_call *call, int error, uint32_t reason)
-{
-	struct gb_outcome outcome = {.error = error, .reason = reason};
-
-	gb_call_complete(call, &outcome);
-}
-
-/* ---- lists -------------------------------------------------------------- */
-
-static void append(struct gb_call_list *list, struct gb_call *call)
-{
-	call->next = NULL;
-	if (list->last)
-		list->last->next = call;
-	else
-		list->first = call;
-	list->last = call;
-	list->count++;
-}
-
-/* Mostly the first one: deadlines and replies come in the order of the requests. */
-static void take_out(struct gb_call_list *list, struct gb_call *call)
-{
-	struct gb_call *before = NULL;
-
-	for (struct gb_call *at = list->first; at != call; at = at->next)
-		before = at;
-	if (before)
-		before->next = call->next;
-	else
-		list->first = call->next;
-	if (list->last == call)
-		list->last = before;
-	list->count--;
-}
-
-void gb_call_land(struct gb_controller *c, struct gb_call *call)
-{
-	call->in_flight = false;
-	take_out(&c->calls.flying, call);
-}
-
-static void join_queue(struct gb_controller *c, struct gb_call *call)
-{
-	c->calls.owed += call->owed;
-	append(&c->calls.queue, call);
-}
-
-static void leave_queue(struct gb_controller *c, struct gb_call *call)
-{
-	c->calls.owed -= call->owed;
-	take_out(&c->calls.queue, call);
-}
-
-static void take_off(struct gb_controller *c, struct gb_call *call)
-{
-	leave_queue(c, call);
-	call->in_flight = true;
-	append(&c->calls.flying, call);
-}
-
-struct gb_call *gb_call_with_tag(const struct gb_controller *c, uint16_t tag)
-{
-	struct gb_call *call = c->calls.flying.first;
-
-	while (call && call->tag != tag)
-		call = call->next;
-	return call;
-}
-
-/* ---- sending ------------------------------------------------------------ */
-
-/* All tags in turn: a reply that comes after its call timed out matches nothing,
- * however late it is and however short the calls are (docs/protocol.md 8.4). */
-static uint16_t next_tag(struct gb_controller *c)
-{
-	do
-		c->calls.last_tag++;
-	while (!c->calls.last_tag || gb_call_with_tag(c, c->calls.last_tag));
-	return c->calls.last_tag;
-}
-
-static bool may_send(const struct gb_controller *c)
-{
-	if (c->lost)
-		return false;
-	if (tagged(c))
-		return c->calls.flying.count < GB_FLYING_MAX;
-	return c->resync.step == GB_IN_STEP && !c->calls.flying.count;
-}
-
-static int transmit_call(struct gb_controller *c, struct gb_call *call)
-{
-	struct {
-		struct rpmsg_gpio_ext_request head;
-		uint8_t body[GB_CALL_BODY_MAX];
-	} message = {
-		.head = {
-			.request = {
-				.type = rpmsg_gpio_store16(call->type),
-				.gpio = rpmsg_gpio_store16(call->gpio),
-				.value = rpmsg_gpio_store32(call->value),
-			},
-			.tag = rpmsg_gpio_store16(call->tag),
-		},
-	};
-	size_t length = call->form == GB_CALL_EXTENDED ?
-			sizeof(message.head) + call->body_length : sizeof(message.head.request);
-
-	memcpy(message.body, call->body, call->body_length);
-	/* Before it leaves: the device cannot read its clock earlier. */
-	if (call->type == RPMSG_GPIO_MSG_GET_TIME)
-		call->sent_ns = gb_now_ns();
-	return gb_link_transmit(&c->endpoint, &message, (uint16_t)length);
-}
-
-void gb_controller_advance(struct gb_controller *c)
-{
-	if (c->endpoint.link->dead)
-		return;
-	if (c->resync.step == GB_PROBING && c->resync.probe_due)
-		gb_resync_probe(c);
-	while (c->calls.queue.first && may_send(c)) {
-		struct gb_call *call = c->calls.queue.first;
-		int error;
-
-		if (tagged(c) && !call->tag)
-			call->tag = next_tag(c);
-		error = transmit_call(c, call);
-		if (error == 0) {
-			take_off(c, call);
-		} else if (error == -EMSGSIZE) {
-			leave_queue(c, call);
-			gb_call_fail(call, EMSGSIZE, GB_REASON_NONE);
-		} else {
-			return; /* no buffer, or the link died and the call with it */
-		}
-	}
-}
-
-/* ---- deadlines ---------------------------------------------------------- */
-
-static void call_expired(struct gb_timer *timer)
-{
-	struct gb_call *call =
-		(struct gb_call *)(void *)((char *)timer - offsetof(struct gb_call, deadline));
-	struct gb_controller *c = call->controller;
-
-	if (!call->in_flight) {
-		leave_queue(c, call);
-	} else {
-		gb_call_land(c, call);
-		if (!tagged(c))
-			gb_resync_lose(c);
-	}
-	gb_call_fail(call, ETIMEDOUT, GB_REASON_TIMEOUT);
-	gb_controller_advance(c);
-}
-
-int gb_call_submit(struct gb_controller *c, struct gb_call *call,
-		   uint64_t now_ns, uint64_t timeout_ns)
-{
-	if (c->endpoint.link->dead || c->lost)
-		return -ENODEV;
-	if (c->calls.queue.count - c->calls.owed >= GB_QUEUE_MAX && !call->owed)
-		return -EBUSY;
+	if (error)
+		return error;
 	call->controller = c;
-	call->deadline.expired = call_expired;
-	if (call->form == GB_CALL_AUTO)
-		call->form = tagged(c) ? GB_CALL_EXTENDED : GB_CALL_BASELINE;
-	c->calls.timeout_ns = timeout_ns;
-	gb_timer_arm(c->pump, &call->deadline, now_ns + timeout_ns);
 	gb_stream_submitted(c, call);
-	join_queue(c, call);
-	if (c->resync.step == GB_PROBING && c->resync.probe_due && !c->resync.timer.armed)
-		gb_resync_wait(c);
-	gb_controller_advance(c);
+	gb_calls_submit(&c->calls, call, now_ns, timeout_ns);
 	return 0;
 }
 
@@ -229,32 +36,20 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call,
 
 void gb_controller_abandon(struct gb_controller *c)
 {
-	gb_timer_cancel(c->pump, &c->resync.timer);
 	gb_timer_cancel(c->pump, &c->streams.timer);
-	while (c->calls.flying.first) {
-		struct gb_call *call = c->calls.flying.first;
-
-		gb_call_land(c, call);
-		gb_call_fail(call, ENODEV, GB_REASON_LINK);
-	}
-	while (c->calls.queue.first) {
-		struct gb_call *call = c->calls.queue.first;
-
-		leave_queue(c, call);
-		gb_call_fail(call, ENODEV, GB_REASON_LINK);
-	}
+	gb_calls_abandon(&c->calls);
 }
 
 static void end(struct gb_controller *c)
 {
-	c->lost = true; /* no new calls from the callbacks */
+	c->calls.lost = true; /* no new calls from the callbacks */
 	gb_controller_abandon(c);
 	gb_link_detach(&c->endpoint);
 	for (uint32_t gpio = 0; gpio < c->owner_count; gpio++)
 		if (c->owners[gpio].owner)
 			c->owners[gpio].ops->orphan(c->owners[gpio].owner, c->owners[gpio].index);
 	gb_stream_free(c);
-	free_pool(c);
+	gb_calls_free(&c->calls);
 	free(c->owners);
 	free(c);
 }
@@ -274,7 +69,7 @@ static void controller_received(struct gb_link_endpoint *endpoint, const uint8_t
 static void controller_writable(struct gb_link_endpoint *endpoint)
 {
 	if (!endpoint->link->blocked)
-		gb_controller_advance(of_endpoint(endpoint));
+		gb_calls_advance(&of_endpoint(endpoint)->calls);
 }
 
 static void controller_abandon(struct gb_link_endpoint *endpoint)
@@ -307,7 +102,7 @@ struct gb_controller *gb_controller_open(struct gb_link *link, uint64_t id,
 	c->endpoint.ops = &endpoint_ops;
 	c->endpoint.source = source;
 	c->endpoint.address = address;
-	c->resync.timer.expired = gb_resync_expired;
+	gb_calls_init(&c->calls, c->pump, &c->endpoint);
 	gb_stream_init(c);
 	gb_lock(link->pump);
 	error = gb_link_attach(link, &c->endpoint);
@@ -335,8 +130,9 @@ void gb_controller_accept(struct gb_controller *c, uint32_t features, uint32_t e
 	gb_lock(pump);
 	c->features = features;
 	c->epoch = (uint16_t)epoch;
-	if (tagged(c) && c->resync.step != GB_IN_STEP)
-		gb_resync_found(c);
+	c->calls.tagged = features & RPMSG_GPIO_F_TAG;
+	if (c->calls.tagged && c->calls.resync.step != GB_IN_STEP)
+		gb_resync_found(&c->calls);
 	gb_stream_accepted(c);
 	gb_unlock(pump);
 }
@@ -351,10 +147,10 @@ void gb_controller_mute(struct gb_controller *c, bool mute)
 	struct gb_pump *pump = c->pump;
 
 	gb_lock(pump);
-	c->mute = mute;
+	c->calls.mute = mute;
 	/* Probes of an unknown type would never be answered. */
-	if (mute && c->resync.step == GB_PROBING)
-		gb_resync_lose(c);
+	if (mute && c->calls.resync.step == GB_PROBING)
+		gb_resync_lose(&c->calls);
 	gb_unlock(pump);
 }
 

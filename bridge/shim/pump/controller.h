@@ -9,9 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "link.h"
+#include "calls.h"
 
-struct gb_call;
 struct gb_controller;
 
 /* ---- what Python calls ---------------------------------------------------- */
@@ -28,19 +27,11 @@ void gb_controller_accept(struct gb_controller *controller, uint32_t features,
  * firmware that is silent on unknown types, by waiting one more deadline. */
 void gb_controller_mute(struct gb_controller *controller, bool mute);
 
-enum gb_call_form {
-	GB_CALL_AUTO,     /* 12 bytes with TAG, else 8 */
-	GB_CALL_BASELINE, /* 8 bytes: GET_FEATURES, SET_FEATURES */
-	GB_CALL_EXTENDED, /* 12 bytes */
-};
-
 /* Queue a request; its outcome comes as GB_REPORT_REPLY with `cookie`. Ends
  * within timeout_ms whatever the firmware does. 0 or -errno. */
 int gb_controller_call(struct gb_controller *controller, uint16_t type,
 		       uint16_t gpio, uint32_t value, int form,
 		       uint32_t timeout_ms, uint64_t cookie);
-
-#define GB_CALL_BODY_MAX 16
 
 /* The same for types with a body behind the extended form (12 bytes): BULK and
  * LINE_CONFIG. -EMSGSIZE when it is longer than GB_CALL_BODY_MAX. */
@@ -63,42 +54,6 @@ struct gb_clock_state {
 void gb_controller_clock(struct gb_controller *controller, struct gb_clock_state *state);
 
 /* ---- calls: what follows is used with the pump's lock held ------------------ */
-
-struct gb_outcome {
-	int error; /* errno */
-	uint32_t reason;
-	uint8_t status;
-	uint8_t value;
-	uint8_t form; /* bytes of the reply's head: 3, 4 or 8 */
-	const uint8_t *body;
-	uint16_t length;
-};
-
-typedef void (*gb_call_fn)(struct gb_call *call, const struct gb_outcome *outcome);
-
-/* One request to a controller, from submission to its outcome. */
-struct gb_call {
-	struct gb_timer deadline;
-	struct gb_controller *controller;
-	struct gb_call *next; /* in the list, or in the pool */
-	gb_call_fn done;
-	void *owner;
-	uint64_t argument;
-	uint64_t sent_ns; /* just before it was handed to the link */
-	uint32_t value;
-	uint16_t type;
-	uint16_t gpio;
-	uint16_t tag; /* 0: none yet, or none at all */
-	uint8_t form; /* GB_CALL_BASELINE or _EXTENDED */
-	bool in_flight;
-	bool owed; /* queued however many there are: its owner has few for each line */
-	uint8_t body_length;
-	uint8_t body[GB_CALL_BODY_MAX];
-};
-
-/* Calls that may wait for one controller, beside those that are owed, and be in flight. */
-#define GB_QUEUE_MAX 1024u
-#define GB_FLYING_MAX 64u
 
 struct gb_call *gb_call_new(struct gb_controller *controller);
 /* Back into the pool: only for a call that was not submitted. */

@@ -3,9 +3,8 @@
  * controller_internal.h - a controller, as its parts see it. Used with the pump's lock
  * held.
  *
- *   controller.c    life and owners of lines; calls: their queue, framing and deadlines
+ *   controller.c    life, and owners of lines
  *   receive.c       what comes back
- *   resync.c        finding the place in the stream of replies again
  *   stream.c        streams of events (stream.h has their parts)
  */
 #ifndef GB_CONTROLLER_INTERNAL_H
@@ -18,17 +17,6 @@
 #include "clock.h"
 #include "controller.h"
 #include "rpmsg_gpio.h"
-
-struct gb_call_list {
-	struct gb_call *first, *last;
-	uint32_t count;
-};
-
-enum gb_step {
-	GB_IN_STEP,
-	GB_PROBING, /* finding the place in the stream of replies again */
-	GB_WAITING, /* mute firmware: letting a late reply pass */
-};
 
 #define GB_EXTENDED_EVENTS (RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP)
 
@@ -62,27 +50,6 @@ struct gb_stream {
 	uint32_t next_waiting; /* gpio + 1; 0: none */
 };
 
-/* Calls: those that wait, those in flight. */
-struct gb_calls {
-	struct gb_call_list queue;
-	uint32_t owed; /* of them: they take nobody's place */
-	struct gb_call_list flying; /* without tags one at most */
-	uint16_t last_tag;
-	uint64_t timeout_ns; /* of the latest call */
-	struct gb_call *pool;
-};
-
-/* Without tags: the place in the stream of replies. */
-struct gb_resync {
-	enum gb_step step;
-	unsigned int word_errors; /* length of this round's word, less its OK */
-	unsigned int probes_sent, replies_seen; /* in this round */
-	unsigned int errors_seen; /* ERR in a row, the latest replies */
-	bool ok_seen;             /* before them, in this round */
-	bool probe_due; /* the next probe waits for a buffer, or for demand */
-	struct gb_timer timer;
-};
-
 /* The events of all lines. */
 struct gb_streams {
 	struct gb_stream *lines; /* by gpio */
@@ -112,10 +79,7 @@ struct gb_controller {
 	uint32_t features;
 	uint16_t epoch;
 	bool asking_epoch;
-	bool mute;
-	bool lost; /* the firmware forgot the session: only closing is left */
 	struct gb_calls calls;
-	struct gb_resync resync;
 	struct gb_streams streams;
 	struct gb_clock_sync sync;
 	struct gb_line_owner *owners; /* by gpio */
@@ -124,7 +88,6 @@ struct gb_controller {
 
 void gb_controller_received(struct gb_controller *controller, const uint8_t *message,
 			    uint16_t length);
-void gb_controller_advance(struct gb_controller *controller);
 
 /* ---- streams ------------------------------------------------------------ */
 
@@ -141,35 +104,9 @@ void gb_stream_owned(struct gb_controller *controller, uint16_t gpio);
 void gb_stream_received(struct gb_controller *controller, const uint8_t *message,
 			uint16_t length);
 
-static inline bool tagged(const struct gb_controller *c)
-{
-	return c->features & RPMSG_GPIO_F_TAG;
-}
-
 /* ---- controller.c --------------------------------------------------------- */
-
-/* The call in flight with this tag, or NULL. */
-struct gb_call *gb_call_with_tag(const struct gb_controller *c, uint16_t tag);
-/* It is in flight no more. */
-void gb_call_land(struct gb_controller *c, struct gb_call *call);
-/* Its outcome; the call is gone then. */
-void gb_call_complete(struct gb_call *call, const struct gb_outcome *outcome);
-void gb_call_fail(struct gb_call *call, int error, uint32_t reason);
 
 /* The session is gone: every call ends now. */
 void gb_controller_abandon(struct gb_controller *c);
-
-/* ---- resync.c ------------------------------------------------------------- */
-
-void gb_resync_lose(struct gb_controller *c);
-void gb_resync_found(struct gb_controller *c);
-/* Send the next probe; it stays due when there is no buffer. */
-void gb_resync_probe(struct gb_controller *c);
-/* A reply came while probing. */
-void gb_resync_replied(struct gb_controller *c, uint8_t status);
-/* From now on a deadline may pass without a reply. */
-void gb_resync_wait(struct gb_controller *c);
-/* It passed (of gb_resync.timer). */
-void gb_resync_expired(struct gb_timer *timer);
 
 #endif

@@ -63,16 +63,16 @@ static bool parse_irq(const uint8_t *message, uint16_t length, uint16_t *gpio)
  * boot: nothing it knows of our lines can be trusted. */
 static void lose_session(struct gb_controller *c)
 {
-	if (c->lost)
+	if (c->calls.lost)
 		return;
-	c->lost = true;
+	c->calls.lost = true;
 	gb_report_add(c->pump, GB_REPORT_RESTARTED, c->id);
 	gb_controller_abandon(c);
 }
 
 static bool forgot_session(const struct gb_controller *c, const struct reply *reply)
 {
-	return !reply->extended && tagged(c) && c->calls.flying.count &&
+	return !reply->extended && c->calls.tagged && c->calls.flying.count &&
 	       reply->status != VIRTIO_GPIO_STATUS_OK;
 }
 
@@ -118,9 +118,9 @@ static void ask_epoch(struct gb_controller *c)
 
 static struct gb_call *match(const struct gb_controller *c, const struct reply *reply)
 {
-	if (!tagged(c))
+	if (!c->calls.tagged)
 		return c->calls.flying.first;
-	return reply->extended ? gb_call_with_tag(c, reply->tag) : NULL;
+	return reply->extended ? gb_calls_with_tag(&c->calls, reply->tag) : NULL;
 }
 
 static bool plausible(const struct gb_call *call, const struct reply *reply)
@@ -180,13 +180,13 @@ static void answered_by_another(struct gb_controller *c, struct gb_call *call,
 		lose_session(c);
 		return;
 	}
-	gb_call_land(c, call);
+	gb_call_land(call);
 	gb_call_fail(call, EPROTO, GB_REASON_REPLY);
 	/* An answer that is damaged itself: the next reply of another epoch
 	 * asks again, so that no firmware makes us ask without end. */
 	if (!asked)
 		ask_epoch(c);
-	gb_controller_advance(c);
+	gb_calls_advance(&c->calls);
 }
 
 /* Without tags: whether the reply is to no call. */
@@ -194,11 +194,11 @@ static bool answers_no_call(struct gb_controller *c, const struct reply *reply)
 {
 	if (reply->tag) {
 		c->endpoint.strays++; /* to one that timed out while TAG was accepted */
-	} else if (c->resync.step == GB_PROBING) {
-		gb_resync_replied(c, reply->status);
-	} else if (c->resync.step == GB_WAITING) {
+	} else if (c->calls.resync.step == GB_PROBING) {
+		gb_resync_replied(&c->calls, reply->status);
+	} else if (c->calls.resync.step == GB_WAITING) {
 		c->endpoint.strays++; /* the late one */
-		gb_resync_found(c);
+		gb_resync_found(&c->calls);
 	} else {
 		return false;
 	}
@@ -213,7 +213,7 @@ static void received_reply(struct gb_controller *c, const struct reply *reply)
 		lose_session(c);
 		return;
 	}
-	if (!tagged(c) && answers_no_call(c, reply))
+	if (!c->calls.tagged && answers_no_call(c, reply))
 		return;
 	call = match(c, reply);
 	if (!call) {
@@ -231,9 +231,9 @@ static void received_reply(struct gb_controller *c, const struct reply *reply)
 		}
 		ask_epoch(c);
 	}
-	gb_call_land(c, call);
+	gb_call_land(call);
 	answer(call, reply);
-	gb_controller_advance(c);
+	gb_calls_advance(&c->calls);
 }
 
 static void received_irq(struct gb_controller *c, uint16_t gpio)
@@ -250,7 +250,7 @@ void gb_controller_received(struct gb_controller *c, const uint8_t *message, uin
 	struct reply reply;
 	uint16_t gpio;
 
-	if (c->lost || c->endpoint.link->dead)
+	if (gb_calls_over(&c->calls))
 		return;
 	if (length > RPMSG_GPIO_MESSAGE_MAX)
 		length = 0; /* more than an endpoint can carry: no form of ours */

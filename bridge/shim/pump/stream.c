@@ -57,7 +57,7 @@ static void grant(struct gb_controller *c, uint16_t gpio, uint32_t granted, uint
  * Without tags a timeout costs the place in the stream of replies. */
 static uint64_t grant_timeout(const struct gb_controller *c)
 {
-	bool soon = c->features & RPMSG_GPIO_F_TAG && c->calls.timeout_ns > GRANT_TIMEOUT_NS;
+	bool soon = c->calls.tagged && c->calls.timeout_ns > GRANT_TIMEOUT_NS;
 
 	return soon ? GRANT_TIMEOUT_NS : c->calls.timeout_ns;
 }
@@ -94,7 +94,7 @@ static void enabled_again(struct gb_call *call, const struct gb_outcome *outcome
 
 	/* When it went well, a new stream has begun already. */
 	if (!outcome->error || !s || s->generation != (uint32_t)call->argument ||
-	    c->lost || c->endpoint.link->dead)
+	    gb_calls_over(&c->calls))
 		return;
 	s->irq_type = (uint8_t)call->value;
 	try_later(c, call->gpio);
@@ -206,7 +206,7 @@ static void grant_done(struct gb_call *call, const struct gb_outcome *outcome)
 	if (!s || s->generation != (uint32_t)call->argument)
 		return; /* of a stream that is over */
 	s->granting = false;
-	if (!gb_stream_flows(c, s) || c->lost || c->endpoint.link->dead)
+	if (!gb_stream_flows(c, s) || gb_calls_over(&c->calls))
 		return;
 	if (outcome->error)
 		retry_grant(c, call->gpio, outcome);

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Calls to one device, from submission to outcome (docs/protocol.md). */
+#include "calls.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rpmsg_gpio.h"
+
+/* ---- the pool ----------------------------------------------------------- */
+
+struct gb_call *gb_calls_new(struct gb_calls *calls)
+{
+	struct gb_call *call = calls->pool;
+
+	if (!call)
+		return calloc(1, sizeof(*call));
+	calls->pool = call->next;
+	memset(call, 0, sizeof(*call));
+	return call;
+}
+
+void gb_calls_discard(struct gb_calls *calls, struct gb_call *call)
+{
+	call->next = calls->pool;
+	calls->pool = call;
+}
+
+void gb_call_complete(struct gb_call *call, const struct gb_outcome *outcome)
+{
+	struct gb_calls *calls = call->calls;
+
+	gb_timer_cancel(calls->pump, &call->deadline);
+	call->done(call, outcome);
+	gb_calls_discard(calls, call);
+}
+
+void gb_call_fail(struct gb_call *call, int error, uint32_t reason)
+{
+	struct gb_outcome outcome = {.error = error, .reason = reason};
+
+	gb_call_complete(call, &outcome);
+}
+
+/* ---- lists -------------------------------------------------------------- */
+
+static void append(struct gb_call_list *list, struct gb_call *call)
+{
+	call->next = NULL;
+	if (list->last)
+		list->last->next = call;
+	else
+		list->first = call;
+	list->last = call;
+	list->count++;
+}
+
+/* Mostly the first one: deadlines and replies come in the order of the requests. */
+static void take_out(struct gb_call_list *list, struct gb_call *call)
+{
+	struct gb_call *before = NULL;
+
+	for (struct gb_call *at = list->first; at != call; at = at->next)
+		before = at;
+	if (before)
+		before->next = call->next;
+	else
+		list->first = call->next;
+	if (list->last == call)
+		list->last = before;
+	list->count--;
+}
+
+void gb_call_land(struct gb_call *call)
+{
+	call->in_flight = false;
+	take_out(&call->calls->flying, call);
+}
+
+static void join_queue(struct gb_calls *calls, struct gb_call *call)
+{
+	calls->owed += call->owed;
+	append(&calls->queue, call);
+}
+
+static void leave_queue(struct gb_calls *calls, struct gb_call *call)
+{
+	calls->owed -= call->owed;
+	take_out(&calls->queue, call);
+}
+
+static void take_off(struct gb_calls *calls, struct gb_call *call)
+{
+	leave_queue(calls, call);
+	call->in_flight = true;
+	append(&calls->flying, call);
+}
+
+struct gb_call *gb_calls_with_tag(const struct gb_calls *calls, uint16_t tag)
+{
+	struct gb_call *call = calls->flying.first;
+
+	while (call && call->tag != tag)
+		call = call->next;
+	return call;
+}
+
+/* ---- sending ------------------------------------------------------------ */
+
+/* All tags in turn: a reply that comes after its call timed out matches nothing,
+ * however late it is and however short the calls are (docs/protocol.md 8.4). */
+static uint16_t next_tag(struct gb_calls *calls)
+{
+	do
+		calls->last_tag++;
+	while (!calls->last_tag || gb_calls_with_tag(calls, calls->last_tag));
+	return calls->last_tag;
+}
+
+static bool may_send(const struct gb_calls *calls)
+{
+	if (calls->lost)
+		return false;
+	if (calls->tagged)
+		return calls->flying.count < GB_FLYING_MAX;
+	return calls->resync.step == GB_IN_STEP && !calls->flying.count;
+}
+
+static int transmit_call(struct gb_calls *calls, struct gb_call *call)
+{
+	struct {
+		struct rpmsg_gpio_ext_request head;
+		uint8_t body[GB_CALL_BODY_MAX];
+	} message = {
+		.head = {
+			.request = {
+				.type = rpmsg_gpio_store16(call->type),
+				.gpio = rpmsg_gpio_store16(call->gpio),
+				.value = rpmsg_gpio_store32(call->value),
+			},
+			.tag = rpmsg_gpio_store16(call->tag),
+		},
+	};
+	size_t length = call->form == GB_CALL_EXTENDED ?
+			sizeof(message.head) + call->body_length : sizeof(message.head.request);
+
+	memcpy(message.body, call->body, call->body_length);
+	/* Before it leaves: the device cannot read its clock earlier. */
+	if (call->type == RPMSG_GPIO_MSG_GET_TIME)
+		call->sent_ns = gb_now_ns();
+	return gb_link_transmit(calls->endpoint, &message, (uint16_t)length);
+}
+
+void gb_calls_advance(struct gb_calls *calls)
+{
+	if (calls->endpoint->link->dead)
+		return;
+	if (calls->resync.step == GB_PROBING && calls->resync.probe_due)
+		gb_resync_probe(calls);
+	while (calls->queue.first && may_send(calls)) {
+		struct gb_call *call = calls->queue.first;
+		int error;
+
+		if (calls->tagged && !call->tag)
+			call->tag = next_tag(calls);
+		error = transmit_call(calls, call);
+		if (error == 0) {
+			take_off(calls, call);
+		} else if (error == -EMSGSIZE) {
+			leave_queue(calls, call);
+			gb_call_fail(call, EMSGSIZE, GB_REASON_NONE);
+		} else {
+			return; /* no buffer, or the link died and the call with it */
+		}
+	}
+}
+
+/* ---- deadlines ---------------------------------------------------------- */
+
+static void call_expired(struct gb_timer *timer)
+{
+	struct gb_call *call =
+		(struct gb_call *)(void *)((char *)timer - offsetof(struct gb_call, deadline));
+	struct gb_calls *calls = call->calls;
+
+	if (!call->in_flight) {
+		leave_queue(calls, call);
+	} else {
+		gb_call_land(call);
+		if (!calls->tagged)
+			gb_resync_lose(calls);
+	}
+	gb_call_fail(call, ETIMEDOUT, GB_REASON_TIMEOUT);
+	gb_calls_advance(calls);
+}
+
+int gb_calls_check(const struct gb_calls *calls, const struct gb_call *call)
+{
+	if (gb_calls_over(calls))
+		return -ENODEV;
+	if (calls->queue.count - calls->owed >= GB_QUEUE_MAX && !call->owed)
+		return -EBUSY;
+	return 0;
+}
+
+void gb_calls_submit(struct gb_calls *calls, struct gb_call *call, uint64_t now_ns,
+		     uint64_t timeout_ns)
+{
+	call->calls = calls;
+	call->deadline.expired = call_expired;
+	if (call->form == GB_CALL_AUTO)
+		call->form = calls->tagged ? GB_CALL_EXTENDED : GB_CALL_BASELINE;
+	calls->timeout_ns = timeout_ns;
+	gb_timer_arm(calls->pump, &call->deadline, now_ns + timeout_ns);
+	join_queue(calls, call);
+	if (calls->resync.step == GB_PROBING && calls->resync.probe_due &&
+	    !calls->resync.timer.armed)
+		gb_resync_wait(calls);
+	gb_calls_advance(calls);
+}
+
+/* ---- the end ------------------------------------------------------------ */
+
+bool gb_calls_over(const struct gb_calls *calls)
+{
+	return calls->lost || calls->endpoint->link->dead;
+}
+
+void gb_calls_abandon(struct gb_calls *calls)
+{
+	gb_timer_cancel(calls->pump, &calls->resync.timer);
+	while (calls->flying.first) {
+		struct gb_call *call = calls->flying.first;
+
+		gb_call_land(call);
+		gb_call_fail(call, ENODEV, GB_REASON_LINK);
+	}
+	while (calls->queue.first) {
+		struct gb_call *call = calls->queue.first;
+
+		leave_queue(calls, call);
+		gb_call_fail(call, ENODEV, GB_REASON_LINK);
+	}
+}
+
+/* ---- life --------------------------------------------------------------- */
+
+void gb_calls_init(struct gb_calls *calls, struct gb_pump *pump,
+		   struct gb_link_endpoint *endpoint)
+{
+	calls->pump = pump;
+	calls->endpoint = endpoint;
+	gb_resync_init(calls);
+}
+
+void gb_calls_free(struct gb_calls *calls)
+{
+	while (calls->pool) {
+		struct gb_call *call = calls->pool;
+
+		calls->pool = call->next;
+		free(call);
+	}
+}

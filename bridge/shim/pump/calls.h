@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * calls.h - calls to one device: their queue, their tags and deadlines, and, without
+ * tags, the place in the stream of replies. Used with the pump's lock held.
+ *
+ *   calls.c   from submission to outcome
+ *   resync.c  finding the place in the stream of replies again
+ */
+#ifndef GB_CALLS_H
+#define GB_CALLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "link.h"
+
+struct gb_call;
+struct gb_calls;
+struct gb_controller;
+
+enum gb_call_form {
+	GB_CALL_AUTO,     /* 12 bytes with TAG, else 8 */
+	GB_CALL_BASELINE, /* 8 bytes: GET_FEATURES, SET_FEATURES */
+	GB_CALL_EXTENDED, /* 12 bytes */
+};
+
+#define GB_CALL_BODY_MAX 16
+
+struct gb_outcome {
+	int error; /* errno */
+	uint32_t reason;
+	uint8_t status;
+	uint8_t value;
+	uint8_t form; /* bytes of the reply's head: 3, 4 or 8 */
+	const uint8_t *body;
+	uint16_t length;
+};
+
+typedef void (*gb_call_fn)(struct gb_call *call, const struct gb_outcome *outcome);
+
+/* One request to a controller, from submission to its outcome. */
+struct gb_call {
+	struct gb_timer deadline;
+	struct gb_controller *controller; /* of its submitter */
+	struct gb_calls *calls;
+	struct gb_call *next; /* in the list, or in the pool */
+	gb_call_fn done;
+	void *owner;
+	uint64_t argument;
+	uint64_t sent_ns; /* just before it was handed to the link */
+	uint32_t value;
+	uint16_t type;
+	uint16_t gpio;
+	uint16_t tag; /* 0: none yet, or none at all */
+	uint8_t form; /* GB_CALL_BASELINE or _EXTENDED */
+	bool in_flight;
+	bool owed; /* queued however many there are: its owner has few for each line */
+	uint8_t body_length;
+	uint8_t body[GB_CALL_BODY_MAX];
+};
+
+/* Calls that may wait for one controller, beside those that are owed, and be in flight. */
+#define GB_QUEUE_MAX 1024u
+#define GB_FLYING_MAX 64u
+
+struct gb_call_list {
+	struct gb_call *first, *last;
+	uint32_t count;
+};
+
+enum gb_step {
+	GB_IN_STEP,
+	GB_PROBING, /* finding the place in the stream of replies again */
+	GB_WAITING, /* mute firmware: letting a late reply pass */
+};
+
+/* Without tags: the place in the stream of replies. */
+struct gb_resync {
+	enum gb_step step;
+	unsigned int word_errors; /* length of this round's word, less its OK */
+	unsigned int probes_sent, replies_seen; /* in this round */
+	unsigned int errors_seen; /* ERR in a row, the latest replies */
+	bool ok_seen;             /* before them, in this round */
+	bool probe_due; /* the next probe waits for a buffer, or for demand */
+	struct gb_timer timer;
+};
+
+/* The calls to one device: those that wait, those in flight. */
+struct gb_calls {
+	struct gb_pump *pump;
+	struct gb_link_endpoint *endpoint;
+	bool tagged;
+	bool mute; /* the firmware is silent on types that it does not know */
+	bool lost; /* the firmware forgot the session: only closing is left */
+	struct gb_call_list queue;
+	uint32_t owed; /* of them: they take nobody's place */
+	struct gb_call_list flying; /* without tags one at most */
+	uint16_t last_tag;
+	uint64_t timeout_ns; /* of the latest call */
+	struct gb_call *pool;
+	struct gb_resync resync;
+};
+
+/* Nothing was called yet, through `endpoint`, which is attached later. */
+void gb_calls_init(struct gb_calls *calls, struct gb_pump *pump,
+		   struct gb_link_endpoint *endpoint);
+/* None is under way any more. */
+void gb_calls_free(struct gb_calls *calls);
+/* The firmware forgot the session, or the link is dead. */
+bool gb_calls_over(const struct gb_calls *calls);
+/* The session is gone: every call ends now, with ENODEV. */
+void gb_calls_abandon(struct gb_calls *calls);
+
+/* As gb_call_new() and gb_call_discard(). */
+struct gb_call *gb_calls_new(struct gb_calls *calls);
+void gb_calls_discard(struct gb_calls *calls, struct gb_call *call);
+/* Whether there is a place for it: 0, -ENODEV or -EBUSY. */
+int gb_calls_check(const struct gb_calls *calls, const struct gb_call *call);
+/* There is. Its `done` may be called at once, when the link dies of it. */
+void gb_calls_submit(struct gb_calls *calls, struct gb_call *call, uint64_t now_ns,
+		     uint64_t timeout_ns);
+/* Send what may be sent. */
+void gb_calls_advance(struct gb_calls *calls);
+/* The call in flight with this tag, or NULL. */
+struct gb_call *gb_calls_with_tag(const struct gb_calls *calls, uint16_t tag);
+/* It is in flight no more. */
+void gb_call_land(struct gb_call *call);
+/* Its outcome; the call is gone then. */
+void gb_call_complete(struct gb_call *call, const struct gb_outcome *outcome);
+void gb_call_fail(struct gb_call *call, int error, uint32_t reason);
+
+/* ---- resync.c ------------------------------------------------------------- */
+
+void gb_resync_init(struct gb_calls *calls);
+/* A call had no reply: where its reply would be, others may come. */
+void gb_resync_lose(struct gb_calls *calls);
+void gb_resync_found(struct gb_calls *calls);
+/* Send the next probe; it stays due when there is no buffer. */
+void gb_resync_probe(struct gb_calls *calls);
+/* A reply came while probing. */
+void gb_resync_replied(struct gb_calls *calls, uint8_t status);
+/* From now on a deadline may pass without a reply. */
+void gb_resync_wait(struct gb_calls *calls);
+
+#endif
