@@ -21,7 +21,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from bridge import wire
 from bridge.link.rpmsg_sysfs import (
@@ -32,11 +32,9 @@ from bridge.link.rpmsg_sysfs import (
     Sysfs,
     claimant,
 )
+from bridge.link.rpmsg_target import Target
 from bridge.link.uevents import drain, monitor
 from bridge.shim.ffi import ffi, lib
-
-if TYPE_CHECKING:
-    from bridge.link.rpmsg import Target
 
 log = logging.getLogger(__name__)
 

@@ -128,11 +128,11 @@ def _rpmsg_tty(processor: dict[str, str]) -> str:
     Raises:
         OSError: ENOENT there is none (yet), ENOTUNIQ there are several.
     """
-    from bridge.link import rpmsg
+    from bridge.link import rpmsg_target
     from bridge.link.rpmsg_sysfs import Sysfs
 
     sysfs = Sysfs()
-    wanted = rpmsg.Target(processor.get("remoteproc"), processor.get("device"))
+    wanted = rpmsg_target.Target(processor.get("remoteproc"), processor.get("device"))
     chosen, _ = wanted.select(sysfs)
     found: list[str] = []
     for channel in sysfs.channels(chosen):

@@ -23,6 +23,7 @@ from bridge import wire
 from bridge.link import resolve, rpmsg, rpmsg_finder
 from bridge.link.rpmsg_finder import Finder
 from bridge.link.rpmsg_sysfs import ADDR_ANY, Node, Processor, Sysfs
+from bridge.link.rpmsg_target import Target, parse
 from bridge.shim.ffi import ffi, lib
 
 
@@ -78,7 +79,7 @@ def board(tmp_path: Path) -> Board:
 
 
 def select(board: Board, rest: str) -> str:
-    return rpmsg.parse(rest).select(Sysfs(str(board.root)))[0].title
+    return parse(rest).select(Sysfs(str(board.root)))[0].title
 
 
 def test_the_only_processor_is_found(board: Board) -> None:
@@ -113,7 +114,7 @@ def test_channels_and_nodes_of_one_processor(board: Board) -> None:
     other = board.device(dsp, "virtio1.rpmsg-io-0.-1.1024", "rpmsg-io-0", 1024)
     board.node(other, "rpmsg-io-0", 1024)
     devname = board.node(bound, "rpmsg-io-0", 1024)
-    processor, _ = rpmsg.parse("remoteproc=m4_0").select(sysfs)
+    processor, _ = parse("remoteproc=m4_0").select(sysfs)
     channels = [c for c in sysfs.channels(processor) if c.name != "rpmsg_ctrl"]
     assert [(c.name, c.dst, c.driver) for c in channels] == [
         ("rpmsg-io-0", 1024, "rpmsg_chrdev"),
@@ -129,7 +130,7 @@ def test_bind_writes_what_the_kernel_wants(board: Board) -> None:
     sysfs = Sysfs(str(board.root))
     m4 = board.processor(0, "m4_0", "4c000000.m4")
     device = board.device(m4, "virtio0.rpmsg-io-0.-1.1024", "rpmsg-io-0", 1024)
-    processor, _ = rpmsg.parse("").select(sysfs)
+    processor, _ = parse("").select(sysfs)
     channel = sysfs.channels(processor)[-1]
     assert sysfs.may_bind(channel)
     sysfs.bind(channel)
@@ -141,7 +142,7 @@ def test_bind_writes_what_the_kernel_wants(board: Board) -> None:
 def test_successor_on_the_same_path_is_another(board: Board, tmp_path: Path) -> None:
     sysfs = Sysfs(str(board.root))
     path = board.processor(0, "m4_0", "4c000000.m4")
-    processor, _ = rpmsg.parse("").select(sysfs)
+    processor, _ = parse("").select(sysfs)
     assert sysfs.there(processor)
     path.rename(tmp_path / "old")
     assert not sysfs.there(processor)
@@ -210,7 +211,7 @@ class Link:
     ) -> None:
         self.dev = board.dev
         self.sysfs = Changing(str(board.root), str(board.dev), str(board.modules))
-        self.finder = Finder(rpmsg.parse(rest), self.sysfs, control)
+        self.finder = Finder(parse(rest), self.sysfs, control)
         self._theirs = theirs
 
     def start(self) -> None:
@@ -362,7 +363,7 @@ def test_folder_of_nodes_that_cannot_be_watched(
     board.processor(0, "m4_0", "4c000000.m4")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs, pytest.raises(OSError, match="/nowhere cannot be watched") as error:
-        Finder(rpmsg.parse(""), Sysfs(str(board.root), str(board.root / "nowhere")), ours)
+        Finder(parse(""), Sysfs(str(board.root), str(board.root / "nowhere")), ours)
     assert error.value.errno == errno.ENOENT
 
 
@@ -471,12 +472,16 @@ def test_modules_for_other_channels_are_in_nobodys_way(
 
 def test_urls() -> None:
     assert resolve("rpmsg:").rest == ""
-    assert rpmsg.parse("") == rpmsg.Target()
-    assert rpmsg.parse("remoteproc=m4_0?via=ctrl") == rpmsg.Target(remoteproc="m4_0", via="ctrl")
-    assert rpmsg.parse("?claim=yes").claim
-    assert rpmsg.parse("/dev/rpmsg0") == rpmsg.Target(node="/dev/rpmsg0")
-    assert rpmsg.parse("?dst=0x400").endpoint == ("rpmsg-io-0", ADDR_ANY, 0x400)
-    assert rpmsg.parse("?dst=1025&src=2000&name=rpmsg-raw").endpoint == ("rpmsg-raw", 2000, 1025)
+    assert parse("") == Target()
+    assert parse("remoteproc=m4_0?via=ctrl") == Target(remoteproc="m4_0", via="ctrl")
+    assert parse("?claim=yes").claim
+    assert parse("/dev/rpmsg0") == Target(node="/dev/rpmsg0")
+    assert parse("?dst=0x400").endpoint == ("rpmsg-io-0", ADDR_ANY, 0x400)
+    assert parse("?dst=1025&src=2000&name=rpmsg-raw").endpoint == (
+        "rpmsg-raw",
+        2000,
+        1025,
+    )
     assert rpmsg.short_name("") == "rpmsg"
     assert rpmsg.short_name("remoteproc=m4_0") == "m4_0"
 
@@ -498,5 +503,5 @@ def test_urls() -> None:
 )
 def test_bad_urls(rest: str, says: str) -> None:
     with pytest.raises(OSError, match=says) as error:
-        rpmsg.parse(rest)
+        parse(rest)
     assert error.value.errno == errno.EINVAL
