@@ -10,6 +10,7 @@ import subprocess
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -25,18 +26,19 @@ def folder() -> Path | None:
     return Path(found.stdout.strip()) if found.returncode == 0 else None
 
 
-def need(*packages: str) -> dict[str, str]:
-    """Return the environment of a process that imports these; skip where they are not.
+def lacks(sentence: str) -> NoReturn:
+    """Skip a test that cannot run; in CI, where `make deps labs` ran, it fails."""
+    if os.environ.get("CI") and sys.version_info >= (3, 11):  # what jumpstarter needs
+        pytest.fail(sentence)
+    pytest.skip(sentence)
 
-    In CI, where `make labs` ran, they are all there or the test fails.
-    """
+
+def need(*packages: str) -> dict[str, str]:
+    """Return the environment of a process that imports these; lacks() where they are not."""
     place = folder()
     path = [str(place)] if place else []
     for package in packages:
         if importlib.util.find_spec(package) is None and not PathFinder.find_spec(package, path):
-            sentence = f"{package} is not installed (make labs)"
-            if os.environ.get("CI") and sys.version_info >= (3, 11):
-                pytest.fail(sentence)
-            pytest.skip(sentence)
+            lacks(f"{package} is not installed (make labs)")
     paths = [*path, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}

@@ -217,6 +217,22 @@ def test_pytest_project() -> None:
     assert (EXAMPLES / "pytest_project/README.md").is_file()
 
 
+def test_labgrid(socket_path: str, tmp_path: Path) -> None:
+    """As at a desk, by labgrid's plug-in for pytest."""
+    for file in (EXAMPLES / "labgrid").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--lg-env", "desk.yaml", "test_board.py"],
+        cwd=tmp_path,
+        env={**labs.need("labgrid"), "GPIO_BRIDGE_SOCKET": socket_path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stdout
+    assert "2 passed" in run.stdout
+
+
 def test_guest_export(tmp_path_factory: pytest.TempPathFactory, eventually: Any) -> None:
     directory = tmp_path_factory.mktemp("x")  # a name that is short enough for sockets
     text = (EXAMPLES / "guest_export.toml").read_text()
@@ -231,7 +247,7 @@ def test_guest_export(tmp_path_factory: pytest.TempPathFactory, eventually: Any)
 def test_every_example_is_run_here_and_told_of() -> None:
     files = {file.name for file in EXAMPLES.glob("*.*") if file.suffix != ".md"}
     readme = (EXAMPLES / "README.md").read_text()
-    files |= {f"{file.name}/" for file in EXAMPLES.iterdir() if (file / "README.md").is_file()}
+    files |= {f"{page.parent.name}/" for page in EXAMPLES.glob("*/README.md")}
     assert set(re.findall(r"^\| \[(\S+)\]", readme, re.MULTILINE)) == files
     run = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     assert {Path(file).stem for file in files} <= run

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-UNITS = ("gpio-bridge.service", r"gpio-bridge@m4_0\x2d0.service")
+UNITS = ("gpio-bridge-keeper.service", "gpio-bridge.service", r"gpio-bridge@m4_0\x2d0.service")
 
 
 def tool(name: str) -> str:
@@ -33,6 +33,7 @@ def test_what_is_installed(installed: Path) -> None:
     files = sorted(str(p.relative_to(installed)) for p in installed.rglob("*") if p.is_file())
     assert files == [
         "usr/lib/modules-load.d/rpmsg-gpio-bridge.conf",
+        "usr/lib/systemd/system/gpio-bridge-keeper.service",
         "usr/lib/systemd/system/gpio-bridge.service",
         "usr/lib/systemd/system/gpio-bridge@.service",
         "usr/lib/sysusers.d/rpmsg-gpio-bridge.conf",
