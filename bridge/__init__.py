@@ -8,7 +8,7 @@ package costs nothing (the service and the command line import it too).
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # that of typing, whose import costs more than everything here
+TYPE_CHECKING = False  # as in typing, whose import costs more than everything here
 if TYPE_CHECKING:
     from bridge import line as line
     from bridge.client import chip as chip

@@ -7,10 +7,10 @@
                 async for event in request.edge_events():
                     print(event)
 
-Names, arguments, values and exceptions are those of `bridge.Chip` and
-`bridge.LineRequest`; what waits for the service or the firmware is a coroutine, what
-waits for events an asynchronous iterator. Everything belongs to the event loop in which
-it was opened. Cancelling a coroutine does not undo what it asked for.
+Names, arguments, values and exceptions are those of `bridge.Chip` and `bridge.LineRequest`. What
+waits for the service or the firmware is a coroutine; what waits for events is an asynchronous
+iterator. Everything belongs to the event loop in which it was opened. Cancelling a coroutine does
+not undo what it asked for.
 """
 
 from __future__ import annotations
@@ -91,12 +91,12 @@ class _Events:
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Await `work`, which goes on when who awaits it is cancelled."""
+    """Await `work`, which goes on when the task that awaits it is cancelled."""
     await asyncio.shield(asyncio.ensure_future(work))
 
 
 class _Face(Generic[Behind]):
-    """What both classes have in common: the object behind, its descriptor, its end."""
+    """What both classes have in common: the object that does the work, its descriptor, its end."""
 
     def __init__(self, behind: Behind) -> None:
         """Take over the object that does the work; for this module only."""
@@ -137,7 +137,7 @@ class _Face(Generic[Behind]):
         return self._behind.fd
 
     def __str__(self) -> str:
-        """As the object of `bridge` prints itself."""
+        """What the object of `bridge` prints of itself."""
         return str(self._behind)
 
 
@@ -210,7 +210,7 @@ class Chip(_Face[_chip.Chip]):
         )
 
     def __repr__(self) -> str:
-        """As that of `bridge.Chip`, in this module."""
+        """The same text as of `bridge.Chip`, with this module's name."""
         return repr(self._behind).replace("gpiod.Chip", "aio.Chip")
 
 
@@ -275,12 +275,12 @@ class LineRequest(_Face[_line_request.LineRequest]):
         await _to_its_end(self._reconfigure(config))
 
     async def _reconfigure(self, config: LineConfig) -> None:
-        async with self._lock:  # until the answer is there: nobody else may take it
+        async with self._lock:  # held until the answer is there, so that nobody else takes it
             await asyncio.to_thread(self._behind.reconfigure_lines, config)
 
     async def _operate(self, code: int, mask: int, bits: int) -> int:
         async with self._lock:
-            self._behind.__enter__()  # released while this waited for its turn?
+            self._behind.__enter__()  # released while this call waited for its turn?
             error, reason, line, answer = await self._operations.exchange(code, mask, bits)
         if error:
             raise self._behind.failure(error, reason, line)
@@ -296,7 +296,7 @@ class LineRequest(_Face[_line_request.LineRequest]):
 
     async def edge_events(self) -> AsyncIterator[EdgeEvent]:
         """Yield edge events without end; raises as read_edge_events()."""
-        while True:  # one by one: those behind it stay for who comes after a break
+        while True:  # one by one: the others stay for whoever reads after a break
             yield (await self.read_edge_events(1))[0]
 
 
@@ -312,10 +312,10 @@ class _Operations:
         self._socket = socket.socket(fileno=os.dup(fd))
         self._events = _Events(self._socket.fileno())
         self._timeout_s = timeout_s
-        self._sequence = 0x80000000  # apart from those of the blocking calls
+        self._sequence = 0x80000000  # these differ from the numbers of the blocking calls
 
     async def exchange(self, code: int, mask: int, bits: int) -> tuple[int, int, int, int]:
-        """Do one operation: errno, reason, line index and bits of the answer."""
+        """Do one operation; return errno, reason, line index and bits of the answer."""
         self._sequence = 0x80000000 | (self._sequence + 1) & 0x7FFFFFFF
         packet = _OPERATION.pack(code, self._sequence, mask, bits)
         try:
@@ -343,7 +343,7 @@ class _Operations:
         self._socket.close()
 
     def __del__(self) -> None:
-        """A request that is collected is released: no descriptor of it may stay."""
+        """Release a request that is collected: no descriptor of it may stay."""
         self._socket.close()
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import os
 
-TYPE_CHECKING = False  # that of typing, which tools of milliseconds do without
+TYPE_CHECKING = False  # as in typing, which tools that run for milliseconds do without
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any

@@ -27,7 +27,7 @@ _SENTENCES = {
 
 _by_number: dict[int, str] = {}
 
-# difflib's ratio of a second guess may be less by this.
+# A second guess may have a ratio of difflib that is less by this.
 _ABOUT_AS_CLOSE = 0.1
 
 
@@ -48,7 +48,7 @@ def sentence(reason: int, number: int = 0) -> str:
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """Ask whether one of `words` was meant, in any case of letters; "" when none is close."""
+    """Ask whether one of `words` was meant, whatever the case of letters; "" when none is close."""
     import difflib
 
     by_folded = {each.lower(): each for each in words}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Packages that only some uses need: what is said where one is not installed."""
+"""Packages that only some uses need, and what to say where one is not installed."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _COMPRESSED = ("", ".zst", ".xz")
 
 
 def sysfs_root() -> str:
-    """Where sysfs is: $GPIO_BRIDGE_SYSFS, else /sys."""
+    """The path of sysfs: $GPIO_BRIDGE_SYSFS, else /sys."""
     return os.environ.get(SYSFS_VARIABLE) or "/sys"
 
 
@@ -57,7 +57,7 @@ class RemoteProcessor:
 
     @property
     def state(self) -> str:
-        """offline, suspended, running, crashed, attached, detached or invalid; gone."""
+        """One of offline, suspended, running, crashed, attached, detached, invalid; or gone."""
         return self._read("state")
 
     @property
@@ -156,7 +156,8 @@ class RemoteProcessor:
         if extension not in _COMPRESSED:
             name = file
         parent, base = os.path.split(name)
-        # Its own link stays one, as for the kernel; the way there must lie below a folder.
+        # If the file is a symbolic link itself, it stays one, as for the kernel; its real folder
+        # must lie below a folder for firmware.
         here = Path(os.path.realpath(parent), base) if parent else None
         for folder in folders:
             for path in (Path(os.path.normpath(folder / name)), here):
@@ -176,7 +177,7 @@ class RemoteProcessor:
         return self.path.parents[2]
 
     def _write(self, attribute: str, value: str, what: str) -> None:
-        """Write in a thread: the kernel answers when the firmware is up, or not."""
+        """Write in a thread: the kernel answers when the firmware is up, or never."""
         failed: list[OSError] = []
 
         def write() -> None:
@@ -251,7 +252,7 @@ class RemoteProcessor:
         try:
             fcntl.ioctl(fd, _SET_SHUTDOWN_ON_RELEASE, struct.pack("=i", 1))
             if wanted:
-                # The kernel compares as many bytes as are written: no newline.
+                # The kernel compares as many bytes as are written, so there is no newline.
                 os.write(fd, b"start")
         except OSError as error:
             os.close(fd)
@@ -303,7 +304,7 @@ def processors(root: str | None = None, dev: str = "/dev") -> list[RemoteProcess
     found = []
     with contextlib.suppress(FileNotFoundError):
         for entry in (Path(root or sysfs_root()) / "class/remoteproc").iterdir():
-            # What vanishes while it is looked at was not there.
+            # A processor that vanishes while it is looked at counts as not there.
             with contextlib.suppress(OSError):
                 if REMOTEPROC.fullmatch(entry.name):
                     found.append(RemoteProcessor(entry, dev))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Words of others (consumers, firmware, clients) in sentences and on terminals."""
+"""Words of others (consumers, firmware, clients), in sentences and on terminals."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Attribute(NamedTuple):
     mask: int
 
 
-# struct gpio_v2_line_config: flags, num_attrs, padding; then the attributes.
+# struct gpio_v2_line_config: flags, num_attrs, padding, and then the attributes.
 _CONFIG = struct.Struct("=QI20s")
 _ATTRIBUTE = struct.Struct("=IIQQ")
 # The union's debounce_period_us is 32 bits wide, whatever the byte order.

@@ -130,19 +130,24 @@ def _seconds(value: float) -> str:
 class Stub:
     """One firmware-stub process and its control channel.
 
-    Arguments: ``board`` is the path of a board file, the name of a shipped board,
-    or the text of a board (it has a line break). ``socket`` and ``control`` are
-    paths of at most 107 bytes, by default in a temporary directory. ``dialect``
-    is rpmsg-gpio or rpmsg-gpio-padded; ``transport`` is vhost-user, serial (a pty in
-    the temporary directory whose bytes take the time they have at ``baud`` bits/s,
-    none with 0), both, or rpmsg-tty (vhost-user, with the channel rpmsg-tty in the place
-    of the controllers'); ``features`` is all, none or a list such
-    as "config,names"; ``strict`` refuses what virtio forbids a driver; with
-    ``step`` the board's time moves only by ``advance``. ``executable`` overrides the
-    program.
-
     Use it as a context manager, or call ``start`` and ``close``. Every method
     raises OSError with an errno and a sentence when the stub refuses it.
+
+    Args:
+        board: the path of a board file, the name of a shipped board, or the text of a
+            board (it has a line break).
+        socket: path of the vhost-user socket, at most 107 bytes; by default in a
+            temporary directory.
+        control: path of the control channel; by default the socket's and ``.ctl``.
+        transport: vhost-user, serial (a pty in the temporary directory), both, or rpmsg-tty
+            (vhost-user, with the channel rpmsg-tty in the place of the controllers').
+        baud: rate of the pty in bits/s, at which its bytes take their time; 0: they take
+            none.
+        dialect: rpmsg-gpio or rpmsg-gpio-padded.
+        features: all, none or a list such as "config,names".
+        strict: whether to refuse what virtio forbids a driver to do.
+        step: whether the board's time moves only by ``advance``.
+        executable: the program, in the place of the one that `executable` finds.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from bridge.cli.figures import print_table, progress
 
 
 class _Seconds(click.FloatRange):
-    """A range that does not take nan, which is neither below nor above it."""
+    """A range that refuses nan, which is neither below nor above any limit."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -233,7 +233,7 @@ def _print_edges(result: dict[str, Any]) -> None:
     print_table("gpio-bridge bench edges", ("figure", "measured", "unit", "target"), rows)
 
 
-# What is shown: section, key, unit, and what the pinned figure should be.
+# What the table shows: section, key, unit, and what the pinned figure should be.
 _ROWS = [
     ("floor", "p50_us", "us", ""),
     ("direct", "p50_us", "us", ""),

@@ -34,13 +34,13 @@ EDGES = {"falling": Edge.FALLING, "rising": Edge.RISING, "both": Edge.BOTH}
 CLOCKS = {"monotonic": Clock.MONOTONIC, "realtime": Clock.REALTIME, "hte": Clock.HTE}
 
 LINES_MAX = 64
-# When a line is not found, the first lines of so many chips are looked at for its like.
+# When a line is not found, similar names are looked for among the first lines of so many chips.
 _CHIPS_SEARCHED_MAX = 64
 
 _PERIOD = re.compile(r"(\d*)(us|ms|s|m|)", re.ASCII)
-# More digits than any number that counts; int() refuses thousands of them.
+# A number that counts has fewer digits; int() refuses thousands of them.
 _DIGITS_MAX = 40
-# A year: time.sleep() ends at 2^63 ns.
+# One year, since time.sleep() fails from 2^63 ns on.
 _SLEEP_MAX_US = 365 * 86400 * 1_000_000
 _UNITS = {"us": 1, "ms": 1000, "": 1000, "s": 1_000_000, "m": 60_000_000}
 
@@ -145,10 +145,10 @@ class Lines:
         strict: bool = False,
         every: bool = False,
     ) -> None:
-        """Find each of `ids`; what was wrong with them is in `problems`.
+        """Find each of `ids`; `problems` says what is wrong with the others.
 
-        With `strict` all lines of a name are found; unless `every` is wanted, more than one
-        is a problem.
+        With `strict` all lines of a name are found, and more than one is a problem unless `every`
+        is wanted.
 
         Raises OSError when the service or the chip can not be reached.
         """
@@ -265,7 +265,7 @@ class Lines:
         assert self._connection is not None
         names: list[str] = []
         for chip in chips[:_CHIPS_SEARCHED_MAX]:
-            with suppress(OSError):  # it went meanwhile
+            with suppress(OSError):  # the chip went away meanwhile
                 lines = self._connection.call(LINES, chip=chip)["lines"]
                 names += [line["name"] for line in lines if line["name"]]
         return names

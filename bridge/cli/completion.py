@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """gpio-bridge completion: what a shell needs to complete verbs, options, chips and lines.
 
-The shell's part and the protocol are click's. The tools, which do without click, are shown
-to it as commands here.
+The shell's part and the protocol are click's. The tools do without click, so they are presented to
+it as commands here.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def completion(shell: str) -> int:
     found = get_completion_class(shell)
     assert found is not None
     source = found(cli, {}, "gpio-bridge", _VARIABLE).source()
-    # Behind LINE= comes the value, and no blank.
+    # After LINE= comes the value, without a blank.
     print(source.replace("    return 0\n}", f"{_BASH_NO_BLANK}\n    return 0\n}}"))
     return 0
 
@@ -77,7 +77,7 @@ def _option(option: Option) -> click.Option:
 
 
 def _words(usage: str) -> Complete:
-    """How the words behind the options are completed."""
+    """How the words after the options are completed."""
     if usage.startswith("[CHIP]"):
         return _chips
     return _lines_and_values if "=VALUE" in usage else _lines
@@ -98,7 +98,7 @@ def _lines(
 def _lines_and_values(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    # For bash = is a word of its own, which click takes away where it is the last one.
+    # For bash = is a word of its own, and click takes it away where it is the last one.
     typed = os.environ.get("COMP_WORDS", "").rstrip("\n")
     if (context.params.get("words") or ())[-1:] == ("=",) or typed.endswith("\n="):
         return _items(_VALUES, incomplete)

@@ -12,10 +12,10 @@ _COULD_NOT_RUN = 2
 
 
 class _Command(click.Command):
-    """Ends with 2 when the command line is wrong: 1 is for firmware that is."""
+    """Ends with 2 when the command line is wrong, since 1 means that firmware is."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; what is wrong is printed as for every verb."""
+        """Parse; errors are printed as for every verb."""
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:

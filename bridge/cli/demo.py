@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from firmware_stub import Stub
     from firmware_stub.emulated.lm3s6965 import Mcu
 
-# Lines of controller 0 of firmware_stub/boards/demo.board, and of the Cortex-M port
-# (_LED and _BUTTON_SELECT). Offsets, since firmware without the NAMES extension has
-# nothing else.
+# Lines of controller 0 of firmware_stub/boards/demo.board, and of the Cortex-M port (_LED and
+# _BUTTON_SELECT). They are offsets, since firmware without the NAMES extension has no names.
 _LED_GREEN = 0
 _LOOP_OUT = 4
 _LOOP_IN = 5

@@ -47,7 +47,7 @@ def doctor(socket: str | None, link: str | None, json: bool) -> int:
 
     tell_of_silence("gpio-bridge doctor")
     if link is not None:
-        resolve(link)  # or it would be taken for the name of a chip
+        resolve(link)  # otherwise it would be taken for the name of a chip
         refuse_held(link)
     place = Place(sysfs=sysfs_root(), socket=socket or default_socket(), link=link)
     found = examine(place)

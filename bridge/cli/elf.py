@@ -41,9 +41,9 @@ class Program:
     privileged: bool = False
 
     def why_not_preload(self, library: Program) -> str | None:
-        """Why a library would not be asked by it, as the end of a sentence; None if it is."""
+        """Why a preloaded library has no part in it, as the end of a sentence; None if it has."""
         if not self.bits:
-            return None  # what execve(2) says of it is better
+            return None  # the error of execve(2) says it better
         if self.privileged:
             return "is set-user-id, and is not run with other people's libraries"
         if (self.bits, self.machine) != (library.bits, library.machine):
@@ -83,7 +83,7 @@ def _head(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read(4096)
     except PermissionError:
-        return b""  # it may be run all the same
+        return b""  # without the right to read, it may still be run
     except OSError as error:
         raise OSError(error.errno, f"{path}: {os.strerror(error.errno or 0)}") from None
 

@@ -20,10 +20,10 @@ def follow(
     idle_us: int,
     limit: int,
 ) -> None:
-    """Print events until `limit` came (0: no limit) or none came for `idle_us` (0: ever).
+    """Print events until `limit` came (0: no limit), or none came for `idle_us` (0: no limit).
 
-    `sources` are by descriptor. `take` is called for one that is readable, with the most
-    events to take (0: any number), and returns how many count and their text. Raises what
+    `sources` are by descriptor. `take` is called for a source that is readable, with the largest
+    number of events to take (0: any number), and returns how many count and their text. Raises what
     `take` raises.
     """
     poller = select.poll()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress() -> Iterator[Tell]:
-    """What tells which part is measured, on standard error if that is a terminal."""
+    """A callable that tells which part is measured, on standard error if that is a terminal."""
     from rich.console import Console
 
     console = Console(stderr=True)

@@ -34,7 +34,7 @@ class LazyGroup(click.Group):
         command = getattr(import_module(f"bridge.cli.{cmd_name}"), cmd_name)
         assert isinstance(command, click.Command)
         if all(parameter.name != "version" for parameter in command.params):
-            # Without -v, which is --verbose for some.
+            # Without -v, which some verbs use for --verbose.
             version = f"gpio-bridge {cmd_name} v{__version__}"
             click.version_option(__version__, "--version", message=version)(command)
         return command
@@ -46,7 +46,7 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
-            verb = args[0].removeprefix("gpio")  # gpioget, as libgpiod's tools are called
+            verb = args[0].removeprefix("gpio")  # gpioget: libgpiod's tools are called so
             hint = f"did you mean {verb}?" if verb in VERBS else did_you_mean(args[0], VERBS)
             ctx.fail(f"No such command '{args[0]}'{'; ' if hint else ''}{hint}")
 
@@ -79,7 +79,7 @@ def cli() -> None:
 def run(arguments: list[str]) -> None:
     """Run a verb and exit: 0, or 1 with `gpio-bridge VERB: sentence` on stderr."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        # Everything is imported; what a verb began is taken down from here on.
+        # Everything is imported here; what a verb began must be taken down from here on.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     status: object = 1
     name = _prefix(arguments)
@@ -93,7 +93,7 @@ def run(arguments: list[str]) -> None:
     except click.ClickException as error:
         complain(f"{name}: {error.format_message()}")
     except (click.Abort, KeyboardInterrupt):
-        status = 130  # as the shell reports a death by SIGINT
+        status = 130  # what the shell reports for a death by SIGINT
     except (OSError, ValueError, NotImplementedError, MemoryError) as error:
         complain_of(error, name)
     if not flush_output(name):

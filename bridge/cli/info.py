@@ -52,7 +52,7 @@ def _show_chips(options: SimpleNamespace) -> int:
         try:
             with reach.open_chip(each.name, options.socket) as chip:
                 about = _chip_object(chip) if options.json else _chip_text(chip, options.unquoted)
-        except OSError as error:  # it went while we looked at those before it
+        except OSError as error:  # the chip went away while we looked at those before it
             complain(f"gpio-bridge info: unable to open chip '{each.name}': {sentence(error)}")
             status = 1
         else:

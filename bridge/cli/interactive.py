@@ -37,7 +37,7 @@ _COMMANDS = ("exit", "get", "help", "set", "sleep", "toggle")
 
 
 class _Wrong(Exception):
-    """What was wrong with a command; the prompt comes again."""
+    """What was wrong with a command; the prompt comes again afterwards."""
 
 
 def converse(handles: Sequence[Handle], unquoted: bool) -> None:
@@ -47,7 +47,7 @@ def converse(handles: Sequence[Handle], unquoted: bool) -> None:
     Raises OSError when a chip is gone.
     """
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="backslashreplace")  # a wrong byte is a wrong command only
+        sys.stdin.reconfigure(errors="backslashreplace")  # a wrong byte only makes a wrong command
     if sys.stdin.isatty() and sys.stdout.isatty():
         _restore_terminal_on_signals()
         _prepare_editing([handle.id for handle in handles])
@@ -141,10 +141,10 @@ def _sleep(words: list[str]) -> None:
 
 
 def _restore_terminal_on_signals() -> None:
-    """Die of a signal as ever, but not with the echo off, as line editing has it.
+    """Die of a signal as usual, but not without echo, which line editing turns off.
 
-    A thread waits for them: a handler in Python would wait for the next key, when the
-    signal comes just before readline does.
+    A thread waits for signals: a handler in Python would run at the next key only, when the signal
+    comes just before readline waits.
     """
     import termios
     import threading
@@ -156,7 +156,7 @@ def _restore_terminal_on_signals() -> None:
 
     def end() -> None:
         number = signal.sigwait(deadly)
-        with contextlib.suppress(termios.error):  # after SIGHUP it may be gone
+        with contextlib.suppress(termios.error):  # after SIGHUP the terminal may be gone
             termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, deadly)
         os.kill(os.getpid(), number)

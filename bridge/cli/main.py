@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-# The verbs in the order in which a user meets them: each is a module of bridge.cli, and
+# The verbs in the order in which a user meets them. Each is a module of bridge.cli; the text is
 # what `gpio-bridge --help` says of it without importing it.
 VERBS = {
     "demo": "Run firmware, service and client on this PC, no board needed.",
@@ -32,8 +32,8 @@ VERBS = {
     "completion": "Print what bash or zsh needs to complete verbs, options and lines.",
 }
 
-# libgpiod's tools, and status: scripts call them over and over, so they do without click
-# and rich. Their module has main(arguments) -> exit status; those of other verbs a click
+# These are libgpiod's tools, and status. Scripts call them over and over, so they do without click
+# and rich: their module has main(arguments) -> exit status. The modules of other verbs have a click
 # command.
 TOOLS = ("status", "detect", "info", "get", "set", "mon", "notify")
 
@@ -45,7 +45,8 @@ def main(arguments: list[str] | None = None) -> None:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Die of it, as libgpiod's tools do. A shell's `&` may have it ignored: so it stays.
+        # Die of the signal, as libgpiod's tools do. Where a shell's `&` has it ignored, it stays
+        # ignored.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     _open_standard_streams()
     if arguments and arguments[0] in TOOLS:
@@ -58,8 +59,9 @@ def main(arguments: list[str] | None = None) -> None:
 def _open_standard_streams() -> None:
     """Open /dev/null where this process was started without stdin, stdout or stderr.
 
-    Else a socket would get the number, and what is printed would go to the service. What
-    stdout has no characters for, such as a consumer of others, is escaped as on stderr.
+    Otherwise a socket would get that number, and what is printed would go to the service. A
+    character that stdout cannot encode, such as one in a consumer of others, is escaped as on
+    stderr.
     """
     for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
@@ -89,14 +91,14 @@ def _run_tool(verb: str, arguments: list[str]) -> None:
     if not flush_output(name):
         status = 1
     if status:
-        sys.exit(status)  # in order: a failure may have left a link open in this process
-    # Everything is released and written; taking the interpreter down in order would be
-    # a tenth of the tool's time.
+        sys.exit(status)  # in order, since a failure may have left a link open in this process
+    # Everything is released and written. To take the interpreter down in order as well would be a
+    # tenth of the tool's time.
     os._exit(0)
 
 
 def tell_of_silence(name: str) -> None:
-    """Say after a second that the service does not answer; waiting goes on."""
+    """Say after a second that the service does not answer, while waiting goes on."""
     from bridge.client import control
 
     control.on_silence = lambda sentence: complain(f"{name}: {sentence}")
@@ -107,8 +109,8 @@ def complain_of(error: BaseException, name: str) -> None:
     from bridge.cli.output import sentence
 
     if isinstance(error, BrokenPipeError):
-        return  # stdout's, whose reader had enough; that of the control socket is ENODEV
-    if flush_output(name):  # else it was that, and is told
+        return  # the EPIPE of stdout, whose reader had enough; that of the control socket is ENODEV
+    if flush_output(name):  # otherwise stdout failed, which was reported
         complain(f"{name}: {sentence(error)}")
 
 
@@ -123,7 +125,7 @@ def complain(*lines: str) -> None:
 
 
 def flush_output(name: str) -> bool:
-    """Write what is printed; return False when stdout does not take it, which is told."""
+    """Write what is printed; return False when stdout does not take it, which is reported."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -135,5 +137,5 @@ def flush_output(name: str) -> bool:
 
 
 def _drop(stream: TextIO) -> None:
-    """Let what is in a stream go nowhere: the interpreter would try again when it ends."""
+    """Discard what is in a stream: the interpreter would try to write it again at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 from bridge.errors import did_you_mean
 
-TYPE_CHECKING = False  # that of typing, which costs a tool more than all of this
+TYPE_CHECKING = False  # as in typing, which costs a tool more than all of this
 if TYPE_CHECKING:
     from typing import Any
 

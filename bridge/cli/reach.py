@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Getting at chips, and what to say when that fails: who has the link, what was meant."""
+"""Opening chips, and what to say when that fails: who has the link, what was meant."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def locate(path: str, socket: str | None) -> address.Address:
 def open_chip(path: str, socket: str | None) -> Chip:
     """Open the chip of a --chip option; a bare name is looked for on `socket`.
 
-    Raises NoChip, with another name that may be meant, else as Chip(), with more to say
-    where a service has the link.
+    Raises NoChip, with a similar name where there is one, else as Chip(), with more to say where a
+    service has the link.
     """
     id = path
     where = locate(path, socket)
@@ -60,7 +60,7 @@ def open_chip(path: str, socket: str | None) -> Chip:
 
 
 def chips_of_link(url: str, name: str) -> list[dict[str, Any]]:
-    """Return a chip of a link that lives in this process, all of them for "".
+    """Return a chip of a link that lives in this process; all of its chips for "".
 
     Raises OSError when none comes up in 5 s, or a service has the link.
     """
@@ -87,14 +87,14 @@ def no_chip(id: str, error: OSError, connection: Connection, name: str) -> NoChi
 
 
 def _prepare(url: str) -> None:
-    """Make ready for a link in this process: the service's code runs, and logs, here.
+    """Prepare for a link in this process: the service's code runs, and logs, here.
 
-    Raises OSError EBUSY where a service has the link: a firmware serves one driver, and
-    who tries to be the second waits for nothing.
+    Raises OSError EBUSY where a service has the link: a firmware serves one driver, and a second
+    one would wait in vain.
     """
     import logging
 
-    # Why there is no chip is in the exception: it is not to be said twice.
+    # The exception says why there is no chip; the log need not say it again.
     logging.basicConfig(format="gpio-bridge: %(message)s", level=logging.ERROR)
     refuse_held(url)
 
@@ -140,5 +140,5 @@ def _target(url: str) -> tuple[str, str]:
 
 
 def _sockets() -> list[str]:
-    """Where services of the system listen (gpio-bridge@.service)."""
+    """The sockets where services of the system listen (gpio-bridge@.service)."""
     return sorted(glob.glob(os.path.join(os.path.dirname(DEFAULT_SOCKET), "*.sock")))

@@ -25,7 +25,7 @@ from bridge.control_protocol import SOCKET_VARIABLE, default_socket
 LIBRARY = Path(bridge.__file__).parent / "preload" / "libgpio-cdev.so"
 """What the program is started with; bridge/preload is its source."""
 
-# Of bridge/preload/preload.h.
+# These repeat bridge/preload/preload.h.
 _CHIPS_MAX = 64
 _NAME_MAX = 63
 _SOCKET_MAX = 107
@@ -135,7 +135,7 @@ def _names(place: Place, wanted: Sequence[str]) -> list[str]:
     connection = Connection.open(place.socket)
     try:
         if not wanted:
-            with contextlib.suppress(TimeoutError):  # what there is by then
+            with contextlib.suppress(TimeoutError):  # the chips that there are by then
                 connection.wait(_SETTLED_S, settled=True)
         there = [chip["name"] for chip in connection.chips()]
     finally:
@@ -219,10 +219,10 @@ def _service(links: Sequence[str]) -> Iterator[Place]:
 
 
 def _in_background(start: Callable[[], contextlib.AbstractContextManager[Place]]) -> Place:
-    """Keep something up until this process ends, whatever it becomes by then.
+    """Keep something up until this process ends, whatever program it has become by then.
 
-    A process that is no child of this one keeps it: the program that we become is to meet
-    no child that it does not know, and Ctrl-C is its own.
+    The keeper is a process that is no child of this one: the program that we become must not meet a
+    child that it does not know, and Ctrl-C is its own affair.
 
     Raises:
         OSError: it could not be started.
@@ -248,7 +248,7 @@ def _in_background(start: Callable[[], contextlib.AbstractContextManager[Place]]
 def _keep(
     start: Callable[[], contextlib.AbstractContextManager[Place]], answer: int, watched: int
 ) -> None:
-    """Be the keeper; never return."""
+    """Run as the keeper; never return."""
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
@@ -268,6 +268,6 @@ def _keep(
 
 
 def _tell(answer: int, *words: str) -> None:
-    with contextlib.suppress(OSError):  # told already
+    with contextlib.suppress(OSError):  # reported already
         os.write(answer, "\0".join(words).encode(errors="surrogateescape"))
         os.close(answer)

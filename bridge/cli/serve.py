@@ -149,7 +149,7 @@ def serve(
     and serves them as chips on a control socket, where the other verbs of
     gpio-bridge and the Python package `bridge` find them.
     """
-    # Raises ConfigError and OSError: gpio-bridge prints their sentences.
+    # ConfigError and OSError are raised from here: gpio-bridge prints their sentences.
     from bridge.service import Service
 
     _log_from("debug" if verbose else log_level)
@@ -170,7 +170,7 @@ class _Formatter(logging.Formatter):
         self._journal = _is_journal(sys.stderr.fileno())
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """Names of others begin no line of their own."""
+        """Keep names of others from beginning a line of their own."""
         record.message = printable(record.message)
         return super().formatMessage(record)
 
@@ -182,19 +182,19 @@ class _Formatter(logging.Formatter):
         return "\n".join(f"<{priority}>{line}" for line in text.splitlines())
 
 
-# Levels of logging, and what they are for syslog(3).
+# Levels of logging, and the priorities of syslog(3) that go with them.
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
 
 
 def _log_from(level: str) -> None:
-    """Send what is of this level or worse to standard error."""
+    """Send what has this level or a worse one to standard error."""
     from bridge.service.log_lines import RateLimit, Writer
 
     handler = Writer(sys.stderr.fileno())
     handler.addFilter(RateLimit())
     handler.setFormatter(_Formatter())
     number = logging.getLevelName(level.upper())
-    # What the libraries tell below a warning is not for who runs a service.
+    # Messages of the libraries below a warning mean nothing to whoever runs a service.
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler])
     logging.getLogger("bridge").setLevel(number)
 
@@ -260,7 +260,7 @@ def _announce(ready_fd: int | None) -> Callable[[], None] | None:
         return None
 
     def ready() -> None:
-        # Whoever asked may be gone; that is no reason not to serve.
+        # Whoever waits at --ready-fd may be gone, which is no reason not to serve.
         with contextlib.suppress(OSError):
             os.write(ready_fd, b"ready\n")
             os.close(ready_fd)

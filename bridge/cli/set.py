@@ -210,9 +210,9 @@ def _wait_for_removal(request: LineRequest) -> None:
 
 
 def _daemonize(keep_streams: bool) -> None:
-    """Go on in the background as daemon(3): new session, root directory, /dev/null.
+    """Go on in the background as daemon(3) does: new session, root directory, /dev/null.
 
-    The process id goes to standard output, for who ends it later.
+    The process id goes to standard output, for whoever ends it later.
     """
     sys.stdout.flush()
     child = os.fork()

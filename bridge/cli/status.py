@@ -83,7 +83,7 @@ def _records(status: dict[str, Any]) -> Iterator[_Record]:
 
 
 def _link(link: dict[str, Any], chips: list[dict[str, Any]]) -> _Record:
-    """How long it has been so, and why it is not up."""
+    """How long a link has been in its state, and why it is not up."""
     parts = [link["url"]]
     if link["state"] == "up":
         parts.append(_count(sum(chip["link"] == link["name"] for chip in chips), "chip"))
@@ -124,7 +124,7 @@ def _rule(rule: dict[str, Any]) -> _Record:
 
 
 def _user(user: dict[str, Any], limits: dict[str, Any]) -> _Record:
-    """What a user has of what one user may have."""
+    """What a user has of the limits of one user."""
     words = {"connections": "connections", "handles": "open chips", "requests": "line requests"}
     counts = [f"{user[key]} of {limits[key]} {word}" for key, word in words.items()]
     lines = f"{user['lines']} of {limits['lines']} lines"
@@ -139,7 +139,7 @@ def _user(user: dict[str, Any], limits: dict[str, Any]) -> _Record:
 
 
 def _reason(what: dict[str, Any]) -> str:
-    """Why something has not all of its lines."""
+    """Why an export or an aggregate lacks lines."""
     missing = what["waiting_for"]
     return what["why"] or (f"waits for {', '.join(missing)}" if missing else "")
 
@@ -168,7 +168,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """A time in the two largest units that say something."""
+    """A time in its two largest units that are not zero."""
     whole = int(seconds)
     for unit, size, smaller, part in (
         ("d", 86400, "h", 3600),

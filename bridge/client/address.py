@@ -13,10 +13,10 @@ from bridge.control_protocol import default_socket
 
 __all__ = ["Address", "is_url", "parse"]
 
-# As the kernel's limit for one path.
+# The same limit as the kernel's for one path.
 _LINKS_MAX = 40
 
-# Two letters at least, so that nobody's C:\ is taken for a link.
+# At least two letters, so that C:\ is not taken for a link.
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")
 
 

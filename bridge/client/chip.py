@@ -49,20 +49,23 @@ class Chip:
     def __init__(self, path: str) -> None:
         """Open a chip.
 
-        `path` is a chip's name (``fw-0``: the service on $GPIO_BRIDGE_SOCKET or the
-        default socket), ``SOCKET#NAME``, the chip's path in the directory beside the
-        control socket (``/run/rpmsg-gpio-bridge/control.chips/fw-0``) or a symbolic
-        link to it, or a link URL, which runs the link inside this process
-        (``vhost-user:/run/fw.sock#NAME``; a URL without NAME opens its first chip).
+        Args:
+            path: a chip's name (``fw-0``: the service on $GPIO_BRIDGE_SOCKET or the
+                default socket), ``SOCKET#NAME``, the chip's path in the directory beside
+                the control socket (``/run/rpmsg-gpio-bridge/control.chips/fw-0``) or a
+                symbolic link to it, or a link URL, which runs the link inside this process
+                (``vhost-user:/run/fw.sock#NAME``; a URL without NAME opens its first chip).
 
-        Raises FileNotFoundError when there is no such chip or no service,
-        ConnectionRefusedError and PermissionError as connect(2), OSError ENOTTY and
-        ENODEV for a path that leads to something else (gpiod_chip_open()), TypeError
-        when `path` is no str, TimeoutError when nobody answers in time.
+        Raises:
+            FileNotFoundError: there is no such chip or no service.
+            ConnectionRefusedError, PermissionError: as of connect(2).
+            OSError: ENOTTY or ENODEV, the path leads to something else (gpiod_chip_open()).
+            TypeError: `path` is no str.
+            TimeoutError: nobody answers in time.
         """
         where = address.parse(path)
         self._path = path
-        self._lock = threading.Lock()  # of _events: who reads, who asks for fd, who closes
+        self._lock = threading.Lock()  # of _events: for reading, for asking for fd, for closing
         try:
             self._info = self._connect(where)
         except BaseException:
@@ -105,7 +108,7 @@ class Chip:
         self.close()
 
     def __del__(self) -> None:
-        """Let go of the connection as the descriptor of a collected file is let go."""
+        """Let go of the connection, as a collected file lets go of its descriptor."""
         self._close_events(wake=False)  # nobody reads, and a forked process may have it now
         if self._connection is not None:
             self._connection.close()
@@ -164,7 +167,7 @@ class Chip:
             if isinstance(events, tuple):
                 from bridge.shim.info_queue import InfoReader
 
-                self._events = None  # the reader owns them, even when it fails
+                self._events = None  # the reader owns the descriptors, even when it fails
                 events = self._events = InfoReader(*events)
             return events
 
@@ -178,8 +181,10 @@ class Chip:
     def fd(self) -> int:
         """The chip's descriptor: readable while info events wait; HUP and ERR when it is gone.
 
-        O_NONBLOCK, set by fcntl(2), is honoured by read_info_event(). Raises
-        ChipClosedError.
+        O_NONBLOCK, set by fcntl(2), is honoured by read_info_event().
+
+        Raises:
+            ChipClosedError: the chip is closed.
         """
         with self._lock:
             events = self._open_events()
@@ -192,7 +197,10 @@ class Chip:
     def get_info(self) -> ChipInfo:
         """Return name, label and number of lines, read when the chip was opened.
 
-        Raises ChipClosedError; works for a chip that is gone.
+        It works for a chip that is gone, too.
+
+        Raises:
+            ChipClosedError: the chip is closed.
         """
         self._open()
         assert self._info is not None
@@ -202,8 +210,12 @@ class Chip:
         """Return the offset of a line given by name, offset, or offset as str.
 
         A name is looked up first; of several lines with this name the lowest offset
-        is returned. Raises FileNotFoundError for an unknown name, ValueError for an
-        offset that the chip does not have, ChipClosedError.
+        is returned.
+
+        Raises:
+            FileNotFoundError: no line has this name.
+            ValueError: the chip does not have this offset.
+            ChipClosedError: the chip is closed.
         """
         self._open()
         if isinstance(id, int):
@@ -220,7 +232,7 @@ class Chip:
         return offset
 
     def _offset_of_name(self, name: str) -> int:
-        if name == "":  # in the kernel's interface an unnamed line is called ""
+        if name == "":  # the kernel's interface calls an unnamed line ""
             for line in self._lines():
                 if line["name"] is None:
                     return int(line["offset"])
@@ -238,9 +250,13 @@ class Chip:
     def get_line_info(self, line: int | str) -> LineInfo:
         """Return a snapshot of one line's settings and user.
 
-        `line` is an offset, a name, or an offset as str. Raises as
-        line_offset_from_id() does, ValueError for a negative offset, and OSError
-        ENODEV when the chip is gone.
+        Args:
+            line: an offset, a name, or an offset as str.
+
+        Raises:
+            ValueError: the offset is negative.
+            OSError: ENODEV, the chip is gone.
+            Exception: as line_offset_from_id().
         """
         reply = self._call(LINES, first=self._offset(line), count=1)
         return line_info.from_wire(reply["lines"][0])
@@ -255,7 +271,9 @@ class Chip:
     def get_all_line_info(self) -> list[LineInfo]:
         """Return a snapshot of every line in a few packets (not in libgpiod).
 
-        Raises ChipClosedError, and OSError ENODEV when the chip is gone.
+        Raises:
+            ChipClosedError: the chip is closed.
+            OSError: ENODEV, the chip is gone.
         """
         return [line_info.from_wire(line) for line in self._lines()]
 
@@ -272,8 +290,10 @@ class Chip:
 
         ``clock().bound_ns`` is the error bound of the timestamps of edges.
 
-        Raises ChipClosedError, NotImplementedError when the firmware stamps no edges
-        (TIMESTAMP), OSError ENODEV when the chip is gone.
+        Raises:
+            ChipClosedError: the chip is closed.
+            NotImplementedError: the firmware stamps no edges (TIMESTAMP).
+            OSError: ENODEV, the chip is gone.
         """
         from bridge.clock_info import ClockInfo
 
@@ -282,9 +302,12 @@ class Chip:
     def watch_line_info(self, line: int | str) -> LineInfo:
         """Return a snapshot of a line, and report what becomes of it as info events.
 
-        At most 32 events wait, then the newest are dropped. Raises as get_line_info(),
-        and OSError EBUSY when this object watches the line already
-        (GPIO_V2_GET_LINEINFO_WATCH_IOCTL).
+        At most 32 events wait, then the newest are dropped.
+
+        Raises:
+            OSError: EBUSY, this object watches the line already
+                (GPIO_V2_GET_LINEINFO_WATCH_IOCTL).
+            Exception: as get_line_info().
         """
         reply = self._call(WATCH, offset=self._offset(line))
         return line_info.from_wire(reply["line"])
@@ -292,16 +315,23 @@ class Chip:
     def unwatch_line_info(self, line: int | str) -> None:
         """End a watch; events that wait already can still be read.
 
-        Raises as get_line_info(), and OSError EBUSY when this object does not watch the
-        line (GPIO_GET_LINEINFO_UNWATCH_IOCTL).
+        Raises:
+            OSError: EBUSY, this object does not watch the line
+                (GPIO_GET_LINEINFO_UNWATCH_IOCTL).
+            Exception: as get_line_info().
         """
         self._call(UNWATCH, offset=self._offset(line))
 
     def wait_info_event(self, timeout: timedelta | float | None = None) -> bool:
-        """Wait until read_info_event() has something to say; return whether it has.
+        """Wait until an info event can be read; return whether one can.
 
-        `timeout` is a timedelta or in seconds; None waits for ever, 0 looks only.
-        Raises ValueError when it is negative, TypeError, ChipClosedError.
+        Args:
+            timeout: a timedelta or seconds; None waits for ever, 0 does not wait.
+
+        Raises:
+            ValueError: `timeout` is negative.
+            TypeError: `timeout` is something else.
+            ChipClosedError: the chip is closed.
         """
         with self._lock:
             events = self._open_events()
@@ -314,8 +344,12 @@ class Chip:
     def read_info_event(self) -> InfoEvent:
         """Return the oldest info event that waits.
 
-        Blocks when none does, unless fd is O_NONBLOCK (BlockingIOError then). Raises
-        OSError ENODEV when the chip is gone, ChipClosedError.
+        It blocks when none waits, unless fd is O_NONBLOCK.
+
+        Raises:
+            BlockingIOError: no event waits, and fd is O_NONBLOCK.
+            OSError: ENODEV, the chip is gone.
+            ChipClosedError: the chip is closed.
         """
         from bridge.client import info_event
 
@@ -330,20 +364,28 @@ class Chip:
     ) -> LineRequest:
         """Request lines for exclusive use.
 
-        `config` maps a line (offset or name) or a tuple of lines to LineSettings, or
-        to None for the defaults. `consumer` is shown to others (31 bytes, default
-        ``?``). `event_buffer_size` is in events (default and rounding as the kernel:
-        16 a line, a power of two, 1024 at most). `output_values` overrides the
-        output value of every line of the request; lines that it lacks are inactive.
+        Args:
+            config: maps a line (offset or name) or a tuple of lines to LineSettings, or
+                to None for the defaults.
+            consumer: shown to others; at most 31 bytes, default ``?``.
+            event_buffer_size: in events; default and rounding are the kernel's: 16 a line,
+                a power of two, at most 1024.
+            output_values: overrides the output value of every line of the request; lines
+                that it lacks are inactive.
 
-        Raises FileNotFoundError (unknown name), ValueError (bad offset, repeated
-        line, settings that exclude each other), OSError EBUSY (held by another; the
-        message says whom), E2BIG (more than 64 lines, or more different settings
-        than the kernel's 10 attributes), ENODEV, ETIMEDOUT (the firmware did not
-        answer), EIO (it refused), NotImplementedError, ChipClosedError.
+        Raises:
+            FileNotFoundError: a name is unknown.
+            ValueError: an offset does not exist, a line is repeated, or settings exclude
+                each other.
+            OSError: EBUSY, another consumer holds a line (the message says which); E2BIG,
+                more than 64 lines, or more different settings than the kernel's 10
+                attributes; EIO, the firmware refused; ENODEV, the chip is gone.
+            TimeoutError: the firmware did not answer.
+            NotImplementedError: neither firmware nor service can do this.
+            ChipClosedError: the chip is closed.
         """
         self._open()
-        direct = self._direct  # once: another thread may close the chip meanwhile
+        direct = self._direct  # read once: another thread may close the chip meanwhile
         values = self._output_values(output_values)
         plan = self._plan(config)
         packed = line_config.pack([_config(line, values) for line in plan])
@@ -355,7 +397,7 @@ class Chip:
                 handle=self._handle,
                 offsets=[line.offset for line in plan],
                 config=packed,
-                consumer=(consumer or "")[: uapi.GPIO_MAX_NAME_SIZE],  # all that is ever shown
+                consumer=(consumer or "")[: uapi.GPIO_MAX_NAME_SIZE],  # more is never shown
                 event_buffer_size=size,
             )
         from bridge.client.line_request import LineRequest
@@ -401,7 +443,7 @@ class Chip:
         return f'gpiod.Chip("{self._path}")' if self else "<Chip CLOSED>"
 
     def __str__(self) -> str:
-        """As libgpiod prints it."""
+        """The text that libgpiod prints for it."""
         if not self:
             return "<Chip CLOSED>"
         return f'<Chip path="{self._path}" fd={self.fd} info={self.get_info()}>'

@@ -17,7 +17,7 @@ class ChipInfo:
     num_lines: int
 
     def __str__(self) -> str:
-        """As libgpiod prints it."""
+        """The text that libgpiod prints for it."""
         return f'<ChipInfo name="{self.name}" label="{self.label}" num_lines={self.num_lines}>'
 
     __repr__ = __str__

@@ -32,7 +32,7 @@ from bridge.control_protocol import (
     request,
 )
 
-TYPE_CHECKING = False  # that of typing, which tools of milliseconds do without
+TYPE_CHECKING = False  # as in typing, which tools that run for milliseconds do without
 if TYPE_CHECKING:
     from typing import Any
 
@@ -41,20 +41,21 @@ __all__ = ["Connection"]
 #: How long a client waits for its turn to be accepted, in seconds.
 CONNECT_TIMEOUT_S = 10.0
 
-# What is answered from memory. It only catches a service that is stuck, as request_timeout_s().
+# For what the service answers from memory. It only detects a service that is stuck, as
+# request_timeout_s() does.
 _CALL_TIMEOUT_S = 10.0
-# When what takes longer is told to `on_silence`.
+# After so many seconds `on_silence` is called.
 _SILENCE_S = 1.0
-# After Ctrl-C, for the descriptors of an answer: they would hold their lines.
+# After Ctrl-C, the wait for the descriptors of an answer, which would otherwise hold their lines.
 _ABANDON_S = 1.0
 
 _SO_SNDTIMEO_NEW = 67
-# struct timeval: of longs, but where those are shorter than time_t.
+# struct timeval has longs, except where those are shorter than time_t.
 _TIMEVAL = struct.Struct("@qq" if socket.SO_SNDTIMEO == _SO_SNDTIMEO_NEW else "@ll")
 
 
-#: Called with a sentence when the service is silent for a second; for tools that talk to
-#: a human, who shall not wait for the deadline to hear of it.
+#: Called with a sentence when the service is silent for a second. It is for tools that talk to a
+#: human, who should hear of the silence before the deadline.
 on_silence: Callable[[str], None] | None = None
 
 
@@ -62,7 +63,7 @@ def request_timeout_s(timeout_ms: int, lines: int) -> float:
     """Return how long a request or a reconfiguration of so many `lines` may take, in seconds.
 
     Each line takes several requests to the firmware, each of which may take the service's
-    `timeout_ms`; one that fails is the last one.
+    `timeout_ms`; a request that fails is the last one.
     """
     return min(150.0, 10.0 + 2.25 * lines) * max(1, timeout_ms / 1000)
 
@@ -111,7 +112,7 @@ class Connection:
         return cls(sock, path)
 
     def close(self) -> None:
-        """Close the connection; requests made on it stay. A call of another thread ends."""
+        """Close the connection; requests made on it stay. A call of another thread then ends."""
         if self._lock.locked():  # close(2) alone would not wake it
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -189,7 +190,7 @@ class Connection:
                     f"{op} takes {len(packet)} bytes, a control packet holds {PACKET_MAX}",
                 )
             start = time.monotonic()
-            # What asks the firmware may take its time.
+            # An operation that asks the firmware may take its time.
             tell_at = start + _SILENCE_S if timeout_s == _CALL_TIMEOUT_S else None
             try:
                 self._socket.settimeout(timeout_s)
@@ -216,9 +217,9 @@ class Connection:
     def _receive(
         self, seq: int, deadline: float, tell_at: float | None = None
     ) -> tuple[dict[str, Any], list[int]]:
-        """Return the reply to `seq`; a late one to an earlier call is thrown away.
+        """Return the reply to `seq`; a late reply to an earlier call is thrown away.
 
-        At `tell_at`, if there is one, who waits for it is told.
+        At `tell_at`, if it is given, the waiting is reported.
         """
         while True:
             remaining = (deadline if tell_at is None else tell_at) - time.monotonic()
@@ -252,14 +253,14 @@ class Connection:
             _close(fds)
 
     def _abandon(self, seq: int) -> None:
-        """Let go of what an answer that nobody waits for any more may bring soon."""
+        """Close what may soon come with an answer that nobody waits for any more."""
         with suppress(OSError):
             _close(self._receive(seq, time.monotonic() + _ABANDON_S)[1])
 
     def _last_words(self, seq: int) -> tuple[dict[str, Any], list[int]]:
         """Return what the service said before it hung up, such as which limit was reached.
 
-        The kernel tells of the hang-up first where a packet of ours was still unread.
+        The kernel reports the hang-up first where a packet of ours was still unread.
         """
         try:
             return self._receive(seq, time.monotonic() + _ABANDON_S)
@@ -270,7 +271,7 @@ class Connection:
         return f"the service on {self._where}"
 
     def _state(self) -> str:
-        """What its process is doing, for who waits for it: "" when nothing is known."""
+        """What the service's process is doing, for whoever waits; "" when nothing is known."""
         packed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         pid = int.from_bytes(packed[:4], sys.byteorder)  # struct ucred: pid, uid, gid
         if pid in (0, os.getpid()):  # in another pid namespace; or the link is in this process
@@ -291,10 +292,10 @@ class Connection:
 
 
 def _connect(sock: socket.socket, path: str, deadline: float) -> None:
-    """Connect, waiting until `deadline` for room in the queue of those who wait.
+    """Connect, waiting until `deadline` for room in the queue of connections.
 
-    connect(2) of a socket that does not block, as one with settimeout() does not, fails at
-    once while the queue is full; SO_SNDTIMEO is the time for which a blocking one waits.
+    connect(2) of a non-blocking socket, as one with settimeout() is, fails at once while the queue
+    is full; SO_SNDTIMEO is the time for which that of a blocking one waits.
     """
     while True:
         left_us = max(1, round((deadline - time.monotonic()) * 1e6))
@@ -306,7 +307,7 @@ def _connect(sock: socket.socket, path: str, deadline: float) -> None:
         except BlockingIOError:
             raise TimeoutError(errno.ETIMEDOUT, "") from None
         except OSError as error:
-            # Python takes a connect that a signal interrupted for one that goes on.
+            # Python treats a connect that a signal interrupted as one that goes on.
             if error.errno != errno.ENOTCONN or time.monotonic() >= deadline:
                 raise
         else:
@@ -314,7 +315,7 @@ def _connect(sock: socket.socket, path: str, deadline: float) -> None:
 
 
 def _connect_patiently(sock: socket.socket, path: str) -> None:
-    """Connect within CONNECT_TIMEOUT_S; who waits for it is told after a second."""
+    """Connect within CONNECT_TIMEOUT_S; a wait of more than a second is reported."""
     start = time.monotonic()
     deadline = start + CONNECT_TIMEOUT_S
     try:

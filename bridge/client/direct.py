@@ -28,8 +28,8 @@ class _Running:
         self.users = 0
 
 
-# A firmware serves one driver, so all of a process share one link to it. The process
-# id is part of the key because threads do not survive fork().
+# A firmware serves one driver, so all users in a process share one link to it. The process id is
+# part of the key because threads do not survive fork().
 _running: dict[tuple[int, str], _Running] = {}
 # Held while a thread starts and stops. A finalizer may run in any thread, the service's
 # included, and must not take it: see abandon().
@@ -37,7 +37,7 @@ _lock = threading.Lock()
 
 
 def _renew_lock() -> None:
-    """In a forked process: whoever had the lock is not there to give it back."""
+    """Make new locks in a forked process: the thread that held one is not there to release it."""
     global _lock  # noqa: PLW0603 - all links of the process share it
     _lock = threading.Lock()
 
@@ -77,7 +77,7 @@ class Direct:
         return Direct(self._url)
 
     def close(self) -> None:
-        """Be no user any more; the last one waits for the thread's end. May be repeated."""
+        """Stop being a user; the last one waits for the thread's end. May be repeated."""
         with _lock:
             key, self._key = self._key, None
             if key is None or key[0] != os.getpid():
@@ -89,6 +89,6 @@ class Direct:
                 running.thread.close()
 
     def abandon(self) -> None:
-        """As close(), for finalizers: in a thread of its own, without waiting."""
-        with suppress(RuntimeError):  # the interpreter is going away, and the thread with it
+        """Do what close() does, for finalizers: in a thread of its own, without waiting."""
+        with suppress(RuntimeError):  # the interpreter ends, and the thread with it
             _thread.start_new_thread(self.close, ())

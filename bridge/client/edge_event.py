@@ -38,8 +38,8 @@ class EdgeEvent:
         line_seqno: int,
     ) -> None:
         """Make one from a record (struct gpio_v2_line_event); `event_type` is 1 or 2."""
-        # One of these is made for every edge of a burst: the frozen dataclass's own
-        # constructor, one object.__setattr__ a field, takes three times as long.
+        # One of these is made for every edge of a burst. The constructor of a frozen dataclass,
+        # which calls object.__setattr__ for each field, takes three times as long.
         fields = self.__dict__
         fields["event_type"] = _TYPES[event_type]
         fields["timestamp_ns"] = timestamp_ns
@@ -48,7 +48,7 @@ class EdgeEvent:
         fields["line_seqno"] = line_seqno
 
     def __str__(self) -> str:
-        """As libgpiod prints it."""
+        """The text that libgpiod prints for it."""
         return (
             f"<EdgeEvent type={self.event_type} timestamp_ns={self.timestamp_ns} "
             f"line_offset={self.line_offset} global_seqno={self.global_seqno} "

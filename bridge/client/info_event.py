@@ -38,7 +38,7 @@ class InfoEvent:
         object.__setattr__(self, "line_info", line_info)
 
     def __str__(self) -> str:
-        """As libgpiod prints it."""
+        """The text that libgpiod prints for it."""
         return (
             f"<InfoEvent type={self.event_type} timestamp_ns={self.timestamp_ns} "
             f"line_info={self.line_info}>"

@@ -62,7 +62,7 @@ class LineInfo:
         )
 
     def __str__(self) -> str:
-        """As libgpiod prints it."""
+        """The text that libgpiod prints for it."""
         return (
             f'<LineInfo offset={self.offset} name="{self.name}" used={self.used} '
             f'consumer="{self.consumer}" direction={self.direction} '

@@ -135,7 +135,7 @@ class LineRequest:
         self.release()
 
     def __del__(self) -> None:
-        """Closing the descriptors releases the lines, without waiting for it."""
+        """Close the descriptors, which releases the lines without waiting for it."""
         direct, self._direct = self._direct, None
         self._close(wake=False)  # nobody reads, and a forked process may have the lines now
         if direct is not None:
@@ -147,7 +147,7 @@ class LineRequest:
         return self._operations
 
     def _events(self) -> EventRing:
-        ring = self._ring  # once: another thread may release the lines meanwhile
+        ring = self._ring  # read once: another thread may release the lines meanwhile
         if ring is None:
             raise RequestReleasedError
         return ring
@@ -177,7 +177,7 @@ class LineRequest:
                     with suppress(OperationFailed):
                         operations.exchange(lib.GB_OPERATION_RELEASE)
                 self._close()
-        except TimeoutError:  # in a forked process nobody is there to give up his turn
+        except TimeoutError:  # in a forked process the thread that held the lock is not there
             self._close()
 
     @property
@@ -230,12 +230,17 @@ class LineRequest:
             raise self._error(failure) from None
 
     def get_values(self, lines: Collection[int | str] | None = None) -> list[Value]:
-        """Return the logical values of `lines` (None or empty: of all), in that order.
+        """Return the logical values of `lines`, in that order.
 
-        Raises ValueError for a line that is not in the request, OverflowError for a
-        negative offset, TimeoutError when the firmware did not answer in the service's
-        timeout, OSError EIO when it refused and ENODEV when chip or service are gone,
-        RequestReleasedError.
+        Args:
+            lines: offsets or names; None or empty means all lines of the request.
+
+        Raises:
+            ValueError: a line is not in the request.
+            OverflowError: an offset is negative.
+            TimeoutError: the firmware did not answer in the service's timeout.
+            OSError: EIO, the firmware refused; ENODEV, chip or service are gone.
+            RequestReleasedError: the lines are released.
         """
         operations = self._held()
         masks = self.masks_of(lines)
@@ -262,8 +267,13 @@ class LineRequest:
     def set_values(self, values: Mapping[int | str, Value]) -> None:
         """Set the logical values of the lines in `values`.
 
-        Raises as get_values(), ValueError when `values` is empty, PermissionError
-        when one of the lines is no output; nothing is set then.
+        Args:
+            values: maps lines, offsets or names, to logical values.
+
+        Raises:
+            ValueError: `values` is empty.
+            PermissionError: one of the lines is no output; nothing is set then.
+            Exception: as get_values().
         """
         operations = self._held()
         mask, bits = self.bits_of(values)
@@ -276,14 +286,19 @@ class LineRequest:
     def reconfigure_lines(self, config: LineConfig) -> None:
         """Give lines of the request other settings (GPIO_V2_LINE_SET_CONFIG_IOCTL).
 
-        `config` is as for Chip.request_lines(). Lines that it lacks or maps to None, and
-        settings of direction AS_IS, leave a line as it is; an output is driven to the
-        output value of its new settings. Events that wait, and their numbers, stay.
+        A line stays as it is where `config` lacks it or maps it to None, or where its new
+        settings have the direction AS_IS. An output is driven to the output value of its new
+        settings. Events that wait, and their numbers, stay. Lines that are not in the request
+        give a UserWarning.
 
-        Warns (UserWarning) of lines that are not in the request. Raises ValueError for
-        settings that exclude each other, OSError ENXIO, ENODEV, E2BIG, TimeoutError as
-        Chip.request_lines(); lines before the one that failed are changed then.
-        RequestReleasedError.
+        Args:
+            config: as for Chip.request_lines().
+
+        Raises:
+            ValueError: settings exclude each other.
+            OSError, TimeoutError: ENXIO, ENODEV, E2BIG, ETIMEDOUT as of
+                Chip.request_lines(); lines before the one that failed are changed then.
+            RequestReleasedError: the lines are released.
         """
         operations = self._held()
         settings: dict[int, LineSettings] = {}
@@ -307,19 +322,31 @@ class LineRequest:
             raise self._error(failure) from None
 
     def wait_edge_events(self, timeout: timedelta | float | None = None) -> bool:
-        """Wait until read_edge_events() has something to say; return whether it has.
+        """Wait until an edge event can be read; return whether one can.
 
-        `timeout` is a timedelta or in seconds; None waits for ever, 0 looks only.
-        Raises ValueError when it is negative, RequestReleasedError.
+        Args:
+            timeout: a timedelta or seconds; None waits for ever, 0 does not wait.
+
+        Raises:
+            ValueError: `timeout` is negative.
+            TypeError: `timeout` is something else.
+            RequestReleasedError: the lines are released.
         """
         return self._events().wait(timeout)
 
     def read_edge_events(self, max_events: int | None = None) -> list[EdgeEvent]:
-        """Return the events that wait, oldest first, 1 to `max_events` (default 64).
+        """Return the events that wait, oldest first.
 
-        Blocks only when none waits, unless fd is O_NONBLOCK (BlockingIOError then).
-        Raises OverflowError when `max_events` is negative, OSError ENODEV when the
-        chip is gone, RequestReleasedError.
+        It blocks only when none waits, unless fd is O_NONBLOCK.
+
+        Args:
+            max_events: the most events to return; None is 64.
+
+        Raises:
+            BlockingIOError: no event waits, and fd is O_NONBLOCK.
+            OverflowError: `max_events` is negative.
+            OSError: ENODEV, the chip is gone.
+            RequestReleasedError: the lines are released.
         """
         ring = self._events()
         count = 64 if max_events is None else max_events
@@ -338,13 +365,16 @@ class LineRequest:
     def read_edge_event_array(self, max_events: int | None = None) -> memoryview:
         """Return the events that wait as one buffer, without an object for each.
 
-        1 to `max_events` (default: all that the buffer holds) records of 48 bytes, laid
-        out as ``struct gpio_v2_line_event`` of linux/gpio.h in the machine's byte order:
-        u64 timestamp_ns, u32 id (1 rising, 2 falling), u32 offset, u32 seqno,
-        u32 line_seqno, 24 bytes of padding. The buffer is read-only and the caller's to
-        keep. Not in libgpiod.
+        It blocks and raises as read_edge_events(). libgpiod does not have it.
 
-        Blocks and raises as read_edge_events(); empty when `max_events` is 0.
+        Args:
+            max_events: the most events to return; None is all that the buffer holds, 0 none.
+
+        Returns:
+            A read-only buffer, the caller's to keep, of records of 48 bytes, laid out as
+            ``struct gpio_v2_line_event`` of linux/gpio.h in the machine's byte order:
+            u64 timestamp_ns, u32 id (1 rising, 2 falling), u32 offset, u32 seqno,
+            u32 line_seqno, 24 bytes of padding.
         """
         ring = self._events()
         count = ring.capacity if max_events is None else max_events
@@ -425,7 +455,7 @@ class LineRequest:
         )
 
     def __str__(self) -> str:
-        """As libgpiod prints it."""
+        """The text that libgpiod prints for it."""
         if not self:
             return "<LineRequest RELEASED>"
         return (

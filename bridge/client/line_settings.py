@@ -78,7 +78,7 @@ class LineSettings:
         )
 
     def __str__(self) -> str:
-        """As libgpiod prints it."""
+        """The text that libgpiod prints for it."""
         return (
             f"<LineSettings direction={self.direction} edge_detection={self.edge_detection} "
             f"bias={self.bias} drive={self.drive} active_low={self.active_low} "

@@ -110,13 +110,15 @@ def _split(pin: str) -> tuple[str, int]:
 class Mcu:
     """One QEMU process with the firmware in it.
 
-    Arguments: ``image`` is the firmware's ELF file, ``qemu`` the emulator; by default
-    what `firmware` and `emulator` find. With ``pty`` UART 0 is a pseudo-terminal,
-    ``serial`` its path; without, it is ``socket``, a connected stream.
-
     Use it as a context manager, or call ``start`` and ``close``. The five buttons are
     released at the start. Methods raise OSError with an errno and a sentence: EINVAL
     for a pin that does not exist, EPIPE or ETIMEDOUT when QEMU is gone or stuck.
+
+    Args:
+        image: the firmware's ELF file, by default the one that `firmware` finds.
+        qemu: the emulator, by default the one that `emulator` finds.
+        pty: whether UART 0 is a pseudo-terminal, whose path is ``serial``; otherwise it is
+            ``socket``, a connected stream.
     """
 
     def __init__(
