@@ -17,7 +17,7 @@
 # make docs    the pages as a site, in build/site
 # make fresh   the README's commands on a Debian 12 and a Debian 13 that have nothing else
 # make dist    an sdist and a wheel in build/dist
-# make mcu     the firmware for the Cortex-M that QEMU runs, and its footprint
+# make mcu     the firmware for the microcontrollers that QEMU runs, and its footprint
 # make footprint  the size of the firmware core, by this machine's compiler
 # make bench   the benchmark's table
 # make install-system  udev rules, systemd units, sysusers and tmpfiles below DESTDIR
@@ -331,7 +331,7 @@ $(BUILD)/freestanding/%.o: firmware_stub/%.c $(HEADERS)
 	@echo "  CC      $@"
 	$(Q)$(CC) $(CFLAGS_CORE) -c -o $@ $<
 
-lint: $(VENV)/.lint $(FREESTANDING) $(PRELOAD:%.c=$(BUILD)/preload/%.o) $(ASAN_OBJECTS) $(ASAN_BROKEN)
+lint: $(VENV)/.lint $(FREESTANDING) $(PRELOAD:%.c=$(BUILD)/preload/%.o) $(ASAN_OBJECTS) $(ASAN_BROKEN) $(BUILD)/mcu/rings/mcu-backend
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -353,15 +353,17 @@ docs: $(VENV)/.docs
 # The firmware of the Cortex-M port, and what the core needs there.
 MCU := firmware_stub/ports/lm3s6965
 MCU_CC := arm-none-eabi-gcc
-MCU_SOURCES := $(CORE) $(wildcard $(MCU)/*.c) $(MCU)/libc/string.c
+LIBC := firmware_stub/ports/libc
+MCU_SOURCES := $(CORE) $(wildcard $(MCU)/*.c) $(LIBC)/string.c
 MCU_OBJECTS := $(MCU_SOURCES:%.c=$(BUILD)/mcu/%.o)
 MCU_CORE := $(CORE:%.c=$(BUILD)/mcu/%.o)
-MCU_FLAGS := -mcpu=cortex-m3 -mthumb -Os -g -ffreestanding -fno-common -ffunction-sections \
+BARE_FLAGS := -Os -g -ffreestanding -fno-common -ffunction-sections \
 	-fdata-sections -fno-tree-loop-distribute-patterns $(WARNINGS) \
-	-Ifirmware_stub/core -Ifirmware_stub/remote -I$(MCU) -isystem $(MCU)/libc
+	-Ifirmware_stub/core -Ifirmware_stub/remote -isystem $(LIBC)
+MCU_FLAGS := -mcpu=cortex-m3 -mthumb $(BARE_FLAGS) -I$(MCU)
 $(MCU_CORE): MCU_STD := -std=c99 -pedantic
 
-$(BUILD)/mcu/%.o: %.c $(HEADERS) $(wildcard $(MCU)/*.h $(MCU)/libc/*.h)
+$(BUILD)/mcu/%.o: %.c $(HEADERS) $(wildcard $(MCU)/*.h $(LIBC)/*.h)
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
 	$(Q)$(MCU_CC) $(or $(MCU_STD),-std=gnu11) $(MCU_FLAGS) -c -o $@ $<
@@ -369,6 +371,48 @@ $(BUILD)/mcu/%.o: %.c $(HEADERS) $(wildcard $(MCU)/*.h $(MCU)/libc/*.h)
 $(BUILD)/mcu/firmware.elf: $(MCU_OBJECTS) $(MCU)/lm3s6965.ld
 	$(MCU_CC) -mcpu=cortex-m3 -mthumb -nostdlib -static -Wl,--gc-sections,--fatal-warnings \
 		-T $(MCU)/lm3s6965.ld -o $@ $(MCU_OBJECTS) -lgcc
+
+# The firmware on rings in Linux's memory, and what starts QEMU for it. By the machine; that
+# of remoteproc runs on a sifive_u as well, behind a boot ROM.
+RINGS := firmware_stub/ports/rings
+RISCV_CC := riscv64-unknown-elf-gcc
+RINGS_COMMON := $(CORE) $(REMOTE) $(LIBC)/string.c $(RINGS)/main.c $(RINGS)/trace.c
+RINGS_HEADERS := $(HEADERS) $(wildcard firmware_stub/ports/*/*.h)
+RINGS_LINK := -nostdlib -static -Wl,--gc-sections,--fatal-warnings,--no-warn-rwx-segments
+RISCV_FLAGS := -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -std=gnu11 $(BARE_FLAGS) \
+	-I$(RINGS) -Ifirmware_stub/ports/sifive_u
+RINGS_BUILD := $(BUILD)/mcu/rings
+RINGS_RISCV := $(addprefix $(RINGS_BUILD)/,sifive_u.elf remoteproc.elf boot.elf)
+RINGS_ELF := $(RINGS_BUILD)/mps2_an385.elf $(if $(shell command -v $(RISCV_CC)),$(RINGS_RISCV))
+
+$(RINGS_BUILD)/sifive_u.elf: $(RINGS)/by_mailbox.c firmware_stub/ports/sifive_u/sifive_u.ld
+$(RINGS_BUILD)/remoteproc.elf: $(RINGS)/by_table.c firmware_stub/ports/sifive_u/remoteproc.ld
+$(RINGS_BUILD)/sifive_u.elf $(RINGS_BUILD)/remoteproc.elf: firmware_stub/ports/sifive_u/start.S \
+		firmware_stub/ports/sifive_u/machine.c firmware_stub/ports/sifive_u/gpio.c \
+		$(RINGS_COMMON) $(RINGS_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	$(Q)$(RISCV_CC) $(RISCV_FLAGS) $(RINGS_LINK) -T $(filter %.ld,$^) -o $@ $(filter %.c %.S,$^) -lgcc
+
+$(RINGS_BUILD)/boot.elf: firmware_stub/ports/sifive_u/boot.S firmware_stub/ports/sifive_u/sifive_u.ld
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	$(Q)$(RISCV_CC) $(RISCV_FLAGS) $(RINGS_LINK) -T $(filter %.ld,$^) -o $@ $<
+
+$(RINGS_BUILD)/mps2_an385.elf: firmware_stub/ports/mps2_an385/mps2_an385.ld \
+		$(wildcard firmware_stub/ports/mps2_an385/*.c) $(RINGS)/by_mailbox.c \
+		$(RINGS_COMMON) $(RINGS_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	$(Q)$(MCU_CC) -mcpu=cortex-m3 -mthumb -std=gnu11 $(BARE_FLAGS) -I$(RINGS) \
+		-Ifirmware_stub/ports/mps2_an385 $(RINGS_LINK) -T $(filter %.ld,$^) -o $@ \
+		$(filter %.c,$^) -lgcc
+
+EMULATED := $(wildcard firmware_stub/emulated/*.c)
+$(RINGS_BUILD)/mcu-backend: $(EMULATED) $(HOST) firmware_stub/ports/host/stub_loop.c $(RINGS_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	$(Q)$(CC) -std=gnu11 -O2 -g $(WARNINGS) $(INCLUDES) -I$(RINGS) -o $@ $(filter %.c,$^) -pthread
 
 # The core and its serial framing for 32 lines, in each configuration of
 # firmware_stub/ports/lm3s6965/footprint: bytes of flash, bytes of RAM.
@@ -393,8 +437,10 @@ $(BUILD)/footprint/remote.size: $(REMOTE) $(MCU)/footprint/remote.c $(HEADERS)
 		awk 'NR > 1 { flash += $$1 + $$2; ram += $$2 + $$3 } END { print flash, ram }' >$@
 
 # What does not fit 10 KB and 2 KB fails the build; only the RAM of `all` may be more.
-mcu: $(BUILD)/mcu/firmware.elf $(FOOTPRINTS:%=$(BUILD)/footprint/%.size) $(BUILD)/footprint/remote.size
-	arm-none-eabi-size $<
+mcu: $(BUILD)/mcu/firmware.elf $(RINGS_ELF) $(RINGS_BUILD)/mcu-backend $(FOOTPRINTS:%=$(BUILD)/footprint/%.size) $(BUILD)/footprint/remote.size
+	arm-none-eabi-size $< $(RINGS_BUILD)/mps2_an385.elf
+	@command -v $(RISCV_CC) >/dev/null || \
+		echo "without the RISC-V firmware: install gcc-riscv64-unknown-elf (make deps)"
 	@awk 'BEGIN { print "core and serial framing, 32 lines, bytes:   flash    RAM" } \
 		FILENAME ~ /baseline/ { name = "no extensions" } \
 		FILENAME ~ /no_events/ { name = "all but CREDITS and TIMESTAMP" } \

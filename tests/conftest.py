@@ -19,6 +19,7 @@ import pytest
 from bridge import Chip
 from bridge.bench.rig import Rig, Serve
 from firmware_stub import Stub
+from firmware_stub.emulated.rings import RingMcu
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -205,3 +206,23 @@ def image() -> str:
             subprocess.run(["make", "-s", "-C", ROOT, "mcu"], check=True, timeout=500)
         path = str(ROOT / "build" / "mcu" / "firmware.elf")
     return path
+
+
+@pytest.fixture(params=["sifive_u", "mps2-an385"])
+def ring_mcu(request: pytest.FixtureRequest, mcu_programs: None) -> Iterator[RingMcu]:
+    """Firmware on rings, on each machine that there is; nobody is attached."""
+    with RingMcu(request.param) as mcu:
+        yield mcu
+
+
+@pytest.fixture(scope="session")
+def mcu_programs() -> None:
+    """Firmware on rings and its back-end, of this tree or of the folder FIRMWARE_RINGS."""
+    needed = ["qemu-system-arm", "qemu-system-riscv64"]
+    if not os.environ.get("FIRMWARE_RINGS"):
+        needed += ["arm-none-eabi-gcc", "riscv64-unknown-elf-gcc"]
+    for program in needed:
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+    if not os.environ.get("FIRMWARE_RINGS"):
+        subprocess.run(["make", "-s", "-C", ROOT, "mcu"], check=True, timeout=100)

@@ -120,7 +120,7 @@ def _floor(seconds: float) -> list[int]:
     return [int(sample) for sample in ffi.unpack(samples, rounds)]
 
 
-def _round_trips(chip: Chip, seconds: float) -> list[int]:
+def round_trips(chip: Chip, seconds: float) -> list[int]:
     """Time get_value() for `seconds`, in ns each."""
     samples = []
     with chip.request_lines(
@@ -141,7 +141,7 @@ def _round_trips(chip: Chip, seconds: float) -> list[int]:
 
 def _service(rig: Rig, seconds: float) -> list[int]:
     with rig.chip() as chip:
-        return _round_trips(chip, seconds)
+        return round_trips(chip, seconds)
 
 
 def _direct(seconds: float) -> list[int]:
@@ -149,7 +149,7 @@ def _direct(seconds: float) -> list[int]:
     from firmware_stub import Stub
 
     with Stub("demo") as stub, Chip(stub.url) as chip:
-        return _round_trips(chip, seconds)
+        return round_trips(chip, seconds)
 
 
 def _edges(stub: Stub, chip: Chip, seconds: float) -> dict[str, Any]:

@@ -152,6 +152,38 @@ def attack(as_json: bool, seconds: float, names: tuple[str, ...]) -> None:
 @bench.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.option(
+    "--seconds", type=_Seconds(0.1, 3600), default=2.0, show_default=True, metavar="N",
+    help="How long each measurement takes.",
+)  # fmt: skip
+@click.option(
+    "--machine", type=click.Choice(["sifive_u", "mps2-an385"]), default="sifive_u",
+    show_default=True, help="Of QEMU: a RISC-V core, or a Cortex-M3.",
+)  # fmt: skip
+def rings(as_json: bool, seconds: float, machine: str) -> None:
+    """Measure a get of firmware on an emulated MCU, on rings in shared memory.
+
+    The same is measured with the firmware stub, in turns; the ratio is to be at most 4.
+    Needs QEMU, and `make mcu` before.
+    """
+    from bridge.bench.rings import RATIO_MAX, measure_rings
+    from bridge.cli.signals import ends_on_signals
+
+    ends_on_signals()
+    with progress() as tell:
+        result = measure_rings(seconds, machine, tell)
+    if as_json:
+        print(json.dumps(result))
+        return
+    rows = [
+        (name, result[f"{name}_p50_us"], result[f"{name}_p99_us"], "us") for name in ("stub", "mcu")
+    ]
+    rows.append(("ratio", result["ratio"], "", f"at most {RATIO_MAX:g}"))
+    print_table(f"gpio-bridge bench rings, {machine}", ("get", "p50", "p99", "unit"), rows)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option(
     "--rounds", type=click.IntRange(10, 100_000), default=300, show_default=True, metavar="N",
     help="How often each figure is measured.",
 )  # fmt: skip

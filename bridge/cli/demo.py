@@ -25,9 +25,11 @@ from bridge.line import Bias, Direction, Edge, Value
 if TYPE_CHECKING:
     from firmware_stub import Stub
     from firmware_stub.emulated.lm3s6965 import Mcu
+    from firmware_stub.emulated.rings import RingMcu
 
-# Lines of controller 0 of firmware_stub/boards/demo.board, and of the Cortex-M port (_LED and
-# _BUTTON_SELECT). They are offsets, since firmware without the NAMES extension has no names.
+# Lines of controller 0 of firmware_stub/boards/demo.board, of which the firmware on rings has
+# some at the same places, and of the Cortex-M port (_LED and _BUTTON_SELECT). They are
+# offsets, since firmware without the NAMES extension has no names.
 _LED_GREEN = 0
 _LOOP_OUT = 4
 _LOOP_IN = 5
@@ -38,6 +40,7 @@ _BUTTON_SELECT = 1
 _PRESSES = 3
 _ROUND_TRIPS = 2000
 _EVENT_TIMEOUT_S = 20.0
+_RECOVERY_S = 60.0
 
 Say = Callable[[object], None]
 
@@ -54,10 +57,11 @@ Say = Callable[[object], None]
     help="Form of the firmware's messages.",
 )  # fmt: skip
 @click.option(
-    "--mcu", "on_mcu", is_flag=True,
-    help="Run the firmware on a Cortex-M3 in QEMU, over its UART.",
+    "--mcu", is_flag=False, flag_value="serial", type=click.Choice(["serial", "rings"]),
+    help="Run the firmware on a microcontroller in QEMU: a Cortex-M3 over its UART (serial, the "
+    "default), or a RISC-V core over rings in shared memory (rings).",
 )  # fmt: skip
-def demo(as_json: bool, features: str, dialect: str, on_mcu: bool) -> None:
+def demo(as_json: bool, features: str, dialect: str, mcu: str | None) -> None:
     """Run firmware, service and client on this PC, no board needed.
 
     Starts the firmware on a simulated board and a service on it, both in a temporary
@@ -69,6 +73,7 @@ def demo(as_json: bool, features: str, dialect: str, on_mcu: bool) -> None:
       gpio-bridge demo --features none                  firmware for the in-kernel driver
       gpio-bridge demo --dialect rpmsg-gpio             as the posted driver is documented
       gpio-bridge demo --mcu                            needs qemu-system-arm and `make mcu`
+      gpio-bridge demo --mcu=rings                      needs qemu-system-riscv64 and `make mcu`
     """
     ends_on_signals()
     say: Say = _silent
@@ -79,10 +84,10 @@ def demo(as_json: bool, features: str, dialect: str, on_mcu: bool) -> None:
         console = Console(highlight=False)
         say, show = partial(console.print, soft_wrap=True), console.print
     started = time.monotonic()
-    if on_mcu:
+    if mcu:
         if (features, dialect) != ("all", "rpmsg-gpio-padded"):
             raise click.UsageError("--mcu takes neither --features nor --dialect")
-        result = _demo_mcu(say, show)
+        result = _demo_mcu(say, show) if mcu == "serial" else _demo_rings(say, show)
     else:
         result = _demo_stub(features, dialect, say, show)
     result["seconds"] = round(time.monotonic() - started, 3)
@@ -128,6 +133,43 @@ def _demo_mcu(say: Say, show: Say) -> dict[str, Any]:
             result["events"] = _button(chip, "BUTTON_SELECT", _BUTTON_SELECT, mcu, say)
             result["round_trip_us"] = _round_trips(chip, _BUTTON_SELECT, say)
     return result
+
+
+def _demo_rings(say: Say, show: Say) -> dict[str, Any]:
+    """The firmware on a RISC-V core in QEMU whose RAM is the service's rings."""
+    from firmware_stub.emulated.rings import RingMcu
+
+    with (
+        tempfile.TemporaryDirectory(prefix="gpio-bridge-") as directory,
+        RingMcu() as mcu,
+        Serve(Path(directory), "--link", mcu.url) as serve,
+    ):
+        say(f"QEMU runs firmware whose RAM is that of [bold]{mcu.url}[/bold]")
+        say(f"gpio-bridge serve listens on [bold]{serve.socket}[/bold]\n")
+        (name,) = serve.wait_for_chips(1)
+        mcu.wait_attached()
+        result: dict[str, Any] = {"chips": _chips(serve.socket), "lines": _lines(serve.socket)}
+        _show_tables(result, show)
+        with Chip(f"{serve.socket}#{name}") as chip:
+            result["led"] = _led(chip, "LED", _LED, mcu.level, say)
+            result["events"] = _button(chip, "BUTTON", _BUTTON_USER, mcu, say)
+            result["round_trip_us"] = _round_trips(chip, _LOOP_IN, say)
+        say("\nQEMU is killed, as firmware that crashes:")
+        result["recovery_s"] = _crash(mcu, serve, say)
+    return result
+
+
+def _crash(mcu: RingMcu, serve: Serve, say: Say) -> float:
+    """Kill the machine; the service finds the firmware that starts instead."""
+    before = {chip["epoch"] for chip in _chips(serve.socket)}
+    began = time.monotonic()
+    mcu.kill()
+    while not {chip["epoch"] for chip in _chips(serve.socket)} - before:
+        _check(time.monotonic() - began < _RECOVERY_S, "no firmware came after the crash")
+        time.sleep(0.005)
+    took = round(time.monotonic() - began, 3)
+    say(f"new firmware, with another epoch, was served after {took:.2f} s")
+    return took
 
 
 def _silent(what: object) -> None:
@@ -237,7 +279,9 @@ def _loop(chip: Chip, say: Say) -> dict[str, list[int]]:
     return {"out": values, "in": read}
 
 
-def _button(chip: Chip, name: str, line: int, board: Stub | Mcu, say: Say) -> dict[str, Any]:
+def _button(
+    chip: Chip, name: str, line: int, board: Stub | Mcu | RingMcu, say: Say
+) -> dict[str, Any]:
     """Let the board press a button and watch the edges come in."""
     settings = LineSettings(edge_detection=Edge.BOTH, bias=Bias.PULL_UP, active_low=True)
     seen: list[EdgeEvent] = []

@@ -15,25 +15,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 import select
-import shutil
 import socket as sockets
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
+from firmware_stub.emulated.controls import TIMEOUT, Controls, Stream, emulator
 from firmware_stub.signals import SignalsWait
 
 _FIRMWARE = Path(__file__).resolve().parents[2] / "build" / "mcu" / "firmware.elf"
 _MACHINE = "lm3s6965evb"
-_TIMEOUT = 60.0  # s; QEMU starts and answers well within a second, if it gets any time
 
 # Addresses and registers of the PL061s: data sheet of the LM3S6965, chapter GPIO.
 _PORTS = {
@@ -82,20 +78,6 @@ def firmware(path: str | os.PathLike[str] | None = None) -> Path:
     return image
 
 
-def emulator(path: str | os.PathLike[str] | None = None) -> str:
-    """Return the program qemu-system-arm: ``path``, or the one in PATH.
-
-    Raises OSError(ENOENT) when there is none.
-    """
-    program = shutil.which(path or "qemu-system-arm")
-    if program is None:
-        raise OSError(
-            errno.ENOENT,
-            f"no program {path or 'qemu-system-arm'}; Debian has it in the package qemu-system-arm",
-        )
-    return program
-
-
 def _split(pin: str) -> tuple[str, int]:
     """Return port and bit of "PE0" or of a board's name. Raises OSError(EINVAL)."""
     found = re.fullmatch(r"P([A-G])([0-7])", _NAMES.get(pin, pin))
@@ -107,7 +89,7 @@ def _split(pin: str) -> tuple[str, int]:
     return found[1], int(found[2])
 
 
-class Mcu:
+class Mcu(Controls):
     """One QEMU process with the firmware in it.
 
     Use it as a context manager, or call ``start`` and ``close``. The five buttons are
@@ -129,7 +111,7 @@ class Mcu:
         pty: bool = True,
     ) -> None:
         self._image = firmware(image)
-        self._qemu = emulator(qemu)
+        self._qemu = os.fspath(qemu) if qemu else emulator("qemu-system-arm", "qemu-system-arm")
         self._pty = pty
         self._stack = contextlib.ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
@@ -206,10 +188,9 @@ class Mcu:
             )
         if not self._pty:
             self.socket = self._accept(listeners["serial"])
-        self._qmp = _Stream(self._accept(listeners["qmp"]), self._why)
-        self._qtest = _Stream(self._accept(listeners["qtest"]), self._why)
-        self._qmp.read_line()  # the greeting
-        self.command("qmp_capabilities")
+        self._qmp = Stream(self._accept(listeners["qmp"]), self._why)
+        self._qtest = Stream(self._accept(listeners["qtest"]), self._why)
+        self._greet()
         self._find_ports()
         if self._pty:
             self._find_pty()
@@ -247,13 +228,12 @@ class Mcu:
         """Accept QEMU's connection, or say why it ended."""
         pidfd = os.pidfd_open(self.pid)
         try:
-            ready, _, _ = select.select([listener.fileno(), pidfd], [], [], _TIMEOUT)
+            ready, _, _ = select.select([listener.fileno(), pidfd], [], [], TIMEOUT)
         finally:
             os.close(pidfd)
         if listener.fileno() not in ready:
             raise OSError(errno.EPIPE, self._why())
         connection = self._stack.enter_context(listener.accept()[0])
-        connection.settimeout(_TIMEOUT)
         return connection
 
     def _why(self) -> str:
@@ -262,34 +242,7 @@ class Mcu:
             said = os.pread(self._errors.fileno(), 4096, 0).decode(errors="replace").strip()
         return f"QEMU ended or does not answer: {said or 'it said nothing'}"
 
-    # ---- QEMU's protocols -----------------------------------------------------------
-
-    def command(self, name: str, **arguments: object) -> Any:
-        """Execute a command of QMP, QEMU's machine protocol; returns its result."""
-        request = {"execute": name, "arguments": arguments}
-        self._qmp.write_line(json.dumps(request))
-        while True:
-            answer: dict[str, Any] = json.loads(self._qmp.read_line())
-            if "error" in answer:
-                raise OSError(errno.EIO, f"QEMU refused {name}: {answer['error']['desc']}")
-            if "return" in answer:
-                return answer["return"]
-
-    def qtest(self, line: str) -> str:
-        """Execute a command of the qtest protocol; returns what follows its OK."""
-        self._qtest.write_line(line)
-        while True:
-            word, _, rest = self._qtest.read_line().partition(" ")
-            if word == "IRQ":
-                self._note(rest)
-            elif word == "OK":
-                return rest
-            else:
-                raise OSError(errno.EIO, f"QEMU refused {line!r}: {word} {rest}")
-
-    def peek(self, address: int) -> int:
-        """Read 32 bits of the machine's memory or registers."""
-        return int(self.qtest(f"readl {address:#x}"), 0)
+    # ---- its devices -----------------------------------------------------------------
 
     def _find_ports(self) -> None:
         """The machine does not name its devices; their addresses tell them apart."""
@@ -358,14 +311,6 @@ class Mcu:
         """Wait until a pin has a level; raises OSError(ETIMEDOUT) after ``timeout`` s."""
         self._wait(lambda: self.level(pin) == level, f"{pin} was not {level}", timeout)
 
-    def _wait(self, done: Callable[[], bool], what: str, timeout: float) -> None:
-        """QEMU tells no one when a register changes: it is read every 5 ms."""
-        deadline = time.monotonic() + timeout
-        while not done():
-            if time.monotonic() > deadline:
-                raise OSError(errno.ETIMEDOUT, f"{what} within {timeout:g} s")
-            time.sleep(0.005)
-
     def watch(self, port: str) -> None:
         """Note every change of the outputs of a port, A to G; QEMU watches one at most."""
         if port not in self._paths:
@@ -394,32 +339,3 @@ class Mcu:
     def _apply(self) -> None:
         for pin, level in self._driven.items():
             self._set_input(pin, level)
-
-
-class _Stream:
-    """Lines over a socket, each read and write with a deadline."""
-
-    def __init__(self, socket: sockets.socket, why: Callable[[], str]) -> None:
-        self._socket = socket
-        self._why = why
-        self._received = b""
-
-    def write_line(self, line: str) -> None:
-        try:
-            self._socket.sendall(line.encode() + b"\n")
-        except OSError as error:
-            raise OSError(errno.EPIPE, self._why()) from error
-
-    def read_line(self) -> str:
-        while b"\n" not in self._received:
-            try:
-                piece = self._socket.recv(65536)
-            except TimeoutError as error:
-                raise OSError(errno.ETIMEDOUT, self._why()) from error
-            except OSError:
-                piece = b""
-            if not piece:
-                raise OSError(errno.EPIPE, self._why())
-            self._received += piece
-        line, _, self._received = self._received.partition(b"\n")
-        return line.decode().strip()

@@ -74,6 +74,18 @@ bool rpmsg_remote_start(struct rpmsg_remote *remote)
 	return true;
 }
 
+bool rpmsg_remote_forgotten(const struct rpmsg_remote *remote)
+{
+	const struct rpmsg_remote_ring *ring;
+
+	for (ring = remote->rings; ring < remote->rings + RPMSG_VQ_COUNT; ring++) {
+		RPMSG_REMOTE_INVALIDATE(ring->used, sizeof(*ring->used));
+		if (READ16(ring->used->idx) != ring->published)
+			return true;
+	}
+	return false;
+}
+
 bool rpmsg_remote_ready(struct rpmsg_remote *remote)
 {
 	return !remote->broken && ahead(&remote->rings[RPMSG_VQ_RX]);

@@ -114,6 +114,13 @@ typedef bool (*rpmsg_remote_received)(void *context, uint32_t source, uint32_t d
 bool rpmsg_remote_receive(struct rpmsg_remote *remote, rpmsg_remote_received received,
 			  void *context);
 
+/*
+ * Whether rings that run are not those of the last start any more: the driver has made
+ * them anew at the same place, which some transports do not tell. Almost always seen; not
+ * while nothing was given back yet, when it makes no difference.
+ */
+bool rpmsg_remote_forgotten(const struct rpmsg_remote *remote);
+
 /* Show the driver what was done to a virtqueue, RPMSG_VQ_RX or RPMSG_VQ_TX. True when it
  * wants an interrupt. */
 bool rpmsg_remote_publish(struct rpmsg_remote *remote, unsigned int queue);

@@ -109,3 +109,16 @@ def test_without_a_stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert process.returncode == 1
     assert err.startswith("gpio-bridge demo: no firmware-stub at /nonexistent")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_on_rings_of_an_emulated_mcu(tmp_path: Path, mcu_programs: None) -> None:
+    process = demo(tmp_path, "--mcu=rings", "--json")
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    result = json.loads(out)
+    assert [chip["label"] for chip in result["chips"]] == ["fu540 gpio"]
+    assert result["led"]["pin"] == [1, 0, 1]
+    assert (result["events"]["count"], result["events"]["lost"]) == (6, 0)
+    assert result["recovery_s"] > 0
+    assert list(tmp_path.iterdir()) == []
+    assert session_of(process.pid) == []

@@ -30,6 +30,10 @@
 
 #define RING_NUM 256u
 
+/* Of the shared file, most of which is never touched and takes no memory: a back-end that is
+ * an emulated MCU has it as its RAM, whose size may be fixed. */
+#define MEMORY_FILE_SIZE (16 << 20)
+
 /* Guest and user addresses differ, so that a backend which takes one for the
  * other fails at once and not in front of the first other front-end. */
 #define GUEST_OFFSET UINT64_C(0x100000000)
@@ -340,7 +344,7 @@ static int make_memory(struct vhost_user_link *link)
 	int i;
 
 	link->memory_fd = memfd_create("rpmsg-vrings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (link->memory_fd < 0 || ftruncate(link->memory_fd, (off_t)size) < 0 ||
+	if (link->memory_fd < 0 || ftruncate(link->memory_fd, MEMORY_FILE_SIZE) < 0 ||
 	    fcntl(link->memory_fd, F_ADD_SEALS,
 		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return -errno;

@@ -281,6 +281,19 @@ static void a_restart_goes_on_where_the_driver_says(void)
 	CHECK_EQ(bed.drivers[RPMSG_VQ_TX].ring.used->idx, 2);
 }
 
+static void rings_that_were_made_anew_are_noticed(void)
+{
+	set_up();
+	CHECK(!rpmsg_remote_forgotten(&bed.remote));
+	(void)say("a", 1);
+	CHECK(receive());
+	(void)rpmsg_remote_publish(&bed.remote, RPMSG_VQ_TX);
+	CHECK(!rpmsg_remote_forgotten(&bed.remote));
+	CHECK_EQ(split_driver_init(&bed.drivers[RPMSG_VQ_TX], bed.rings[RPMSG_VQ_TX],
+				   sizes[RPMSG_VQ_TX], bed.slots[RPMSG_VQ_TX]), 0);
+	CHECK(rpmsg_remote_forgotten(&bed.remote));
+}
+
 static void sizes_and_places_that_cannot_be_are_refused(void)
 {
 	static const uint16_t bad[] = {0, 3, 12, 65535};
@@ -407,6 +420,7 @@ int main(void)
 	RUN(a_message_that_is_refused_comes_again);
 	RUN(a_message_that_is_too_long_for_a_buffer_is_dropped);
 	RUN(a_restart_goes_on_where_the_driver_says);
+	RUN(rings_that_were_made_anew_are_noticed);
 	RUN(sizes_and_places_that_cannot_be_are_refused);
 	RUN(lays_a_vring_out_as_linux_does);
 	RUN(an_index_that_jumps_breaks_the_rings);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * by_table.c - rings that remoteproc makes for the vdev of our resource table.
+ *
+ * It starts us first and the virtio device later, whose status in the table tells when the
+ * rings are there and when they go. Vrings have addresses of ours; descriptors have
+ * Linux's physical addresses, which are offsets into this machine's RAM.
+ */
+#include "attachment.h"
+#include "machine.h"
+#include "table.h"
+#include "trace.h"
+
+#define RAM       0x80000000u /* Linux's physical address 0 */
+#define RAM_SIZE  0x40000000u
+#define FIRMWARE  0x88000000u /* of the linker script */
+#define RING_NUM  256
+#define RING_ALIGN 4096
+
+static __attribute__((section(".resource_table"), used)) struct resource_table table = {
+	.ver = 1,
+	.num = 3,
+	.offset = {
+		offsetof(struct resource_table, carveout),
+		offsetof(struct resource_table, trace),
+		offsetof(struct resource_table, vdev),
+	},
+	.carveout = {
+		.type = RSC_CARVEOUT, .da = FIRMWARE, .pa = FW_RSC_ADDR_ANY, .len = 0x100000,
+		.name = "firmware",
+	},
+	.trace = {
+		.type = RSC_TRACE, .da = TRACE_ADDRESS, .len = TRACE_SIZE, .name = "trace",
+	},
+	.vdev = {
+		.type = RSC_VDEV, .id = RPMSG_VIRTIO_ID, .dfeatures = 1u << VIRTIO_RPMSG_F_NS,
+		.num_of_vrings = RPMSG_VQ_COUNT,
+		.vring = {
+			{.da = FW_RSC_ADDR_ANY, .align = RING_ALIGN, .num = RING_NUM},
+			{.da = FW_RSC_ADDR_ANY, .align = RING_ALIGN, .num = RING_NUM},
+		},
+	},
+};
+
+static uint32_t boot_seed;
+static bool attached;
+
+void mailbox_byte(uint8_t byte)
+{
+	(void)byte; /* whatever it is, the table and the rings tell */
+	wake_main();
+}
+
+void attachment_init(uint32_t seed)
+{
+	boot_seed = seed;
+}
+
+void attachment_broken(void)
+{
+	trace_say("the rings make no sense");
+}
+
+static bool place(struct rpmsg_remote *remote)
+{
+	const volatile struct fw_rsc_vdev *vdev = &table.vdev;
+	unsigned int i;
+
+	RPMSG_REMOTE_BARRIER(); /* the status before what it stands for */
+	remote->memory = (uint8_t *)(uintptr_t)RAM;
+	remote->low = 0;
+	remote->size = RAM_SIZE;
+	for (i = 0; i < RPMSG_VQ_COUNT; i++) {
+		rpmsg_remote_place(&remote->rings[i], (void *)(uintptr_t)vdev->vring[i].da,
+				   vdev->vring[i].num, vdev->vring[i].align);
+		remote->rings[i].last_avail = 0;
+	}
+	return rpmsg_remote_start(remote);
+}
+
+/* A driver that went and came between two looks has made the rings anew. */
+enum attachment attachment_poll(struct rpmsg_remote *remote, uint32_t *epoch)
+{
+	const volatile struct fw_rsc_vdev *vdev = &table.vdev;
+	bool there = vdev->status & VIRTIO_CONFIG_S_DRIVER_OK;
+
+	if (there == attached && !(attached && rpmsg_remote_forgotten(remote)))
+		return ATTACHMENT_AS_BEFORE;
+	attached = there;
+	if (!there)
+		return ATTACHMENT_GONE;
+	*epoch = boot_seed;
+	if (place(remote))
+		return ATTACHMENT_NEW;
+	attachment_broken();
+	return ATTACHMENT_GONE;
+}

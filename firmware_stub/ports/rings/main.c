@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * main.c - virtio-gpio over rpmsg, on rings in memory that is shared with Linux.
+ *
+ * Everything runs in the main loop; interrupts store what came and wake it.
+ */
+#include <string.h>
+
+#include "attachment.h"
+#include "machine.h"
+#include "mailbox.h"
+#include "rpmsg_gpio_device.h"
+#include "rpmsg_remote.h"
+#include "trace.h"
+
+#define ADDRESS 1024u /* of our endpoint */
+#define EDGES   64    /* on their way */
+
+/* Longer than any request: one that is cut off at it is refused as well. */
+#define REQUEST_MAX 64u
+
+#define FEATURES (RPMSG_GPIO_FEATURES & ~RPMSG_GPIO_F_LINE_CONFIG)
+
+static const char names[] =
+	"LED\0" "P1\0" "P2\0" "P3\0" "LOOP_OUT\0" "LOOP_IN\0" "BUTTON\0" "P7\0" "P8\0" "P9";
+
+static struct rpmsg_gpio_line lines[GPIO_LINES];
+static struct rpmsg_gpio_stream streams[GPIO_LINES];
+static volatile struct rpmsg_gpio_edge edges[EDGES];
+static struct rpmsg_gpio_device device;
+static struct rpmsg_gpio_device_config config;
+static struct rpmsg_remote remote;
+static uint32_t driver; /* its address, once it has spoken */
+static bool attached, announced, driver_known;
+static volatile bool woken;
+
+void wake_main(void)
+{
+	woken = true;
+}
+
+/* ---- the message port ---------------------------------------------------------- */
+
+/* Without a driver to speak to the message is lost, as on a dead wire. */
+static bool channel_send(void *context, const void *message, size_t length)
+{
+	(void)context;
+	if (!attached || !driver_known)
+		return true;
+	return rpmsg_remote_send(&remote, ADDRESS, driver, message, length);
+}
+
+static const struct rpmsg_gpio_channel channel = {.send = channel_send};
+
+static bool received(void *context, uint32_t source, uint32_t destination,
+		     const void *message, size_t length)
+{
+	uint8_t copy[REQUEST_MAX];
+
+	(void)context;
+	if (destination != ADDRESS)
+		return true;
+	/* A reply that still waits for a buffer belongs to the driver before. */
+	device.refused = device.reply_length;
+	if (device.refused)
+		return false;
+	driver = source;
+	driver_known = true;
+	length = length < sizeof(copy) ? length : sizeof(copy);
+	memcpy(copy, message, length);
+	return rpmsg_gpio_device_receive(&device, copy, length);
+}
+
+/* ---- the rings ------------------------------------------------------------------ */
+
+/* The driver came or went; lines stay as they are, and the next one asks. */
+static void begin(bool with_rings)
+{
+	attached = with_rings;
+	announced = driver_known = false;
+	device.refused = false;
+	(void)rpmsg_gpio_device_run(&device); /* drops the reply that waited */
+	trace_say(with_rings ? "attached" : "detached");
+}
+
+static void look_for_rings(void)
+{
+	switch (attachment_poll(&remote, &config.epoch)) {
+	case ATTACHMENT_NEW:
+		begin(true);
+		break;
+	case ATTACHMENT_GONE:
+		begin(false);
+		break;
+	case ATTACHMENT_AS_BEFORE:
+		break;
+	}
+}
+
+static void announce(void)
+{
+	announced = rpmsg_remote_announce(&remote, RPMSG_GPIO_CHANNEL_PREFIX "0", ADDRESS, true);
+	if (announced)
+		trace_say("announced " RPMSG_GPIO_CHANNEL_PREFIX "0");
+}
+
+static void serve_rings(void)
+{
+	unsigned int i;
+
+	if (!announced && rpmsg_remote_ready(&remote))
+		announce();
+	(void)rpmsg_gpio_device_run(&device);
+	while (rpmsg_remote_receive(&remote, received, NULL))
+		(void)rpmsg_gpio_device_run(&device);
+	for (i = 0; i < RPMSG_VQ_COUNT; i++)
+		if (rpmsg_remote_publish(&remote, i))
+			machine_mailbox((uint8_t)(MAILBOX_QUEUE | i));
+	if (remote.broken) {
+		begin(false);
+		attachment_broken();
+	}
+}
+
+/* ---- the main loop ---------------------------------------------------------------- */
+
+/* An interrupt before the look at `woken` is seen by it, and one after ends the sleep. */
+static void sleep_until_woken(void)
+{
+	unsigned long flags = irq_save();
+
+	if (!woken)
+		wait_for_interrupt();
+	irq_restore(flags);
+}
+
+void firmware_main(uint32_t seed)
+{
+	config.port = &gpio_port;
+	config.channel = &channel;
+	config.lines = lines;
+	config.streams = streams;
+	config.edges = edges;
+	config.edge_count = EDGES;
+	config.ngpio = GPIO_LINES;
+	config.features = FEATURES;
+	config.epoch = seed;
+	config.label = gpio_label;
+	config.names = names;
+	config.names_size = sizeof(names);
+	rpmsg_gpio_device_init(&device, &config);
+	machine_init();
+	gpio_reset(&device);
+	trace_say("started");
+	attachment_init(seed);
+	for (;;) {
+		woken = false;
+		look_for_rings();
+		if (attached)
+			serve_rings();
+		sleep_until_woken();
+	}
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "trace.h"
+
+#include <string.h>
+
+#include "machine.h"
+
+static __attribute__((section(".bss.trace"))) char kept[TRACE_SIZE];
+static unsigned int length; /* of what is kept; a 0 stands behind it */
+
+/* A full buffer forgets its older half. */
+static void put(char byte)
+{
+	if (length == TRACE_SIZE - 1) {
+		memmove(kept, kept + TRACE_SIZE / 2, TRACE_SIZE / 2);
+		length -= TRACE_SIZE / 2;
+		memset(kept + length, 0, TRACE_SIZE - length);
+	}
+	kept[length++] = byte;
+	machine_console((uint8_t)byte);
+}
+
+static void put_decimal(uint32_t value, unsigned int digits)
+{
+	uint32_t unit = 1;
+
+	while (--digits || value / unit >= 10)
+		unit *= 10;
+	for (; unit; unit /= 10)
+		put((char)('0' + value / unit % 10));
+}
+
+void trace_say(const char *text)
+{
+	uint32_t us = (uint32_t)(machine_time_ns() / 1000);
+
+	put('[');
+	put_decimal(us / 1000000, 1);
+	put('.');
+	put_decimal(us % 1000000, 6);
+	put(']');
+	put(' ');
+	while (*text)
+		put(*text++);
+	put('\n');
+}
