@@ -29,7 +29,7 @@ from firmware_stub.signals import SignalsWait
 
 GET_RATIO_MAX, CONTROL_RATIO_MAX = 3.0, 5.0
 
-# An attacker may hoard up to the limits of its user; here it is the victim's user, too.
+# An attacker may hoard up to the limits of its user, which here is the victim's user, too.
 _LIMITS = "[limits]\nconnections = 300\nhandles = 2000\nrequests = 300\n"
 _GETS_A_CALL = 4
 _SETTLE_S = 0.3
@@ -44,15 +44,15 @@ def measure_attacks(
     """Measure a victim beside each attack, for about `seconds` each, and beside none.
 
     The victim gets a value from a firmware of its own, and asks the control socket, again and
-    again. "Beside none" means that a process computes in the attacker's place, so that the
-    machine is as loaded. All processes are pinned to one CPU. `tell` is told of each attack.
+    again. "Beside none" means that a process computes in the attacker's place, so that the machine
+    has as much to do. All processes are pinned to one CPU. `tell` is called before each attack.
     Raises OSError when a stub or the service do not start.
     """
     folder = Path(tempfile.mkdtemp(prefix="gpio-bridge-"))
     try:
         with pinned(True), ExitStack() as stack:
             serve = _rig(folder, stack)
-            # It comes before the attackers, who may hoard all that its user id has.
+            # The victim connects before the attackers, who may hoard all that its user id has.
             victim = stack.enter_context(_Victim(serve))
             attacks = {}
             for name in names or ATTACKS:
@@ -88,7 +88,7 @@ def _rig(folder: Path, stack: ExitStack) -> Serve:
 
 
 def _one(serve: Serve, victim: _Victim, folder: Path, name: str, seconds: float) -> dict[str, Any]:
-    """Before, beside the attack, and after it."""
+    """The victim's figures before the attack, beside it, and after it."""
     with _attacker(IDLE, folder):
         before = victim.measure(seconds / 2)
     with _attacker(name, folder) as done:
@@ -119,7 +119,7 @@ def _one(serve: Serve, victim: _Victim, folder: Path, name: str, seconds: float)
 
 @contextmanager
 def _attacker(name: str, folder: Path) -> Iterator[list[float]]:
-    """An attacker's process; at its end the list has how often it attacked, in how many s."""
+    """An attacker's process. At its end the list has how often it attacked, and in how many s."""
     done: list[float] = []
     with SignalsWait():
         process = subprocess.Popen(
@@ -138,7 +138,7 @@ def _attacker(name: str, folder: Path) -> Iterator[list[float]]:
         ended = process.poll() is not None
         process.terminate()
         output, errors = process.communicate(timeout=30)
-    # Figures beside an attacker that had given up would be of nothing.
+    # Figures beside an attacker that had given up would mean nothing.
     if ended or not output.strip():
         last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
         raise OSError(errno.ECHILD, f"the attacker {name} ended: {last[0]}")
@@ -185,7 +185,7 @@ class _Victim:
         return figures
 
     def wait_until_alone(self) -> None:
-        """Wait until the service let go of what an attacker had; ETIMEDOUT."""
+        """Wait until the service has let go of what an attacker had; ETIMEDOUT otherwise."""
         end = time.monotonic() + _READY_S
         connection = Connection.open(self._serve.socket)
         try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The attackers of bench attack, a process each: ``python -m bridge.bench.attackers NAME FOLDER``.
 
-FOLDER has the service's control socket and what else the attack is aimed at, under the names
-below. An attacker says "ready", runs until SIGTERM, and then prints how often it did what it does.
+FOLDER has the service's control socket and whatever else the attack aims at, under the names below.
+An attacker says "ready", runs until SIGTERM, and then prints how often it did its work.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def idle(folder: Path) -> Iterator[int]:
 
 
 def connect_flood(folder: Path) -> Iterator[int]:
-    """100 connections at once that say nothing, again and again."""
+    """Open 100 connections at once that say nothing, again and again."""
     while True:
         crowd = []
         for _ in range(100):
@@ -79,7 +79,7 @@ def connect_flood(folder: Path) -> Iterator[int]:
 
 
 def hoard(folder: Path) -> Iterator[int]:
-    """As many connections, open chips and requests as there are to have, and one more."""
+    """Take as many connections, open chips and requests as there are, and try one more."""
     clients: list[socket.socket] = []
     kept: list[int] = []
     while True:
@@ -97,7 +97,7 @@ def hoard(folder: Path) -> Iterator[int]:
 
 
 def packets(folder: Path) -> Iterator[int]:
-    """Nonsense, as fast as it is taken, from a client that reads no answer."""
+    """Send nonsense as fast as it is taken, and read no answer."""
     while True:
         with suppress(OSError):
             client = _control(folder)
@@ -114,7 +114,7 @@ def packets(folder: Path) -> Iterator[int]:
 
 
 def operations(folder: Path) -> Iterator[int]:
-    """Operations on a line request that are too short, too long or unknown."""
+    """Send operations on a line request that are too short, too long or unknown."""
     from bridge import uapi
 
     client = _control(folder)
@@ -131,7 +131,7 @@ def operations(folder: Path) -> Iterator[int]:
 
 
 def edges_unread(folder: Path) -> Iterator[int]:
-    """100,000 edges a second, for a client that reads none."""
+    """Make 100,000 edges a second, for a client that reads none."""
     from bridge.client.chip import Chip
     from bridge.client.line_settings import LineSettings
     from bridge.line import Edge
@@ -158,7 +158,7 @@ def edges_unread(folder: Path) -> Iterator[int]:
 
 
 def files(folder: Path) -> Iterator[int]:
-    """Files that come and go beside the socket of a link that is not there."""
+    """Make and remove files beside the socket of a link that is not there."""
     number = 0
     while True:
         for _ in range(100):
@@ -170,7 +170,7 @@ def files(folder: Path) -> Iterator[int]:
 
 
 def guest_floods(folder: Path) -> Iterator[int]:
-    """A guest that sets lines as fast as they can be set."""
+    """Be a guest that sets lines as fast as they can be set."""
     from bridge.bench.guest import Guest
 
     with Guest(str(folder / GUEST)) as guest:
@@ -213,7 +213,7 @@ class _Vmm:
         socket.send_fds(self.socket, [message], list(fds))
 
     def ask(self) -> None:
-        """One request, and a kick."""
+        """Put one request into the ring, and kick."""
         struct.pack_into("<QIHHQIHH", self.memory, 0, 0x8000, 8, 1, 1, 0x8100, 2, 2, 0)
         struct.pack_into("<HHI", self.memory, 0x8000, 4, 0, 0)
         struct.pack_into("<H", self.memory, 0x1004 + 2 * (self.index % 64), 0)
@@ -222,7 +222,7 @@ class _Vmm:
         os.eventfd_write(self.kick, 1)
 
     def wait(self, timeout_s: float) -> None:
-        """Until the request was answered."""
+        """Wait until the request was answered."""
         end = time.monotonic() + timeout_s
         while struct.unpack_from("<H", self.memory, 0x2002)[0] != self.index:
             if time.monotonic() > end:
@@ -230,7 +230,7 @@ class _Vmm:
             time.sleep(0.0002)
 
     def close(self) -> None:
-        """Leave."""
+        """Disconnect."""
         self.socket.close()
         self.memory.close()
         os.close(self.kick)
@@ -238,7 +238,7 @@ class _Vmm:
 
 
 def guest_blocks(folder: Path) -> Iterator[int]:
-    """A VMM that fills its call descriptor, makes it block, and kicks."""
+    """Be a VMM that fills its call descriptor, makes it block, and kicks."""
     while True:
         vmm = _Vmm(folder / GUEST)
         with suppress(OSError):
@@ -250,7 +250,7 @@ def guest_blocks(folder: Path) -> Iterator[int]:
 
 
 def backend_blocks(folder: Path) -> Iterator[int]:
-    """A firmware's back-end that fills the kick descriptors and makes them block."""
+    """Be a firmware's back-end that fills the kick descriptors and makes them block."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(folder / BACKEND))
     listener.listen(8)

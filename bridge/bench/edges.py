@@ -34,7 +34,7 @@ _WORDS = _RECORD // 8
 _TIMED_HZ = 4000
 _TIMED_S = 3.0
 _SAMPLE_S = 0.02
-# From when on the bound is held to its target.
+# After so many seconds the bound is compared with its target.
 _SETTLED_NS = 1_000_000_000
 
 _BULK_S = 0.5
@@ -143,7 +143,7 @@ def _timed_edges(
 ) -> tuple[list[int], list[int], int]:
     """Return the times of `count` edges, the bound of each, and the largest late bound.
 
-    An edge was stamped between two readings of the bound, and has the larger one.
+    An edge was stamped between two readings of the bound, so it has the larger one.
     """
     times: list[int] = []
     bounds: list[int] = []

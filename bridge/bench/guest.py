@@ -48,7 +48,7 @@ class Guest:
         lib.gb_bench_guest_close(self._handle)
 
     def request(self, kind: int, gpio: int, value: int) -> None:
-        """One request that must succeed; raises OSError."""
+        """Send one request, which must succeed; raises OSError."""
         status = lib.gb_bench_guest_request(self._handle, kind, gpio, value)
         if status:
             raise OSError(-status if status < 0 else errno.EIO, f"request {kind} of line {gpio}")
@@ -65,7 +65,7 @@ class Guest:
         lib.gb_bench_guest_arm(self._handle, gpio)
 
     def event(self) -> int:
-        """Wait for an event: when it came, ns of CLOCK_MONOTONIC; raises OSError."""
+        """Wait for an event and return when it came, in ns of CLOCK_MONOTONIC; raises OSError."""
         at: int = lib.gb_bench_guest_event(self._handle)
         if at < 0:
             raise OSError(-at, "no event came")
@@ -121,7 +121,7 @@ def measure(seconds: float, pin: bool = True, tell: Tell = silent) -> dict[str, 
 
 
 def _throughput(guest: Guest, seconds: float) -> dict[str, int]:
-    """SET_VALUE a second, one after the other and several at once."""
+    """Return how many SET_VALUE a second, one after the other and several at once."""
     result = {}
     for name, lines in (("one_by_one", 1), ("at_once", LINES)):
         guest.set_values(lines, _BATCH)
@@ -134,7 +134,7 @@ def _throughput(guest: Guest, seconds: float) -> dict[str, int]:
 
 
 def _edges(rig: Rig, guest: Guest, seconds: float) -> list[float]:
-    """Time from an edge at the pin to the guest, in ns each."""
+    """Return the times from an edge at the pin to the guest, in ns each."""
     guest.request(wire.MSG_SET_DIRECTION, _EDGE_LINE, wire.DIRECTION_IN)
     guest.request(wire.MSG_SET_IRQ_TYPE, _EDGE_LINE, wire.IRQ_TYPE_EDGE_RISING)
     samples = []

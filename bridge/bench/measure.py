@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The measurements of gpio-bridge bench. They move numbers only, never a test's verdict."""
+"""The measurements of gpio-bridge bench. They give numbers, never the verdict of a test."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _SENSOR_IRQ = 8
 
 _WARM_UP = 500
 _FLOOR_ROUNDS_PER_S = 10_000
-# A burst is what the client's buffer holds, 1024 edges: how long the scheduler keeps
-# the client from reading must not be counted as edges that the path lost.
+# A burst is as large as the client's buffer, 1024 edges: time in which the scheduler keeps the
+# client from reading must not be counted as edges that the path lost.
 _PULSES = 512
 _EDGE_TIMEOUT_S = 20.0
 
@@ -54,7 +54,7 @@ Tell = Callable[[str], None]
 
 
 def silent(part: str) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 def measure(seconds: float, pin: bool, tell: Tell = silent) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def _cpu_ticks(pid: int) -> int:
 def cpu_ns(pid: int) -> int:
     """Return the time on a CPU of all threads of a process in ns.
 
-    From schedstat, whose file of a process counts its first thread only.
+    The times are from schedstat; the file of a process there counts only its first thread.
     """
     threads = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What bench guest compares with: a vhost-user-gpio back-end in plain Python.
 
-It does the export's job for SET_VALUE in the way one writes it first: rings by
-struct, one eventfd read a kick, and each request through the client library, so
-that it goes to the same firmware. Without a chip it answers out of its own memory:
-then nothing but the queue is left. Only for a well-behaved front-end. Run as
-``python -m bridge.bench.python_backend SOCKET LINES [CHIP]``.
+It does the export's job for SET_VALUE in the way one writes it first: rings by struct, one eventfd
+read a kick, and each request through the client library, so that it goes to the same firmware.
+Without a chip it answers out of its own memory, so that only the work on the queue is left. It is
+only for a well-behaved front-end. Run it as ``python -m bridge.bench.python_backend SOCKET LINES
+[CHIP]``.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ from firmware_stub.signals import SignalsWait
 __all__ = ["Rig", "Serve"]
 
 _DEADLINE_S = 90.0
-# The firmware is a process of this machine: silent, it is most often only waiting for its turn.
+# The firmware is a process of this machine: when it is silent, it most often only waits for its
+# turn.
 _TIMEOUT_MS = 10_000
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Does a client pay for the others? One alone, and one among 200 with 1000 requests."""
+"""Whether a client pays for the others: one alone, and one among 200 with 1000 requests."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _crowd(rig: Rig, stack: ExitStack) -> tuple[list[Chip], list[Any]]:
     requests = []
     for number in range(_REQUESTS):
         client = clients[number % _CLIENTS]
-        # Which request of its chip this is: no two may want the same line.
+        # Which request of its chip this is: no two may ask for the same line.
         line = number // _CLIENTS * -(-_CLIENTS // _CHIPS) + number % _CLIENTS // _CHIPS
         assert line < _LINES - 1
         client.watch_line_info(line)

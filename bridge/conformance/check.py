@@ -22,7 +22,7 @@ class Failed(Exception):
 
 
 class Silent(Failed):
-    """What must come did not come in time."""
+    """A message that must come did not come in time."""
 
 
 class Skipped(Exception):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A driver that takes nothing for granted: what checks speak to firmware with."""
+"""A driver that takes nothing for granted, with which checks speak to firmware."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ _EXTENDED = struct.Struct("<HHIHH")
 _HEAD = struct.Struct("<BBBBHH")
 _RECORD = struct.Struct("<BBHI")
 _ROUNDS = 5
-_PATIENCE = 3  # times the timeout: for the answer to what is asked after silence
+_PATIENCE = 3  # in timeouts: the wait for the answer to what is asked after silence
 
 
 class Reply(NamedTuple):
@@ -274,11 +274,11 @@ class Driver:
         return reply
 
     def _late_reply(self, what: str, sent_ns: int, silence: Silent) -> Reply:
-        """Ask once more (docs/protocol.md 6.2): late, or never?
+        """Ask once more (docs/protocol.md 6.2), to tell a late reply from none.
 
-        Replies come in order, so what was asked later is answered later. The reply of a
-        busy host is found here, and a request that got none fails for a reason that no
-        clock had a part in.
+        Replies come in order, so a later request is answered later. The reply of a busy host is
+        found here, and a request that got none fails for a reason that does not depend on any
+        clock.
         """
         replies: list[tuple[bytes, int]] = []
         wait = Wait(_PATIENCE * self.timeout_ms / 1000)
@@ -430,7 +430,7 @@ class Driver:
         wait = Wait(self._settle_s)
         while not self.events and self._read(wait):
             pass
-        # However late it is: what was sent before comes before the reply to this.
+        # However late the reply to this is, what was sent before it comes before it.
         self.ask(request(GET_DIRECTION))
         if self.events:
             raise Failed(f"an event of line {self.events[0].gpio} {when}")
@@ -497,7 +497,7 @@ class Driver:
             self.ask(request(SET_FEATURES))
         self._accepted = 0
         for gpio in sorted(self._touched):
-            # A strict device refuses this for an output; then NONE ends the interrupt.
+            # A strict device refuses this for an output; NONE then ends the interrupt.
             self.ask(request(SET_IRQ_TYPE, gpio, IRQ_NONE))
             self.ask(request(SET_DIRECTION, gpio, NONE))
         self._touched.clear()

@@ -26,10 +26,10 @@ _WELCOME = struct.Struct("<BBIHBBI")
 _RESET = struct.Struct("<BBI")
 _MESSAGE_MAX = 496
 _HELLO_AGAIN_S = 0.3
-# Time-outs until a WELCOME: who has the far end of a port may notice late that it was
-# opened, as QEMU, which looks at a pty once a second.
+# So many time-outs may pass until a WELCOME: the far end of a port may notice late that the port
+# was opened. QEMU looks at a pty once a second.
 _GREETING = 3
-_FRAMES_MAX = 1000  # and nothing that was waited for: the firmware will not stop
+_FRAMES_MAX = 1000  # frames, and none that was waited for: the firmware will not stop
 _ACK_MS = 5
 _WINDOW = 32
 RETRY_MS = 5000
@@ -37,7 +37,7 @@ RETRY_MS = 5000
 
 
 def require_cobs() -> None:
-    """Say before the checks what they would lack in their midst.
+    """Raise an error before the checks, rather than in their midst, when a package is missing.
 
     Raises:
         OSError: ENOSYS without the package cobs.
@@ -72,7 +72,7 @@ def stuff(data: bytes) -> bytes:
 
 
 def decode(wire: bytes) -> bytes:
-    """The frame in what stood between two delimiters.
+    """Decode the frame that stood between two delimiters.
 
     Raises:
         Failed: its COBS blocks or its CRC do not fit.
@@ -221,7 +221,7 @@ class Framing:
         self, window: int = _WINDOW, retry_ms: int = RETRY_MS, version: int = VERSION
     ) -> bytes:
         """A HELLO of `session`."""
-        bit_rate = 0  # whatever it is, our timers are longer
+        bit_rate = 0  # whatever it contains, our timers are longer
         return _HELLO.pack(
             *(HELLO, version, self.session, _MESSAGE_MAX, window, 0, bit_rate, _ACK_MS, retry_ms)
         )
@@ -243,7 +243,7 @@ class Framing:
         return f"within {(limit_s or self._timeout_s) * 1000:.0f} ms{wait.excuse}"
 
     def _read_any(self, wait: Wait) -> Frame | None:
-        """As read(); what a session before left half sent is no fault."""
+        """Do what read() does, but skip a frame that an earlier session left half sent."""
         try:
             return self.read(wait)
         except Failed:
@@ -286,9 +286,9 @@ class Framing:
         return True
 
     def fence(self, when: str) -> list[Frame]:
-        """POLL, and all frames up to the ACK that answers it, which is the last.
+        """Send POLL and return all frames up to the ACK that answers it, which is the last.
 
-        What was sent before it has had its effect then, and DATA that came is taken.
+        Whatever was sent before the POLL has had its effect then, and DATA that came is taken.
         """
         self.send(POLL)
         frames: list[Frame] = []
@@ -300,7 +300,7 @@ class Framing:
             if frame.kind == RESET:
                 raise Failed(f"a RESET {when}")
             if self.took(frame):
-                wait = self._timeout()  # only what is new may take its time
+                wait = self._timeout()  # only frames that are new get more time
             frames.append(frame)
             if frame.kind == ACK:
                 return frames

@@ -20,7 +20,7 @@ _COLOURS = {PASSED: "green", FAILED: "bold red", WARNED: "yellow", SKIPPED: "dim
 
 
 def as_json(run: Run) -> dict[str, Any]:
-    """A run in the words of docs/conformance.md."""
+    """A run as JSON, with the keys of docs/conformance.md."""
     return {
         "url": run.options.url,
         "level": run.options.level,
@@ -54,7 +54,7 @@ def dialect(run: Run) -> str:
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """What tells which check runs, on standard error if that is a terminal."""
+    """A callable that tells which check runs, on standard error if that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
@@ -130,7 +130,7 @@ def print_list(checks: list[Check]) -> None:
 
 
 def require_junit() -> None:
-    """Say before the checks what their report would lack.
+    """Raise an error before the checks when the report would lack a package.
 
     Raises:
         OSError: ENOSYS without the package junitparser.

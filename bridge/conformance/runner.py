@@ -92,7 +92,7 @@ class Run:
     """How late this host's own timers were at worst; waits were longer by as much."""
 
     def count(self, outcome: str) -> int:
-        """How many checks ended so."""
+        """How many checks had this outcome."""
         return sum(result.outcome == outcome for result in self.results)
 
     @property
@@ -102,7 +102,7 @@ class Run:
 
 
 def _no_progress(check: Check, number: int, count: int) -> None:
-    """Nobody watches."""
+    """Report nothing."""
 
 
 def run(options: Options, progress: Progress = _no_progress) -> Run:
@@ -123,7 +123,7 @@ def run(options: Options, progress: Progress = _no_progress) -> Run:
     def begins(check: Check) -> None:
         progress(check, numbers[check.id], len(checks))
 
-    # First, and with the port to itself: the other checks need what these look at.
+    # These run first, with the port to themselves: the other checks need what these look at.
     framing = _run_framing(options, [c for c in checks if "serial" in c.needs], begins)
     others = [check for check in checks if "serial" not in check.needs]
     try:
@@ -151,7 +151,7 @@ def _run_messages(options: Options, checks: list[Check], begins: Callable[[Check
         try:
             return _run(driver, options, checks, begins)
         finally:
-            if driver.touched:  # a signal, or a check that gave up: nothing stays driven
+            if driver.touched:  # after a signal, or a check that gave up: no line stays driven
                 _recover(driver)
     finally:
         wire.close()
@@ -172,7 +172,7 @@ def _selected(only: Sequence[str]) -> list[Check]:
 def _identify(driver: Driver, lines: int | None) -> None:
     firmware = driver.firmware
     firmware.early = driver.listen()
-    # The first message: the device learns our address by it.
+    # This is the first message: the device learns our address by it.
     firmware.form = driver.ask(request(GET_DIRECTION), "GET_DIRECTION of line 0").form
     reply = driver.ask(request(GET_FEATURES, 0, sum(FEATURES.values())), "GET_FEATURES")
     if not reply.status and len(reply.body) >= 8:
@@ -332,7 +332,7 @@ def _judge(run: Callable[[], None], check: Check, level: str) -> tuple[str, str]
 
 
 def _recover(driver: Driver) -> str:
-    """Back to where a check may begin; else why the others are not run."""
+    """Go back to a state in which a check may begin; return why not, if that fails."""
     try:
         driver.reset(failed=True)
     except (Failed, LinkDown, OSError) as why:

@@ -14,9 +14,9 @@ _WORTH_TELLING_S = 0.05
 class Wait:
     """Waits for so much time in which this process came to run when it wanted to.
 
-    It sleeps in short slices, and one that ends late counts as if it had ended in time:
-    while this host had no time for us, it had none for firmware on it either, or for the
-    driver of its link.
+    It sleeps in short slices, and a slice that ends late counts as if it had ended in time: while
+    this host had no time for us, it had none for firmware on it either, or for the driver of its
+    link.
 
     Args:
         seconds: how long; 0 takes what is there already.
@@ -46,7 +46,7 @@ class Wait:
         return self._left <= 0
 
     def readable(self, *fds: int) -> bool:
-        """Sleep for a slice at most; whether a descriptor can be read."""
+        """Sleep for at most a slice; return whether a descriptor can be read."""
         return bool(select.select(fds, [], [], self._slice())[0])
 
     def writable(self, fd: int, or_readable: Iterable[int] = ()) -> bool:
@@ -58,7 +58,7 @@ class Wait:
 
     @property
     def excuse(self) -> str:
-        """What to add to a complaint: that the host was busy, if it was."""
+        """The end of a complaint: that the host was busy, if it was."""
         if self._late < _WORTH_TELLING_S:
             return ""
         return f" (a busy host: its own timers were up to {self._late * 1000:.0f} ms late)"

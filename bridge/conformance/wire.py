@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A link of its own and a raw endpoint on it: bytes out, bytes in, deadlines."""
+"""A link of the tool's own and a raw endpoint on it: bytes out, bytes in, deadlines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def index_of(name: str) -> int | None:
 
 
 def shown(data: bytes) -> str:
-    """Text of the firmware, whatever it is, fit for a terminal and for XML: as printable ASCII."""
+    """Text of the firmware, whatever it is, as printable ASCII, fit for a terminal and for XML."""
     return "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in data)
 
 
@@ -88,7 +88,7 @@ class Wire:
 
     @staticmethod
     def _is_wanted(name: str, address: int, controller: int | None) -> bool:
-        # A name that is nearly right is taken: to say what is wrong is a check's work.
+        # A name that is nearly right is accepted: a check says what is wrong with it.
         if not name.startswith((wire.CHANNEL_PREFIX, wire.CHANNEL_RAW)):
             return False
         index = index_of(name)
@@ -126,7 +126,8 @@ class Wire:
                     raise
             if wait.over:
                 raise OSError(errno.ETIMEDOUT, "the firmware takes no messages")
-            # What already waits keeps the endpoint readable: short waits, then again.
+            # A message that waits keeps the endpoint readable, so this waits shortly and tries
+            # again.
             Wait(0.001).readable(self._pump.report_fd)
 
     def receive(self, wait: Wait) -> Message | None:

@@ -17,7 +17,7 @@ from bridge.remoteproc import processors
 from bridge.text import printable
 
 RULES = "60-rpmsg-gpio-bridge.rules"
-# Option: the module it may be; whether nothing goes without it.
+# By option: the module that it may be, and whether everything depends on it.
 OPTIONS = {
     "REMOTEPROC": ("", True),
     "RPMSG_VIRTIO": ("virtio_rpmsg_bus", True),
@@ -48,7 +48,7 @@ def kernel(place: Place) -> Iterator[Finding]:
 
 
 def _options(place: Place, check: str, source: str, options: dict[str, str]) -> Iterator[Finding]:
-    """Those that rpmsg needs, and the modules they may be."""
+    """The options that rpmsg needs, and the modules that they may be."""
     missing = [name for name in OPTIONS if name not in options]
     there = [f"CONFIG_{name}={options[name]}" for name in OPTIONS if name in options]
     needed = [f"CONFIG_{name}" for name in missing if OPTIONS[name][1]]
@@ -65,7 +65,7 @@ def _options(place: Place, check: str, source: str, options: dict[str, str]) -> 
 
 
 def _configuration(place: Place) -> tuple[str, dict[str, str] | None]:
-    """Where the kernel's configuration is, and what it says."""
+    """The file with the kernel's configuration, and what it says."""
     for path in (f"{place.proc}/config.gz", f"{place.boot}/config-{os.uname().release}"):
         try:
             data = Path(path).read_bytes()
@@ -100,7 +100,7 @@ def remote_processors(place: Place) -> Iterator[Finding]:
 
 
 def channels(place: Place) -> Iterator[Finding]:
-    """What the firmware announced, and which driver has it."""
+    """Check what the firmware announced, and which driver has it."""
     check = "channels"
     modules = os.path.join(place.libraries[-1], "modules", os.uname().release)
     sysfs = Sysfs(place.sysfs, place.dev, modules)
@@ -144,7 +144,7 @@ def _channel(
 
 
 def nodes(place: Place) -> Iterator[Finding]:
-    """Who may open the device nodes, and where they are linked."""
+    """Check who may open the device nodes, and where their links are."""
     check = "nodes"
     sysfs = Sysfs(place.sysfs, place.dev)
     links = _links(place)
@@ -173,7 +173,7 @@ def _links(place: Place) -> set[str]:
 
 
 def group_name(number: int) -> str:
-    """Name of a group, its number where it has none."""
+    """Name of a group, or its number where it has none."""
     import grp
 
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""All checks in their order, and what they amount to."""
+"""All checks in their order, and the result of them together."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bridge.doctor import board, users
 from bridge.doctor.findings import Finding, Place
 
 _BOARD = (board.kernel, board.remote_processors, board.channels, board.nodes, board.rules)
-# Where no link in use needs a board, these are no problems.
+# Where no link in use needs a board, these are not problems.
 _BOARD_CHECKS = ("kernel", "remoteproc", "channels", "nodes", "udev", "groups")
-# Boards have processors that are used for something else, or not at all.
+# Boards may have processors that are used for something else, or not at all.
 _OF_OTHERS = ("remoteproc-down", "no-channel")
-# Links over rpmsg: the others reach their firmware without a board's kernel.
+# Links over rpmsg need a board's kernel; the others reach their firmware without it.
 _NEED_A_BOARD = ("rpmsg:", "serial:rpmsg-tty", "serial:/dev/ttyRPMSG")
 _LEVELS = ("problem", "note", "ok")
 
@@ -39,7 +39,7 @@ def examine(place: Place) -> list[Finding]:
     else:
         served, urls = users.service(place)
         if any(f.level == "ok" and f.check == "firmware" for f in served):
-            # So whoever may use the service need not open nodes.
+            # Whoever may use the service need therefore not open nodes.
             found = [_softened(f) if f.failure == "node-permission" else f for f in found]
         found += served
     if not _needs_a_board(place, urls):

@@ -82,7 +82,7 @@ def link(place: Place) -> Iterator[Finding]:
 
 
 def _asked(chip: Chip) -> float | None:
-    """How long a free line took to be asked for its value, in ms; None when none is free."""
+    """Return how many ms it took to ask a free line for its value; None when no line is free."""
     for info in chip.get_all_line_info():
         if info.used:
             continue
@@ -93,13 +93,13 @@ def _asked(chip: Chip) -> float | None:
         except OSError as error:
             if error.errno != errno.EBUSY:
                 raise
-            continue  # somebody was quicker
+            continue  # somebody else took the line first
         return (time.monotonic() - start) * 1000
     return None
 
 
 def firmware(path: str, about: dict[str, Any] | None) -> Iterator[Finding]:
-    """Whether a chip's firmware answers: a free line is asked for its value.
+    """Check whether a chip's firmware answers: a free line is asked for its value.
 
     The line is requested as it is, so nothing about it changes.
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A chip for local clients, put together out of lines of several controllers.
 
-What the kernel's gpio-aggregator does, with names of its own. Values and edges go
-the same way as those of any chip: its pins are those of the chips that the lines are
-from, and the pump sends to their controllers.
+It is what the kernel's gpio-aggregator does, with names of its own. Values and edges go the same
+way as those of any chip: its pins are those of the chips that the lines are from, and the pump
+sends to their controllers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Registry(Protocol):
 
 
 class Whole(Chip):
-    """The chip. What happens to a line is seen on the chip that it is from, too.
+    """The chip. A change of a line shows on the chip that the line is from, too.
 
     Attributes:
         sources: chip and line, by offset.
@@ -48,14 +48,14 @@ class Whole(Chip):
     sources: Sequence[tuple[Chip, Line]] = ()
 
     def changed(self, line: Line, event: int) -> None:
-        """As `Chip.changed`."""
+        """Tell watchers as `Chip.changed` does, here and on the line's own chip."""
         super().changed(line, event)
         chip, source = self.sources[line.offset]
         chip.changed(source, uapi.GPIO_V2_LINE_CHANGED_CONFIG)
 
 
 class Aggregate:
-    """Online while all of its chips are; its lines are held from the first on.
+    """A chip that is online while all of its chips are; it holds lines from the first one on.
 
     Args:
         dispatcher: of the service.
@@ -69,12 +69,12 @@ class Aggregate:
         self._dispatcher = dispatcher
         self._registry = registry
         self._sources: dict[str, tuple[Chip, dict[Pick, Place]]] = {}
-        self._why = ""  # what is wrong, while a chip is there and cannot be used
+        self._why = ""  # the reason while a chip is there and cannot be used
         self._chip: Whole | None = None
         self._tasks = Tasks()
 
     def appeared(self, chip: Chip) -> None:
-        """A chip is online: hold the lines that are ours, before anybody else can."""
+        """A chip came online: hold our lines of it, before anybody else can."""
         if chip.name not in self.config.chips:
             return
         hold = Hold(self, chip)
@@ -105,7 +105,7 @@ class Aggregate:
         }
 
     def lost(self, chip: Chip) -> None:
-        """A chip went offline, and so does this one."""
+        """A chip went offline; take this one offline, too."""
         self._sources.pop(chip.name, None)
         whole, self._chip = self._chip, None
         if whole is not None:
@@ -113,7 +113,7 @@ class Aggregate:
             self._tasks.spawn(whole.remove(), f"chip {self.config.name}")
 
     def _put_together(self) -> None:
-        """All lines are there."""
+        """Put the chip online: all lines are there."""
         if self._registry.has(self.config.name):
             self._complain("another chip has this name already")
             return

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A chip as the GPIO character device shows it, for programs that know that (docs/cdev.md).
 
-What an ioctl asks and gets are the structs of ``<linux/gpio.h>``, v2 and v1, checked as
-drivers/gpio/gpiolib-cdev.c does. Gets, sets and events are the pump's; here is the rest.
+An ioctl takes and gives the structs of ``<linux/gpio.h>``, v2 and v1, checked as
+drivers/gpio/gpiolib-cdev.c does. The pump does gets, sets and events; the rest is here.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Visitor(Protocol):
     """The user of a program that has a chip open: what he may, and what he has."""
 
     def info(self, chip: Chip, line: Line) -> Mapping[str, Any]:
-        """A line as the control socket shows it to him."""
+        """A line as the control socket shows it to this program."""
 
     def check_watch(self, chip: Chip, line: Line) -> None:
         """Raise OSError EACCES when he may not watch a line."""
@@ -112,7 +112,7 @@ class Device:
             raise
         self.fd = self._descriptor.fd
         self._open = True
-        self._v1_watches: bool | None = None  # as the first watch was
+        self._v1_watches: bool | None = None  # the version of the first watch
         self._now: dict[int, Callable[[bytes], bytes | None]] = {
             lib.GPIO_GET_CHIPINFO_IOCTL: self._chip_info,
             lib.GPIO_GET_LINEINFO_UNWATCH_IOCTL: self._unwatch,
@@ -191,7 +191,7 @@ class Device:
             self._descriptor.answer(argument=argument, fd=fd)
 
     def _answer_info(self, report: Report) -> bool:
-        """Answer at once what is asked most often: the line info of one that nobody lets go."""
+        """Answer the most frequent ioctl at once: the info of a line that is not being released."""
         if report.number != lib.GPIO_V2_GET_LINEINFO_IOCTL:
             return False
         try:
@@ -211,7 +211,7 @@ class Device:
         return _CHIP_INFO.pack(_name(identity.name), _name(identity.label), len(self._chip.lines))
 
     async def _settled(self, offset: int) -> Mapping[str, Any]:
-        """A line, after whoever has just closed it has let it go, as close(2) does."""
+        """A line, once a release that is under way has ended, as after close(2)."""
         holder = self._chip.line(offset).holder
         if holder is not None and holder.going:
             await asyncio.wait((asyncio.ensure_future(holder.release()),))
@@ -280,7 +280,7 @@ class Device:
     async def _request(
         self, configs: list[LineConfig], consumer: bytes, size: int, form: LineForm
     ) -> int:
-        """Take lines; the program's descriptor of them."""
+        """Take lines; return the program's descriptor of them."""
         room = event_capacity(size, len(configs), edges=False) * uapi.LINE_EVENT_SIZE
         requester = await self._visitor.requester(self._chip, len(configs), room)
         name = consumer.split(b"\0", 1)[0].decode("utf-8", "replace")

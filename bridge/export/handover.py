@@ -33,7 +33,7 @@ class Store(Protocol):
         """Names of the descriptors that were kept and not taken."""
 
     def take(self, name: str) -> int | None:
-        """A descriptor that was kept, the caller's from here on."""
+        """A descriptor that was kept; the caller owns it from here on."""
 
     def put(self, name: str, fd: int) -> bool:
         """Keep a copy of a descriptor; whether there is a manager."""
@@ -49,7 +49,7 @@ def let_go_of_strangers(store: Store, exports: Collection[str]) -> None:
 
 
 def identity_of(places: Sequence[Place]) -> bytes:
-    """What the state of these lines is kept under: no other lines have the same."""
+    """The name under which the state of these lines is kept; no other lines have the same."""
     lines = [place.identity for place in places]
     packed: bytes = msgpack.packb({"format": _FORMAT, "lines": lines})
     return packed

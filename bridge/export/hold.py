@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Lines of one chip that are held for something else than a line request."""
+"""Lines of one chip that an export or an aggregate holds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge.chips.line_config import LineConfig
 
 
 class HoldOwner(Protocol):
-    """For whom lines are held."""
+    """The export or aggregate for which lines are held."""
 
     consumer: str
 

@@ -29,8 +29,8 @@ STATE_SUFFIX = ".lines"
 class VhostUserGpio:
     """One export, from the service's start to its end.
 
-    The socket appears when every chip was seen once: only then is it known what
-    the device looks like. From then on chips come and go and the device stays.
+    The socket appears when every chip was seen once: only then is it known what the device looks
+    like. From then on chips come and go, and the device stays.
 
     Args:
         dispatcher: of the service.
@@ -63,11 +63,11 @@ class VhostUserGpio:
     # ---- chips come and go ----------------------------------------------------
 
     def appeared(self, chip: Chip) -> None:
-        """A chip is online: hold the lines that are ours, before anybody else can."""
+        """A chip came online: hold our lines of it, before anybody else can."""
         if chip.name not in self.config.chips:
             return
         if self._export is not None and chip.identity.known_by == "nothing":
-            # What the guest has set up would be set up on it.
+            # Otherwise the lines that the guest has set up would be set up on this chip.
             self._complain(chip, [f"chip {chip.name} may be another controller than before"])
             return
         hold = Hold(self, chip)
@@ -142,7 +142,7 @@ class VhostUserGpio:
                 self._attach(index, self._holds[place.chip][0], place.offset)
             self._serve()
         except BaseException:
-            # A socket at which nobody is served would be there for good.
+            # Otherwise a socket at which nobody is served would stay for good.
             self._take_away()
             raise
         log.info("export %s: %d lines at %s", self.config.name, len(places), self.config.path)
@@ -172,7 +172,7 @@ class VhostUserGpio:
                 os.close(state)
 
     def _serve(self) -> None:
-        """Let guests come; first the one of the service before."""
+        """Let guests connect; the guest of the service before comes first."""
         assert self._export is not None
         self._handover = Handover(self._store, self.config.name, self._places)
         kept = self._handover.take()
@@ -253,9 +253,9 @@ class VhostUserGpio:
             )
 
     def _tell(self, changed: Sequence[int]) -> None:
-        """Watchers see a line that the guest takes, turns round or lets go."""
+        """Tell watchers of a line that the guest takes, turns to another direction or lets go."""
         for index in changed:
-            if index in self._lines:  # its chip is not away
+            if index in self._lines:  # its chip is there
                 chip, line = self._lines[index]
                 chip.changed(line, uapi.GPIO_V2_LINE_CHANGED_CONFIG)
 
@@ -286,7 +286,7 @@ class VhostUserGpio:
             await asyncio.wait_for(self._at_rest.wait(), self._timeout_ms / 1000)
 
     def close(self) -> None:
-        """End: the guest is let go or handed over, pins stay as they are."""
+        """End the export: the guest is let go or handed over, and pins stay as they are."""
         self._dispatcher.forget(self._id)
         export, handover = self._export, self._handover
         if export is not None and handover is not None and handover.give(export.hand_over):

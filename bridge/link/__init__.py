@@ -39,7 +39,7 @@ _MODULES = {
     "serial": "bridge.link.serial",
     "gpiochip": "bridge.link.gpiochip",
 }
-# Schemes that mean something without a target: `rpmsg:` discovers.
+# These schemes mean something without a target: `rpmsg:` finds the processor.
 _BARE = {"rpmsg"}
 
 

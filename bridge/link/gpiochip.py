@@ -53,7 +53,7 @@ def connect(rest: str, timeout_ms: int) -> Any:
 
 
 def _open(path: str) -> int:
-    # O_NONBLOCK: what is no chip, such as a FIFO, must not keep us here.
+    # O_NONBLOCK, since a file that is no chip, such as a FIFO, must not block us here.
     try:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
@@ -82,7 +82,7 @@ def _find(rest: str) -> str:
             if _label(path) == os.fsencode(label):
                 found.append(path)
         except OSError:
-            continue  # not ours to open, or just gone
+            continue  # we may not open it, or it is just gone
     if len(found) == 1:
         return found[0]
     if found:

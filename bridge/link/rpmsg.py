@@ -65,7 +65,7 @@ def connect(rest: str, timeout_ms: int) -> Any:
         raise
     theirs.setblocking(False)
     link = lib.gb_rpmsg_open(theirs.detach())
-    if link == ffi.NULL:  # what it was given is closed, and ends the search
+    if link == ffi.NULL:  # it has closed what it was given, which ends the search
         raise OSError(ffi.errno, f"no rpmsg link made: {os.strerror(ffi.errno)}")
     finder.wait(timeout_ms / 1000)
     return link
@@ -77,7 +77,7 @@ def watch_path(rest: str) -> str | None:
 
 
 def watch_subsystem(rest: str) -> str | None:
-    """That of the channels: where one appears, a processor came up."""
+    """The folder of the channels: when one appears, a processor came up."""
     return None if parse(rest).node else "rpmsg"
 
 

@@ -38,17 +38,17 @@ from bridge.shim.ffi import ffi, lib
 
 log = logging.getLogger(__name__)
 
-# More stale messages than the kernel has buffers, and an end if they never stop.
+# There cannot be more stale messages than this; the kernel has fewer buffers.
 _DRAIN_MAX = 4096
 _MESSAGE_SIZE = 512
-# What stands in the way for less is udev at work, as after every start of the firmware.
+# A hindrance that lasts less long is udev at work, as after every start of the firmware.
 _PATIENCE_S = 1.0
-# An event of a removal comes before sysfs shows it, and nothing comes after.
+# The event of a removal comes before sysfs shows it, and nothing comes after.
 _SETTLED_S = 0.2
-# In the folder of nodes: one comes, or udev gives one to our group. A node that we may
-# not open cannot be watched either, only its folder can.
+# Watched in the folder of nodes: a node appears, or udev gives one to our group. A node that we may
+# not open cannot be watched itself, only its folder can.
 _FOLDER_CHANGES = lib.IN_CREATE | lib.IN_MOVED_TO | lib.IN_ATTRIB
-# A node that another program has: it lets go.
+# Watched on a node that another program has open: it closes the node.
 _NODE_CHANGES = lib.IN_CLOSE_WRITE | lib.IN_CLOSE_NOWRITE | lib.IN_DELETE_SELF
 
 
@@ -101,7 +101,7 @@ class Finder:
         self._watched: dict[int, int] = {}  # node's identity: watch
         self._again = math.inf  # when to look once more after an event
         self._looked = threading.Event()
-        # Before the first look, so that nothing falls in between.
+        # This starts before the first look, so that no event falls in between.
         self._monitor = monitor("rpmsg", "virtio")
         self._inotify = lib.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._inotify < 0:
@@ -131,7 +131,7 @@ class Finder:
         self._control.close()
 
     def _watch_folders(self) -> None:
-        """That of the nodes, and that of the link to one which the URL may name."""
+        """The folder of the nodes, and the folder of the link to one that the URL may name."""
         folders = {self._sysfs.dev}
         if self._target.node is not None:
             folders.add(os.path.dirname(self._target.node))
@@ -155,7 +155,7 @@ class Finder:
             self.close()
 
     def _sleep(self) -> None:
-        """Until something may have changed."""
+        """Wait until something may have changed."""
         poll = select.poll()
         for fd in (self._monitor.fileno(), self._inotify, self._control.fileno()):
             poll.register(fd, select.POLLIN)
@@ -177,7 +177,7 @@ class Finder:
         return None if next_s == math.inf else max(0.0, next_s - time.monotonic()) * 1000
 
     def _hear(self) -> None:
-        """An endpoint broke: it is not used again, but its successor will be."""
+        """Note that an endpoint broke: it is not used again, but its successor will be."""
         data = self._control.recv(ffi.sizeof("struct gb_rpmsg_packet"))
         if not data:
             raise BrokenPipeError
@@ -191,7 +191,7 @@ class Finder:
     # ---- looking ----------------------------------------------------------------
 
     def _look(self) -> bool:
-        """Bring the link in line with sysfs; False when what it is about is gone."""
+        """Bring the link into agreement with sysfs; return False when the link's object is gone."""
         self._met.clear()
         why = self._gone()
         if why is not None:
@@ -215,7 +215,7 @@ class Finder:
         path = str(self._target.node)
         if self._node not in self._sysfs.nodes(self._processor):
             return f"{path} went away"
-        # udev hears later than we that a number is another's now.
+        # udev hears later than we do that a number belongs to another node now.
         if os.path.exists(path) and os.path.basename(os.path.realpath(path)) != self._node.devname:
             return f"{path} leads to another node now"
         return None
@@ -229,7 +229,7 @@ class Finder:
 
     @staticmethod
     def _named(node: Node) -> Endpoint:
-        """Whoever names the node says that it is a controller."""
+        """A user who names the node says that it is a controller."""
         name = node.name if wire.is_controller(node.name) else wire.CHANNEL_RAW
         return Endpoint(0, node.identity, name, node.dst, node.devname, False)
 
@@ -249,7 +249,8 @@ class Finder:
         free = not self._target.claim and any(c.driver is None for c in ours)
         aliases = self._sysfs.aliases() if free else []
         channels = [c for c in ours if self._usable(c, aliases)]
-        # Listed once for all: with many channels that is what a look takes its time for.
+        # The nodes are listed once for all channels: with many of them this listing takes the time
+        # of a look.
         nodes = self._sysfs.nodes(self._processor)
         lacking = [c for c in channels if c.driver is None and _endpoint(c, nodes) is None]
         if lacking:
@@ -286,8 +287,8 @@ class Finder:
             self._tell(channel.identity, f"channel {channel.name} not bound: {error.strerror}")
 
     def _create(self, name: str, src: int, dst: int) -> None:
-        # The link hangs up before it destroys its endpoints: one that is missing
-        # then is not missed.
+        # The link hangs up before it destroys its endpoints, so an endpoint that is missing then is
+        # no loss.
         hangup = select.poll()
         hangup.register(self._control, 0)
         if hangup.poll(0):
@@ -334,15 +335,15 @@ class Finder:
                 number = error.errno
             if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
                 return None  # gone, or not there yet
-            # Tried once more: it may have been closed before it was watched.
+            # It is tried once more, since it may have been closed before it was watched.
             if last or number != errno.EBUSY or not self._watch(path, endpoint):
                 self._tell(endpoint.node, _refused(path, number or 0))
                 return None
         if not self._sysfs.has_node(endpoint.devname, endpoint.node):
-            os.close(fd)  # the number went to another meanwhile: what told so is still unread
+            os.close(fd)  # another node has the number now: the event that says so is unread
             return None
-        # What is queued was for the one who had the channel before. A read of no
-        # bytes is an empty message. Whatever else goes wrong, the link will notice.
+        # The messages that are queued were for whoever had the channel before. A read of no bytes
+        # is an empty message. Whatever else goes wrong, the link will notice.
         with contextlib.suppress(OSError):
             for _ in range(_DRAIN_MAX):
                 os.read(fd, _MESSAGE_SIZE)
@@ -368,7 +369,7 @@ class Finder:
         )
 
     def _tell(self, what: object, sentence: str) -> None:
-        """Say what stands in the way, once, and only if it does so for a while."""
+        """Say what is in the way, once, and only if it stays in the way for a while."""
         trouble = (what, sentence)
         self._met.add(trouble)
         lasted_s = time.monotonic() - self._troubles.setdefault(trouble, time.monotonic())

@@ -131,7 +131,7 @@ class Sysfs:
         for path in self._devices("bus/rpmsg/devices"):
             if os.path.dirname(path) != processor.path:
                 continue
-            # What vanishes while it is looked at was not there.
+            # A device that vanishes while it is looked at counts as not there.
             with contextlib.suppress(OSError, ValueError):
                 found.append(
                     Channel(
@@ -187,7 +187,7 @@ class Sysfs:
                 yield os.path.realpath(os.path.join(folder, name))
 
     def aliases(self) -> list[tuple[str, str]]:
-        """The channels that modules of this kernel are for: pattern and module.
+        """The channels that modules of this kernel claim: pattern and module.
 
         Empty where the modules are hidden from us, as from a service in a sandbox.
         """
@@ -219,7 +219,8 @@ class Sysfs:
         try:
             _write(f"{self.root}/bus/rpmsg/drivers/{CHARDEV}/bind", os.path.basename(channel.path))
         except OSError:
-            # Unless udev was first: what is not ours must stay free for other drivers.
+            # It is taken back unless udev was first: a channel that is not ours must stay free for
+            # other drivers.
             if _link(f"{channel.path}/driver") != CHARDEV:
                 with contextlib.suppress(OSError):
                     _write(override, "\n")
@@ -245,7 +246,7 @@ class Sysfs:
                 f"{processor.title} has no control device; the kernel needs CONFIG_RPMSG_CTRL",
             )
         try:
-            # Opened for this one call: the kernel does not notice an ioctl on a
+            # The device is opened for this one call, since the kernel does not fail an ioctl on a
             # control device that is gone.
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:
@@ -259,9 +260,9 @@ class Sysfs:
 
 
 def claimant(name: str, aliases: Iterable[tuple[str, str]]) -> str | None:
-    """The module that is for channels of this name, the character driver's aside.
+    """The module that claims channels of this name, except the character driver's.
 
-    A driver that matches names by their beginning has no more than that in its alias.
+    A driver that matches names by their beginning has only that in its alias.
     """
     for pattern, module in aliases:
         meant = pattern == wire.CHANNEL_PREFIX or fnmatch.fnmatchcase(name, pattern)

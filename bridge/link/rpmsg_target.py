@@ -84,7 +84,7 @@ class Target:
     def _select_node(sysfs: Sysfs, path: str) -> tuple[Processor, Node]:
         if not os.path.exists(path):
             raise OSError(errno.ENOENT, f"{path} does not exist; does a channel have it?")
-        # A stable link of udev's leads to whatever number it has now.
+        # A stable link of udev's leads to whatever number the node has now.
         devname = os.path.basename(os.path.realpath(path))
         for processor in sysfs.processors():
             for node in sysfs.nodes(processor):
@@ -146,7 +146,7 @@ def _endpoint(rest: str, options: dict[str, str]) -> tuple[str, int, int]:
         src = int(options.pop("src", str(ADDR_ANY)), 0)
     except ValueError:
         dst = src = -1
-    # The kernel takes addresses for signed: half of them are not possible.
+    # The kernel treats addresses as signed, so half of them are not possible.
     if not 0 <= dst < 1 << 31 or not (0 <= src < 1 << 31 or src == ADDR_ANY):
         raise OSError(
             errno.EINVAL, f'"rpmsg:{rest}": dst and src are addresses from 0 to 0x7fffffff'

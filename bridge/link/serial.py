@@ -123,7 +123,7 @@ def parse(rest: str) -> Target:
 
 
 def _rpmsg_tty(processor: dict[str, str]) -> str:
-    """Path of the channel's tty, for now: a number still open is not given again.
+    """Path that the channel's tty has now: a number that is still open is not given again.
 
     Raises:
         OSError: ENOENT there is none (yet), ENOTUNIQ there are several.
@@ -154,7 +154,7 @@ def _rpmsg_tty(processor: dict[str, str]) -> str:
 
 
 def _refusal(error: Exception, port: str) -> OSError:
-    """What went wrong while a port was opened, as the errno it is, with the port's name."""
+    """The error of opening a port, as an OSError with the errno and the port's name."""
     # termios.error is no OSError; SerialException often has a sentence alone.
     number = error.errno if isinstance(error, OSError) else error.args[0]
     # EAGAIN is pyserial's lock, EBUSY is TIOCEXCL.
@@ -191,7 +191,7 @@ def _open_port(target: Target) -> serial.SerialBase:
 
 
 def _open_socket(port: str, timeout_ms: int) -> int:
-    """Connect to ``socket://host:port`` as pyserial does; it would not let go of its socket."""
+    """Connect to ``socket://host:port``; pyserial would not let go of its own socket."""
     try:
         url = urlsplit(port)
         address = (url.hostname or "", url.port or 0)
@@ -205,7 +205,7 @@ def _open_socket(port: str, timeout_ms: int) -> int:
         raise OSError(errno.EINVAL, f"{port}: no host's name; write socket://HOST:PORT") from error
     except TimeoutError as error:
         raise OSError(errno.ETIMEDOUT, f"{port}: no answer in {timeout_ms} ms") from error
-    except socket.gaierror as error:  # its numbers are the resolver's, not errno's
+    except socket.gaierror as error:  # its numbers are those of the resolver, no errnos
         raise OSError(errno.EHOSTUNREACH, f"{port}: {error.strerror}") from error
     except OSError as error:
         raise OSError(error.errno or errno.EIO, f"{port}: {error.strerror or error}") from error
@@ -236,7 +236,7 @@ def _descriptor(target: Target, timeout_ms: int) -> int:
 def _exclude_others(fd: int) -> None:
     """Keep programs out that do not honour pyserial's lock (TIOCEXCL, ioctl_tty(2))."""
     status = os.fstat(fd)
-    # A pty keeps the mark when we are gone, and would keep us out, too.
+    # A pty keeps the mark after we are gone, and it would keep us out, too.
     if stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) not in _PTY_MAJORS:
         with contextlib.suppress(OSError):
             fcntl.ioctl(fd, termios.TIOCEXCL)
@@ -306,7 +306,7 @@ def connect(rest: str, timeout_ms: int) -> Any:
 def watch_path(rest: str) -> str | None:
     """The device, which appears when the adapter is plugged in; None for a URL.
 
-    Only the folder counts, so a number does not matter.
+    Only the folder is watched, so the number does not matter.
     """
     port = parse(rest).port
     if port == _RPMSG_TTY:

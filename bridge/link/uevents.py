@@ -48,7 +48,7 @@ def drain(monitor: pyudev.Monitor) -> None:
 
 @functools.lru_cache(maxsize=1)
 def _context() -> pyudev.Context:
-    """One for the process: each looks for libudev by running ldconfig."""
+    """The one context of the process, since each looks for libudev by running ldconfig."""
     import pyudev
 
     try:
@@ -58,9 +58,9 @@ def _context() -> pyudev.Context:
 
 
 def _context_of(library: str) -> pyudev.Context:
-    """One with the library as the loader finds it.
+    """A context with the library as the loader finds it.
 
-    pyudev has it looked for with ldconfig or a compiler; small systems have neither.
+    pyudev looks for it with ldconfig or a compiler; small systems have neither.
     """
     import pyudev
     from pyudev._ctypeslib import utils

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How the C of the benchmarks is compiled: cffi in API mode, beside the shim.
 
-Used by setup.py as `bridge.shim.build` is; what is measured has no part of it.
+setup.py uses it as it uses `bridge.shim.build`; the code that is measured has no part in it.
 """
 
 from __future__ import annotations

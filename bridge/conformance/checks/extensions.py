@@ -135,7 +135,7 @@ def _time(d: Driver) -> int:
 
 
 def _grant(d: Driver, gpio: int, granted: int) -> tuple[int, int]:
-    """Granted and sent, as the device has them."""
+    """The credits granted and the events sent, as the device counts them."""
     body = _body(d.call(GRANT_CREDITS, gpio, granted), 8, "GRANT_CREDITS")
     granted, sent = struct.unpack("<II", body)
     return granted, sent
@@ -195,7 +195,7 @@ def _event_held(d: Driver) -> None:
 
 
 def _listen(d: Driver, out: int, into: int) -> None:
-    """`out` drives 0; both edges of `into` are wanted."""
+    """Make `out` drive 0, and enable both edges of `into`."""
     d.output(out, 0)
     d.set_value(out, 0)
     d.set_direction(into, IN)
@@ -203,10 +203,10 @@ def _listen(d: Driver, out: int, into: int) -> None:
 
 
 def _edge_timed(d: Driver, out: int, value: int) -> int:
-    """Make an edge that waits; the clock after it, and not at once."""
+    """Make an edge that waits, and return the clock some time after it."""
     d.set_value(out, value)
     after = _time(d)
-    for _ in range(_TICKS):  # a coarse clock must not hide what is stamped later
+    for _ in range(_TICKS):  # with a coarse clock a late time stamp must still show
         if _time(d) != after:
             break
     return after
@@ -253,7 +253,7 @@ def _event_level(d: Driver) -> None:
             d.set_value(out, 1)
             first = d.event(into, f"when the level is high, with {name}")
             for number in range(1, 4):
-                for value in (0, 1, 0, 1):  # while masked: no firings
+                for value in (0, 1, 0, 1):  # these came while it was masked: no firings
                     d.set_value(out, value)
                 d.set_irq(into, HIGH)
                 event = d.event(into, f"at a re-arm, the level being high, with {name}")
@@ -337,7 +337,7 @@ def _credits_sent(d: Driver) -> None:
             _grant(d, into, granted)
             for value in (1, 0, 1):
                 d.set_value(out, value)
-            d.ask(request(GET_DIRECTION))  # what was sent before it is here
+            d.ask(request(GET_DIRECTION))  # what was sent before this reply has come
             received += len(d.events)
             d.events.clear()
             _, sent = _grant(d, into, granted)

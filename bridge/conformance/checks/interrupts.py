@@ -21,7 +21,7 @@ _SECTION = "P 4.1, V 5.18.6"
 
 
 def _loop(d: Driver, out: int, into: int, level: int = 0) -> None:
-    """`out` drives `level`, `into` listens."""
+    """Make `out` drive `level`, and `into` an input."""
     d.output(out, 0)
     d.set_value(out, level)
     d.set_direction(into, IN)

@@ -147,7 +147,7 @@ def _no_edge_at_out(d: Driver, out: int, into: int, what: str) -> None:
     d.set_direction(out, OUT)
     if d.value(into) == level:
         d.no_event(f"at the direction OUT of line {out}, {what}")
-    d.forget_events()  # of a value that was not kept, which is another fault
+    d.forget_events()  # of a value that was not kept, which another check finds
     d.set_irq(into, IRQ_NONE)
 
 

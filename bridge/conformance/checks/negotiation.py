@@ -35,7 +35,7 @@ _NOBODYS = 1 << 30
 _TAGS = (1, 0x1234, 0xFFFF)
 _IN_FLIGHT = 32
 
-# Requests that change nothing, whatever the firmware makes of them.
+# These requests change nothing, whatever the firmware makes of them.
 _HARMLESS = {
     GET_LINE_NAMES: b"",
     GET_CONFIG: b"",
@@ -47,7 +47,7 @@ _HARMLESS = {
     GET_LINE_CAPS: b"",
 }
 
-# Features of which a request without body tells whether they are accepted.
+# For these features, a request without a body shows whether they are accepted.
 _TELLING = {
     "EPOCH": GET_EPOCH,
     "CONFIG": GET_CONFIG,

@@ -36,7 +36,7 @@ def _works(f: Framing, when: str) -> None:
 
 
 def _not_taken(f: Framing, what: str) -> None:
-    """Nothing came of what was sent."""
+    """Check that nothing came in answer to what was sent."""
     frames = f.fence(f"after {what}")
     if frames[-1].ack != f.next:
         raise Failed(f"{what} was taken: {frames[-1].ack} is expected next, not {f.next}")
@@ -222,7 +222,7 @@ def _poll(f: Framing) -> None:
        SHOULD, "serial")  # fmt: skip
 def _quiet(f: Framing) -> None:
     f.begin()
-    for _ in range(3):  # what answers an ACK comes before the WELCOME to the second HELLO
+    for _ in range(3):  # the answer to an ACK would come before the WELCOME to the second HELLO
         f.send(ACK)
         f.write(encode(f.hello()))
         if f.expect(ACK, WELCOME, after="to a HELLO").kind == ACK:
@@ -234,7 +234,7 @@ def _quiet(f: Framing) -> None:
 def _window(f: Framing) -> None:
     f.begin(window=1)
     unacknowledged = f.expected
-    f.expected = 0  # not a word of what we have
+    f.expected = 0  # we acknowledge nothing of what we have
     f.post(_LIST, ANNOUNCEMENTS)
     f.post(_ASK)
     frames = f.fence("with a window of 1")
@@ -281,7 +281,7 @@ def _nak_heard(f: Framing) -> None:
     for ahead in range(3):
         _next_is(f, (number + ahead) & 0x7F, "after a NAK")
     took = time.monotonic() - began
-    if took * 1000 >= _RETRY_MAX_MS:  # a busy host waited long: this is the timer's work
+    if took * 1000 >= _RETRY_MAX_MS:  # more than a busy host needs: the timer did it
         raise Failed(f"DATA came again after {took:.1f} s, at retry_ms and not at the NAK")
 
 
