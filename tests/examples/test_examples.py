@@ -233,6 +233,11 @@ def test_labgrid(socket_path: str, tmp_path: Path) -> None:
     assert "2 passed" in run.stdout
 
 
+def test_jumpstarter() -> None:
+    """tests/integrations/test_jumpstarter.py runs it."""
+    assert (EXAMPLES / "jumpstarter/exporter.yaml").is_file()
+
+
 def test_guest_export(tmp_path_factory: pytest.TempPathFactory, eventually: Any) -> None:
     directory = tmp_path_factory.mktemp("x")  # a name that is short enough for sockets
     text = (EXAMPLES / "guest_export.toml").read_text()
