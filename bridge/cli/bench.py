@@ -265,6 +265,49 @@ def _print_edges(result: dict[str, Any]) -> None:
     print_table("gpio-bridge bench edges", ("figure", "measured", "unit", "target"), rows)
 
 
+@bench.command("run")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option(
+    "--seconds", type=_Seconds(0.1, 3600), default=2.0, show_default=True, metavar="N",
+    help="How long the gets take.",
+)  # fmt: skip
+@click.option(
+    "--edges", "count", type=click.IntRange(1000, 100_000_000), default=1_000_000,
+    show_default=True, metavar="N", help="Edges of the burst.",
+)  # fmt: skip
+@click.option("--unpinned", is_flag=True, help="Let processes run on all CPUs.")
+def run_(as_json: bool, seconds: float, count: int, unpinned: bool) -> None:
+    """Measure a program of the kernel's uAPI, in C, under `gpio-bridge run`.
+
+    \b
+    get     GPIO_V2_LINE_GET_VALUES_IOCTL, and as ratio beside the same get by this
+            project's own client in C, in the same process
+    edges   a burst on 8 lines, read(2) by the program; unannounced are edges that did not
+            come and of which no sequence number tells
+
+    All processes are pinned to one CPU unless --unpinned is given.
+    """
+    from bridge.bench.run import measure_run
+    from bridge.cli.signals import ends_on_signals
+
+    ends_on_signals()
+    with progress() as tell:
+        result = measure_run(seconds, count, not unpinned, tell)
+    if as_json:
+        print(json.dumps(result))
+        return
+    rows = [
+        ("get.p50_us", result["get"]["p50_us"], "us", ""),
+        ("get.p99_us", result["get"]["p99_us"], "us", ""),
+        ("get.client_p50_us", result["get"]["client_p50_us"], "us", ""),
+        ("get.ratio_p50", result["get"]["ratio_p50"], "x client", "at most 1.3"),
+        ("edges.per_s", result["edges"]["per_s"], "/s", "at least 500000"),
+        ("edges.lost", result["edges"]["lost"], "", "0"),
+        ("edges.unannounced", result["edges"]["unannounced"], "", "0"),
+    ]
+    print_table("gpio-bridge bench run", ("figure", "measured", "unit", "target"), rows)
+
+
 # What the table shows: section, key, unit, and what the pinned figure should be.
 _ROWS = [
     ("floor", "p50_us", "us", ""),

@@ -23,11 +23,25 @@ DECLARATIONS = """
     int gb_bench_guest_arm(struct gb_bench_guest *guest, uint16_t gpio);
     int64_t gb_bench_guest_event(struct gb_bench_guest *guest);
     void gb_bench_guest_close(struct gb_bench_guest *guest);
+
+    struct gb_bench_edges_read {
+        uint32_t received;
+        uint32_t last;
+        uint32_t disordered;
+    };
+
+    int gb_bench_uapi_get(const char *path, uint32_t offset, uint32_t rounds,
+                          uint32_t *samples_ns);
+    int gb_bench_client_get(int operation_fd, uint32_t rounds, uint32_t *samples_ns);
+    int gb_bench_uapi_watch(const char *path, uint32_t lines);
+    int gb_bench_uapi_edges(int fd, uint32_t count, uint32_t timeout_ms,
+                            struct gb_bench_edges_read *result);
 """
 HEADERS = """
     #include "edges.h"
     #include "floor.h"
     #include "guest.h"
+    #include "uapi.h"
 """
 INCLUDE_DIRS = [
     "bridge/bench/native",
@@ -44,6 +58,7 @@ ffibuilder.set_source(
     HEADERS,
     sources=[
         *sorted(glob("bridge/bench/native/[a-z]*.c")),
+        "bridge/shim/pump/client.c",
         "bridge/shim/pump/event_ring.c",
         *sorted(glob("firmware_stub/host/*/*.c")),
     ],
