@@ -14,7 +14,6 @@ from typing import Any
 from bridge import control_protocol as protocol
 from bridge import uapi
 from bridge.chips.chip import Chip
-from bridge.chips.line import Line
 from bridge.chips.line_config import configs_of, event_capacity
 from bridge.chips.request import LineRequest
 from bridge.chips.requester import Requester
@@ -26,40 +25,10 @@ from bridge.service.budgets import Account, Grant
 from bridge.service.client import Client
 from bridge.service.config import Config
 from bridge.service.registry import Registry
+from bridge.service.visitor import Visitor
 
 Answer = tuple[dict[str, Any], Sequence[int]]
 """The ok map and the descriptors to send along."""
-
-
-class Visitor:
-    """The user of a program that has a chip open as a character device.
-
-    It outlives the connection that opened the chip, as a descriptor does in the kernel.
-    """
-
-    def __init__(self, operations: Operations, client: Client) -> None:
-        self._operations = operations
-        self._peer = client.peer
-        self._account = client.account
-        self._grant = client.account.take(connections=1, handles=1)
-
-    def info(self, chip: Chip, line: Line) -> Mapping[str, Any]:
-        """A line as it is shown to this user."""
-        return self._operations.policy.info(self._peer, chip, line)
-
-    def check_watch(self, chip: Chip, line: Line) -> None:
-        """Raise OSError EACCES when this user may not watch a line."""
-        self._operations.policy.need(self._peer, chip, line, "watch")
-
-    async def requester(self, chip: Chip, lines: int, memory: int) -> Requester:
-        """This user's share of the budget for a line request. Raises OSError."""
-        grant = await self._operations.take(self._account, lines, memory)
-        check = functools.partial(self._operations.policy.check, self._peer, chip)
-        return Requester(self._peer.uid, grant.end, check)
-
-    def left(self) -> None:
-        """The chip is closed."""
-        self._grant.end()
 
 
 class Operations:
@@ -83,7 +52,7 @@ class Operations:
     ) -> None:
         self._version = version
         self._timeout_ms = config.timeout_ms
-        self.policy = Policy(config.access)
+        self._policy = Policy(config.access)
         self._registry = registry
         self._service_status = status
         self._settled = settled
@@ -137,11 +106,11 @@ class Operations:
 
     def _visible(self, client: Client, chips: Iterable[Chip]) -> list[Chip]:
         """Those that the client may see."""
-        return [chip for chip in chips if self.policy.sees(client.peer, chip)]
+        return [chip for chip in chips if self._policy.sees(client.peer, chip)]
 
     def _named(self, client: Client, name: str) -> Chip:
         """The chip called `name`. Raises OSError ENOENT, also where it may not be seen."""
-        return self._registry.get(name, functools.partial(self.policy.sees, client.peer))
+        return self._registry.get(name, functools.partial(self._policy.sees, client.peer))
 
     async def _chips(self, client: Client, message: Mapping[str, Any]) -> Answer:
         after = arguments.string(message, "after", default="")
@@ -162,7 +131,7 @@ class Operations:
     async def _cdev(self, client: Client, message: Mapping[str, Any]) -> Answer:
         """Open a chip as the GPIO character device, see docs/cdev.md."""
         chip = self._named(client, arguments.string(message, "chip"))
-        visitor = Visitor(self, client)
+        visitor = Visitor(client, self._policy, self._take)
         try:
             device = Device(chip, visitor)
         except BaseException:
@@ -189,7 +158,7 @@ class Operations:
             message, "count", 1, protocol.LINES_PER_PAGE, default=protocol.LINES_PER_PAGE
         )
         last = first + count
-        info = self.policy.info
+        info = self._policy.info
         page = [info(client.peer, chip, line) for line in chip.lines[first:last]]
         return {"lines": page, "next": last if last < len(chip.lines) else None}, ()
 
@@ -206,7 +175,7 @@ class Operations:
             return [
                 [chip.name, at]
                 for at in _offsets(chip, name, every)
-                if "see" in self.policy.rights(client.peer, chip, at)
+                if "see" in self._policy.rights(client.peer, chip, at)
             ]
 
         found = [places for places in map(seen, chips) if places][: limit or None]
@@ -218,7 +187,7 @@ class Operations:
     async def _watch(self, client: Client, message: Mapping[str, Any]) -> Answer:
         chip, watcher = client.get(message)
         offset = arguments.integer(message, "offset", 0, U32_MAX)
-        self.policy.need(client.peer, chip, chip.line(offset), "watch")
+        self._policy.need(client.peer, chip, chip.line(offset), "watch")
         return {"line": chip.watch(watcher, offset).info()}, ()
 
     async def _unwatch(self, client: Client, message: Mapping[str, Any]) -> Answer:
@@ -233,8 +202,8 @@ class Operations:
         consumer = arguments.string(message, "consumer", default="")
         size = arguments.integer(message, "event_buffer_size", 0, U32_MAX, default=0)
         room = event_capacity(size, len(configs), edges=False) * uapi.LINE_EVENT_SIZE
-        grant = await self.take(client.account, len(configs), room)
-        check = functools.partial(self.policy.check, client.peer, chip)
+        grant = await self._take(client.account, len(configs), room)
+        check = functools.partial(self._policy.check, client.peer, chip)
         requester = Requester(client.peer.uid, grant.end, check)
         fds, capacity = await chip.request(configs, consumer, size, requester)
         answer = {
@@ -245,7 +214,7 @@ class Operations:
         }
         return answer, fds
 
-    async def take(self, account: Account, lines: int, memory: int) -> Grant:
+    async def _take(self, account: Account, lines: int, memory: int) -> Grant:
         """A line request's share of the budget. Raises OSError, as `Account.take`.
 
         A user who has all that he may have, and has just closed a request, must not meet its

@@ -22,7 +22,7 @@ import pytest
 
 from bridge import uapi, wire
 from bridge.control_protocol import OUTSTANDING_MAX, UNSENT_MAX, WAIT_MS_MAX
-from bridge.service import Config, ServiceThread, control, socket_file
+from bridge.service import Config, ServiceThread, connection, socket_file
 from bridge.service.chip_links import ChipLinks
 from bridge.service.socket_file import bind
 from bridge.shim.ffi import lib
@@ -157,7 +157,7 @@ def test_reply_without_memory_is_enomem(
     running: Running, client: RawClient, op: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request without an answer would keep its client waiting."""
-    monkeypatch.setattr(control, "msgpack", OutOfMemory(1))
+    monkeypatch.setattr(connection, "msgpack", OutOfMemory(1))
     number, message = client.fails(op, chip="fw-0")
     assert number == errno.ENOMEM
     assert "no memory" in message
@@ -168,7 +168,7 @@ def test_not_even_that_is_a_hang_up(
     client: RawClient, monkeypatch: pytest.MonkeyPatch, running: Running
 ) -> None:
     other = running.client()
-    monkeypatch.setattr(control, "msgpack", OutOfMemory(2))
+    monkeypatch.setattr(connection, "msgpack", OutOfMemory(2))
     client.send("chips")
     assert client.receive() == (None, [])
     assert other.ok("chips")
