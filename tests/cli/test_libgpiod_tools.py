@@ -21,6 +21,7 @@ import bridge as gpiod
 from bridge.bench.rig import Rig
 from bridge.line import Direction
 from firmware_stub import Stub
+from tests.processes import line_of
 
 LATE = 30.0
 BOARD = """
@@ -73,13 +74,6 @@ def run(cli: Run, board: Rig) -> Run:
 def start(background: Start, board: Rig) -> Start:
     """Start a tool."""
     return partial(background, socket=board.serve.socket)
-
-
-def line_of(process: subprocess.Popen[str]) -> str:
-    """Return the next line of output, or fail at the deadline."""
-    assert process.stdout is not None
-    assert select.select([process.stdout], [], [], LATE)[0], "no output"
-    return process.stdout.readline().rstrip("\n")
 
 
 def ends(process: subprocess.Popen[str]) -> tuple[int, str]:

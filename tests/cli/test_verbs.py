@@ -8,7 +8,6 @@ import grp
 import json
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -24,19 +23,13 @@ from bridge.cli.main import VERBS
 from bridge.client import control
 from bridge.line import Direction
 from firmware_stub import Stub
+from tests.processes import line_of
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Background = Callable[..., "subprocess.Popen[str]"]
 Eventually = Callable[[Callable[[], bool], str], None]
 
 LATE = 30.0
-
-
-def line_of(process: subprocess.Popen[str]) -> str:
-    """Return the next line of output, or fail at the deadline."""
-    assert process.stdout is not None
-    assert select.select([process.stdout], [], [], LATE)[0], "no output"
-    return process.stdout.readline().rstrip("\n")
 
 
 def fails(run: subprocess.CompletedProcess[str], *sentences: str) -> None:

@@ -29,6 +29,7 @@ from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Value
 from bridge.link.rpmsg_sysfs import ADDR_ANY, CHARDEV, Processor, Sysfs
 from tests.export import frontend as vu
+from tests.processes import cpu_seconds
 
 from .guest import Guest
 from .load import (
@@ -453,12 +454,6 @@ def works(request: LineRequest) -> bool:
     except OSError:
         return False
     return True
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process (proc(5), /proc/PID/stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def restarts_under_load(guest: Guest) -> str:

@@ -30,6 +30,7 @@ from pathlib import Path
 from bridge import wire
 from bridge.bench.attackers import HOSTILE
 from bridge.bench.guest import Guest
+from bridge.bench.measure import cpu_ns
 from bridge.bench.rig import Serve
 from bridge.client.chip import Chip
 from bridge.client.line_settings import LineSettings
@@ -285,12 +286,6 @@ def resident_kb(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     return 0
-
-
-def cpu_ns(pid: int) -> int:
-    """Time on a CPU of all threads of a process, in ns."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import bridge as gpiod
 from tests.sim import Chip as Sim
 
 MakeSim = Callable[..., Sim]
@@ -31,3 +32,10 @@ def make_sim() -> Iterator[MakeSim]:
 def sim(make_sim: MakeSim, request: pytest.FixtureRequest) -> Sim:
     """Eight lines, two with names; pins can do bias, drive and debounce, or cannot."""
     return make_sim(num_lines=8, line_names={5: "foo", 7: "bar"}, features=request.param)
+
+
+@pytest.fixture
+def chip(sim: Sim) -> Iterator[gpiod.Chip]:
+    """The simulated chip, open."""
+    with gpiod.Chip(sim.dev_path) as opened:
+        yield opened

@@ -7,7 +7,7 @@ import re
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -23,13 +23,6 @@ PERIOD_MS = 30
 LONG_MS = 300  # even a busy machine does something else meanwhile
 
 Eventually = Callable[[Callable[[], bool], str], None]
-
-
-@pytest.fixture
-def chip(sim: Sim) -> Iterator[gpiod.Chip]:
-    """The simulated chip, open."""
-    with gpiod.Chip(sim.dev_path) as opened:
-        yield opened
 
 
 def edges(edge: Edge, debounce_ms: float = 0, **more: object) -> gpiod.LineSettings:

@@ -9,7 +9,6 @@ import os
 import re
 import select
 import time
-from collections.abc import Iterator
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
 
@@ -25,13 +24,6 @@ REQUESTED = gpiod.InfoEvent.Type.LINE_REQUESTED
 RELEASED = gpiod.InfoEvent.Type.LINE_RELEASED
 CHANGED = gpiod.InfoEvent.Type.LINE_CONFIG_CHANGED
 OUTPUT = gpiod.LineSettings(direction=Direction.OUTPUT)
-
-
-@pytest.fixture
-def chip(sim: Sim) -> Iterator[gpiod.Chip]:
-    """The simulated chip, open."""
-    with gpiod.Chip(sim.dev_path) as opened:
-        yield opened
 
 
 def next_event(chip: gpiod.Chip) -> gpiod.InfoEvent:

@@ -25,13 +25,6 @@ UP, DOWN = Sim.Pull.UP, Sim.Pull.DOWN
 Request = Callable[..., gpiod.LineRequest]
 
 
-@pytest.fixture
-def chip(sim: Sim) -> Iterator[gpiod.Chip]:
-    """The simulated chip, open."""
-    with gpiod.Chip(sim.dev_path) as opened:
-        yield opened
-
-
 @pytest.fixture(params=["method", "function"])
 def request_lines(request: pytest.FixtureRequest, chip: gpiod.Chip, sim: Sim) -> Request:
     """Chip.request_lines() and the module's function of that name."""

@@ -13,12 +13,12 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from firmware_stub.emulated.lm3s6965 import Mcu, Transition
 from tests.frames import decode, encode
+from tests.processes import cpu_seconds
 
 DEADLINE = 30.0  # s
 
@@ -448,12 +448,6 @@ def test_epochs_of_power_ups_differ(image: str) -> None:
         with Mcu(image, pty=False) as machine:
             epochs.add(connect(machine).epoch)
     assert len(epochs) == 5
-
-
-def cpu_seconds(pid: int) -> float:
-    """proc_pid_stat(5): fields 14 and 15, in clock ticks."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_sleeps_when_idle(mcu: Mcu, driver: Driver) -> None:
