@@ -47,7 +47,7 @@ def _run(command: list[str]) -> str:
 
 
 def findings(source: str, includes: list[str], clang: str) -> Iterable[re.Match[str]]:
-    """What both find in one source."""
+    """Return what both analyzers find in one source."""
     common = ["-std=gnu11", *includes, source]
     text = _run(["gcc", "-O1", "-fanalyzer", "-c", "-o", os.devnull, *common])
     if clang:

@@ -69,7 +69,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what was skipped by reason, not test by test."""
+    """Say what was skipped by reason, and not test by test."""
     skipped = terminalreporter.getreports("skipped")
     if not skipped:
         return
@@ -140,7 +140,7 @@ def eventually() -> Callable[[Callable[[], bool], str], None]:
 
 
 def _without_patience(said: str) -> str:
-    """What a tool said, but for the sentence that it waits for a service that is busy."""
+    """What a tool said, except that it waits for a service that is busy."""
     lines = said.splitlines(keepends=True)
     return "".join(line for line in lines if not line.endswith(" hangs, or is very busy\n"))
 

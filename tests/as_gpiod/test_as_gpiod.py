@@ -128,7 +128,7 @@ def test_errors_are_those_of_the_package(run: Run, tmp_path: Path) -> None:
     done = run("-m", "bridge.as_gpiod", "errors.py")
     assert done.stdout.splitlines() == [
         "FileNotFoundError 2 False",
-        "OSError 19 False",  # ENODEV: by the package itself, since it is a character device
+        "OSError 19 False",  # the package itself answers ENODEV, since it is a character device
         "FileNotFoundError 2 False",
         "I/O operation on closed chip",
     ], done.stderr

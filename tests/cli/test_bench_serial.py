@@ -30,7 +30,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("baud", [19200, 115200])
 def test_a_get_costs_its_bytes_and_more(baud: int) -> None:
-    """How much more is for a quiet machine to say, not for a test."""
+    """How much longer it takes is measured on a quiet machine, not by a test."""
     told = bench("--json", "--seconds", "0.5", "--baud", str(baud))
     assert told.returncode == 0, told.stderr
     result = json.loads(told.stdout)
@@ -45,7 +45,7 @@ def test_the_table() -> None:
 
 
 def test_the_time_on_the_wire_is_that_of_the_bytes_the_link_counted() -> None:
-    """19 gaps between 20 requests in extended form: no frame beside theirs."""
+    """There are 19 gaps between 20 requests in extended form, and no other frame."""
     with Stub("demo", transport="serial", features="tag") as stub:
         wire = Wire(f"{stub.serial_url}&ack=5000")
         try:
@@ -56,7 +56,7 @@ def test_the_time_on_the_wire_is_that_of_the_bytes_the_link_counted() -> None:
             took = counted(wire) - before
         finally:
             wire.close()
-    # At 10 bits a byte: us at 10 Mbit/s are bytes.
+    # With 10 bits a byte, us at 10 Mbit/s are bytes.
     assert took == GETS * wire_us(10_000_000)
 
 

@@ -166,7 +166,7 @@ def test_channels_nodes_and_rules(tree: Tree) -> None:
 
 
 def test_names_of_channels_are_shown_escaped(tree: Tree) -> None:
-    """Firmware chooses them; a terminal obeys what it is shown."""
+    """Firmware chooses these names, and a terminal obeys what it is shown."""
     virtio = tree.processor("m4_0", "running")
     tree.channel(virtio, "evil", None)
     (virtio / "virtio0.evil.-1.1024/name").write_text("a\x1b[2J\nb\n")
@@ -175,7 +175,7 @@ def test_names_of_channels_are_shown_escaped(tree: Tree) -> None:
 
 
 def test_processors_that_do_something_else(tree: Tree) -> None:
-    """A board of several: one has GPIO, one has rpmsg for something else, one does not run."""
+    """A board of several processors: one has GPIO, one has rpmsg for something else, one is off."""
     tree.processor("r5", "offline")
     tree.channel(tree.root / "sys/devices/soc/dsp/virtio1", "ping", None)
 
@@ -192,7 +192,7 @@ def test_processors_that_do_something_else(tree: Tree) -> None:
 
 
 def test_links_that_need_no_board(tree: Tree, tmp_path: Path) -> None:
-    """A link over vhost-user: what a PC has not is none of its troubles."""
+    """With a link over vhost-user, what a PC lacks is no trouble."""
     found = examine(replace(tree.place, link=f"vhost-user:{tmp_path}/none"))
     assert [f.failure for f in found if f.level == "problem"] == ["link-down"]
     assert found[0].failure == "link-down", "it comes first"
@@ -298,7 +298,7 @@ def test_damaged_configuration_of_the_kernel(tmp_path: Path) -> None:
 
 
 def test_line_that_somebody_takes_meanwhile(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That firmware is not silent."""
+    """Firmware that answers so is not silent."""
     with rig.chip() as chip:
         infos = chip.get_all_line_info()
         with chip.request_lines({0: None}):

@@ -78,7 +78,7 @@ def run(cli: Cli, serve: Serve) -> Cli:
 
 @pytest.fixture
 def high(stub: Stub) -> Iterator[Callable[[str], None]]:
-    """Pull one pin up, as no other is."""
+    """Pull one pin up, and no other."""
     up: list[str] = []
 
     def pull(line: str) -> None:

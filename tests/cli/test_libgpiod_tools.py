@@ -220,7 +220,7 @@ def test_get(run: Run, stub: Stub) -> None:
 
 
 def test_get_as_is_of_what_was_an_output(run: Run) -> None:
-    """Nobody drives the pin any more; it is shown as what it was, as gpiolib does."""
+    """Nobody drives the pin any more; it is shown as it was, as gpiolib shows it."""
     says(run("set", "-t0", "bar=1"), "")
     assert "\toutput" in run("info", "bar").stdout
     says(run("get", "--as-is", "bar"), '"bar"=inactive\n')
@@ -255,7 +255,7 @@ def test_periods_longer_than_python_takes(start: Start, board: Rig, arguments: l
         if arguments[0] == "notify":
             line_of(process)
         else:
-            # The tool of the test before may be released only now.
+            # The tool of the test before may release its lines only now.
             requested = gpiod.InfoEvent.Type.LINE_REQUESTED
             while chip.wait_info_event(LATE) and chip.read_info_event().event_type != requested:
                 pass
@@ -532,7 +532,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(board: Rig, number: int) -> None
 
 
 def pulses(stub: Stub, line: str, count: int) -> None:
-    """Make so many edges, each when the one before was taken."""
+    """Make so many edges, each one when the one before was taken."""
     for number in range(count):
         stub.wait_armed(line)
         stub.pull(line, "down" if number % 2 else "up")

@@ -102,7 +102,7 @@ def test_a_daemon_without_streams_holds_its_lines(
 
 
 def test_an_ignored_interrupt_stays_ignored(socket_path: str) -> None:
-    """As for a tool that a script starts with `&`: Ctrl-C is not for it."""
+    """A tool that a script starts with `&` is not for Ctrl-C."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bridge.cli", "set", "--banner", "RELAY=0"],
         env={**os.environ, "GPIO_BRIDGE_SOCKET": socket_path},
@@ -151,7 +151,7 @@ def test_the_service_outlives_its_terminal_with_nohup(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("verb", ["demo", "bench --seconds 60", "bench serial --seconds 60"])
 def test_a_signal_leaves_nothing_behind(verb: str, number: int, tmp_path: Path) -> None:
-    # A demo is over in a second, in which this side may have had no turn.
+    # A demo ends within a second, in which this process may not have run at all.
     assert any(is_ended_by(number, verb, tmp_path) for _ in range(20))
 
 
@@ -163,10 +163,10 @@ def is_ended_by(number: int, verb: str, tmp_path: Path) -> bool:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # A runner in the background, or under nohup, hands on that it ignores these.
+        # A test runner in the background, or under nohup, passes on that it ignores these signals.
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
-    # The firmware runs: its socket, or its tty, is there.
+    # The firmware runs when its socket, or its tty, is there.
     deadline = time.monotonic() + LATE
     while not any(path.name in ("fw.sock", "tty") for path in tmp_path.glob("*/*")):
         if process.poll() is not None:

@@ -106,7 +106,7 @@ def test_a_tool_loads_what_it_needs_only(socket_path: str, tool: list[str]) -> N
         f"main({tool!r})"
     )
     run = subprocess.run(
-        # Without site: an editable installation imports half of this to find the package.
+        # Without site, since an editable installation imports half of this to find the package.
         [sys.executable, "-S", "-c", f"import sys; sys.path += {sys.path}; {code}"],
         env={**os.environ, "GPIO_BRIDGE_SOCKET": socket_path},
         capture_output=True,
@@ -137,7 +137,7 @@ def test_detect_by_url(cli: Cli) -> None:
 
 
 def test_a_link_that_a_service_has(cli: Cli, rig: Rig) -> None:
-    """Said at once, and by name: waiting for the firmware would be for nothing."""
+    """The tool says it at once and by name: to wait for the firmware would be in vain."""
     has = f"the service on {rig.serve.socket} (pid {rig.serve.pid}) has this link, as fw: use its"
     run = cli("detect", rig.stub.url)
     fails(run, has)
@@ -461,7 +461,7 @@ def test_bench_refuses(cli: Cli, arguments: list[str]) -> None:
 
 
 def test_bench_prints_a_record_a_line(cli: Cli) -> None:
-    """Not wrapped to a terminal that is not there, and nothing about its progress."""
+    """The lines are not wrapped to a terminal that is not there, and no progress is shown."""
     run = cli("bench", "serial", "--seconds", "0.1")
     assert (run.returncode, run.stderr) == (0, "")
     records = [line.split("\t") for line in run.stdout.splitlines()]
@@ -513,7 +513,7 @@ def test_wrong_periods(text: str) -> None:
 
 
 def test_bench_edges_has_its_keys(cli: Cli) -> None:
-    """A short burst; what the figures are is for the benchmark to say, but for these."""
+    """A short burst: the benchmark judges its figures, except these."""
     done = cli("bench", "edges", "--json", "--edges", "20000")
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)

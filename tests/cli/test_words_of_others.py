@@ -22,7 +22,7 @@ SHOWN = r"T\u00fcr\x1b[2J\x07\nfw-9 - 1 lines".replace(r"\u00fc", "\u00fc")
 
 @pytest.fixture
 def neighbour(chip: gpiod.Chip) -> Iterator[None]:
-    """Holds LED_RED, and calls itself what would command a terminal."""
+    """A client that holds LED_RED, and whose name would command a terminal."""
     settings = gpiod.LineSettings(direction=Direction.OUTPUT)
     with chip.request_lines({"LED_RED": settings}, consumer=HOSTILE):
         yield

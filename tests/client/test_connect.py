@@ -57,7 +57,7 @@ def slow(tmp_path: Path) -> Iterator[Slow]:
 
 
 def fill(slow: Slow) -> list[socket.socket]:
-    """Clients that take all the room for those who wait."""
+    """Clients that take all the room in the queue."""
     waiting = []
     while True:
         client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
@@ -89,7 +89,7 @@ def test_service_that_accepts_nobody_is_told_of(
 
 
 def test_signal_while_a_client_waits_is_no_connection(slow: Slow) -> None:
-    """Python takes a connect(2) that a signal interrupted for one that is under way."""
+    """Python treats a connect(2) that a signal interrupted as one that is under way."""
     waiting = fill(slow)
     interrupted = threading.Event()
 

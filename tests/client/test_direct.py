@@ -28,7 +28,7 @@ def threads() -> set[str]:
 
 def test_a_link_in_this_process_and_nothing_left(eventually: Eventually) -> None:
     with Stub("demo") as stub, gpiod.Chip(stub.url):
-        pass  # what a process keeps from its first link on
+        pass  # a process keeps these from its first link on
     before = threads(), set(os.listdir("/proc/self/fd"))
     with Stub("demo") as stub:
         with gpiod.Chip(stub.url) as chip, gpiod.Chip(f"{stub.url}#1") as second:
@@ -40,7 +40,7 @@ def test_a_link_in_this_process_and_nothing_left(eventually: Eventually) -> None
         request.set_value(0, Value.ACTIVE)  # the link lives as long as the request
         assert stub.read("LED_GREEN") == 1
         request.release()
-    # What an earlier test left to the collector may go meanwhile; nothing may come.
+    # What an earlier test left to the collector may go meanwhile, but nothing may be added.
     eventually(lambda: threads() <= before[0], "the threads to be gone")
     assert set(os.listdir("/proc/self/fd")) <= before[1]
 
@@ -62,7 +62,7 @@ def test_errors_say_why(eventually: Eventually) -> None:
         gpiod.Chip("vhost-user:/tmp/nothing.sock")
     with pytest.raises((OSError, ValueError), match="nonsense"):
         gpiod.Chip("nonsense:/tmp/nothing.sock")
-    # The kernel may still be at it when a thread is joined.
+    # The kernel may still remove a thread after it was joined.
     eventually(lambda: threads() <= alive, "the threads to be gone")
     assert set(os.listdir("/proc/self/fd")) <= descriptors
 
@@ -90,12 +90,12 @@ def test_requests_have_time_for_long_deadlines_of_the_firmware() -> None:
     all_lines = request_timeout_s(0, 64)
     assert all_lines == request_timeout_s(300, 64) >= 64 * 2
     assert request_timeout_s(60_000, 64) == 60 * all_lines
-    # Two lines have time for seven requests each, and no time for a coffee.
+    # Two lines may take as long as seven requests each, but no longer.
     assert 14 <= request_timeout_s(1000, 2) < 20
 
 
 def test_process_that_is_forked_while_a_link_starts_can_close_its_chips() -> None:
-    """Whoever has the lock then is not there in the child to give it back."""
+    """The thread that has the lock then does not exist in the child and cannot release it."""
     with Stub("demo") as stub, gpiod.Chip(stub.url) as chip:
         with direct._lock:
             child = os.fork()

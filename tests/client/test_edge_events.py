@@ -86,7 +86,7 @@ def test_sequence_numbers(chip: gpiod.Chip, stub: Stub) -> None:
 
 @pytest.mark.every_firmware
 def test_fast_bursts_lose_nothing(rig: Rig) -> None:
-    """A burst is as long as the buffer, so that it does not matter when we read."""
+    """A burst is as long as the buffer, so it does not matter when it is read."""
     edges = 1024
     with rig.chip() as chip, chip.request_lines({SENSOR: BOTH}, None, edges) as request:
         events: list[gpiod.EdgeEvent] = []
@@ -112,7 +112,7 @@ def test_overflow_drops_the_oldest(chip: gpiod.Chip, stub: Stub) -> None:
         while stub.count("SENSOR_IRQ").interrupts - before < edges:
             assert time.monotonic() < deadline
         stub.wait_armed("SENSOR_IRQ")  # the firmware has the answer to the last event
-        request.get_value(SENSOR)  # behind it, so the pump has recorded that event
+        request.get_value(SENSOR)  # this comes after it, so the pump has recorded that event
         numbers = [event.line_seqno for event in request.read_edge_events()]
         numbers += [event.line_seqno for event in request.read_edge_events()]
         assert numbers == list(range(85, 101))  # 10 is rounded up to 16
@@ -219,12 +219,12 @@ def test_no_edge_detection_is_never_readable(chip: gpiod.Chip, stub: Stub) -> No
 def test_release_while_a_reader_has_passed_the_doorbell_s_number_on(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the reader takes a byte from whatever gets the number next."""
+    """Otherwise the reader would take a byte from whatever gets the number next."""
     read = lib.gb_event_ring_read
     strangers: list[socket.socket] = []
 
     class Between:
-        """What another thread does after Python and before the first system call of C."""
+        """Run what another thread does after Python and before the first system call of C."""
 
         def __getattr__(self, name: str) -> Any:
             return getattr(lib, name)

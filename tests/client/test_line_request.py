@@ -332,7 +332,7 @@ def test_firmware_that_does_not_answer() -> None:
 
 
 def threads_that_run(pid: int) -> list[str]:
-    """Threads of a process that SIGSTOP has not reached yet."""
+    """The threads of a process that SIGSTOP has not stopped yet."""
     states = (
         task.joinpath("stat").read_text().rpartition(")")[2].split()[0]
         for task in Path(f"/proc/{pid}/task").iterdir()
@@ -374,7 +374,7 @@ def test_operations_end_though_nobody_takes_them() -> None:
 
 
 def test_a_process_that_leaves_what_it_has_to_its_child(chip: gpiod.Chip) -> None:
-    """The parent ends, the child goes on: closing a descriptor is not the end of its file."""
+    """The parent ends and the child goes on: one closed descriptor does not close the file."""
     script = """
 import os, sys
 import bridge

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A service that is there and says nothing: who waits for it hears of it after a second."""
+"""A service that is there and says nothing: whoever waits for it learns of that after a second."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_doctor_says_what_to_do(stopped: Rig) -> None:
 
 
 def test_one_that_accepts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its queue is full, and the kernel would have us try again."""
+    """The service's queue is full, and the kernel would have the client try again."""
     path = str(tmp_path / "control.sock")
     said: list[str] = []
     monkeypatch.setattr(control, "on_silence", said.append)

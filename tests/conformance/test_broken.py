@@ -127,7 +127,7 @@ def test_one_fault_fails_one_check(breakage: str) -> None:
 )
 def test_one_fault_of_the_framing_fails_one_check(breakage: str, baud: int) -> None:
     with Stub("demo", transport="serial", breakage=breakage, baud=baud) as stub:
-        # Nothing is sent again for want of time: on a busy host that would be a fault more.
+        # Nothing is sent again because of time: on a busy host that would be one more fault.
         done = run(Options(f"{stub.url}&retry=10000&dead=60000", timeout_ms=3000))
     failed = {r.check.id: r.message for r in done.results if r.outcome == FAILED}
     assert list(failed) == [SERIAL[breakage]], failed

@@ -157,7 +157,7 @@ class Session:
         self._served = self._served or "gpio-bridge serve" in command
         told = re.search(r"--socket (\S+)", command)
         if told is None or "gpio-bridge serve" in command:
-            # Of two services on a page the second takes the place of the first.
+            # When a page starts two services, the second one takes the place of the first.
             self._ask("kill $service && wait $service", 0)
         socket = Path(self.local(told[1]) if told else self.directory / "gpio.sock")
         log = self.directory / "log"
@@ -176,7 +176,7 @@ class Session:
     def _ask(self, command: str, lines: int) -> tuple[int, str]:
         """Have the shell run a command: its status, and what was printed until then.
 
-        What was begun in the background may print the last of so many lines later.
+        What was started in the background may print the last of so many lines later.
         """
         assert self._shell.stdin is not None
         self._shell.stdin.write(f"{command}\necho; echo '{_DONE}'$?\n".encode())
@@ -226,7 +226,7 @@ class Session:
 
 
 def _pattern(text: str) -> str:
-    """What matches a text with other numbers, and other blanks between its words."""
+    """A pattern for a text in which numbers, and blanks between words, may differ."""
     escaped = re.escape(" ".join(text.split()))
     return re.sub(r"\d+", r"\\d+", escaped).replace("\\ ", r"\s+")
 

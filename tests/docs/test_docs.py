@@ -74,6 +74,6 @@ def test_the_architecture_names_every_file_of_the_shim(folder: str) -> None:
     named = set(re.findall(r"`(\w+\.[ch])`", table))
     files = {file.name for file in (ROOT / folder).glob("*.[ch]")}
     assert named <= files
-    # A header beside its .c file goes without saying.
+    # A header beside its .c file need not be named.
     paired = {f"{name[:-2]}.h" for name in named if name.endswith(".c")}
     assert files == named | (paired & files)

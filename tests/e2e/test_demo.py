@@ -23,7 +23,7 @@ FIRMWARES = [
 
 
 def signals_as_at_login() -> None:
-    """A runner in the background, or under nohup, hands on that it ignores these."""
+    """A test runner in the background, or under nohup, passes on that it ignores these signals."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
@@ -83,7 +83,7 @@ def test_for_people(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(tmp_path: Path, number: signal.Signals, eventually: Eventually) -> None:
-    # It is over in a second, in which this side may have had no turn.
+    # The demo ends within a second, in which this process may not have run at all.
     assert any(is_ended_by(number, tmp_path, eventually) for _ in range(20))
 
 

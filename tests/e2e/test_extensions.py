@@ -108,7 +108,7 @@ def values_one_by_one(chip: gpiod.Chip) -> None:
 
 
 def many_values(stub: Stub, chip: gpiod.Chip, at_once: bool) -> None:
-    """Values of lines that do not even fit one message."""
+    """Read and write lines that do not fit one message."""
     outputs, inputs = (OUT_A, OUT_B, OUT_C), (IN_A, IN_B, IN_C)
     low = gpiod.LineSettings(direction=Direction.OUTPUT, active_low=True)
     with chip.request_lines({(OUT_A, OUT_B): OUTPUT, OUT_C: low, inputs: INPUT}) as request:
@@ -120,12 +120,12 @@ def many_values(stub: Stub, chip: gpiod.Chip, at_once: bool) -> None:
             assert request.get_values(outputs) == values
         request.set_values({OUT_A: INACTIVE, OUT_B: INACTIVE})
         together = stub.edge(f"0/{OUT_A}").step == stub.edge(f"0/{OUT_B}").step
-        # Without BULK a message each: the same step is possible, not certain.
+        # Without BULK there is a message for each line: the same step is possible, but not certain.
         assert together or not at_once
 
 
 def edges(stub: Stub, chip: gpiod.Chip, stamped: bool) -> None:
-    """As fast as the firmware can send them: all, in order, at their time."""
+    """Edges as fast as the firmware can send them: all come, in order, with their time."""
     count, line = 200, f"0/{SENSOR}"
     if stamped:
         learn_clock(stub, chip)
@@ -139,7 +139,7 @@ def edges(stub: Stub, chip: gpiod.Chip, stamped: bool) -> None:
         while len(seen) < 2 * count:
             assert request.wait_edge_events(30), f"{len(seen)} edges of {2 * count}"
             seen += request.read_edge_events()
-            if stamped:  # it grows until the clock is asked for again
+            if stamped:  # the bound grows until the clock is asked for again
                 bound = max(bound, chip.clock().bound_ns)
         after = time.monotonic_ns()
     assert [event.line_seqno for event in seen] == list(range(1, 2 * count + 1))
@@ -179,14 +179,14 @@ def learn_clock(stub: Stub, chip: gpiod.Chip, known: Callable[[ClockInfo], bool]
 
 
 def a_burst_shows_its_gaps(stub: Stub, chip: gpiod.Chip) -> None:
-    """More edges than may be sent: the last level is right, and numbers never lie."""
+    """More edges than may be sent: the last level is right, and the numbers never lie."""
     line = f"0/{SENSOR}"
     with chip.request_lines({SENSOR: BOTH}) as request:  # a buffer of 16
         stub.wait_armed(line)
         made = stub.count(line).edges + 800
         stub.pulse(line, 400, 1_000_000)
         stub.wait_edges(line, made, timeout=30)
-        stub.wait_armed(line)  # all is sent, and comes before the answer to what is asked now
+        stub.wait_armed(line)  # everything is sent, and comes before the answer to the next request
         assert request.get_value(SENSOR) is INACTIVE
         seen: list[gpiod.EdgeEvent] = []
         while request.wait_edge_events(0):
@@ -223,7 +223,7 @@ def source_clock(stub: Stub, chip: gpiod.Chip) -> None:
     assert clock.known
     assert abs(clock.device_ns - clock.host_ns - OFFSET_NS) < 10**9
     assert clock.samples >= 3
-    # On a busy host it takes longer until few answers were late.
+    # On a busy host it takes longer until only few answers are late.
     learn_clock(stub, chip, lambda clock: abs(clock.drift_ppb - 100_000) < 1_000_000)
 
 
@@ -237,7 +237,7 @@ def no_source_clock(chip: gpiod.Chip) -> None:
 
 
 def configuration(stub: Stub, chip: gpiod.Chip, hardware: bool) -> None:
-    """By the pin where it can, as the kernel does otherwise."""
+    """The pin does it where it can; otherwise it is done as the kernel does it."""
     line = f"0/{FREE}"
     pulled = gpiod.LineSettings(direction=Direction.INPUT, bias=Bias.PULL_UP)
     with chip.request_lines({FREE: pulled}) as request:
@@ -271,7 +271,7 @@ def configuration(stub: Stub, chip: gpiod.Chip, hardware: bool) -> None:
         (event,) = request.read_edge_events()
         assert (event.event_type, event.line_seqno) == (RISING, 1)
         assert event.timestamp_ns >= stub.edge(line).time + 19_000_000
-        # The pin cannot do more than its maximum: then the pump debounces.
+        # The pin's filter has a maximum; beyond it the pump debounces.
         longer = gpiod.LineSettings(edge_detection=Edge.RISING, debounce_period=timedelta(hours=1))
         request.reconfigure_lines({FREE: longer})
         assert stub.config(line).debounce == 0

@@ -87,7 +87,7 @@ def test_a_client_killed_while_it_holds_lines(rig: Rig) -> None:
                 assert error.value.errno == errno.EBUSY
                 holder.send_signal(signal.SIGKILL)
                 holder.wait()
-                # The service may not have noticed yet: it must not say busy.
+                # The service may not have noticed the death yet; it must not say busy even so.
                 with chip.request_lines({(2, 1, 0): OUTPUT}) as request:
                     request.set_value(1, Value.ACTIVE)
                     assert rig.stub.read("LED_RED") == 1

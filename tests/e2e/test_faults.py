@@ -28,7 +28,7 @@ RECORD = struct.Struct("=QIIII24x")
 
 TIMEOUT_MS, DELAY_MS_MAX = 500, 300
 ROUNDS = 60
-# How an operation may fail while messages are damaged; never by a wrong answer.
+# An operation may fail like this while messages are damaged, but never give a wrong answer.
 FAILURES = {errno.ETIMEDOUT, errno.EIO, errno.EPROTO, errno.EBUSY}
 
 STREAMS = "config,names,tag,epoch,credits,timestamp,bulk,line-config"
@@ -49,8 +49,8 @@ class Board:
         count = self.dice.randint(1, 20 if kind == "corrupt" else 4)
         words = [way, count]
         if kind == "delay":
-            # Less than the deadline for requests: one that comes when its sender gave
-            # up is the one thing that no driver can take back.
+            # The delay is less than the deadline for requests: a request that arrives after its
+            # sender gave up is the one thing that no driver can take back.
             words.append(f"{self.dice.choice((5, 50) if way == 'rx' else (5, 50, DELAY_MS_MAX))}ms")
         self.stub.fault(kind, *words)
 
@@ -75,7 +75,7 @@ class Board:
     def settle(self) -> None:
         """Wait until no message is on its way any more that was delayed.
 
-        The stub does what is due in the order of time.
+        The stub does due work in the order of time.
         """
         level = 1 - self.stub.read(f"0/{SIGNAL}")
         self.stub.command(f"at {DELAY_MS_MAX + 1}ms drive 0/{SIGNAL} {level}")
@@ -83,7 +83,7 @@ class Board:
 
 
 def attempt(operation: Callable[[], Any]) -> bool:
-    """Do it; whether it went well. A failure must be one of those that say so."""
+    """Do it and return whether it succeeded. It may fail only in a way that is reported."""
     try:
         operation()
     except OSError as failure:
@@ -93,7 +93,7 @@ def attempt(operation: Callable[[], Any]) -> bool:
 
 
 def insist(operation: Callable[[], Any]) -> None:
-    """Do it until it goes well: on a busy host the firmware may seem to be silent."""
+    """Do it until it succeeds: on a busy host the firmware may seem to be silent."""
     deadline = time.monotonic() + 60
     while not attempt(operation):
         assert time.monotonic() < deadline, "requests fail for good"
@@ -148,7 +148,7 @@ def _run(board: Board, chip: gpiod.Chip, kinds: tuple[str, ...]) -> None:
             wanted = [dice.randint(0, 1) for _ in OUTPUTS]
             if attempt(lambda: pins.set_values(_values(wanted))):  # noqa: B023 - called at once
                 assert levels(stub) == wanted, "another value was set"
-            else:  # all of them or, where the answer was lost, none; and no other
+            else:  # all of them changed, or none where the answer was lost; and no other
                 board.settle()  # on a busy host its sender may have given it up on its way
                 now = levels(stub)
                 assert all(n in (b, w) for n, b, w in zip(now, before, wanted, strict=True))
@@ -173,14 +173,14 @@ def _recover(board: Board, pins: gpiod.LineRequest) -> None:
 
 
 def _all_is_well(board: Board, pins: gpiod.LineRequest, irqs: gpiod.LineRequest) -> None:
-    """No line is stuck: soon everything works again, and goes on working."""
+    """No line is stuck: everything works again soon, and goes on working."""
     _recover(board, pins)
     read: list[Value] = []
     for line in SENSORS:
         board.stub.wait_armed(f"0/{line}")
     insist(lambda: read.extend(pins.get_values(INPUTS)))
     assert [value.value for value in read] == [1] * 8
-    board.read(irqs)  # what the firmware owed came before its answer
+    board.read(irqs)  # everything that the firmware owed came before its answer
     for _ in range(20):
         for line in SENSORS:
             level = 1 - board.stub.read(f"0/{line}")

@@ -173,7 +173,7 @@ def test_power_up_sensor(start: Start) -> None:
 
 
 def test_test_power_up_sensor(tmp_path: Path) -> None:
-    """As somebody would run it who has copied the two files."""
+    """Run it as somebody would who has copied the two files."""
     for name in ("power_up_sensor.py", "test_power_up_sensor.py"):
         (tmp_path / name).write_bytes((EXAMPLES / name).read_bytes())
     run = subprocess.run(

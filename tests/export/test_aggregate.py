@@ -101,7 +101,7 @@ def test_settings_and_clocks_are_those_of_each_controller(rig: Rig) -> None:
     drain = LineSettings(direction=Direction.OUTPUT, drive=Drive.OPEN_DRAIN)
     with car(rig) as chip:
         with chip.request_lines({"enable": drain}) as request:
-            # LINE_CONFIG: by the pin, not by turning the line round.
+            # With LINE_CONFIG the pin does it, and the line's direction does not change.
             request.set_value("enable", Value.ACTIVE)
             assert rig.stub.config("EN_SENSOR").flags == wire.LINE_OPEN_DRAIN
             assert rig.stub.state("EN_SENSOR").direction == "out"

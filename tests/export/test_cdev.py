@@ -88,7 +88,7 @@ def lines(chip: Channel) -> Iterator[list[int]]:
 
 
 def close_and_wait(fd: int) -> None:
-    """What close(2) is in the kernel: the lines are free behind it."""
+    """Do what close(2) does in the kernel: the lines are free afterwards."""
     channel = Channel(fd)
     os.close(fd)
     with pytest.raises((EOFError, ConnectionResetError, BrokenPipeError)):
@@ -191,7 +191,7 @@ def test_lines_are_free_when_the_last_descriptor_is_closed(chip: Channel) -> Non
     close_and_wait(twin)
     assert chip.line_info(5)["flags"] == INPUT
     os.close(chip.request([5], INPUT))
-    assert chip.line_info(5)["flags"] == INPUT  # who asks then waits for that
+    assert chip.line_info(5)["flags"] == INPUT  # whoever asks now waits for the release
 
 
 # ---- events --------------------------------------------------------------------
@@ -219,7 +219,7 @@ def test_events_as_read_and_poll_have_them(chip: Channel, lines: list[int], stub
 
 
 def test_a_slow_reader_finds_a_gap(chip: Channel, lines: list[int], stub: Stub) -> None:
-    """At least the agreed number is kept, the newest among them, and the loss is told."""
+    """At least the agreed number of records is kept, the newest among them, and the loss shows."""
     lines.append(chip.request([7], INPUT | RISING | FALLING, size=16))
     stub.wait_armed("0/7")
     stub.pulse("0/7", 250, 20_000)
@@ -232,7 +232,7 @@ def test_a_slow_reader_finds_a_gap(chip: Channel, lines: list[int], stub: Stub) 
 
 
 def test_a_descriptor_goes_to_another_process(chip: Channel, lines: list[int]) -> None:
-    """By fork(2): the child has a channel of its own, and more of them come and go."""
+    """After fork(2) the child has a channel of its own, and more of them come and go."""
     lines.append(chip.request([2], OUTPUT))
     mine = Channel(lines[0])
     for value in (1, 0, 1, 0, 1):
@@ -353,7 +353,7 @@ def test_what_a_user_has_is_counted_and_comes_back(rig: Rig) -> None:
         connection = Connection.open(rig.serve.socket)
         try:
             had = dict(connection.call("status")["users"][0])
-            del had["memory_kib"]  # of this very question, too
+            del had["memory_kib"]  # the answer to this very question is lost, too
             return had
         finally:
             connection.close()

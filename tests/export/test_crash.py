@@ -81,7 +81,7 @@ def guest(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Guest]:
 def test_requests_in_flight_are_answered_by_the_next_service(
     guest: Guest, eventually: Eventually
 ) -> None:
-    """Each exactly once, those of a line in their order."""
+    """Each request is answered exactly once, and those of one line in their order."""
     guest.ok(vu.SET_DIRECTION, LED, vu.OUT)
     guest.rig.stub.fault("stall", "on")
     queue = guest.queues[vu.REQUESTQ]
@@ -135,7 +135,7 @@ def test_event_buffers_are_those_of_before(guest: Guest) -> None:
 
 @pytest.mark.parametrize("guest", [0, INDIRECT], ids=["plain", "indirect"], indirect=True)
 def test_killed_again_and_again_under_load(guest: Guest) -> None:
-    """Wherever the kill hits: what was asked is answered, nothing else is."""
+    """Wherever the kill hits, all that was asked is answered, and nothing else."""
     guest.ok(vu.SET_DIRECTION, LED, vu.OUT)
     guest.ok(vu.SET_DIRECTION, OTHER, vu.OUT)
     queue = guest.queues[vu.REQUESTQ]
@@ -181,7 +181,7 @@ def test_a_kill_between_the_ring_and_the_log(guest: Guest) -> None:
 
 
 def test_a_driver_that_begins_anew_with_an_old_log(guest: Guest, eventually: Eventually) -> None:
-    """Bound while there was no service: what the log says is of another life."""
+    """The driver was bound while there was no service: the log is about an earlier life."""
     guest.rig.stub.fault("stall", "on")
     guest.begin(vu.GET_VALUE, LED)
     guest.queues[vu.REQUESTQ].notify()

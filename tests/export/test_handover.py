@@ -72,7 +72,7 @@ def driver(restarts: Restarts, request: pytest.FixtureRequest) -> Iterator[Front
 
 
 def test_the_guest_notices_nothing(restarts: Restarts, driver: Frontend) -> None:
-    """Not a word of vhost-user is said; buffers come back to be queued again."""
+    """No vhost-user message is sent; buffers come back to be queued again."""
     mine = driver.buffer(LOOPED)
     level = 0
     for _ in range(3):
@@ -133,7 +133,7 @@ def test_firmware_that_is_silent_does_not_hold_up_the_end(
 
 
 def test_an_interrupt_that_was_not_asked_for_again(restarts: Restarts, driver: Frontend) -> None:
-    """Of a stream the firmware has the credit of the service before, and that is spent."""
+    """The firmware has the credit that the service before gave to a stream, and that is spent."""
     for level in (1, 0, 1):
         mine = driver.buffer(LOOPED)
         restarts.stub.wait_armed("LOOP_IN")
@@ -143,7 +143,7 @@ def test_an_interrupt_that_was_not_asked_for_again(restarts: Restarts, driver: F
 
 
 def test_an_edge_that_found_no_buffer(restarts: Restarts, driver: Frontend) -> None:
-    """It is kept for the next service."""
+    """The event is kept for the next service."""
     restarts.stub.drive("LOOP_IN", 1)
     driver.ok(vu.GET_VALUE, LOOPED)  # the event came before its answer
     restarts.restart()
@@ -196,7 +196,7 @@ def test_another_pin_of_the_same_name_lets_the_guest_go(restarts: Restarts, line
 def test_a_guest_that_left_meanwhile(
     restarts: Restarts, driver: Frontend, dropped: bool, eventually: Eventually
 ) -> None:
-    """Also when the manager has noticed it and has dropped the connection."""
+    """This is so even when the manager has noticed it and has dropped the connection."""
     assert restarts.serve.stop() == 0
     driver.close()
     if dropped:
@@ -210,7 +210,7 @@ def test_a_guest_that_left_meanwhile(
 
 
 def test_a_guest_that_sets_up_slowly(restarts: Restarts) -> None:
-    """Handed over half way; what it says next is heard by the next service."""
+    """A guest is handed over half way; the next service hears what it says next."""
     with Frontend(restarts.path) as slow:
         slow.negotiate()
         assert slow.share() == 0
@@ -245,7 +245,7 @@ def test_an_export_that_is_gone_lets_the_guest_go(restarts: Restarts, driver: Fr
 
 
 def test_chips_that_are_not_there_yet(restarts: Restarts, driver: Frontend) -> None:
-    """Until they are the guest waits, also for the service after the next."""
+    """Until the chips are there, the guest waits, for the service after the next one if need be."""
     assert restarts.serve.stop() == 0
     restarts.stub.kill()
     restarts.serve.__enter__()
@@ -304,7 +304,7 @@ def test_a_hand_over_without_descriptors(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def tamper(manager: Manager, change: Callable[[bytes], bytes]) -> None:
-    """Put other words in the place of those that the guest was left with."""
+    """Replace the messages that the guest's session was left with."""
     manager.settle()
     kept = manager.kept
     text = change(read_header(kept["guest-car-read"]))

@@ -36,7 +36,7 @@ def test_config_space(guest: Guest) -> None:
     assert (ngpio, padding) == (16, 0)
     assert driver.config(4, 4) == struct.pack("<I", size)
     assert driver.config(0, 2) == struct.pack("<H", 16)
-    # Beyond the end: an empty answer says error; and it is read-only.
+    # Beyond the end an empty answer says error; and the configuration is read-only.
     assert driver.ask(vu.GET_CONFIG, struct.pack("=III", 4, 8, 0) + bytes(8)) == b""
     assert driver.tell(vu.SET_CONFIG, struct.pack("=III", 0, 2, 0) + bytes(2)) != 0
 
@@ -50,7 +50,7 @@ def test_names(export: Start) -> None:
         names = answer[1:].split(b"\0")
         assert (names[0], names[5], names[-1]) == (b"LED_GREEN", b"LOOP_IN", b"")
         assert len(names) == 17
-        # Too little room is an error, not half an answer.
+        # Too little room gives an error, and not half an answer.
         length, answer = driver.names(size - 1)
         assert (length, answer[0]) == (2, vu.ERR)
 
@@ -132,7 +132,7 @@ def test_many_requests_at_once(guest: Guest) -> None:
 
 
 def test_requests_of_a_line_are_answered_in_their_order(guest: Guest) -> None:
-    """Also where one needs the firmware and the next is refused without asking it."""
+    """This is so even where one request needs the firmware and the next is refused without it."""
     _, driver = guest
     queue = driver.queues[vu.REQUESTQ]
     wanted = [
@@ -214,7 +214,7 @@ def test_two_guests_on_two_sockets(export: Start, tmp_path: object) -> None:
             driver.ok(vu.SET_VALUE, 0, 1)
             driver.ok(vu.SET_DIRECTION, 0, vu.OUT)
             assert exported.stub.read(name) == 1
-        # One misbehaves; the other goes on.
+        # One guest misbehaves; the other one goes on.
         one.queues[vu.REQUESTQ].offer(0, step=1000)
         one.queues[vu.REQUESTQ].notify()
         assert one.hung_up()
@@ -261,7 +261,7 @@ def test_line_free_though_the_guests_own_message_is_lost(
 
 
 def test_line_in_use_again_is_not_let_go(export: Start) -> None:
-    """What comes behind the message that is lost stands, where that did not delay it."""
+    """Messages after the one that is lost stand, where the loss did not delay them."""
     exported = export()
     with exported.guest() as driver:
         queue = driver.queues[vu.REQUESTQ]
@@ -293,7 +293,7 @@ def test_guest_gone_many_lines_free(export: Start, tmp_path: Path) -> None:
 
 
 def test_driver_unbound_and_bound_again(guest: Guest) -> None:
-    """As User-Mode Linux does it: rings disabled, GET_FEATURES, then everything anew."""
+    """This is how User-Mode Linux does it: rings disabled, GET_FEATURES, then everything anew."""
     exported, driver = guest
     driver.ok(vu.SET_VALUE, LED, 1)
     driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
@@ -308,7 +308,7 @@ def test_driver_unbound_and_bound_again(guest: Guest) -> None:
 
 
 def test_pause_and_resume_keep_the_lines(guest: Guest) -> None:
-    """As QEMU does it: GET_VRING_BASE, and the same index again."""
+    """This is how QEMU does it: GET_VRING_BASE, and the same index again."""
     exported, driver = guest
     driver.ok(vu.SET_VALUE, LED, 1)
     driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
@@ -335,14 +335,14 @@ def test_stop_waits_for_requests_under_way(export: Start) -> None:
         mine = driver.begin(vu.GET_DIRECTION, 0)
         driver.queues[vu.REQUESTQ].notify()
         driver.stop()
-        # What was taken was answered before the stop was.
+        # Requests that were taken were answered before the stop was.
         assert driver.get("<H", driver.queues[vu.REQUESTQ].used + 2) == (driver.bases[0],)
         if driver.bases[0]:
             assert driver.queues[vu.REQUESTQ].pop() == (mine, 2)
 
 
 def test_kick_while_a_message_waits_is_not_lost(export: Start) -> None:
-    """Though the message is refused then."""
+    """This is so although the message is refused then."""
     exported = export()
     with exported.guest() as driver:
         queue = driver.queues[vu.REQUESTQ]
@@ -444,7 +444,7 @@ def test_other_firmware_under_a_live_guest(
 
 
 def test_export_of_a_line_that_is_taken_stays_closed(export: Start, tmp_path: Path) -> None:
-    """Also when another of its chips comes behind the one that it cannot have."""
+    """This is so also when another of its chips appears after the one that it cannot have."""
     second = tmp_path / "second.sock"
     exported = export(
         "chip=fw-0,lines=3",
@@ -459,7 +459,7 @@ def test_export_of_a_line_that_is_taken_stays_closed(export: Start, tmp_path: Pa
 
 
 def test_service_restart_under_a_live_guest(export: Start, eventually: Eventually) -> None:
-    """As QEMU does it: it connects again and goes on at used.idx."""
+    """This is how QEMU does it: it connects again and goes on at used.idx."""
     exported = export()
     driver = exported.guest()
     driver.ok(vu.SET_VALUE, LED, 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The file that outlives the service: it is mapped, so it must be ours and all there."""
+"""The file that outlives the service is mapped, so it must be ours and complete."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_it_is_kept_for_the_same_lines_only(tmp_path: Path) -> None:
 
 
 def test_one_of_before_is_emptied(tmp_path: Path) -> None:
-    """It had no header that says for which lines it is."""
+    """An older file has no header that says for which lines it is."""
     path = tmp_path / "guest.sock.lines"
     path.write_bytes(b"\1" * SIZE)
     path.chmod(0o600)
@@ -159,7 +159,7 @@ def test_a_socket_that_cannot_be_made_leaves_nothing_open(tmp_path: Path) -> Non
 
 
 def test_the_umask_stays_as_it_is(tmp_path: Path) -> None:
-    """It is of all threads: a file that another one makes meanwhile would have it."""
+    """The umask belongs to all threads: a file that another one makes meanwhile would have it."""
     path, masks = str(tmp_path / "guest.sock"), set()
     over = threading.Event()
 
@@ -177,7 +177,7 @@ def test_the_umask_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_of_services_that_start_at_once_one_listens(tmp_path: Path) -> None:
-    """None takes the socket of another for one that was left behind."""
+    """No service takes the socket of another one for a socket that was left behind."""
     path = str(tmp_path / "guest.sock")
     for _ in range(50):
         os.close(listen(path, 0o600))  # left behind

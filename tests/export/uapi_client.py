@@ -66,10 +66,10 @@ def open_chip(control: str, chip: str) -> int:
 
 
 class Channel:
-    """Where ioctls of a descriptor go."""
+    """A channel for the ioctls of a descriptor."""
 
     def __init__(self, fd: int, packed: bool = False) -> None:
-        """Make one; `packed` as a program of i386 does."""
+        """Make a channel; with `packed`, as a program of i386 does."""
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(LATE_S)
         with socket.socket(fileno=os.dup(fd)) as stream, theirs:

@@ -402,7 +402,7 @@ def test_a_client_that_leaves_while_it_waits(stub: Stub) -> None:
 
 
 def test_without_descriptors_who_comes_is_hung_up_on() -> None:
-    """One that waits on in the backlog would wake the stub without end."""
+    """A client that waits in the backlog would wake the stub without end."""
     with Stub("demo") as stub, contextlib.ExitStack() as stack:
         pid = stub.pid
         assert pid is not None
@@ -534,7 +534,7 @@ def test_sockets_in_use_and_stale(tmp_path: Path) -> None:
     ("target", "says"), [("/dev/null", "Inappropriate ioctl"), ("/etc/passwd", "File exists")]
 )
 def test_a_link_that_is_not_of_a_stub_stays(target: str, says: str, tmp_path: Path) -> None:
-    """As udev makes them for a UART: /dev/serial/by-id/..."""
+    """Links as udev makes them for a UART: /dev/serial/by-id/..."""
     link = tmp_path / "uart"
     link.symlink_to(target)
     done = subprocess.run(
@@ -566,7 +566,7 @@ def test_a_signal_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) 
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
-        # A runner in the background, or under nohup, hands on that it ignores these.
+        # A test runner in the background, or under nohup, passes on that it ignores these signals.
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None and process.stdout.readline()
@@ -774,7 +774,7 @@ def test_each_fault_corrupt_begins_with_the_first_byte(stub: Stub, guest: Guest)
 
 @pytest.mark.parametrize("direction", ["rx", "tx"])
 def test_fault_delay(direction: str) -> None:
-    """The board's time is stepped: however slow this side is, the other message overtakes."""
+    """The board's time is stepped: however slow this process is, the other message overtakes."""
     with Stub(BOARD, step=True) as stub:
         guest = Guest(stub.socket)
         guest.wait_announced(2)
@@ -863,7 +863,7 @@ def test_messages_to_nobody_are_dropped(stub: Stub, guest: Guest) -> None:
 
 
 def test_replies_wait_for_receive_buffers(stub: Stub, guest: Guest) -> None:
-    """More requests than buffers, and nothing read meanwhile."""
+    """Send more requests than there are buffers, and read nothing meanwhile."""
     for _ in range(3):
         for line in range(Guest.num):
             guest.send(struct.pack("<HHI", GET_VALUE, line % 8, 0))
@@ -1038,7 +1038,7 @@ def test_edges_stream_with_the_coprocessors_time() -> None:
         for record, true_ns in zip(records, stub.times("0/3"), strict=False):
             expected = before.device + (true_ns - before.board) * (1 + 100e-6)
             assert abs(record[4] - expected) <= 2
-        # Out of credits: four are counted, the latest is kept.
+        # The line is out of credits: four edges are counted, the latest is kept.
         assert stub.count("0/3").edges == 10
         guest.send(struct.pack("<HHIHH", GRANT_CREDITS, 3, 7, 0, 0))
         reply, event = guest.receive(), guest.receive()
@@ -1118,7 +1118,7 @@ def test_line_config_is_not_offered_where_no_line_has_any() -> None:
         assert offered(guest) & LINE_CONFIG == 0
     with Stub(board) as stub:
         stub.caps("0/1", "bias")
-        stub.restart()  # a boot finds the board as it is then
+        stub.restart()  # at its start the firmware finds the board as it is then
         with attached(stub) as guest:
             assert offered(guest) & LINE_CONFIG
 

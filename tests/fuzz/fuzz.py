@@ -22,7 +22,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "fuzz"
-# Shares of the time. A target that is ten times as fast as another gets no more for it.
+# Shares of the time. A target that is ten times as fast as another one gets no more for that.
 C_TARGETS = {
     "core": 3,
     "serial_device": 2,
@@ -34,8 +34,8 @@ C_TARGETS = {
 }
 PYTHON_TARGETS = {"control": 2, "config": 1}
 TARGETS = C_TARGETS | PYTHON_TARGETS
-# What a peer sends is short; a small quarantine stays in the cache. Where a block was
-# allocated is told by the replay of a finding.
+# Inputs of a peer are short, and a small quarantine stays in the cache. The replay of a finding
+# says where a block was allocated.
 OPTIONS = ["-max_len=256", "-timeout=20", "-rss_limit_mb=1024", "-print_final_stats=1"]
 ENVIRONMENT = {
     "ASAN_OPTIONS": "quarantine_size_mb=8:malloc_context_size=0",

@@ -35,7 +35,7 @@ def _built(what: str, builds: str, *options: str) -> Path:
 
 
 def lacks(why: str) -> NoReturn:
-    """Something to test with is not there: skip, but in CI fail."""
+    """Skip a test for which something is missing; fail in CI."""
     if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
         pytest.fail(why)
     pytest.skip(why)

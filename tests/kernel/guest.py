@@ -98,7 +98,7 @@ def main() -> None:
     fresh = work / "result.new"
     fresh.write_text(json.dumps(result))
     fresh.rename(work / "result")
-    # What still runs would keep hostfs and the devices busy.
+    # Processes that still run would keep hostfs and the devices busy.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.kill(-1, signal.SIGKILL)
     ctypes.CDLL(None).reboot(ctypes.c_uint(_POWER_OFF))

@@ -28,7 +28,7 @@ DEADLINE_S = 1.0
 """Deadline of one request to the firmware, the service's default."""
 GRACE_S = 5.0
 """What a busy host may add to it; a call that waits for the kernel would take 15 s."""
-# Whoever waits for a state gets this long: the machine may have other things to do.
+# A wait for a state may take this long: the machine may have other things to do.
 PATIENCE_S = 60.0
 
 
@@ -44,7 +44,7 @@ def another_boot(connection: Connection, before: dict[str, Any]) -> bool:
 
 
 def descriptors(pid: int) -> collections.Counter[str]:
-    """What a process has open, and how often."""
+    """Return what a process has open, and how often."""
     found: collections.Counter[str] = collections.Counter()
     for fd in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
@@ -53,7 +53,7 @@ def descriptors(pid: int) -> collections.Counter[str]:
 
 
 def wait_for_descriptors(pid: int, before: collections.Counter[str]) -> None:
-    """Until a process has no more open than before."""
+    """Wait until a process has no more open than before."""
     deadline = time.monotonic() + PATIENCE_S
     while (now := descriptors(pid)).total() > before.total():
         assert time.monotonic() < deadline, f"left open: {dict(now - before)}, of {dict(now)}"
@@ -90,7 +90,7 @@ class Client(threading.Thread):
         """Work until `stopping`."""
         while not self.stopping and self.failure is None:
             try:
-                # Between two boots the chip is not there, or goes again.
+                # Between two boots the chip is not there, or goes away again.
                 with contextlib.suppress(OSError):
                     self._use()
             except BaseException as error:
@@ -167,7 +167,7 @@ class Load:
         self._check()
 
     def wait_for_work(self, when: str) -> None:
-        """Until every client has done something since."""
+        """Wait until every client has done something since."""
         done = [client.operations for client in self.clients]
         self._guest.until(
             lambda: all(c.operations > d for c, d in zip(self.clients, done, strict=True)),

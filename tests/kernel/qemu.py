@@ -60,7 +60,7 @@ class QemuMachine(Machine):
             *("timeout", "--signal", "KILL", str(timeout_s)),
             *(PROGRAM, "-nodefaults", "-display", "none", "-no-reboot"),
             *("-pidfile", str(work / "pid")),
-            # Not KVM, which is there or not, and in a virtual machine works or not.
+            # KVM is not used: it may be missing, and in a virtual machine it may not work.
             *("-machine", "q35,memory-backend=ram", "-accel", "tcg", "-m", MEMORY),
             # The back-end maps the guest's memory.
             *("-object", f"memory-backend-memfd,id=ram,size={MEMORY},share=on"),
@@ -104,7 +104,7 @@ class QemuMachine(Machine):
         self.qmp("device_add", driver="vhost-user-gpio-pci", id="gpio", chardev="gpio", bus=_PORT)
 
     def replug(self) -> None:
-        """Another back-end is there: the old device goes, with the guest's consent."""
+        """After another back-end came: replace the old device, with the guest's consent."""
         self.qmp("device_del", id="gpio")
         deadline = time.monotonic() + _TIMEOUT_S
         while True:

@@ -67,7 +67,7 @@ def udevd(*, rules: bool = True) -> Iterator[None]:
 
 
 def settle() -> None:
-    """Until udevd has handled every event."""
+    """Wait until udevd has handled every event."""
     run("udevadm", "settle", "--timeout=60")
 
 
@@ -163,7 +163,7 @@ class Systemd:
             env={
                 **os.environ,
                 "container": "test",
-                # Where systemctl writes comes first.
+                # The folder that systemctl writes to comes first.
                 "SYSTEMD_UNIT_PATH": f"/run/systemd/system:{UNITS}:/lib/systemd/system",
             },
         )

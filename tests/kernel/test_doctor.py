@@ -53,7 +53,7 @@ def test_from_bare_to_working(guest: Guest) -> None:
         guest.until(lambda: len(Sysfs().nodes()) == 2, "udevd to bind both channels")
         settle()
         assert failures(socket) == ["no-service"]
-        # Somebody without groups: the service is what he needs, and the group gpio.
+        # A user without groups needs the service, and the group gpio.
         nobody = somebody(65534)
         assert failures(socket, *nobody) == ["no-service", "node-permission", "not-in-group"]
         with serving("rpmsg:remoteproc=m4_0", arguments=("--group", "gpio")) as serve:
@@ -61,7 +61,7 @@ def test_from_bare_to_working(guest: Guest) -> None:
             assert failures(socket, *nobody) == [
                 "node-permission", "not-in-group", "service-refuses"
             ]  # fmt: skip
-            # Who may use the service needs no node.
+            # Whoever may use the service needs no node.
             status, found = examined(socket, *somebody(grp.getgrnam("gpio").gr_gid))
             assert [f["what"] for f in found if f["level"] == "problem"] == []
             assert {f["failure"] for f in found if f["level"] == "note"} >= {"node-permission"}

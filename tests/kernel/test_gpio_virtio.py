@@ -95,7 +95,7 @@ def binds(guest: Guest, rounds: int, tells: bool) -> None:
     """`tells`: the machine says when a driver lets go, not only when the next one begins."""
     (device,) = DRIVER.glob("virtio*")
     for _ in range(rounds):
-        # Held, but not by an interrupt: the kernel warns when that goes away in use.
+        # The line is held, but not by an interrupt: the kernel warns when that goes away in use.
         holding = start("gpioset", "--mode=wait", chip(), f"{LED}=1")
         guest.until(lambda: board(guest, "read LED_GREEN") == "1", "the LED")
         (DRIVER / "unbind").write_text(device.name)
@@ -112,7 +112,7 @@ def binds(guest: Guest, rounds: int, tells: bool) -> None:
 def firmware_restarts(guest: Guest, rounds: int) -> None:
     holding = start("gpioset", "--mode=wait", chip(), f"{LED}=1")
     watching = start("gpiomon", "--rising-edge", "--format=%e", chip(), str(LOOP_IN))
-    # Else the tool may meet the firmware's absence, and give up.
+    # Otherwise the tool may run while the firmware is absent, and give up.
     guest.until(lambda: board(guest, "read LED_GREEN") == "1", "the LED")
     board(guest, "wait-armed LOOP_IN")
     for _ in range(rounds):
@@ -128,7 +128,7 @@ def firmware_restarts(guest: Guest, rounds: int) -> None:
 
 
 def service_restarts(guest: Guest, rounds: int) -> None:
-    """Under a manager that keeps the guest for the next one: its programs go on."""
+    """Under a manager that keeps the guest for the next service, its programs go on."""
     holding = start("gpioset", "--mode=wait", chip(), f"{LED}=1")
     watching = start("gpiomon", "--rising-edge", "--format=%e", chip(), str(LOOP_IN))
     guest.until(lambda: board(guest, "read LED_GREEN") == "1", "the LED")
@@ -137,7 +137,7 @@ def service_restarts(guest: Guest, rounds: int) -> None:
         guest.host("stop_service")
         assert board(guest, "read LED_GREEN") == "1", "pins stay as they are"
         board(guest, "drive LOOP_IN 0")
-        # Asked while there is no service: answered by the next one.
+        # This is asked while there is no service, and the next one answers.
         asking = start("gpioget", chip(), str(LOOP_OUT))
         guest.host("start_service")
         assert read_line(asking).strip() == "0"

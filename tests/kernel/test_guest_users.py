@@ -169,7 +169,7 @@ def level_keys(guest: Guest) -> None:
         board(guest, "drive SENSOR_IRQ 0")
         board(guest, "wait-armed SENSOR_IRQ")  # and so the last one was handled
         last = interrupts("level")
-        # Where the machine stood still meanwhile, the key was released and pressed again.
+        # Where the machine stood still meanwhile, the key counts as released and pressed again.
         guest.until(lambda: not keys.down(LEVEL_KEY), "the release")
         keys.forget()
         assert interrupts("level") == last

@@ -63,7 +63,7 @@ def bed(pc_kernel: Path, tmp_path: Path) -> Iterator[Bed]:
 
 
 def whole_life(guest: Guest) -> None:
-    """One boot for all: without KVM that is what takes the time."""
+    """One boot serves all tests: without KVM a boot is what takes the time."""
     for step in (
         *(tools, edges, binds_twice, is_paused, firmware_restarts_twice),
         *(service_restarts_thrice, service_restarts_without_a_manager),
@@ -87,7 +87,7 @@ def service_restarts_thrice(guest: Guest) -> None:
 
 
 def is_paused(guest: Guest) -> None:
-    """Lines stay as they are meanwhile, and an edge of that time is not lost."""
+    """Lines stay as they are meanwhile, and an edge in that time is not lost."""
     holding = start("gpioset", "--mode=wait", chip(), f"{LED}=1")
     watching = start("gpiomon", "--rising-edge", "--format=%e", chip(), str(LOOP_IN))
     guest.until(lambda: board(guest, "read LED_GREEN") == "1", "the LED")

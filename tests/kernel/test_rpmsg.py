@@ -150,7 +150,7 @@ def watched(pid: int) -> set[str]:
 
 @in_kernel("demo")
 def test_no_node_is_polled(guest: Guest) -> None:
-    """Who polls one when its processor goes writes into freed memory of the kernel."""
+    """Whoever polls a node when its processor goes writes into freed memory of the kernel."""
     with serving("rpmsg:") as serve:
         serve.wait_for_chips(2)
         scenario(guest, serve, "rpmsg-0")
@@ -258,7 +258,7 @@ def test_announced_late_twice_and_taken_back(guest: Guest) -> None:
             Chip(f"{serve.socket}#rpmsg-0") as chip,
             chip.request_lines({LED_GREEN: LineSettings(direction=Direction.OUTPUT)}) as led,
         ):
-            # Behind the announcement in the same ring, so later than that.
+            # This comes after the announcement in the same ring, so it is later than that.
             guest.stub("fault announce 0 created")
             led.set_value(LED_GREEN, Value.ACTIVE)
             assert guest.stub("read LED_GREEN") == "1"
@@ -297,7 +297,7 @@ def test_second_channel_of_a_name_waits_for_the_first_to_go(guest: Guest) -> Non
         guest.until(lambda: "announced twice" in serve.log, "a word about it")
         guest.stub("fault announce 0 destroyed")
         guest.until(lambda: labels(serve) == ["m4-gpiob"], "the second to take its place")
-        # Whether it is the same controller nobody can say.
+        # Nobody can say whether it is the same controller.
         assert "direction none" in guest.stub("state 1/1")
         assert driver.request(vu.GET_VALUE, 0)[0] != 0, "the guest's line is nowhere"
         assert "direction none" in guest.stub("state 1/2")
@@ -426,7 +426,7 @@ def closing_fd(fd: int) -> Iterator[int]:
 
 
 def times_out(stalled: LineRequest, filler: int) -> tuple[float, float]:
-    """A set that fails at its deadline and not after the kernel's 15 s; when it was."""
+    """Do a set that fails at its deadline and not after the kernel's 15 s; return when it did."""
     start = time.monotonic()
     with pytest.raises(OSError, match="did not answer") as error:
         stalled.set_value(LED_GREEN, Value.ACTIVE)

@@ -52,7 +52,7 @@ def test_announced_channel_gets_a_device_by_driver_override(guest: Guest) -> Non
 
 @in_kernel("demo")
 def test_bind_that_fails_leaves_no_driver_override(guest: Guest) -> None:
-    """Else the channel would be lost for every other driver."""
+    """Otherwise the channel would be lost for every other driver."""
     sysfs = Sysfs()
     processor = the_processor(guest, sysfs, 2)
     first, second = controllers(sysfs, processor)
@@ -61,7 +61,7 @@ def test_bind_that_fails_leaves_no_driver_override(guest: Guest) -> None:
         sysfs.bind(second._replace(path=other.path))
     assert error.value.errno == errno.EBUSY
     assert Path(f"{other.path}/driver_override").read_text() == "(null)\n"
-    # Whoever binds it at the same moment, udev or we, has it for good.
+    # Whoever binds it first, udev or we, has it for good.
     sysfs.bind(first)
     with pytest.raises(OSError, match="busy"):
         sysfs.bind(first)

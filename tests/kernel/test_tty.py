@@ -21,8 +21,8 @@ from .uml import in_kernel
 TTY = "/dev/ttyRPMSG0"
 URL = f"serial:{TTY}"
 CHIPS = ["ttyRPMSG0-0", "ttyRPMSG0-1"]
-# On an idle line nothing is written then, not even an ACK that is late: a write that
-# comes just when the channel goes panics this kernel (docs/bring-up.md).
+# On an idle line nothing is written then, not even a late ACK: a write that comes just when the
+# channel goes panics this kernel (docs/bring-up.md).
 BY_CHANNEL = "serial:rpmsg-tty?ack=0"
 NAMES = ["rpmsg-tty-0", "rpmsg-tty-1"]
 RESTARTS = 10

@@ -100,7 +100,7 @@ def test_pins_of_this_linux_stay_whose_they_are(guest: Guest) -> None:
 
 @in_kernel("demo")
 def test_names_of_channels_make_no_other_links(guest: Guest) -> None:
-    """What firmware calls its channels is not ours; the service takes no such names either."""
+    """Channels with other names are not ours; the service takes no such names either."""
     install()
     with udevd():
         guest.until(lambda: len(Sysfs().nodes()) == 2, "udevd to bind both channels")
@@ -138,7 +138,7 @@ def untouched(channel: Path) -> bool:
 
 @in_kernel("demo")
 def test_channels_of_somebody_else_are_left_alone(guest: Guest) -> None:
-    """By the rules, and by the service as root beside them."""
+    """Channels are bound by the rules, and by the service as root beside them."""
     install()
     with udevd(), serving("rpmsg:") as serve:
         serve.wait_for_chips(2)
@@ -316,8 +316,8 @@ def test_watchdog(guest: Guest) -> None:
                 PATIENCE_S,
             )
         assert "1 of 1 links up, 2 chips" in systemd.show(SERVICE, "StatusText")
-        # Firmware that is silent does not get the service restarted. Of a crash that nobody
-        # recovers from, that is the only sign.
+        # Firmware that is silent does not get the service restarted. Silence is the only sign of a
+        # crash that nobody recovers from.
         guest.stub("fault stall on")
         CRASH.write_text("0")
         guest.until(

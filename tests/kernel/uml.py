@@ -35,7 +35,8 @@ from tests.firmware_stub.broken.stub import Stub
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = "256M"
-# For a kernel that hangs: it lives for seconds, but the machine may have other things to do.
+# The limit for a kernel that hangs: it lives for seconds, but the machine may have other things to
+# do.
 LIFE_S = 300
 RPMSG = 7  # VIRTIO_ID_RPMSG
 

@@ -291,7 +291,7 @@ def test_number_given_to_another_while_it_is_looked_at(
 
 
 def test_a_look_lists_the_nodes_once(board: Board, link: Callable[..., Link]) -> None:
-    """Not once a channel: with 64 of them that took seconds."""
+    """The nodes are not listed once a channel: with 64 of them that took seconds."""
     m4 = board.processor(0, "m4_0", "4c000000.m4")
     here = link()
     for number in range(8):
@@ -358,7 +358,7 @@ def test_no_thread_for_the_search_is_a_failure_to_try_again_after(
 def test_folder_of_nodes_that_cannot_be_watched(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A permission that comes late would never be noticed."""
+    """A permission that comes late would otherwise never be noticed."""
     monkeypatch.setattr(rpmsg_finder, "monitor", Events)
     board.processor(0, "m4_0", "4c000000.m4")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -147,7 +147,7 @@ def test_another_version_is_told(driver: Driver) -> None:
 
 
 def test_a_message_longer_than_the_uart_takes_at_a_time() -> None:
-    """It comes whole, without waiting for the time to send it again."""
+    """The message comes as a whole, without waiting for the time to send it again."""
     names = "".join(f"line 0/{n} A_NAME_OF_{n:02}\n" for n in range(32))
     with Stub(f"controller 0 lines 32\n{names}", transport="serial", baud=921600) as stub:
         line = framing.Framing(open_port(stub.serial_url.partition(":")[2], 5000), 5000)
@@ -254,7 +254,7 @@ def test_a_host_that_has_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_port_unplugged_while_it_is_opened(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """termios.error is no OSError; the service would not try again."""
+    """termios.error is no OSError; the service would otherwise not try again."""
 
     def gone(*_: object) -> None:
         raise termios.error(errno.EIO, "Input/output error")
@@ -433,7 +433,7 @@ def firmware() -> Iterator[Firmware]:
 def test_a_driver_that_leaves_ends_its_session(
     firmware: Firmware, eventually: Callable[..., None]
 ) -> None:
-    """Or the firmware would repeat to nobody what it has to say."""
+    """Otherwise the firmware would repeat to nobody what it has to say."""
     with pumped(firmware.url):
         assert not firmware.left
     eventually(lambda: firmware.left == firmware.session, "the driver says that it leaves")

@@ -29,7 +29,7 @@ def reply(request: int, value: int, flags: int = REPLY) -> bytes:
 
 
 def half_a_reply(guest: socket.socket) -> None:
-    """With a descriptor, which nobody asked for."""
+    """The answer comes with a descriptor, which nobody asked for."""
     fd = os.eventfd(0)
     socket.send_fds(guest, [reply(GET_FEATURES, VERSION_1)[:7]], [fd])
     os.close(fd)

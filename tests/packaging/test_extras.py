@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-# None in sys.modules: an import of it fails as that of a package that is not there. Python
-# reads this at its start, and so do all that it starts.
+# None in sys.modules makes an import fail as that of a package that is not there. Python reads this
+# at its start, and so does every Python that it starts.
 _SITECUSTOMIZE = """
 import sys
 for name in (

@@ -20,7 +20,7 @@ from tests.sim import Chip as Sim
 UP, DOWN = Sim.Pull.UP, Sim.Pull.DOWN
 RISING, FALLING = gpiod.EdgeEvent.Type.RISING_EDGE, gpiod.EdgeEvent.Type.FALLING_EDGE
 PERIOD_MS = 30
-LONG_MS = 300  # even a busy machine does something else meanwhile
+LONG_MS = 300  # even a busy machine finds time for something else meanwhile
 
 Eventually = Callable[[Callable[[], bool], str], None]
 
@@ -41,7 +41,7 @@ def events_of(request: gpiod.LineRequest, count: int) -> list[gpiod.EdgeEvent]:
 def taken(sim: Sim, request: gpiod.LineRequest, line: int) -> None:
     """Return when every edge of a line that the firmware reported is an event."""
     sim.stub.wait_armed(f"0/{line}")
-    request.get_value(line)  # behind them on the way
+    request.get_value(line)  # this comes after them
 
 
 def test_no_event_in_time(chip: gpiod.Chip) -> None:
@@ -181,7 +181,7 @@ def test_a_stable_level_is_an_edge(make_sim: MakeSim, features: str) -> None:
         assert request.get_value(0) is Value.INACTIVE  # not yet
         (event,) = events_of(request, 1)
         assert (event.event_type, event.line_seqno) == (RISING, 1)
-        # Stamped when the level was stable for the period.
+        # The event has the time at which the level had been stable for the period.
         assert event.timestamp_ns - before >= LONG_MS * 1_000_000
         assert request.get_value(0) is Value.ACTIVE
 
@@ -270,7 +270,7 @@ def test_readers_in_several_threads(chip: gpiod.Chip, sim: Sim) -> None:
         sim.stub.wait_armed("0/0")
         sim.stub.pulse("0/0", count // 2, 0)
         assert done.wait(30)
-        # A reader that lost the race for the last event blocks: one more edge each.
+        # A reader that lost the race for the last event blocks, so there is one more edge for each.
         for pull in (UP, DOWN):
             sim.set_pull(0, pull)
         for reader in readers:

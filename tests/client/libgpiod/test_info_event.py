@@ -171,7 +171,7 @@ def test_o_nonblock(chip: gpiod.Chip) -> None:
 
 
 def test_a_failed_request_is_undone_in_sight(make_sim: MakeSim) -> None:
-    """Lines that were taken before the request failed are seen to be released."""
+    """Lines that were taken before the request failed are reported as released."""
     sim = make_sim(timeout_ms=SILENT_MS)
     chip = gpiod.Chip(sim.dev_path)
     chip.watch_line_info(0)

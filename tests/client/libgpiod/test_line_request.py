@@ -284,7 +284,7 @@ def test_active_low(chip: gpiod.Chip, sim: Sim) -> None:
 def test_a_drive_that_lets_go(
     make_sim: MakeSim, drive: Drive, driven: int, away: Sim.Pull, active_low: bool, features: str
 ) -> None:
-    """One level is driven; the other one is left to the pull."""
+    """One level is driven; for the other one the pull decides."""
     sim = make_sim(num_lines=3, features=features)
     on = Value(driven ^ active_low)
     off = Value(1 - on.value)
@@ -479,10 +479,10 @@ def test_busy(chip: gpiod.Chip, sim: Sim) -> None:
 
 @pytest.mark.parametrize("way", ["rx", "tx"])
 def test_a_reconfiguration_that_failed_can_be_repeated(make_sim: MakeSim, way: str) -> None:
-    """A message was lost, or its reply: nothing of what it asked for is taken for granted."""
+    """A message was lost, or its reply: the service assumes nothing about what it asked for."""
     sim = make_sim(
         num_lines=3, features="none", timeout_ms=SILENT_MS
-    )  # which sends nothing of its own accord
+    )  # which sends nothing by itself
     both = gpiod.LineSettings(edge_detection=Edge.BOTH)
     with gpiod.request_lines(sim.dev_path, {0: OUTPUT, 1: INPUT, 2: both}) as request:
 
@@ -506,7 +506,7 @@ def test_a_reconfiguration_that_failed_can_be_repeated(make_sim: MakeSim, way: s
 def test_an_output_after_edges_that_failed_has_no_interrupt(make_sim: MakeSim) -> None:
     sim = make_sim(features="none", timeout_ms=SILENT_MS)
     with gpiod.request_lines(sim.dev_path, {0: INPUT}) as request:
-        sim.stub.fault("drop", "tx", 1)  # enabled it is, but nobody says so
+        sim.stub.fault("drop", "tx", 1)  # it is enabled, but no message says so
         with pytest.raises(TimeoutError):
             request.reconfigure_lines({0: gpiod.LineSettings(edge_detection=Edge.BOTH)})
         assert sim.stub.state("0/0").irq == "edge-both"

@@ -178,7 +178,7 @@ def test_pulses_to_two_readers(sim: Sim) -> None:
                     sim.set_pull(line, pull)
             for line in range(2):
                 sim.stub.wait_armed(f"0/{line}")
-                request.get_value(line)  # behind its events on the way
+                request.get_value(line)  # this comes after its events
             fed.set()
 
         assert in_threads(read, read, feed) == []

@@ -158,7 +158,7 @@ class Driver:
         return self.events.popleft()
 
     def settle(self) -> None:
-        """What the firmware had to say before this is here after it."""
+        """Whatever the firmware had to say before this has come after it."""
         assert self.request(GET_VALUE, LED)[:3] == bytes(3)
 
 
@@ -174,7 +174,7 @@ def driver(mcu: Mcu) -> Driver:
 
 
 def connect(mcu: Mcu) -> Driver:
-    """A session with a machine that just started, which it says before anyone asks."""
+    """A session with a machine that just started; the firmware says so before anyone asks."""
     assert mcu.socket is not None
     driver = Driver(mcu.socket)
     driver.until(lambda: driver.resets)
@@ -331,7 +331,7 @@ def test_edges_carry_the_time_of_the_chip(mcu: Mcu, driver: Driver) -> None:
 def test_the_clock_of_the_chip_is_true(driver: Driver) -> None:
     """Over more than one wrap of SysTick, which takes 336 ms; never back."""
     assert driver.request(SET_FEATURES, 0, TIMESTAMP) == OK
-    # A machine that stood still for more than a wrap counts one for two: not every time.
+    # A machine that stood still for more than a wrap counts one wrap for two, but not every time.
     assert any(clock_is_true(driver) for _ in range(20))
 
 

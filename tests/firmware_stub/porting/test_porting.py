@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The code that docs/porting.md shows compiles, works, and is what the file holds."""
+"""The code that docs/porting.md shows compiles and works, and is what the file holds."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ COMBINATIONS = {
 
 
 def build_and_run(features: int, tmp_path: Path, *defines: str) -> None:
-    """All files, as an MCU's compiler sees them; and what comes of it runs."""
+    """Compile all files as an MCU's compiler sees them, and run the result."""
     program = tmp_path / "features"
     compile_c(
         *("-std=c99", "-pedantic", "-Os", f"-DRPMSG_GPIO_FEATURES={features}", *defines),

@@ -230,7 +230,7 @@ class Steps:
 
 
 def _records(message: bytes, accepted: int) -> list[bytes]:
-    """A message of events as single ones: how many a message carries is the device's choice."""
+    """Split a message of events: how many a message carries is the device's choice."""
     size = len(message)
     if accepted & (second.CREDITS | second.TIMESTAMP):
         size = 16 if accepted & second.TIMESTAMP else 8
