@@ -174,6 +174,20 @@ def test_lost_rearm_is_repeated(guest: Guest) -> None:
     assert driver.event() == (mine, vu.VALID)
 
 
+def test_refused_rearm_is_repeated(guest: Guest) -> None:
+    """A message that was damaged on its way is refused, and the line would stay masked."""
+    exported, driver = guest
+    mine = armed(driver, vu.RISING)
+    exported.stub.drive(NAME, 1)
+    assert driver.event() == (mine, vu.VALID)
+    exported.stub.command("fault corrupt rx 1")
+    mine = driver.buffer(LINE)
+    exported.stub.drive(NAME, 0)
+    exported.stub.wait_armed(NAME)
+    exported.stub.drive(NAME, 1)
+    assert driver.event() == (mine, vu.VALID)
+
+
 def test_many_lines(guest: Guest) -> None:
     exported, driver = guest
     names = ("LOOP_IN", "SENSOR_IRQ", "PWM_TACHO")

@@ -424,6 +424,8 @@ static int prepare(struct gb_export *e, const struct gb_export_config *config)
 	e->names = malloc(config->names_size + 1);
 	if (!e->lines || !e->names)
 		return -ENOMEM;
+	for (uint32_t i = 0; i < e->count; i++)
+		export_line_init(e, &e->lines[i]);
 	memcpy(e->names, config->names, config->names_size);
 	e->names_size = config->names_size;
 	e->config.ngpio = rpmsg_gpio_store16((uint16_t)config->lines);
@@ -463,7 +465,7 @@ static int end(struct gb_export *e, int to)
 	guest_drop(&e->guest);
 	guest_leave(&e->guest);
 	for (uint32_t i = 0; i < e->count; i++)
-		export_line_detach(e, &e->lines[i]);
+		export_line_detach(&e->lines[i]);
 	export_unreference(e);
 	return connection;
 }

@@ -14,6 +14,7 @@
 
 #include "export.h"
 #include "guest.h"
+#include "pump/interrupt.h"
 #include "rpmsg_gpio.h"
 #include "state_file.h"
 
@@ -53,11 +54,11 @@ struct request {
 };
 
 struct line {
-	struct gb_controller *controller; /* NULL: not there now */
-	uint16_t gpio;
+	struct gb_interrupt interrupt; /* its controller is NULL: not there now */
+	struct gb_export *exported;
 	bool enabled; /* the firmware may have an irq type */
 	bool armed;   /* one interrupt is awaited, or asked for */
-	uint32_t attempts; /* to arm it, without an answer */
+	uint32_t attempts; /* to arm it or to let it go, without an answer */
 	uint32_t life;     /* of the attachment: calls of an earlier one do not count */
 	uint32_t tickets;  /* given to requests of this guest */
 	uint32_t answers;  /* given in their order */
@@ -166,7 +167,9 @@ void export_line_restore(struct gb_export *e, struct line *line);
 void export_line_buffered(struct gb_export *e, struct line *line);
 /* Return it, if there is one. */
 void export_line_give_back(struct gb_export *e, struct line *line, uint8_t status);
-void export_line_detach(struct gb_export *e, struct line *line);
+/* Before it is attached for the first time. */
+void export_line_init(struct gb_export *e, struct line *line);
+void export_line_detach(struct line *line);
 
 /* ---- requests.c ------------------------------------------------------------------ */
 

@@ -26,26 +26,27 @@ static struct line *line_of_call(struct gb_export *e, const struct gb_call *call
 {
 	struct line *line = &e->lines[call->argument & UINT32_MAX];
 
-	return line->controller && line->life == call->argument >> 32 ? line : NULL;
+	return line->interrupt.controller && line->life == call->argument >> 32 ? line : NULL;
 }
 
 int export_submit(struct gb_export *e, const struct line *line, const struct gb_call *wanted)
 {
+	struct gb_controller *controller = line->interrupt.controller;
 	struct gb_call *call;
 	int error;
 
-	if (!line->controller)
+	if (!controller)
 		return -ENODEV;
-	call = gb_call_new(line->controller);
+	call = gb_call_new(controller);
 	if (!call)
 		return -ENOMEM;
 	*call = *wanted;
-	call->gpio = line->gpio;
+	call->gpio = line->interrupt.gpio;
 	call->owner = e;
 	e->references++;
-	error = gb_call_submit(line->controller, call, gb_now_ns(), e->timeout_ns);
+	error = gb_call_submit(controller, call, gb_now_ns(), e->timeout_ns);
 	if (error) {
-		gb_call_discard(line->controller, call);
+		gb_call_discard(controller, call);
 		e->references--;
 	}
 	return error;
@@ -129,7 +130,8 @@ static void set_up(struct gb_export *e, struct line *line, uint16_t type, uint32
  */
 static void let_go(struct gb_export *e, struct line *line)
 {
-	if (!line->controller || !(state_of(e, line)->flags & GB_EXPORT_LINE_TOUCHED))
+	if (!line->interrupt.controller ||
+	    !(state_of(e, line)->flags & GB_EXPORT_LINE_TOUCHED))
 		return; /* when it returns, see export_line_restore() */
 	set_flag(e, line, GB_EXPORT_LINE_TOUCHED, false);
 	if (line->enabled)
@@ -143,6 +145,7 @@ static void forget_irq(struct gb_export *e, struct line *line)
 	set_latched(e, line, false);
 	line->armed = false;
 	line->attempts = 0;
+	gb_interrupt_forget(&line->interrupt);
 }
 
 static void set_direction(struct gb_export *e, struct line *line, uint8_t direction)
@@ -163,6 +166,7 @@ static void forget_state(struct gb_export *e, struct line *line)
 
 	set_direction(e, line, VIRTIO_GPIO_DIRECTION_NONE);
 	*state = (struct gb_export_line){.flags = state->flags & GB_EXPORT_LINE_TOUCHED};
+	line->interrupt.type = VIRTIO_GPIO_IRQ_TYPE_NONE;
 	export_save(e, line);
 }
 
@@ -193,45 +197,16 @@ static void deliver(struct gb_export *e, struct line *line)
 	export_line_give_back(e, line, VIRTIO_GPIO_EVENT_VALID);
 }
 
-static void arm(struct gb_export *e, struct line *line);
-
-/* Lost on the way, perhaps: the same type again does no harm. */
-static void arm_failed(struct gb_export *e, struct line *line, int error)
-{
-	line->armed = false;
-	if (error == ENODEV)
-		return; /* attach arms it */
-	if (error != ETIMEDOUT || ++line->attempts == ATTEMPTS)
-		export_note_fault(e);
-	if (error == ETIMEDOUT)
-		arm(e, line); /* silence may end */
-}
-
-static void arm_done(struct gb_call *call, const struct gb_outcome *outcome)
-{
-	struct gb_export *e = call->owner;
-	struct line *line = line_of_call(e, call);
-
-	if (line && !e->closed && !outcome->error)
-		line->attempts = 0;
-	else if (line && !e->closed && line->armed && state_of(e, line)->irq_type)
-		arm_failed(e, line, outcome->error);
-	export_unreference(e);
-}
-
 /* Ask for the next interrupt. What the firmware latched meanwhile fires at once,
  * and a level that lasts. */
 static void arm(struct gb_export *e, struct line *line)
 {
-	uint8_t type = state_of(e, line)->irq_type;
-	int error;
-
-	if (!type || line->armed || !line->controller)
+	line->interrupt.type = state_of(e, line)->irq_type;
+	if (!line->interrupt.type || line->armed || !line->interrupt.controller)
 		return;
 	line->armed = line->enabled = true;
-	error = submit(e, line, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, type, arm_done);
-	if (error)
-		arm_failed(e, line, -error);
+	if (gb_interrupt_arm(&line->interrupt) < 0)
+		line->armed = false; /* attach arms it */
 }
 
 void export_line_buffered(struct gb_export *e, struct line *line)
@@ -245,13 +220,19 @@ void export_line_buffered(struct gb_export *e, struct line *line)
 		arm(e, line);
 }
 
-static bool fired(void *owner, uint32_t index, uint64_t now_ns)
+static struct line *of_interrupt(struct gb_interrupt *interrupt)
 {
-	struct gb_export *e = owner;
-	struct line *line = &e->lines[index];
+	return (struct line *)(void *)((char *)interrupt - offsetof(struct line, interrupt));
+}
+
+/* Which edge it was, the guest finds out itself. */
+static bool take_edge(struct gb_interrupt *interrupt, const struct gb_edge *edge)
+{
+	struct line *line = of_interrupt(interrupt);
+	struct gb_export *e = line->exported;
 	uint8_t type = state_of(e, line)->irq_type;
 
-	(void)now_ns;
+	(void)edge;
 	if (!type || !line->armed)
 		return false;
 	line->armed = false;
@@ -263,6 +244,24 @@ static bool fired(void *owner, uint32_t index, uint64_t now_ns)
 		set_latched(e, line, is_edge(type)); /* a level is looked at again */
 	guest_leave(&e->guest);
 	return true;
+}
+
+static void fault(struct gb_interrupt *interrupt, int error, uint32_t reason, bool again)
+{
+	struct line *line = of_interrupt(interrupt);
+
+	(void)reason;
+	if (!again)
+		line->armed = false; /* attach arms it, or the next buffer */
+	if (error == ENODEV)
+		return;
+	if (error != ETIMEDOUT || ++line->attempts == ATTEMPTS)
+		export_note_fault(line->exported);
+}
+
+static void armed(struct gb_interrupt *interrupt)
+{
+	of_interrupt(interrupt)->attempts = 0;
 }
 
 /* ---- what the guest asks for ------------------------------------------------------- */
@@ -278,7 +277,7 @@ static bool changes(uint16_t type)
 static void set_irq_type(struct gb_export *e, struct line *line, uint8_t type)
 {
 	forget_irq(e, line);
-	state_of(e, line)->irq_type = type;
+	line->interrupt.type = state_of(e, line)->irq_type = type;
 	export_save(e, line);
 	line->armed = type != VIRTIO_GPIO_IRQ_TYPE_NONE;
 	line->enabled |= line->armed;
@@ -334,7 +333,7 @@ static void irq_type_failed(struct gb_export *e, struct line *line,
 
 	forget_irq(e, line);
 	if (error == EIO)
-		state->irq_type = irq_type_before;
+		line->interrupt.type = state->irq_type = irq_type_before;
 	export_save(e, line);
 	if (state->irq_type && line->buffered)
 		arm(e, line);
@@ -371,32 +370,35 @@ void export_line_restore(struct gb_export *e, struct line *line)
 		arm(e, line);
 }
 
-void export_line_detach(struct gb_export *e, struct line *line)
+void export_line_detach(struct line *line)
 {
-	if (!line->controller)
-		return;
-	gb_controller_disown(line->controller, line->gpio, e);
-	line->controller = NULL;
+	gb_interrupt_disown(&line->interrupt);
 	line->enabled = line->armed = false;
 	line->attempts = 0;
 }
 
-static void orphan(void *owner, uint32_t index)
+static void orphan(struct gb_interrupt *interrupt)
 {
-	struct gb_export *e = owner;
-
-	export_line_detach(e, &e->lines[index]);
+	export_line_detach(of_interrupt(interrupt));
 }
 
-static const struct gb_line_owner_ops owner_ops = {
-	.fired = fired,
+static const struct gb_interrupt_ops interrupt_ops = {
+	.edge = take_edge,
+	.fault = fault,
+	.armed = armed,
 	.orphan = orphan,
 };
+
+void export_line_init(struct gb_export *e, struct line *line)
+{
+	line->exported = e;
+	line->interrupt.ops = &interrupt_ops;
+	line->interrupt.timeout_ns = e->timeout_ns;
+}
 
 int gb_export_attach(struct gb_export *e, uint32_t index, struct gb_controller *controller,
 		     uint16_t gpio)
 {
-	struct gb_line_owner owner = {&owner_ops, e, index};
 	struct line *line;
 	int error;
 
@@ -405,11 +407,9 @@ int gb_export_attach(struct gb_export *e, uint32_t index, struct gb_controller *
 	line = &e->lines[index];
 	gb_lock(e->pump);
 	guest_enter(&e->guest);
-	export_line_detach(e, line);
-	error = gb_controller_own(controller, gpio, &owner);
+	export_line_detach(line);
+	error = gb_interrupt_own(&line->interrupt, controller, gpio);
 	if (!error) {
-		line->controller = controller;
-		line->gpio = gpio;
 		line->life++;
 		export_line_restore(e, line);
 	}
@@ -423,6 +423,6 @@ void gb_export_detach(struct gb_export *e, uint32_t index)
 	if (index >= e->count)
 		return;
 	gb_lock(e->pump);
-	export_line_detach(e, &e->lines[index]);
+	export_line_detach(&e->lines[index]);
 	gb_unlock(e->pump);
 }

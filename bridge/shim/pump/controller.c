@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A virtio-gpio device: its life, and who has its lines (docs/protocol.md). */
+/* A virtio-gpio device: its life, and calls of Python to it (docs/protocol.md). */
 #include "controller_internal.h"
 
 #include <errno.h>
@@ -45,12 +45,9 @@ static void end(struct gb_controller *c)
 	c->calls.lost = true; /* no new calls from the callbacks */
 	gb_controller_abandon(c);
 	gb_link_detach(&c->endpoint);
-	for (uint32_t gpio = 0; gpio < c->owner_count; gpio++)
-		if (c->owners[gpio].owner)
-			c->owners[gpio].ops->orphan(c->owners[gpio].owner, c->owners[gpio].index);
+	gb_interrupts_free(c);
 	gb_stream_free(c);
 	gb_calls_free(&c->calls);
-	free(c->owners);
 	free(c);
 }
 
@@ -218,33 +215,4 @@ int gb_controller_call_body(struct gb_controller *c, uint16_t type, uint16_t gpi
 		memcpy(call.body, body, length);
 	call.body_length = (uint8_t)length;
 	return submit_reported(c, &call, timeout_ms);
-}
-
-/* ---- who owns a line ------------------------------------------------------ */
-
-int gb_controller_own(struct gb_controller *c, uint16_t gpio,
-		      const struct gb_line_owner *owner)
-{
-	if (gpio >= c->owner_count) {
-		uint32_t count = (gpio | 31u) + 1;
-		struct gb_line_owner *owners = realloc(c->owners, count * sizeof(*owners));
-
-		if (!owners)
-			return -ENOMEM;
-		memset(owners + c->owner_count, 0, (count - c->owner_count) * sizeof(*owners));
-		c->owners = owners;
-		c->owner_count = count;
-	}
-	if (c->owners[gpio].owner)
-		return -EBUSY;
-	c->owners[gpio] = *owner;
-	gb_stream_owned(c, gpio);
-	return 0;
-}
-
-void gb_controller_disown(struct gb_controller *c, uint16_t gpio,
-			  const void *owner)
-{
-	if (gpio < c->owner_count && c->owners[gpio].owner == owner)
-		c->owners[gpio].owner = NULL;
 }

@@ -64,45 +64,4 @@ int gb_call_submit(struct gb_controller *controller, struct gb_call *call,
 /* RPMSG_GPIO_F_* that are in force. */
 uint32_t gb_controller_features(const struct gb_controller *controller);
 
-/* ---- who has a line --------------------------------------------------------- */
-
-/* An edge that came as a record. */
-struct gb_edge {
-	uint64_t time_ns;   /* CLOCK_MONOTONIC; never before the line's last */
-	uint64_t device_ns; /* the device's clock, never back either; 0 without TIMESTAMP */
-	uint32_t lost;      /* edges of the line that did not come, before it */
-	bool high;          /* the physical level after it */
-	bool rearm;         /* the line is masked until SET_IRQ_TYPE */
-};
-
-/* What has the interrupts of a line: a line request, or an export. */
-struct gb_line_owner_ops {
-	/* The interrupt fired. False: nobody wants it. */
-	bool (*fired)(void *owner, uint32_t index, uint64_t now_ns);
-	/* The next four are optional. The first is called instead of fired()
-	 * where events are records; the second says how many credits the line
-	 * should have, at least 1 (without it one event comes for each
-	 * SET_IRQ_TYPE, as without CREDITS), and the third how many events could be
-	 * taken beyond all credits; the fourth that the line may miss edges. */
-	void (*edge)(void *owner, uint32_t index, const struct gb_edge *edge);
-	uint32_t (*window)(void *owner, uint32_t index);
-	uint32_t (*room)(void *owner, uint32_t index);
-	void (*fault)(void *owner, uint32_t index, int error, uint32_t reason);
-	/* The controller goes away; it is not to be touched any more. */
-	void (*orphan)(void *owner, uint32_t index);
-};
-
-struct gb_line_owner {
-	const struct gb_line_owner_ops *ops;
-	void *owner; /* NULL: nobody */
-	uint32_t index;
-};
-
-int gb_controller_own(struct gb_controller *controller, uint16_t gpio,
-		      const struct gb_line_owner *owner);
-void gb_controller_disown(struct gb_controller *controller, uint16_t gpio,
-			  const void *owner);
-/* Events of a line that may come now. */
-uint32_t gb_stream_credits(const struct gb_controller *controller, uint16_t gpio);
-
 #endif

@@ -3,8 +3,9 @@
  * controller_internal.h - a controller, as its parts see it. Used with the pump's lock
  * held.
  *
- *   controller.c    life, and owners of lines
+ *   controller.c    life, and calls of Python
  *   receive.c       what comes back
+ *   interrupt.c     who has the interrupts of a line, and arming them
  *   stream.c        streams of events (stream.h has their parts)
  */
 #ifndef GB_CONTROLLER_INTERNAL_H
@@ -16,6 +17,7 @@
 
 #include "clock.h"
 #include "controller.h"
+#include "interrupt.h"
 #include "rpmsg_gpio.h"
 
 #define GB_EXTENDED_EVENTS (RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP)
@@ -82,8 +84,9 @@ struct gb_controller {
 	struct gb_calls calls;
 	struct gb_streams streams;
 	struct gb_clock_sync sync;
-	struct gb_line_owner *owners; /* by gpio */
-	uint32_t owner_count;
+	struct gb_interrupt **interrupts; /* by gpio; NULL: nobody has it */
+	uint32_t interrupt_count;
+	uint32_t lives; /* of them, so far */
 };
 
 void gb_controller_received(struct gb_controller *controller, const uint8_t *message,
@@ -98,11 +101,25 @@ void gb_stream_accepted(struct gb_controller *controller);
 /* Every call passes here on its way, and again when it was answered OK. */
 void gb_stream_submitted(struct gb_controller *controller, const struct gb_call *call);
 void gb_stream_answered(struct gb_controller *controller, const struct gb_call *call);
-/* The line is enabled and has an owner, or it was re-armed. */
+/* The line is enabled and somebody has it, or it was armed again. */
 void gb_stream_owned(struct gb_controller *controller, uint16_t gpio);
 /* A message of records. */
 void gb_stream_received(struct gb_controller *controller, const uint8_t *message,
 			uint16_t length);
+
+/* ---- interrupt.c ---------------------------------------------------------- */
+
+static inline struct gb_interrupt *interrupt_at(const struct gb_controller *c, uint16_t gpio)
+{
+	return gpio < c->interrupt_count ? c->interrupts[gpio] : NULL;
+}
+
+/* The consumer's edge. False: nobody wants it. */
+bool gb_interrupt_take(struct gb_interrupt *interrupt, const struct gb_edge *edge);
+/* An interrupt came that is no record. False: nobody wants it. */
+bool gb_interrupt_fired(struct gb_controller *c, uint16_t gpio);
+/* Whoever has a line learns that the controller goes. */
+void gb_interrupts_free(struct gb_controller *c);
 
 /* ---- controller.c --------------------------------------------------------- */
 

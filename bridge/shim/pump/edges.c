@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Edges of requested lines: from an interrupt to an event of the client. */
+/* Edges of requested lines: from an edge of the line to an event of the client. */
 #define _GNU_SOURCE
 #include "request_internal.h"
 
 #include <errno.h>
 #include <time.h>
-
-/* Re-arms of one line that may be under way: one, and one for an edge that
- * overtook the reply to it. More events than that are not the firmware's. */
-#define REARMS_MAX 2
-/* A re-arm that the firmware refuses is asked for so many times in a row again: it may
- * have been damaged on its way. */
-#define REFUSALS_MAX 3
 
 static uint64_t stamp(const struct gb_line *line, uint64_t monotonic_ns)
 {
@@ -59,67 +52,6 @@ static void report_line_fault(struct gb_request *request, uint32_t index, int er
 	report->number = index;
 	report->error = error;
 	report->reason = reason;
-}
-
-static void rearm(struct gb_request *request, uint32_t index, uint64_t now_ns);
-
-static void rearm_due(struct gb_timer *timer)
-{
-	struct gb_line *line =
-		(struct gb_line *)(void *)((char *)timer - offsetof(struct gb_line, rearm_timer));
-
-	rearm(line->request, (uint32_t)(line - line->request->lines), gb_now_ns());
-}
-
-/* A line that stays masked is silent for ever; the same type again does no harm. */
-static void rearm_again(struct gb_request *request, uint32_t index, int error, uint32_t reason)
-{
-	struct gb_line *line = &request->lines[index];
-	uint64_t now = gb_now_ns();
-
-	report_line_fault(request, index, error, reason);
-	if (error == ENODEV || line->rearms)
-		return;
-	if (error == ETIMEDOUT)
-		rearm(request, index, now);
-	else if (reason != GB_REASON_STATUS || line->refusals++ < REFUSALS_MAX)
-		gb_timer_arm(request->pump, &line->rearm_timer, now + request->timeout_ns);
-}
-
-static void rearm_done(struct gb_call *call, const struct gb_outcome *outcome)
-{
-	struct gb_request *request = call->owner;
-	uint32_t index = (uint32_t)call->argument;
-	struct gb_line *line = &request->lines[index];
-
-	line->rearms--;
-	if (request->closed) {
-		/* nobody listens any more */
-	} else if (!outcome->error) {
-		line->faulted = false;
-		line->refusals = 0;
-	} else {
-		rearm_again(request, index, outcome->error, outcome->reason);
-	}
-	gb_request_unreference(request);
-}
-
-static void rearm(struct gb_request *request, uint32_t index, uint64_t now_ns)
-{
-	struct gb_line *line = &request->lines[index];
-	int error;
-
-	gb_timer_cancel(request->pump, &line->rearm_timer);
-	if (!line->plan.irq_type)
-		return; /* reconfigured meanwhile */
-	line->rearms++;
-	error = gb_request_submit(request, index, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, line->plan.irq_type,
-				  rearm_done, now_ns);
-	if (error) {
-		line->rearms--;
-		if (error != -ENODEV)
-			rearm_again(request, index, -error, gb_submit_reason(error));
-	}
 }
 
 /* An edge of unknown kind: a gap in the numbers shows it. */
@@ -194,25 +126,27 @@ static void read_settled(struct gb_debounce *debounce)
 		settle_later(request, index, -error, gb_submit_reason(error));
 }
 
-bool gb_edges_fired(void *owner, uint32_t index, uint64_t now_ns)
+static struct gb_line *of_interrupt(struct gb_interrupt *interrupt)
 {
-	struct gb_request *request = owner;
-	struct gb_line *line = &request->lines[index];
+	return (struct gb_line *)(void *)((char *)interrupt - offsetof(struct gb_line, interrupt));
+}
+
+static uint32_t index_of(const struct gb_line *line)
+{
+	return (uint32_t)(line - line->request->lines);
+}
+
+/* An edge that is no record: what it was is known by the type, or by the level. */
+static void take_plain(struct gb_request *request, struct gb_line *line, uint64_t now_ns)
+{
 	uint8_t type = line->plan.irq_type;
 
-	if (!type || line->rearms >= REARMS_MAX)
-		return false;
 	line->fired_ns = now_ns;
-	if (line->debounce.period_ns) {
-		gb_debounce_edge(&line->debounce, now_ns);
-	} else if (type == VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH) {
-		read_level(request, index, now_ns);
-	} else {
+	if (type == VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH)
+		read_level(request, index_of(line), now_ns);
+	else
 		push_edge(request, line, type == VIRTIO_GPIO_IRQ_TYPE_EDGE_RISING,
 			  stamp(line, now_ns));
-	}
-	rearm(request, index, now_ns);
-	return true;
 }
 
 /* ---- edges that come as records -------------------------------------------- */
@@ -229,74 +163,101 @@ static uint32_t reported(const struct gb_line *line, uint32_t lost)
 	return lost;
 }
 
-void gb_edges_record(void *owner, uint32_t index, const struct gb_edge *edge)
+static void take_record(struct gb_request *request, struct gb_line *line,
+			const struct gb_edge *edge)
 {
-	struct gb_request *request = owner;
-	struct gb_line *line = &request->lines[index];
 	uint32_t lost = reported(line, edge->lost);
 
-	if (!line->plan.irq_type)
-		return;
-	line->device_ns = edge->device_ns;
-	if (line->debounce.period_ns) {
-		gb_debounce_edge(&line->debounce, gb_now_ns());
-	} else {
-		/* A gap in the numbers: the client sees what did not come. */
-		request->seqno += lost;
-		line->line_seqno += lost;
-		push_edge(request, line, edge->high, stamp(line, edge->time_ns));
-	}
-	if (!edge->rearm)
-		line->faulted = false;
-	else if (line->rearms < REARMS_MAX)
-		rearm(request, index, gb_now_ns());
+	/* A gap in the numbers: the client sees what did not come. */
+	request->seqno += lost;
+	line->line_seqno += lost;
+	push_edge(request, line, edge->high, stamp(line, edge->time_ns));
 }
+
+static bool take_edge(struct gb_interrupt *interrupt, const struct gb_edge *edge)
+{
+	struct gb_line *line = of_interrupt(interrupt);
+	struct gb_request *request = line->request;
+
+	if (!line->plan.irq_type)
+		return edge->record;
+	if (edge->record)
+		line->device_ns = edge->device_ns;
+	if (line->debounce.period_ns)
+		gb_debounce_edge(&line->debounce, edge->record ? gb_now_ns() : edge->time_ns);
+	else if (edge->record)
+		take_record(request, line, edge);
+	else
+		take_plain(request, line, edge->time_ns);
+	if (edge->masked)
+		gb_interrupt_arm(interrupt);
+	else
+		line->faulted = false;
+	return true;
+}
+
+static void fault(struct gb_interrupt *interrupt, int error, uint32_t reason, bool again)
+{
+	struct gb_line *line = of_interrupt(interrupt);
+
+	(void)again;
+	report_line_fault(line->request, index_of(line), error, reason);
+}
+
+static void armed(struct gb_interrupt *interrupt)
+{
+	of_interrupt(interrupt)->faulted = false;
+}
+
+static void orphan(struct gb_interrupt *interrupt)
+{
+	struct gb_line *line = of_interrupt(interrupt);
+
+	line->plan.controller = NULL;
+	gb_edges_count(line->request);
+	gb_edges_stop(line);
+}
+
+static const struct gb_interrupt_ops interrupt_ops = {
+	.edge = take_edge,
+	.fault = fault,
+	.armed = armed,
+	.orphan = orphan,
+};
+
+/* ---- places for events ----------------------------------------------------- */
 
 static bool has_edges(const struct gb_line *line)
 {
 	return line->plan.irq_type && line->plan.controller;
 }
 
+static uint32_t taken(const struct gb_event_places *places)
+{
+	const struct gb_request *request = (const struct gb_request *)(const void *)
+		((const char *)places - offsetof(struct gb_request, places));
+
+	return request->client->waiting(request->client_owner);
+}
+
+/* The client's places are shared by the lines that have edges. */
 void gb_edges_count(struct gb_request *request)
 {
-	request->edge_lines = 0;
-	for (uint32_t i = 0; i < request->count; i++)
-		request->edge_lines += has_edges(&request->lines[i]);
-}
+	struct gb_event_places *places = &request->places;
 
-/* The ring is shared by the lines that have edges. */
-uint32_t gb_edges_window(void *owner, uint32_t index)
-{
-	const struct gb_request *request = owner;
-	uint32_t capacity = request->client->capacity(request->client_owner);
-	uint32_t lines = request->edge_lines;
+	places->count = request->client->capacity(request->client_owner);
+	places->taken = taken;
+	places->lines = 0;
+	places->first = NULL;
+	for (uint32_t i = 0; i < request->count; i++) {
+		struct gb_line *line = &request->lines[i];
 
-	(void)index;
-	return lines && capacity > lines ? capacity / lines : 1;
-}
-
-/*
- * Credits are given for what the ring can hold beside what waits in it and what may come
- * already: so a client that reads, however late, loses nothing of what the firmware could
- * keep back.
- */
-uint32_t gb_edges_room(void *owner, uint32_t index)
-{
-	const struct gb_request *request = owner;
-	uint32_t capacity = request->client->capacity(request->client_owner);
-	uint32_t taken = request->client->waiting(request->client_owner);
-
-	(void)index;
-	for (uint32_t i = 0; i < request->count; i++)
-		if (has_edges(&request->lines[i]))
-			taken += gb_stream_credits(request->lines[i].plan.controller,
-						   request->lines[i].plan.gpio);
-	return taken < capacity ? capacity - taken : 0;
-}
-
-void gb_edges_fault(void *owner, uint32_t index, int error, uint32_t reason)
-{
-	report_line_fault(owner, index, error, reason);
+		if (!has_edges(line))
+			continue;
+		places->lines++;
+		line->interrupt.next_sharing = places->first;
+		places->first = &line->interrupt;
+	}
 }
 
 /* ---- life --------------------------------------------------------------- */
@@ -304,13 +265,18 @@ void gb_edges_fault(void *owner, uint32_t index, int error, uint32_t reason)
 void gb_edges_init(struct gb_request *request, struct gb_line *line)
 {
 	line->request = request;
-	line->rearm_timer.expired = rearm_due;
+	line->interrupt = (struct gb_interrupt){
+		.ops = &interrupt_ops,
+		.places = &request->places,
+		.timeout_ns = request->timeout_ns,
+		.type = line->plan.irq_type,
+	};
 	gb_debounce_init(&line->debounce, request->pump, read_settled);
 	gb_debounce_set_period(&line->debounce, line->plan.debounce_us);
 }
 
-void gb_edges_stop(struct gb_request *request, struct gb_line *line)
+void gb_edges_stop(struct gb_line *line)
 {
 	gb_debounce_stop(&line->debounce);
-	gb_timer_cancel(request->pump, &line->rearm_timer);
+	gb_interrupt_disown(&line->interrupt);
 }

@@ -119,11 +119,11 @@ static uint64_t source_time(const struct gb_controller *c, struct gb_stream *s,
 
 static bool received_record(struct gb_controller *c, const struct record *record, uint64_t now_ns)
 {
-	const struct gb_line_owner *owner = owner_at(c, record->gpio);
+	struct gb_interrupt *interrupt = interrupt_at(c, record->gpio);
 	struct gb_stream *s = stream_at(c, record->gpio);
-	struct gb_edge edge = {.high = record->flags & RPMSG_GPIO_EVENT_HIGH};
+	struct gb_edge edge = {.record = true, .high = record->flags & RPMSG_GPIO_EVENT_HIGH};
 
-	if (!s || !owner || s->closing || !s->irq_type || record->flags & ~KNOWN_FLAGS ||
+	if (!s || !interrupt || s->closing || !s->irq_type || record->flags & ~KNOWN_FLAGS ||
 	    !accept_sequence(c, s, record, now_ns, &edge.lost))
 		return false;
 	s->attempts = 0;
@@ -131,11 +131,10 @@ static bool received_record(struct gb_controller *c, const struct record *record
 	s->used = true;
 	edge.device_ns = source_time(c, s, record, now_ns);
 	edge.time_ns = has_time(c) ? gb_clock_sync_time(c, s, record->timestamp, now_ns) : now_ns;
-	edge.rearm = !gb_stream_flows(c, s);
-	if (!owner->ops->edge)
-		return owner->ops->fired(owner->owner, owner->index, now_ns);
-	owner->ops->edge(owner->owner, owner->index, &edge);
-	if (!edge.rearm)
+	edge.masked = !gb_stream_flows(c, s);
+	if (!gb_interrupt_take(interrupt, &edge))
+		return false;
+	if (!edge.masked)
 		gb_stream_replenish(c, record->gpio, now_ns);
 	return true;
 }

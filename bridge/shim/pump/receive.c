@@ -236,15 +236,6 @@ static void received_reply(struct gb_controller *c, const struct reply *reply)
 	gb_calls_advance(&c->calls);
 }
 
-static void received_irq(struct gb_controller *c, uint16_t gpio)
-{
-	struct gb_line_owner *owner = gpio < c->owner_count ? &c->owners[gpio] : NULL;
-
-	if (!owner || !owner->owner ||
-	    !owner->ops->fired(owner->owner, owner->index, gb_now_ns()))
-		c->endpoint.strays++;
-}
-
 void gb_controller_received(struct gb_controller *c, const uint8_t *message, uint16_t length)
 {
 	struct reply reply;
@@ -262,7 +253,7 @@ void gb_controller_received(struct gb_controller *c, const uint8_t *message, uin
 		gb_stream_received(c, message, length);
 	else if (length && message[0] == RPMSG_GPIO_QUEUE_EVENT &&
 		 parse_irq(message, length, &gpio))
-		received_irq(c, gpio);
+		c->endpoint.strays += !gb_interrupt_fired(c, gpio);
 	else
 		c->endpoint.strays++;
 }

@@ -64,13 +64,8 @@ static void on_event_end(void *owner, int index, uint32_t events)
 
 static void disown_lines(struct gb_request *request)
 {
-	for (uint32_t i = 0; i < request->count; i++) {
-		struct gb_line_plan *plan = &request->lines[i].plan;
-
-		gb_edges_stop(request, &request->lines[i]);
-		if (plan->controller)
-			gb_controller_disown(plan->controller, plan->gpio, request);
-	}
+	for (uint32_t i = 0; i < request->count; i++)
+		gb_edges_stop(&request->lines[i]);
 }
 
 static void close_ends(struct gb_request *request)
@@ -96,15 +91,6 @@ void gb_request_hang_up(struct gb_request *request)
 	gb_report_add(request->pump, GB_REPORT_HANGUP, request->id);
 }
 
-static void request_orphan(void *owner, uint32_t index)
-{
-	struct gb_request *request = owner;
-
-	request->lines[index].plan.controller = NULL;
-	gb_edges_count(request);
-	gb_edges_stop(request, &request->lines[index]);
-}
-
 static void end(struct gb_request *request)
 {
 	gb_part_remove(&request->pump->users, &request->part);
@@ -128,21 +114,13 @@ void gb_request_close(struct gb_request *request)
 	gb_unlock(pump);
 }
 
-static const struct gb_line_owner_ops owner_ops = {
-	.fired = gb_edges_fired,
-	.edge = gb_edges_record,
-	.window = gb_edges_window,
-	.room = gb_edges_room,
-	.fault = gb_edges_fault,
-	.orphan = request_orphan,
-};
-
 static int own_lines(struct gb_request *request)
 {
+	gb_edges_count(request);
 	for (uint32_t i = 0; i < request->count; i++) {
-		struct gb_line_plan *plan = &request->lines[i].plan;
-		struct gb_line_owner owner = {&owner_ops, request, i};
-		int error = gb_controller_own(plan->controller, plan->gpio, &owner);
+		struct gb_line *line = &request->lines[i];
+		int error = gb_interrupt_own(&line->interrupt, line->plan.controller,
+					     line->plan.gpio);
 
 		if (error) {
 			disown_lines(request);
@@ -290,7 +268,6 @@ static struct gb_request *request_new(struct gb_pump *pump, uint64_t id,
 		line->plan = lines[i];
 		gb_edges_init(request, line);
 	}
-	gb_edges_count(request);
 	return request;
 }
 
@@ -375,6 +352,7 @@ int gb_request_replan(struct gb_request *request, const struct gb_line_plan *lin
 
 		plan->flags = lines[i].flags;
 		plan->irq_type = lines[i].irq_type;
+		request->lines[i].interrupt.type = plan->irq_type;
 		gb_debounce_set_period(&request->lines[i].debounce, lines[i].debounce_us);
 	}
 	gb_edges_count(request);

@@ -5,13 +5,14 @@
  *   request.c    life: plans, descriptors, owners of lines
  *   operation.c  the client's operations, one after the other
  *   values.c     those that get and set values: messages to the firmware
- *   edges.c      from an interrupt to an event, debouncing, re-arming
+ *   edges.c      from an edge to an event, debouncing
  */
 #ifndef GB_REQUEST_INTERNAL_H
 #define GB_REQUEST_INTERNAL_H
 
 #include "debounce.h"
 #include "event_ring.h"
+#include "interrupt.h"
 #include "operation.h"
 #include "request.h"
 #include "rpmsg_gpio.h"
@@ -19,10 +20,8 @@
 struct gb_line {
 	struct gb_line_plan plan;
 	uint32_t line_seqno;
-	uint8_t rearms;
-	uint8_t refusals; /* in a row */
-	bool faulted;
-	struct gb_timer rearm_timer; /* to try again */
+	struct gb_interrupt interrupt;
+	bool faulted; /* told that it may miss edges */
 	uint64_t fired_ns; /* of the edge whose level is being read */
 	uint64_t device_ns; /* of the latest edge, by the device's clock; 0: unknown */
 	struct gb_request *request;
@@ -48,7 +47,6 @@ struct gb_request {
 	uint64_t id;
 	uint64_t timeout_ns;
 	uint32_t count;
-	uint32_t edge_lines; /* those with interrupts */
 	uint32_t references; /* calls that will come back, and the owner */
 	bool closed;
 	bool hung_up;
@@ -60,6 +58,7 @@ struct gb_request {
 	int operation_fd, event_fd;
 	struct gb_source *operation_source, *event_source;
 	struct gb_event_ring *ring;
+	struct gb_event_places places; /* of the client, for lines with interrupts */
 	struct gb_operation_state operation;
 	struct gb_line lines[];
 };
@@ -112,13 +111,7 @@ void gb_values_start(struct gb_request *request, const struct gb_operation *oper
 void gb_edges_init(struct gb_request *request, struct gb_line *line);
 /* Lines have got or lost interrupts, or their controller. */
 void gb_edges_count(struct gb_request *request);
-/* No timer of the line runs any more. */
-void gb_edges_stop(struct gb_request *request, struct gb_line *line);
-/* As struct gb_line_owner_ops says. */
-bool gb_edges_fired(void *owner, uint32_t index, uint64_t now_ns);
-void gb_edges_record(void *owner, uint32_t index, const struct gb_edge *edge);
-uint32_t gb_edges_window(void *owner, uint32_t index);
-uint32_t gb_edges_room(void *owner, uint32_t index);
-void gb_edges_fault(void *owner, uint32_t index, int error, uint32_t reason);
+/* The line has no interrupts and no timer any more. */
+void gb_edges_stop(struct gb_line *line);
 
 #endif

@@ -26,10 +26,11 @@
 
 static void report_fault(struct gb_controller *c, uint16_t gpio, int error, uint32_t reason)
 {
-	const struct gb_line_owner *owner = owner_at(c, gpio);
+	struct gb_interrupt *interrupt = interrupt_at(c, gpio);
 
-	if (owner && owner->ops->fault)
-		owner->ops->fault(owner->owner, owner->index, error, reason);
+	/* Who takes one event at a time has asked for it, and hears of that alone. */
+	if (interrupt && interrupt->places)
+		interrupt->ops->fault(interrupt, error, reason, true);
 }
 
 /* ---- credits ------------------------------------------------------------------ */
@@ -266,20 +267,53 @@ static void starve(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 	wait_for_timer(c, gpio, now_ns + ROOM_POLL_NS);
 }
 
+/* Events of a line that may come now. */
+static uint32_t credits(const struct gb_interrupt *interrupt)
+{
+	const struct gb_controller *c = interrupt->controller;
+	const struct gb_stream *s = c ? stream_at(c, interrupt->gpio) : NULL;
+	int32_t left;
+
+	if (!s || !gb_stream_flows(c, s))
+		return 0;
+	left = (int32_t)(s->granted - s->received);
+	return left > 0 ? (uint32_t)left : 0;
+}
+
+/* How many credits the line should have. */
+static uint32_t window_of(const struct gb_event_places *places)
+{
+	return places->lines && places->count > places->lines ? places->count / places->lines : 1;
+}
+
+/*
+ * Credits are given for what there are places for, beside what waits in them and what may
+ * come already: so a client that reads, however late, loses nothing of what the firmware
+ * could keep back.
+ */
+static uint32_t room_in(const struct gb_event_places *places)
+{
+	uint32_t taken = places->taken(places);
+
+	for (const struct gb_interrupt *i = places->first; i; i = i->next_sharing)
+		taken += credits(i);
+	return taken < places->count ? places->count - taken : 0;
+}
+
 void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 {
-	const struct gb_line_owner *owner = owner_at(c, gpio);
+	const struct gb_interrupt *interrupt = interrupt_at(c, gpio);
 	struct gb_stream *s = &c->streams.lines[gpio];
 	uint32_t left = s->granted - s->received, window, room, more;
 
-	if (!owner || !owner->ops->window || !gb_stream_flows(c, s) || s->granting)
+	if (!interrupt || !interrupt->places || !gb_stream_flows(c, s) || s->granting)
 		return;
-	window = owner->ops->window(owner->owner, owner->index);
+	window = window_of(interrupt->places);
 	if ((int32_t)left < 0)
 		left = 0;
 	if (left > window / 2)
 		return;
-	room = owner->ops->room(owner->owner, owner->index);
+	room = room_in(interrupt->places);
 	more = window - left;
 	if (more > room) {
 		/* Not now, or less: in batches still, while the client reads. */
@@ -291,17 +325,6 @@ void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns
 		}
 	}
 	grant(c, gpio, s->received + left + more, now_ns);
-}
-
-uint32_t gb_stream_credits(const struct gb_controller *c, uint16_t gpio)
-{
-	const struct gb_stream *s = gpio < c->streams.count ? &c->streams.lines[gpio] : NULL;
-	int32_t left;
-
-	if (!s || !gb_stream_flows(c, s))
-		return 0;
-	left = (int32_t)(s->granted - s->received);
-	return left > 0 ? (uint32_t)left : 0;
 }
 
 /* As it was granted before: the reply tells what is true. */
@@ -434,13 +457,13 @@ void gb_stream_submitted(struct gb_controller *c, const struct gb_call *call)
 
 void gb_stream_owned(struct gb_controller *c, uint16_t gpio)
 {
-	const struct gb_line_owner *owner = owner_at(c, gpio);
+	const struct gb_interrupt *interrupt = interrupt_at(c, gpio);
 	struct gb_stream *s = stream_at(c, gpio);
 
-	if (!owner || !s || !gb_stream_flows(c, s))
+	if (!interrupt || !s || !gb_stream_flows(c, s))
 		return;
-	/* An owner that takes one event and re-arms gets one for each re-arm. */
-	if (owner->ops->window)
+	/* Who takes one event and arms the line again gets one each time. */
+	if (interrupt->places)
 		gb_stream_replenish(c, gpio, gb_now_ns());
 	else if (!s->granting)
 		grant(c, gpio, s->received + 1, gb_now_ns());

@@ -23,16 +23,9 @@ static inline bool has_time(const struct gb_controller *c)
 	return c->features & RPMSG_GPIO_F_TIMESTAMP;
 }
 
-static inline struct gb_stream *stream_at(struct gb_controller *c, uint16_t gpio)
+static inline struct gb_stream *stream_at(const struct gb_controller *c, uint16_t gpio)
 {
 	return gpio < c->streams.count ? &c->streams.lines[gpio] : NULL;
-}
-
-static inline const struct gb_line_owner *owner_at(const struct gb_controller *c, uint16_t gpio)
-{
-	if (gpio >= c->owner_count || !c->owners[gpio].owner)
-		return NULL;
-	return &c->owners[gpio];
 }
 
 /* ---- stream.c ------------------------------------------------------------- */
