@@ -18,7 +18,7 @@ from bridge.chips.request import LineRequest
 from bridge.chips.requester import NOBODY, Requester
 from bridge.chips.reservation import Reservation
 from bridge.chips.tasks import Tasks
-from bridge.chips.watchers import Watcher, Watchers, Watching
+from bridge.chips.watchers import Watchers
 from bridge.clock_info import ClockInfo
 from bridge.shim.pump import LineFds, LineForm, RequestFds
 
@@ -183,35 +183,6 @@ class Chip:
         """Raise OSError ENODEV when the chip is gone."""
         if not self.online:
             raise OSError(errno.ENODEV, f"chip {self.name} is gone")
-
-    # ---- watches ------------------------------------------------------------
-
-    def open(self) -> Watcher:
-        """A client's view of the chip; whoever gets it closes it.
-
-        Raises:
-            OSError: ENODEV, the chip is gone; EMFILE, no descriptors are left.
-        """
-        self.check_online()
-        return self.watchers.open()
-
-    def watch(self, watcher: Watching, offset: int) -> Line:
-        """Report changes of a line to `watcher`; the line as it is now.
-
-        Raises:
-            OSError: as `line`; EBUSY, it watches this line already.
-        """
-        line = self.line(offset)
-        self.watchers.watch(watcher, line)
-        return line
-
-    def unwatch(self, watcher: Watching, offset: int) -> None:
-        """End a watch; events that wait already stay.
-
-        Raises:
-            OSError: as `line`; EBUSY, it does not watch this line.
-        """
-        self.watchers.unwatch(watcher, self.line(offset))
 
     def changed(self, line: Line, event: int) -> None:
         """Tell those who watch a line, as `Watchers.changed`."""

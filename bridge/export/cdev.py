@@ -239,12 +239,12 @@ class Device:
         await self._settled(offset)
         if not self._open:
             raise OSError(errno.ENODEV, "the chip is closed")
-        self._chip.watch(self, offset)
+        self._chip.watchers.watch(self, self._chip.line(offset))
         return self._visitor.info(self._chip, line)
 
     def _unwatch(self, argument: bytes) -> bytes:
         _check_size(argument, _OFFSET.size)
-        self._chip.unwatch(self, _OFFSET.unpack(argument)[0])
+        self._chip.watchers.unwatch(self, self._chip.line(_OFFSET.unpack(argument)[0]))
         return argument
 
     # ---- lines --------------------------------------------------------------

@@ -54,7 +54,8 @@ class Client:
             raise OSError(errno.EMFILE, f"this connection has {HANDLES_MAX} chips open; close some")
         grant = self.account.take(handles=1)
         try:
-            watcher = chip.open()
+            chip.check_online()
+            watcher = chip.watchers.open()
         except BaseException:
             grant.end()
             raise

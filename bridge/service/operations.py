@@ -187,12 +187,15 @@ class Operations:
     async def _watch(self, client: Client, message: Mapping[str, Any]) -> Answer:
         chip, watcher = client.get(message)
         offset = arguments.integer(message, "offset", 0, U32_MAX)
-        self._policy.need(client.peer, chip, chip.line(offset), "watch")
-        return {"line": chip.watch(watcher, offset).info()}, ()
+        line = chip.line(offset)
+        self._policy.need(client.peer, chip, line, "watch")
+        chip.watchers.watch(watcher, line)
+        return {"line": line.info()}, ()
 
     async def _unwatch(self, client: Client, message: Mapping[str, Any]) -> Answer:
         chip, watcher = client.get(message)
-        chip.unwatch(watcher, arguments.integer(message, "offset", 0, U32_MAX))
+        line = chip.line(arguments.integer(message, "offset", 0, U32_MAX))
+        chip.watchers.unwatch(watcher, line)
         return {}, ()
 
     async def _request(self, client: Client, message: Mapping[str, Any]) -> Answer:
