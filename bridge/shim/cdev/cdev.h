@@ -20,7 +20,7 @@ enum gb_line_form {
 	GB_LINE_EVENT_32, /* the same of a program where it has 12 (i386) */
 };
 
-/* As gb_request_open(); `fd` is the program's. */
+/* Like gb_request_open(); `fd` is the program's. */
 struct gb_request *gb_cdev_open_line(struct gb_pump *pump, uint64_t id,
 				     const struct gb_line_plan *lines, size_t count,
 				     uint32_t event_capacity, uint32_t timeout_ms, int form,
@@ -35,7 +35,7 @@ struct gb_cdev_chip;
 struct gb_cdev_chip *gb_cdev_open_chip(struct gb_pump *pump, uint64_t id, int *fd);
 /* `argument`: as long as the ioctl's, or NULL. `fd`: -1, or one to pass along; closed here. */
 void gb_cdev_answer_chip(struct gb_cdev_chip *chip, int error, const void *argument, int fd);
-/* Queue a record of a change of a line; of more than 32 the newest goes. `size` is the same
+/* Queue a record of a change of a line; when 32 wait, the newest is dropped. `size` is the same
  * for all: struct gpio_v2_line_info_changed, or struct gpioline_info_changed of v1. */
 void gb_cdev_push_chip(struct gb_cdev_chip *chip, const void *record, uint32_t size);
 /* The program sees HUP and ERR. */

@@ -10,7 +10,7 @@
 
 #include "descriptor.h"
 
-/* As in the kernel's gpio_chardev_data; one more is in the socket. */
+/* The kernel's gpio_chardev_data has as many; one more record is in the socket. */
 #define CHANGES_MAX 32u
 
 struct gb_cdev_chip {

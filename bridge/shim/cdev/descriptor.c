@@ -15,14 +15,14 @@
 
 #include "virtio/peer_fd.h"
 
-/* Of the socket, and of what goes into it at once: in one piece, so that no record is
+/* The size of the socket, and of what goes into it at once: in one piece, so that no record is
  * divided between two reads. */
 #define SOCKET_BYTES 65536
 #define BATCH_BYTES 8192u
-/* SIOCOUTQ counts what the kernel took for packets, each several hundred bytes; while the
- * last one is being freed it says 1. */
+/* SIOCOUTQ counts the memory that the kernel took for packets, several hundred bytes each; while
+ * the last one is being freed it says 1. */
 #define OUTQ_EMPTY 256
-/* The handler is called when something changes; it reads all there is. */
+/* The handler is called when something changes, and reads everything that is there. */
 #define WATCHED (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
 _Static_assert(offsetof(struct gb_channel_offer, tail) + 1 == GB_CHANNEL_OFFER_SIZE,
@@ -53,7 +53,7 @@ static uint32_t least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* As many as lie in one piece and may go together; false when none went. */
+/* Sends as many records as lie in one piece and may go together; returns false when none went. */
 static bool send_some(struct gb_descriptor *descriptor)
 {
 	uint32_t size = descriptor->record_size, capacity = descriptor->capacity;
@@ -138,7 +138,7 @@ bool gb_descriptor_resize(struct gb_descriptor *descriptor, uint32_t record_size
 
 /* ---- channels ------------------------------------------------------------- */
 
-/* Channels stay, for who waits for the end. */
+/* The channels stay for whoever waits for the end. */
 static void closed(struct gb_descriptor *descriptor)
 {
 	if (descriptor->closed)
@@ -221,7 +221,7 @@ static bool is_idle(const struct gb_descriptor *descriptor, const struct gb_chan
 	return descriptor->asking != channel && poll(&end, 1, 0) == 0;
 }
 
-/* Its process makes another one when it needs it: nothing that it asked is lost. */
+/* The process makes another channel when it needs one: nothing that it asked is lost. */
 static bool make_room(struct gb_descriptor *descriptor)
 {
 	for (uint32_t i = 0; i < descriptor->channel_count; i++) {
@@ -233,7 +233,7 @@ static bool make_room(struct gb_descriptor *descriptor)
 	return descriptor->channel_count < GB_CHANNELS_MAX;
 }
 
-/* Of Linux 6.16 on; older headers lack it. */
+/* Linux has this from 6.16 on; older headers lack it. */
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83
 #endif
@@ -272,8 +272,8 @@ static bool add_channel(struct gb_descriptor *descriptor, int fd, bool packed)
 	return true;
 }
 
-/* All of an offer but its tail, and the byte that was left of the one before. The
- * descriptor that came with it, -1 for none. */
+/* Reads an offer without its last byte, and the byte that was left of the offer before. Returns
+ * the descriptor that came with it, -1 for none. */
 static int receive_offer(const struct gb_descriptor *descriptor, struct gb_channel_offer *offer)
 {
 	uint8_t tail;
@@ -319,7 +319,7 @@ static void take_offers(struct gb_descriptor *descriptor)
 	while (!descriptor->closed && !ioctl(descriptor->fd, SIOCINQ, &bytes) &&
 	       bytes > (int)GB_CHANNEL_OFFER_SIZE) {
 		if (!peer_fd_welcome() || !make_room(descriptor))
-			return; /* looked at again when an ioctl is answered */
+			return; /* the channel is looked at again when an ioctl is answered */
 		if (!take_offer(descriptor)) {
 			closed(descriptor);
 			return;
@@ -419,7 +419,8 @@ void gb_descriptor_answer(struct gb_descriptor *descriptor, int error, const voi
 	}
 	descriptor->busy = false;
 	descriptor->asking = NULL;
-	/* One ioctl at a time: a full socket means that the program reads no answers. */
+	/* There is one ioctl at a time, so a full socket means that the program reads no
+	 * answers. */
 	if (channel && sendmsg(channel->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		remove_channel(descriptor, channel);
 	if (fd >= 0)

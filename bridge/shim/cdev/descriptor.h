@@ -67,7 +67,7 @@ struct gb_descriptor_ops {
 	/* An ioctl: to be answered by gb_descriptor_answer(), now or later. No other one
 	 * comes before. */
 	void (*ioctl)(void *owner, uint32_t command, const uint8_t *argument, size_t size);
-	/* Nobody has the descriptor any more, or what came on it made no sense. */
+	/* Nobody has the descriptor any more, or something came on it that makes no sense. */
 	void (*closed)(void *owner);
 };
 
@@ -112,15 +112,15 @@ int gb_descriptor_init(struct gb_descriptor *descriptor, struct gb_pump *pump,
 /* Begin: 0 or -errno. */
 int gb_descriptor_watch(struct gb_descriptor *descriptor, const struct gb_descriptor_ops *ops,
 			void *owner);
-/* Records of another size from now on; none may wait. */
+/* Records have another size from now on; none may wait. */
 bool gb_descriptor_resize(struct gb_descriptor *descriptor, uint32_t record_size);
-/* False: one was dropped for it, or it was. */
+/* False: a record was dropped for this one, or this one was. */
 bool gb_descriptor_push(struct gb_descriptor *descriptor, const void *record);
 /* Records that the program has not taken, at most. */
 uint32_t gb_descriptor_waiting(const struct gb_descriptor *descriptor);
 /* Whether a program still has its end. */
 bool gb_descriptor_held(const struct gb_descriptor *descriptor);
-/* The same; if not, that is told at once. */
+/* The same; if no program has its end, ops->closed() is called at once. */
 bool gb_descriptor_look(struct gb_descriptor *descriptor);
 /* `argument`: as many bytes as came. `fd`: -1, or one to pass along; it is closed here. */
 void gb_descriptor_answer(struct gb_descriptor *descriptor, int error, const void *argument,

@@ -18,7 +18,7 @@ struct cdev_line {
 	struct gb_descriptor descriptor;
 	int form;
 	uint32_t command; /* in hand */
-	uint64_t mask;    /* of it: goes back as it came */
+	uint64_t mask;    /* of the ioctl: goes back as it came */
 };
 
 /* struct gpioevent_data, as programs of both kinds have it. */
@@ -82,11 +82,11 @@ static uint64_t flags_of_v1(uint32_t flags)
 	for (uint32_t i = 0; i < sizeof(v2) / sizeof(v2[0]); i++)
 		if (flags >> i & 1)
 			found |= v2[i];
-	/* Any other bit is as unknown to v2: USED is what the kernel refuses there. */
+	/* Any other bit is handed to v2 as an unknown one: the kernel refuses USED there. */
 	return flags >> (sizeof(v2) / sizeof(v2[0])) ? found | GPIO_V2_LINE_FLAG_USED : found;
 }
 
-/* New settings of all lines of a handle, as v2 would say them. */
+/* The new settings of all lines of a handle, in the form of v2. */
 static void start_config_of_v1(struct cdev_line *line, const uint8_t *argument)
 {
 	struct gpiohandle_config old;
@@ -100,7 +100,7 @@ static void start_config_of_v1(struct cdev_line *line, const uint8_t *argument)
 	operate(line, GB_OPERATION_RECONFIGURE, 0, 0, &config, sizeof(config));
 }
 
-/* False: this kind of descriptor does not know it. */
+/* False: this kind of descriptor does not know the ioctl. */
 static bool start_ioctl(struct cdev_line *line, uint32_t command, const uint8_t *argument)
 {
 	if (line->form == GB_LINE_V2) {
@@ -204,7 +204,7 @@ static bool alive(const void *client)
 
 static void hang_up(void *client)
 {
-	/* Channels stay: on one of them somebody may wait for the release. */
+	/* The channels stay: on one of them somebody may wait for the release. */
 	((struct cdev_line *)client)->descriptor.closed = true;
 }
 

@@ -47,7 +47,7 @@ struct gb_export_status {
 	uint64_t faults;   /* lines that could not be set up again or let go */
 	bool state_lost; /* its file was truncated: no guest outlives this process */
 	bool at_rest; /* paused, and no request is under way */
-	char why[GB_EXPORT_WHY_MAX]; /* why the last guest was cut off; empty: it left */
+	char why[GB_EXPORT_WHY_MAX]; /* why the last guest was disconnected; empty: it left */
 };
 
 struct gb_export_config {
@@ -67,7 +67,7 @@ struct gb_export_config {
  */
 struct gb_export *gb_export_open(struct gb_pump *pump, uint64_t id,
 				 const struct gb_export_config *config);
-/* 0; -EBUSY: the controller's line has an owner; -EINVAL, -ENOMEM. */
+/* Returns 0; -EBUSY: the controller's line has an owner; -EINVAL, -ENOMEM. */
 int gb_export_attach(struct gb_export *exported, uint32_t index,
 		     struct gb_controller *controller, uint16_t gpio);
 void gb_export_detach(struct gb_export *exported, uint32_t index);
@@ -75,9 +75,9 @@ void gb_export_status(struct gb_export *exported, struct gb_export_status *statu
 /* The first line from `line` on whose direction the guest has changed since it was
  * named here the last time; -1: none. The report comes after the change. */
 int64_t gb_export_changed(struct gb_export *exported, uint32_t index);
-/* What the guest has set up of a line. 0 or -EINVAL. */
+/* Put what the guest has set up of a line into *state. 0 or -EINVAL. */
 int gb_export_line(struct gb_export *exported, uint32_t index, struct gb_export_line *state);
-/* Let guests come. Lines that are attached before never answer ERR for want of it. */
+/* Let guests connect. Lines that are attached before never answer ERR because they are missing. */
 void gb_export_listen(struct gb_export *exported);
 /* As gb_export_listen(), with a guest that gb_export_hand_over() of another process
  * gave: its connection, the export's from here on, and what was written there, in a
@@ -86,7 +86,7 @@ void gb_export_listen(struct gb_export *exported);
 int gb_export_take_over(struct gb_export *exported, int connection, int from);
 /* Take no more requests; a report comes when the last one under way is answered. */
 void gb_export_pause(struct gb_export *exported);
-/* Requests under way are answered ERR, the guest is let go, lines stay as they
+/* End the export: requests under way are answered ERR, the guest is let go, lines stay as they
  * are. */
 void gb_export_close(struct gb_export *exported);
 /* The same with the pump's lock held. */

@@ -18,11 +18,11 @@
 
 /* ---- a guest that truncates its memory ------------------------------------ */
 
-/* Guests whose callbacks this thread is in. */
+/* The guests whose callbacks this thread is in. */
 static _Thread_local struct guest *entered;
 static struct sigaction before_us;
 
-/* Zeroed memory instead of what vanished, if `addr` is in there. */
+/* Puts zeroed memory in the place of what vanished, if `addr` is in there. */
 static bool replace(void *base, size_t length, const void *addr)
 {
 	return (uintptr_t)addr - (uintptr_t)base < length &&
@@ -43,11 +43,9 @@ static bool replace_memory(struct guest *guest, const void *addr)
 	return found;
 }
 
-/*
- * Memory that is not sealed can vanish under us. The fault is synchronous: put
- * zeroed private memory in its place, go on, and cut the guest off when the
- * callback is over.
- */
+/* Memory that is not sealed can vanish under us, which raises SIGBUS in the thread that touches
+ * it. The handler puts zeroed private memory in its place, so that the access ends; the guest is
+ * disconnected when the callback is over. */
 static void memory_vanished(int number, siginfo_t *info, void *context)
 {
 	(void)context;
@@ -56,7 +54,7 @@ static void memory_vanished(int number, siginfo_t *info, void *context)
 	for (struct guest *guest = entered; guest; guest = guest->outer)
 		if (replace_memory(guest, info->si_addr))
 			return;
-	/* Neither: a real crash, as without this handler. */
+	/* It was neither: a real crash, as without this handler. */
 	sigaction(number, &before_us, NULL);
 }
 
@@ -80,7 +78,7 @@ void guest_enter(struct guest *guest)
 void guest_leave(struct guest *guest)
 {
 	if (guest->memory_lost) {
-		guest->closing = false; /* what else was found follows from it */
+		guest->closing = false; /* whatever else was found follows from it */
 		guest_fail(guest, "the guest truncated its memory");
 	}
 	if (guest->busy == 1 && guest->closing)
@@ -147,7 +145,7 @@ void guest_push(struct guest *guest, int index, uint16_t head, uint32_t written)
 
 static void look(struct guest *guest)
 {
-	/* While a message is held the device comes to rest. */
+	/* While a message is held, the device comes to rest. */
 	if (!guest->session.held && !guest->closing)
 		guest->ops->look(guest);
 }
@@ -189,7 +187,8 @@ int guest_watch_kick(void *context, int fd)
 	for (unsigned int i = 0; i < GUEST_KICKS_MAX; i++) {
 		if (guest->kicks[i])
 			continue;
-		/* Edge triggered: no read a kick, whatever kind of file it is. */
+		/* Edge triggered, so that no read is needed for a kick, whatever kind of file it
+		 * is. */
 		guest->kicks[i] = gb_source_add(guest->pump, fd, EPOLLIN | EPOLLET, kicked,
 						guest, 0);
 		return guest->kicks[i] ? 0 : -errno;
@@ -214,7 +213,7 @@ void guest_applied(void *context)
 	look(context);
 }
 
-/* The guest knows it, and goes on or not. */
+/* The guest knows of the refusal, and goes on or not. */
 void guest_refused(void *context, const char *why)
 {
 	(void)context;
@@ -250,7 +249,7 @@ void guest_resume(struct guest *guest)
 	if (!guest->session.held || guest->closing)
 		return;
 	received(guest, vhost_user_session_resume(&guest->session));
-	look(guest); /* kicks of the meantime, also if the message was refused */
+	look(guest); /* there may have been kicks meanwhile, even if the message was refused */
 }
 
 /* ---- life -------------------------------------------------------------------------- */

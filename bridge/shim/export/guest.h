@@ -18,7 +18,7 @@
 #include "virtio/split_ring.h"
 #include "virtio/vhost_user_session.h"
 
-/* Linux uses one descriptor a part; others may cut them up. */
+/* Linux uses one descriptor a part; other drivers may spread a part over several. */
 #define GUEST_PARTS_MAX 16
 /* A new kick descriptor is watched before the old one is given up. */
 #define GUEST_KICKS_MAX (VHOST_USER_RINGS + 1)
@@ -29,7 +29,7 @@ struct guest_ops {
 	struct vhost_user_session_ops session; /* context: struct guest; see guest.c */
 	/* Chains may be waiting. */
 	void (*look)(struct guest *guest);
-	/* The guest is gone, its rings too; guest->why says why it was cut off. */
+	/* The guest is gone, and its rings too; guest->why says why it was disconnected. */
 	void (*gone)(struct guest *guest);
 };
 
@@ -50,31 +50,31 @@ struct guest {
 };
 
 void guest_init(struct guest *guest, struct gb_pump *pump, const struct guest_ops *ops);
-/* It connected; its socket is the guest's from here on. 0 or -errno. */
+/* The guest connected; its socket belongs to it from here on. 0 or -errno. */
 int guest_open(struct guest *guest, int socket);
 /*
  * Serve a guest of the process before, whose socket is the guest's from here on;
  * `from` says how it was left (vhost_user_handover.h). 0 or -errno.
  */
 int guest_take_over(struct guest *guest, int socket, int from);
-/* For the process after: what `to` needs, and the socket, which is the caller's
- * then. The guest stays here to be dropped. -errno: it cannot be handed over. */
+/* For the next process: writes to `to` what that needs, and returns the socket, which is the
+ * caller's then. The guest stays here until it is dropped. -errno: it cannot be handed over. */
 int guest_hand_over(struct guest *guest, int to);
-/* Let it go now. Not inside a callback. */
+/* Let the guest go now. Not to be called inside a callback. */
 void guest_drop(struct guest *guest);
 /* Around everything that touches its memory. */
 void guest_enter(struct guest *guest);
 void guest_leave(struct guest *guest);
-/* Cut it off, saying why. */
+/* Disconnect the guest, and say why. */
 void __attribute__((format(printf, 2, 3)))
 guest_fail(struct guest *guest, const char *format, ...);
 
 bool guest_runs(const struct guest *guest, int index);
-/* Take one chain. False: there is none, or the guest was cut off. */
+/* Take one chain. False: there is none, or the guest was disconnected. */
 bool guest_pop(struct guest *guest, int index, struct split_chain *chain);
-/* Return one, and tell the guest. */
+/* Return a chain, and tell the guest. */
 void guest_push(struct guest *guest, int index, uint16_t head, uint32_t written);
-/* Look at the rings again in a next turn of the loop. */
+/* Look at the rings again in the next turn of the loop. */
 void guest_look_again(struct guest *guest);
 /* The device is not busy any more. */
 void guest_resume(struct guest *guest);

@@ -25,7 +25,7 @@ static void push_answer(struct gb_export *e, struct request *request)
 	guest_push(&e->guest, REQUESTQ, request->head, 2);
 }
 
-/* The request of a line whose turn it is, if its answer is known. */
+/* Returns the request of a line whose turn it is, if its answer is known. */
 static struct request *next_answered(struct gb_export *e, uint16_t line)
 {
 	for (unsigned int i = 0; i < UNDERWAY_MAX; i++) {
@@ -38,8 +38,8 @@ static struct request *next_answered(struct gb_export *e, uint16_t line)
 	return NULL;
 }
 
-/* Requests of a line are answered in their order (5.18.6.8); what is refused here
- * does not overtake what the firmware was asked before. */
+/* Requests of a line are answered in their order (5.18.6.8); a refusal here does not overtake
+ * requests that the firmware was asked before. */
 static void answer(struct gb_export *e, struct request *request, uint8_t status, uint8_t value)
 {
 	uint16_t line = request->line;
@@ -61,7 +61,7 @@ static void request_done(struct gb_call *call, const struct gb_outcome *outcome)
 {
 	struct gb_export *e = call->owner;
 	struct request *request = &e->requests[call->argument];
-	/* A line that is not there is free, and so let go. */
+	/* A line that is not there is free, so it counts as let go. */
 	bool done = !outcome->error ||
 		    (outcome->error == ENODEV && lets_go(call->type, call->value));
 
@@ -205,7 +205,7 @@ void export_refuse_requests(struct gb_export *e)
 		if (e->requests[i].used && !e->requests[i].dead && !e->requests[i].answered)
 			answer(e, &e->requests[i], VIRTIO_GPIO_STATUS_ERR, 0);
 	for (unsigned int i = 0; i < UNDERWAY_MAX; i++)
-		e->requests[i].dead = true; /* calls that return find nothing to do */
+		e->requests[i].dead = true; /* calls that come back find nothing to do */
 }
 
 void export_forget_requests(struct gb_export *e)

@@ -10,7 +10,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* What this thread writes to right now. */
+/* The file that this thread writes to right now. */
 static _Thread_local struct state_file *in_hand;
 
 int state_file_open(struct state_file *file, int fd, struct gb_export_line *lines, uint32_t count)

@@ -56,7 +56,7 @@ static void append(struct gb_call_list *list, struct gb_call *call)
 	list->count++;
 }
 
-/* Mostly the first one: deadlines and replies come in the order of the requests. */
+/* It is mostly the first call: deadlines and replies come in the order of the requests. */
 static void take_out(struct gb_call_list *list, struct gb_call *call)
 {
 	struct gb_call *before = NULL;
@@ -108,8 +108,8 @@ struct gb_call *gb_calls_with_tag(const struct gb_calls *calls, uint16_t tag)
 
 /* ---- sending ------------------------------------------------------------ */
 
-/* All tags in turn: a reply that comes after its call timed out matches nothing,
- * however late it is and however short the calls are (docs/protocol.md 8.4). */
+/* All tags are used in turn: a reply that comes after its call timed out matches nothing, however
+ * late it is and however short the calls are (docs/protocol.md 8.4). */
 static uint16_t next_tag(struct gb_calls *calls)
 {
 	do
@@ -146,7 +146,7 @@ static int transmit_call(struct gb_calls *calls, struct gb_call *call)
 			sizeof(message.head) + call->body_length : sizeof(message.head.request);
 
 	memcpy(message.body, call->body, call->body_length);
-	/* Before it leaves: the device cannot read its clock earlier. */
+	/* The time before the call leaves: the device cannot read its clock earlier. */
 	if (call->type == RPMSG_GPIO_MSG_GET_TIME)
 		call->sent_ns = gb_now_ns();
 	return gb_link_transmit(calls->endpoint, &message, (uint16_t)length);

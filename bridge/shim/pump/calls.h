@@ -55,7 +55,7 @@ struct gb_call {
 	uint16_t tag; /* 0: none yet, or none at all */
 	uint8_t form; /* GB_CALL_BASELINE or _EXTENDED */
 	bool in_flight;
-	bool owed; /* queued however many there are: its owner has few for each line */
+	bool owed; /* queued however many there are, since its owner has few for each line */
 	uint8_t body_length;
 	uint8_t body[GB_CALL_BODY_MAX];
 };
@@ -71,7 +71,7 @@ struct gb_call_list {
 
 enum gb_step {
 	GB_IN_STEP,
-	GB_PROBING, /* finding the place in the stream of replies again */
+	GB_PROBING, /* finding the place in the stream of replies again (resync.c) */
 	GB_WAITING, /* mute firmware: letting a late reply pass */
 };
 
@@ -102,38 +102,39 @@ struct gb_calls {
 	struct gb_resync resync;
 };
 
-/* Nothing was called yet, through `endpoint`, which is attached later. */
+/* Start without calls, through `endpoint`, which is attached later. */
 void gb_calls_init(struct gb_calls *calls, struct gb_pump *pump,
 		   struct gb_link_endpoint *endpoint);
-/* None is under way any more. */
+/* Whether no call is under way any more. */
 void gb_calls_free(struct gb_calls *calls);
 /* The firmware forgot the session, or the link is dead. */
 bool gb_calls_over(const struct gb_calls *calls);
-/* The session is gone: every call ends now, with ENODEV. */
+/* The session is gone: every call ends now with ENODEV. */
 void gb_calls_abandon(struct gb_calls *calls);
 
 /* As gb_call_new() and gb_call_discard(). */
 struct gb_call *gb_calls_new(struct gb_calls *calls);
 void gb_calls_discard(struct gb_calls *calls, struct gb_call *call);
-/* Whether there is a place for it: 0, -ENODEV or -EBUSY. */
+/* Whether there is a place for a call: 0, -ENODEV or -EBUSY. */
 int gb_calls_check(const struct gb_calls *calls, const struct gb_call *call);
-/* There is. Its `done` may be called at once, when the link dies of it. */
+/* Queue a call for which there is a place. Its `done` may be called at once, when the link dies
+ * of it. */
 void gb_calls_submit(struct gb_calls *calls, struct gb_call *call, uint64_t now_ns,
 		     uint64_t timeout_ns);
 /* Send what may be sent. */
 void gb_calls_advance(struct gb_calls *calls);
 /* The call in flight with this tag, or NULL. */
 struct gb_call *gb_calls_with_tag(const struct gb_calls *calls, uint16_t tag);
-/* It is in flight no more. */
+/* Take the call out of those in flight. */
 void gb_call_land(struct gb_call *call);
-/* Its outcome; the call is gone then. */
+/* Tell the call's owner its outcome; the call is gone afterwards. */
 void gb_call_complete(struct gb_call *call, const struct gb_outcome *outcome);
 void gb_call_fail(struct gb_call *call, int error, uint32_t reason);
 
 /* ---- resync.c ------------------------------------------------------------- */
 
 void gb_resync_init(struct gb_calls *calls);
-/* A call had no reply: where its reply would be, others may come. */
+/* A call had no reply: other messages may come in the place of its reply. */
 void gb_resync_lose(struct gb_calls *calls);
 void gb_resync_found(struct gb_calls *calls);
 /* Send the next probe; it stays due when there is no buffer. */

@@ -24,13 +24,13 @@ static int finish(struct gb_operation_reply *reply, int error)
 {
 	memset(reply, 0, sizeof(*reply));
 	reply->error = error;
-	/* A timeout of ours is not the firmware's: that one is in an answer. */
+	/* A timeout here is not one of the firmware: that one is in an answer. */
 	reply->reason = error == ETIMEDOUT ? GB_REASON_NONE : GB_REASON_RELEASED;
 	return error;
 }
 
-/* EPIPE and ECONNRESET say that the service hung up, as the kernel's ENODEV; EAGAIN
- * that the descriptor's own time limit is over. */
+/* EPIPE and ECONNRESET say that the service hung up, which is the kernel's ENODEV; EAGAIN says
+ * that the descriptor's own time limit has passed. */
 static int meaning(int error)
 {
 	if (error == EAGAIN)
@@ -38,7 +38,7 @@ static int meaning(int error)
 	return error == EPIPE || error == ECONNRESET ? ENODEV : error;
 }
 
-/* A signal or a stale reply came instead: wait for what is left of the time. */
+/* A signal or a stale reply came instead: wait for the rest of the time. */
 static bool wait_on(int fd, int64_t deadline_ms)
 {
 	struct pollfd poller = {.fd = fd, .events = POLLIN};

@@ -8,7 +8,8 @@
 
 #include "operation.h"
 
-/* Once for each received descriptor: nothing takes longer than this. 0, -errno. */
+/* To be called once for each descriptor received: no operation takes longer than this. 0,
+ * -errno. */
 int gb_client_prepare(int fd, uint32_t timeout_ms);
 
 /*
@@ -19,7 +20,7 @@ int gb_client_prepare(int fd, uint32_t timeout_ms);
  */
 int gb_client_operate(int fd, uint32_t timeout_ms, const struct gb_operation *operation,
 		      struct gb_operation_reply *reply);
-/* The same with a body either way; *reply_length holds the capacity first. */
+/* The same with a body in both directions; *reply_length holds the capacity at first. */
 int gb_client_operate_body(int fd, uint32_t timeout_ms,
 			   const struct gb_operation *operation,
 			   const void *body, size_t length,

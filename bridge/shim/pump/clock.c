@@ -3,12 +3,12 @@
 
 #include <string.h>
 
-/* A clock that is farther off than this is none: an RC oscillator has 1 %. */
+/* A clock that is farther off than this is no clock: an RC oscillator has 1 %. */
 #define RATE_MAX 0.01
 /* How fast a rate may change, in 1/ns: 0.1 ppm in a second. */
 #define WANDER 1e-16
-/* Age of the anchor, in ns: near where the two errors of a rate, that of the
- * exchanges and that of its change, add up to the least. */
+/* Age of the anchor in ns, near the one at which the two errors of a rate, that of the exchanges
+ * and that of its change, have the smallest sum. */
 #define ANCHOR_NS 16000000000
 /* Among the first samples the one with the least error becomes the anchor. */
 #define ANCHOR_CHOICE_NS 10000000
@@ -61,7 +61,7 @@ static void start(struct gb_clock *clock, const struct gb_clock_sample *sample)
 	};
 }
 
-/* Both may be true of a clock whose rate nobody knows yet. */
+/* Both exchanges may be right, as long as nobody knows the clock's rate. */
 static bool agree(const struct gb_clock_sample *a, const struct gb_clock_sample *b)
 {
 	double device = (double)since(b->device_ns, a->device_ns);
@@ -127,7 +127,7 @@ bool gb_clock_add(struct gb_clock *clock, uint64_t sent_ns, uint64_t device_ns,
 		  uint64_t received_ns)
 {
 	uint64_t trip = received_ns - sent_ns;
-	/* The clock was read at some time in between. */
+	/* The device read the clock at some time in between. */
 	struct gb_clock_sample sample = {
 		.device_ns = device_ns,
 		.host_ns = sent_ns + trip / 2,
@@ -145,8 +145,8 @@ bool gb_clock_add(struct gb_clock *clock, uint64_t sent_ns, uint64_t device_ns,
 	clock->has_outlier = false;
 	clock->samples++;
 	measure_rate(clock, &sample);
-	/* The best of an old one that has aged and the new one: this is where
-	 * slow round trips are filtered out. */
+	/* The better one of the old exchange, which has aged, and the new one: this filters slow
+	 * round trips out. */
 	if ((double)sample.error_ns <= bound_at(clock, device_ns))
 		clock->base = sample;
 	choose_anchor(clock, &sample);

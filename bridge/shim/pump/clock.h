@@ -34,12 +34,12 @@ struct gb_clock {
 #define GB_CLOCK_SAMPLES_MIN 3u
 
 void gb_clock_reset(struct gb_clock *clock);
-/* An exchange: asked at `sent_ns`, answered with `device_ns`, the answer seen at
- * `received_ns`, both CLOCK_MONOTONIC. False: it contradicts the others; a
- * second one that agrees with it makes them be forgotten. */
+/* Take an exchange: the request left at `sent_ns`, the answer has `device_ns` and was seen at
+ * `received_ns`, both CLOCK_MONOTONIC. False: it contradicts the others. A second one that agrees
+ * with it makes the others be forgotten. */
 bool gb_clock_add(struct gb_clock *clock, uint64_t sent_ns, uint64_t device_ns,
 		  uint64_t received_ns);
-/* The host's time of a time of the device. False while too little is known. */
+/* Convert a time of the device to the host's. False while too little is known. */
 bool gb_clock_map(const struct gb_clock *clock, uint64_t device_ns, uint64_t *host_ns,
 		  uint64_t *bound_ns);
 

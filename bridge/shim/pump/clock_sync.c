@@ -5,18 +5,17 @@
 
 #include <string.h>
 
-/* A mapped time with a larger bound than this is worth less than that of the
- * arrival. */
+/* A mapped time with a larger bound than this is worth less than the time of arrival. */
 #define BOUND_MAX (1 * MS)
-/* Exchanges: one after the other when attached or after a pause, then at most
- * this often while edges come. */
+/* Exchanges follow one another after attaching or after a pause; then they come at most this
+ * often, while edges come. */
 #define SERIES 8u
 #define SERIES_AFTER_PAUSE 3u
 #define EXCHANGE_MAX_NS (100 * MS)
 #define EXCHANGE_MIN_NS (2 * MS)
 #define EXCHANGE_TIMEOUT_NS (1000 * MS)
-/* Of one occasion; a firmware with more of them is asked half as often the next time,
- * again and again: at last once in some minutes. */
+/* So many doubts may come on one occasion; firmware with more of them is asked half as often the
+ * next time, again and again, and at last once in some minutes. */
 #define CONTRADICTIONS_MAX 8u
 #define DOUBTS_MAX 11
 
@@ -29,7 +28,7 @@ static void doubt(struct gb_controller *c)
 		c->sync.doubts++;
 }
 
-/* What contradicts the rest wants a second opinion, but not for ever. */
+/* An exchange that contradicts the rest is checked by a second one, but not without end. */
 static void contradicted(struct gb_controller *c)
 {
 	struct gb_report *report;
@@ -133,7 +132,7 @@ uint64_t gb_clock_sync_time(struct gb_controller *c, struct gb_stream *s, uint64
 		host_ns = now_ns;
 		c->sync.by_arrival++;
 	}
-	/* No edge is later than its message, nor earlier than the one before. */
+	/* No edge is later than its message, nor earlier than the edge before. */
 	if (host_ns > now_ns)
 		host_ns = now_ns;
 	if (host_ns < s->time_ns)
@@ -157,7 +156,7 @@ void gb_controller_clock(struct gb_controller *c, struct gb_clock_state *state)
 		.host_ns = c->sync.clock.base.host_ns,
 		.error_ns = c->sync.clock.base.error_ns,
 	};
-	/* As of an edge now. */
+	/* The values for an edge that comes now. */
 	state->known = gb_clock_map(&c->sync.clock, c->sync.clock.base.device_ns + now_ns -
 						       c->sync.clock.base.host_ns,
 				    &host_ns, &state->bound_ns);

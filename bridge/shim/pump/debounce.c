@@ -46,8 +46,8 @@ bool gb_debounce_level(struct gb_debounce *debounce, bool high)
 {
 	bool changed = debounce->known && high != debounce->high;
 
-	/* The line moved while the level was on its way: it was not stable
-	 * after all, and the period that runs now will tell. */
+	/* The line changed while the level was on its way, so it was not stable after all, and
+	 * the period that runs now will decide. */
 	if (debounce->known && debounce->moved)
 		return false;
 	debounce->known = true;

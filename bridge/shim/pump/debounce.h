@@ -23,12 +23,12 @@ struct gb_debounce {
 
 void gb_debounce_init(struct gb_debounce *debounce, struct gb_pump *pump,
 		      void (*read_level)(struct gb_debounce *debounce));
-/* 0 switches it off and forgets the level; another period keeps it. */
+/* Sets the period. 0 switches debouncing off and forgets the level; another period keeps it. */
 void gb_debounce_set_period(struct gb_debounce *debounce, uint32_t period_us);
 void gb_debounce_edge(struct gb_debounce *debounce, uint64_t now_ns);
 /* The level could not be read: ask again at that time, unless an edge comes first. */
 void gb_debounce_again(struct gb_debounce *debounce, uint64_t due_ns);
-/* The level at the end of a period, or the one to start from. True: an edge. */
+/* Takes the level at the end of a period, or the one to start from. True: it is an edge. */
 bool gb_debounce_level(struct gb_debounce *debounce, bool high);
 void gb_debounce_stop(struct gb_debounce *debounce);
 

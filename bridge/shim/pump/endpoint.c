@@ -8,7 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* Firmware that floods us hurts itself only. */
+/* Firmware that floods us only loses its own messages. */
 #define QUEUE 1024u
 
 struct gb_endpoint {
@@ -24,7 +24,7 @@ static void ring(struct gb_endpoint *endpoint)
 {
 	uint64_t one = 1;
 
-	/* Fails only when the counter is full: readable anyway. */
+	/* This fails only when the counter is full, and the descriptor is readable then anyway. */
 	if (write(endpoint->fd, &one, sizeof(one)) < 0)
 		return;
 }

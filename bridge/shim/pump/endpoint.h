@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * endpoint.h - an endpoint without a controller: messages as they are.
- *
- * For who tests firmware (bridge/conformance), sends what no driver would and
- * wants to see every byte that comes back.
- */
+/* endpoint.h - an endpoint without a controller: messages as they are. It is for tests of
+ * firmware (bridge/conformance), which send what no driver would and want to see every byte that
+ * comes back. */
 #ifndef GB_ENDPOINT_H
 #define GB_ENDPOINT_H
 
@@ -24,14 +21,14 @@ struct gb_message {
  * when it is closed. NULL with errno (EADDRINUSE, EMFILE, ENODEV, ENOMEM). */
 struct gb_endpoint *gb_endpoint_open(struct gb_link *link, uint32_t source, uint32_t address);
 void gb_endpoint_close(struct gb_endpoint *endpoint);
-/* Readable when messages wait, and when a send that said -EAGAIN may be tried
- * again. */
+/* The descriptor is readable when messages wait, and when a send that returned -EAGAIN may be
+ * tried again. */
 int gb_endpoint_fd(const struct gb_endpoint *endpoint);
 /* 0; -EAGAIN; -EMSGSIZE; -ENODEV when the link is down. */
 int gb_endpoint_send(struct gb_endpoint *endpoint, const void *message, uint16_t length);
 /* The oldest message: 1, or 0 when there is none (and the descriptor is cleared). */
 int gb_endpoint_receive(struct gb_endpoint *endpoint, struct gb_message *message);
-/* Messages that found the queue full, or were longer than GB_MESSAGE_MAX. */
+/* The number of messages that found the queue full, or were longer than GB_MESSAGE_MAX. */
 uint64_t gb_endpoint_lost(struct gb_endpoint *endpoint);
 
 #endif

@@ -15,7 +15,7 @@ _Static_assert(sizeof(struct gb_line_event) == 48, "struct gpio_v2_line_event");
 
 struct gb_event_ring {
 	struct gb_event_ring_head *shared;
-	/* Copied word-wise, so that a copy that races with the producer is no
+	/* Records are copied word by word, so that a copy that races with the producer is no
 	 * undefined behaviour; a torn copy is thrown away. */
 	_Atomic uint64_t *slots;
 	size_t size;
@@ -174,12 +174,12 @@ bool gb_event_ring_push(struct gb_event_ring *ring, const struct gb_line_event *
 	struct gb_event_ring_head *shared = ring->shared;
 	uint64_t tail = atomic_load_explicit(&shared->tail, memory_order_acquire);
 
-	/* Full: the oldest record goes. If the swap fails, a consumer has just
-	 * made room; if the client wrote nonsense, only its own events suffer. */
+	/* The ring is full: the oldest record goes. If the swap fails, a consumer has just made
+	 * room; if the client wrote nonsense, only its own events suffer. */
 	if (ring->head - tail >= ring->capacity)
 		atomic_compare_exchange_strong(&shared->tail, &tail,
 					       ring->head - ring->capacity + 1);
-	/* Not before the tail moved: pairs with the fence in copy_out(). */
+	/* This must not come before the tail moved: it pairs with the fence in copy_out(). */
 	atomic_thread_fence(memory_order_release);
 	store_record(ring, event);
 	return publish(ring);
@@ -243,7 +243,7 @@ static size_t copy_out(struct gb_event_ring *ring, char *records, size_t count)
 		for (size_t n = 0; n < count; n++)
 			load_record(ring, tail + n, records + n * ring->words * sizeof(uint64_t));
 		atomic_thread_fence(memory_order_acquire);
-		/* Nobody moved the tail: what was copied is whole and ours. */
+		/* Nobody moved the tail, so the copy is whole and ours. */
 		if (atomic_compare_exchange_strong(&shared->tail, &tail, tail + count))
 			return count;
 	}

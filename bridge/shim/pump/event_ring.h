@@ -30,7 +30,7 @@
 
 #define GB_EVENT_RING_MAGIC 0x47425231u /* "GBR1" */
 #define GB_EVENT_CAPACITY_MAX 1024u
-/* As in the kernel's gpio_chardev_data. */
+/* The kernel's gpio_chardev_data has as many. */
 #define GB_INFO_CAPACITY 32u
 #define GB_INFO_RECORD_SIZE 288u
 
@@ -62,7 +62,8 @@ struct gb_event_ring; /* one side's view */
 struct gb_event_ring *gb_event_ring_create(uint32_t capacity, int *memfd);
 /* True when the doorbell must be rung for this record. */
 bool gb_event_ring_push(struct gb_event_ring *ring, const struct gb_line_event *event);
-/* Records that the client has not taken; what it claims, at most the capacity. */
+/* The number of records that the client has not taken: it may claim anything, but at most the
+ * capacity counts. */
 uint32_t gb_event_ring_waiting(const struct gb_event_ring *ring);
 /* The chip is gone: reads answer ENODEV from now on. */
 void gb_event_ring_retire(struct gb_event_ring *ring);
@@ -74,9 +75,9 @@ uint32_t gb_event_ring_capacity(const struct gb_event_ring *ring);
  * `doorbell`. Never blocks; -ENODEV once the ring is retired. */
 int gb_event_ring_take(struct gb_event_ring *ring, int doorbell,
 			  struct gb_line_event *events, size_t count);
-/* As read(2) on the kernel's request descriptor: blocks for the first record
- * unless O_NONBLOCK is set on `doorbell`. Number of records, or -EAGAIN,
- * -EINTR, -ENODEV (the chip or the service is gone). */
+/* Does what read(2) does on the kernel's request descriptor: blocks for the first record unless
+ * O_NONBLOCK is set on `doorbell`. Returns the number of records, or -EAGAIN, -EINTR, -ENODEV
+ * (the chip or the service is gone). */
 int gb_event_ring_read(struct gb_event_ring *ring, int doorbell,
 		       struct gb_line_event *events, size_t count);
 
@@ -87,7 +88,7 @@ struct gb_event_ring *gb_info_ring_create(int *memfd);
 /* The newest record goes when the ring is full. True: ring the doorbell. */
 bool gb_info_ring_push(struct gb_event_ring *ring, const void *record);
 struct gb_event_ring *gb_info_ring_map(int memfd);
-/* As gb_event_ring_read(), one record at a time: 1 or -errno. */
+/* Does what gb_event_ring_read() does, for one record: 1 or -errno. */
 int gb_info_ring_read(struct gb_event_ring *ring, int doorbell, void *record);
 
 #endif

@@ -53,7 +53,7 @@ struct server {
 	int chip, endpoint, news; /* closed at the end */
 };
 
-/* Dropped where the pump is so far behind that there is no room. */
+/* The message is dropped where the pump is so far behind that there is no room. */
 static void tell(int fd, const struct news *news)
 {
 	(void)!send(fd, news, sizeof(*news), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -93,7 +93,8 @@ static int start_thread(struct server *server)
 	int error;
 
 	pthread_attr_init(&attributes);
-	/* Not joined: it may sleep in the kernel for as long as the chip's driver likes. */
+	/* The thread is not joined: it may sleep in the kernel for as long as the chip's driver
+	 * likes. */
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -130,7 +131,7 @@ static int gpiochip_link_send(struct gb_link *base, uint32_t source, uint32_t de
 
 static void gpiochip_link_flush(struct gb_link *base)
 {
-	(void)base; /* a packet is with the thread when it is sent */
+	(void)base; /* a packet has reached the thread when it is sent */
 }
 
 static int data_ready(struct gpiochip_link *link)
@@ -187,7 +188,7 @@ static int gpiochip_link_ready(struct gb_link *base, int index, uint32_t events)
 		watch_room(link, false);
 		gb_link_writable(base);
 	}
-	if (events & EPOLLHUP) /* news come, and say why */
+	if (events & EPOLLHUP) /* a packet of news comes and says why */
 		gb_link_watch(base, FD_DATA, 0);
 	return events & EPOLLIN ? data_ready(link) : 0;
 }
@@ -215,7 +216,7 @@ static const struct gb_link_ops gpiochip_link_ops = {
 
 /* ---- opening ------------------------------------------------------------- */
 
-/* 0, and the server owns the chip and the two descriptors; or errno. */
+/* Returns 0, and the server owns the chip and the two descriptors; or an errno. */
 static int start_server(int chip, int endpoint, int news)
 {
 	struct server *server = malloc(sizeof(*server));

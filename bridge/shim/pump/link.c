@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Announcements of one link that Python has not read; no firmware has so many channels. */
+/* The limit of announcements of one link that Python has not read; no firmware has so many
+ * channels. */
 #define ANNOUNCED_MAX 4096u
 
 /* ---- life ----------------------------------------------------------------- */
@@ -41,7 +42,7 @@ static int watch(struct gb_link *link)
 	return 0;
 }
 
-/* Nobody finds it any more: it is the caller's to destroy. */
+/* Nobody finds the link any more; the caller must destroy it. */
 static void retire(struct gb_link *link)
 {
 	struct gb_pump *pump = link->pump;

@@ -24,7 +24,7 @@ struct gb_link_endpoint;
 int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id);
 /* Close a link, added to a pump or not; its controllers are closed too. */
 void gb_link_close(struct gb_link *link);
-/* Messages that went nowhere: no endpoint, bad form. */
+/* The number of messages that went nowhere: no endpoint, or bad form. */
 uint64_t gb_link_strays(struct gb_link *link);
 
 /* ---- kinds of links ------------------------------------------------------- */
@@ -44,9 +44,9 @@ struct gb_link_ops {
 	/* One of the link's descriptors is ready. Delivers messages through
 	 * gb_link_received(). 0, or a negative errno: the link is dead. */
 	int (*ready)(struct gb_link *link, int index, uint32_t epoll_events);
-	/* Optional: the link is alive, and will be destroyed. */
+	/* Optional: called when the link is alive and will be destroyed. */
 	void (*leave)(struct gb_link *link);
-	/* Optional: it will be destroyed. Cancel its timers. */
+	/* Optional: called when it will be destroyed. Cancel its timers. */
 	void (*stop)(struct gb_link *link);
 	/* Free everything, close the descriptors, however long that takes: the pump
 	 * has forgotten the link, and its lock is not held. Not called twice. */
@@ -111,7 +111,7 @@ struct gb_link_endpoint_ops {
 	/* A message for it came. */
 	void (*received)(struct gb_link_endpoint *endpoint, const uint8_t *message,
 			 uint16_t length);
-	/* After -EAGAIN: there may be room. */
+	/* There may be room again, after -EAGAIN. */
 	void (*writable)(struct gb_link_endpoint *endpoint);
 	/* Optional: the link is dead. */
 	void (*abandon)(struct gb_link_endpoint *endpoint);

@@ -128,7 +128,7 @@ static void wake(const struct gb_pump *pump)
 {
 	uint64_t one = 1;
 
-	/* Fails only when the counter is full: readable anyway. */
+	/* This fails only when the counter is full, and the descriptor is readable then anyway. */
 	if (write(pump->wake_fd, &one, sizeof(one)) < 0)
 		return;
 }
@@ -192,8 +192,9 @@ static void *pump_main(void *argument)
 		gb_lock(pump);
 		pump->sleeping = false;
 		gb_loop_dispatch(&pump->loop, events, count);
-		/* Only what was due when the descriptors were looked at: an answer that came
-		 * in time is taken before its deadline is judged, however late this runs. */
+		/* Only deadlines that had passed when the descriptors were looked at count: an
+		 * answer that came in time is taken before its deadline is judged, however late
+		 * this runs. */
 		gb_loop_expire(&pump->loop, pump->looked_ns);
 	}
 	gb_unlock(pump);

@@ -29,7 +29,7 @@ static void ring(const struct gb_reports *reports)
 {
 	uint64_t one = 1;
 
-	/* Fails only when the counter is full: readable anyway. */
+	/* This fails only when the counter is full, and the descriptor is readable then anyway. */
 	if (write(reports->fd, &one, sizeof(one)) < 0)
 		return;
 }
@@ -51,8 +51,8 @@ struct gb_report *gb_reports_add(struct gb_reports *reports, uint32_t kind, uint
 	else
 		reports->first = node;
 	reports->last = node;
-	/* Python may run at once, but must wait for the lock: the caller has
-	 * time to fill the report in. */
+	/* Python may run at once, but must wait for the lock, so the caller has time to fill the
+	 * report in. */
 	if (reports->first == node)
 		ring(reports);
 	return &node->report;

@@ -6,7 +6,7 @@
 
 #include "rpmsg_gpio.h"
 
-/* A type that no firmware knows: its status is ERR for sure. */
+/* No firmware knows this type: its status is certainly ERR. */
 #define UNKNOWN_TYPE 0x7fff
 /* The resynchronisation word is OK and this many ERR; one more in each round
  * after one that was given up in the middle. */
@@ -38,7 +38,7 @@ void gb_resync_probe(struct gb_calls *calls)
 	if (error)
 		return;
 	r->probes_sent++;
-	/* One that waited for demand may leave for another reason. */
+	/* A probe that waited for demand may leave for another reason. */
 	if (!r->timer.armed)
 		gb_resync_wait(calls);
 }
@@ -47,8 +47,8 @@ static void new_round(struct gb_calls *calls)
 {
 	struct gb_resync *r = &calls->resync;
 
-	/* Probes of a round that had replies may still be answered: a longer
-	 * word cannot be made of their remains. */
+	/* Probes of a round that had replies may still be answered: their remains cannot make a
+	 * longer word. */
 	if (r->replies_seen && r->word_errors < WORD_ERRORS_MAX)
 		r->word_errors++;
 	r->probes_sent = 0;
@@ -71,7 +71,7 @@ void gb_resync_lose(struct gb_calls *calls)
 
 	if (calls->mute) {
 		r->step = GB_WAITING;
-		/* Half: what is asked meanwhile must have time for its answer. */
+		/* Half of the time: what is asked meanwhile must have time for its answer. */
 		gb_timer_arm(calls->pump, &r->timer, gb_now_ns() + calls->timeout_ns / 2);
 	} else {
 		r->word_errors = WORD_ERRORS;
@@ -104,12 +104,13 @@ static void expired(struct gb_timer *timer)
 	struct gb_resync *r = &calls->resync;
 
 	if (r->step == GB_WAITING || r->replies_seen > r->word_errors) {
-		/* Silence for a whole deadline: no late reply is under way. */
+		/* There was silence for a whole deadline: no late reply is under way. */
 		gb_resync_found(calls);
 	} else if (calls->queue.first) {
 		start_round(calls);
 	} else {
-		/* Deaf, and nobody asks: the next call starts a new round. */
+		/* The firmware does not answer and nobody asks: the next call starts a new
+		 * round. */
 		new_round(calls);
 		r->probe_due = true;
 	}

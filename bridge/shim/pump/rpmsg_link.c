@@ -36,19 +36,21 @@
 
 #include "rpmsg.h"
 
-/* Of linux/rpmsg.h, whose other names are those of rpmsg.h too. */
+/* From linux/rpmsg.h, whose other names are those of rpmsg.h too. */
 #define RPMSG_DESTROY_EPT_IOCTL _IO(0xb5, 0x2)
 
 enum { FD_CONTROL, FD_ENDPOINTS };
 
-/* Endpoints of one link; the firmware side cannot make it more. */
+/* The limit of endpoints of one link, which the firmware cannot exceed. */
 #define ENDPOINTS_MAX 1024u
-/* Messages of one endpoint before the others have their turn. */
+/* So many messages of one endpoint are handled before the others have their turn. */
 #define READS_MAX 64
 #define BATCH 32
-/* Stale messages: more than a processor has buffers, and an end if they never stop. */
+/* The limit of stale messages: a processor has fewer buffers, so that this ends even if messages
+ * never stop. */
 #define DRAIN_MAX 4096
-/* Pauses before a write without transmit buffers is tried again: doubled each time. */
+/* The pauses before a write for which there was no transmit buffer is tried again; each is twice
+ * the one before. */
 #define RETRY_FIRST_NS 1000000u
 #define RETRY_LAST_NS 16000000u
 #define READER_STACK (64u * 1024)
@@ -73,7 +75,7 @@ struct endpoint {
 	pthread_mutex_t writing; /* held as long as `fd` is O_NONBLOCK */
 	bool destroy;     /* made by RPMSG_CREATE_EPT_IOCTL */
 	bool blocked;     /* found no transmit buffer */
-	bool gone;        /* removed: whoever still has it leaves it alone */
+	bool gone;        /* removed: whoever still has the endpoint leaves it alone */
 	atomic_int owners; /* the link, and who closes it */
 	char name[RPMSG_NAME_SIZE];
 };
@@ -81,7 +83,7 @@ struct endpoint {
 struct rpmsg_link {
 	struct gb_link base;
 	struct endpoint *endpoints;
-	/* Gone, but events of the batch in hand may still point to them. */
+	/* These are gone, but events of the batch in hand may still point to them. */
 	struct endpoint *dead;
 	unsigned int count;
 	struct gb_timer retry;
@@ -113,10 +115,8 @@ static struct endpoint *find(struct rpmsg_link *link, uint32_t address)
 
 /* ---- readers ---------------------------------------------------------------- */
 
-/*
- * Sleeps in read() and in sendmsg(), and is cancelled there, nowhere else. It
- * touches nothing that changes while it runs, and never the pump.
- */
+/* The thread sleeps in read() and in sendmsg(), and is cancelled there and nowhere else. It
+ * touches nothing that changes while it runs, and never the pump. */
 static void *reader_main(void *argument)
 {
 	struct endpoint *ep = argument;
@@ -126,7 +126,7 @@ static void *reader_main(void *argument)
 	while (!delivery->error) {
 		length = read(ep->fd, delivery->message, sizeof(delivery->message));
 		if (length < 0 && errno == EAGAIN) {
-			/* A write is under way: the next read may sleep again. */
+			/* A write was under way; now the next read may sleep again. */
 			pthread_mutex_lock(&ep->writing);
 			pthread_mutex_unlock(&ep->writing);
 			continue;
@@ -195,7 +195,7 @@ static void stop_reader(struct endpoint *ep)
 	forget_reader(ep);
 }
 
-/* Without waiting for its end: whether that has come. */
+/* Cancels the reader without waiting for its end; returns whether it has ended. */
 static bool reader_stops(struct endpoint *ep)
 {
 	if (ep->inbox < 0)
@@ -210,7 +210,7 @@ static bool reader_stops(struct endpoint *ep)
 static void close_endpoint(struct endpoint *ep)
 {
 	stop_reader(ep);
-	/* Fails when the endpoint is gone already: as good. */
+	/* This fails when the endpoint is gone already, which is as good. */
 	if (ep->destroy)
 		ioctl(ep->fd, RPMSG_DESTROY_EPT_IOCTL);
 	close(ep->fd);
@@ -232,7 +232,8 @@ static void *close_main(void *argument)
 	return NULL;
 }
 
-/* To end its reader and its device takes who knows how long: not with the pump's lock. */
+/* Nobody knows how long it takes to end the reader and the device, so the pump's lock must not be
+ * held. */
 static void close_apart(struct endpoint *ep)
 {
 	pthread_attr_t detached;
@@ -267,7 +268,7 @@ static void remove_endpoint(struct rpmsg_link *link, struct endpoint *ep)
 		epoll_ctl(link->base.fds[FD_ENDPOINTS], EPOLL_CTL_DEL, ep->inbox, NULL);
 	close_apart(ep);
 	gb_link_announced(&link->base, ep->name, ep->address, false);
-	/* The transmit buffers are the processor's: others may have some. */
+	/* The transmit buffers belong to the processor: other endpoints may hold some. */
 	if (ep->blocked)
 		gb_link_writable(&link->base);
 }
@@ -290,7 +291,7 @@ static void broke(struct rpmsg_link *link, struct endpoint *ep, int error)
 		.error = error,
 	};
 
-	/* A finder that does not listen finds out by its next look at sysfs. */
+	/* A finder that does not listen notices at its next look at sysfs. */
 	send(link->base.fds[FD_CONTROL], &packet, sizeof(packet), MSG_DONTWAIT | MSG_NOSIGNAL);
 	remove_endpoint(link, ep);
 }
@@ -328,7 +329,7 @@ static void receive(struct rpmsg_link *link, struct endpoint *ep)
 	struct delivery delivery;
 	int left;
 
-	/* What a message causes may close the endpoint. */
+	/* A message may cause the endpoint to be closed. */
 	for (left = READS_MAX; left && !ep->gone; left--) {
 		ssize_t size = recv(ep->inbox, &delivery, sizeof(delivery), MSG_DONTWAIT);
 
@@ -345,7 +346,7 @@ static int endpoints_ready(struct rpmsg_link *link)
 
 	for (int i = 0; i < count; i++)
 		receive(link, events[i].data.ptr);
-	/* Firmware that sends has most often given buffers back. */
+	/* Firmware that sends has most probably given buffers back. */
 	if (link->retry.armed)
 		try_again(link);
 	return 0;
@@ -361,7 +362,7 @@ static void wait_for_buffers(struct rpmsg_link *link, struct endpoint *ep)
 		link->pause_ns *= 2;
 }
 
-/* What passes: no transmit buffer, or no room for a reader, which is our lack. */
+/* These errors pass: no transmit buffer, or no room for a reader, which is a lack of ours. */
 static bool is_want(int error)
 {
 	return error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
@@ -375,12 +376,12 @@ static int failed_write(struct rpmsg_link *link, struct endpoint *ep, int error)
 		wait_for_buffers(link, ep);
 		return -EAGAIN;
 	}
-	/* The message is lost with its endpoint; the others go on. */
+	/* The message is lost with its endpoint; the other endpoints go on. */
 	broke(link, ep, error);
 	return 0;
 }
 
-/* Messages of the session before this one; no reader runs. */
+/* Drop messages of the session before this one; no reader runs. */
 static void drain(const struct endpoint *ep)
 {
 	uint8_t message[RPMSG_BUFFER_SIZE];
@@ -392,8 +393,8 @@ static void drain(const struct endpoint *ep)
 	fcntl(ep->fd, F_SETFL, 0);
 }
 
-/* A session begins: what came before is not for it. 0 or an errno; EAGAIN: the reader of
- * the session before has not ended. */
+/* A session begins: messages that came before are not for it. Returns 0 or an errno; EAGAIN: the
+ * reader of the session before has not ended. */
 static int begin(struct rpmsg_link *link, struct endpoint *ep, uint32_t source)
 {
 	int error;
@@ -430,7 +431,7 @@ static int rpmsg_link_send(struct gb_link *base, uint32_t source, uint32_t desti
 	struct endpoint *ep = find(link, destination);
 	int error = 0;
 
-	/* Gone while the pump's owner has not yet heard of it. */
+	/* The endpoint is gone, and the pump's owner has not heard of it yet. */
 	if (!ep)
 		return 0;
 	if (ep->source != source)
@@ -443,7 +444,7 @@ static int rpmsg_link_send(struct gb_link *base, uint32_t source, uint32_t desti
 	return 0;
 }
 
-/* A write is on its way at once. */
+/* A write reaches the firmware at once. */
 static void rpmsg_link_flush(struct gb_link *base)
 {
 	(void)base;
@@ -451,7 +452,7 @@ static void rpmsg_link_flush(struct gb_link *base)
 
 /* ---- the finder ------------------------------------------------------------- */
 
-/* Takes the descriptor, whatever comes of it. */
+/* Takes over the descriptor, whatever comes of it. */
 static void attach(struct rpmsg_link *link, const struct gb_rpmsg_packet *packet, int fd)
 {
 	struct endpoint *ep = find(link, packet->address);
@@ -572,8 +573,8 @@ static void rpmsg_link_destroy(struct gb_link *base)
 {
 	struct rpmsg_link *link = to_link(base);
 
-	/* First, so that the finder ends and does not take the endpoints that
-	 * are destroyed here for lost ones, to be made again. */
+	/* This comes first, so that the finder ends and does not take the endpoints that are
+	 * destroyed here for lost ones that it must make again. */
 	close(base->fds[FD_CONTROL]);
 	while (link->endpoints) {
 		struct endpoint *ep = link->endpoints;

@@ -18,7 +18,7 @@ enum gb_rpmsg_code {
 	/* finder -> link */
 	GB_RPMSG_ATTACH,  /* the endpoint of channel `text` at `address`; its
 	                     descriptor comes along (SCM_RIGHTS), O_NONBLOCK */
-	GB_RPMSG_DETACH,  /* that endpoint is no more */
+	GB_RPMSG_DETACH,  /* that endpoint is gone */
 	GB_RPMSG_DOWN,    /* the processor is gone; `text` is why */
 	/* link -> finder */
 	GB_RPMSG_GONE,    /* the endpoint at `address` broke, `error` is the errno */

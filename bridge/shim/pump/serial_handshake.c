@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* serial_handshake.c - a port is made raw, and HELLO is said until its WELCOME comes. */
+/* serial_handshake.c - makes a port raw, and says HELLO until its WELCOME comes. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -86,13 +86,13 @@ static int no_answer(const struct handshake *hs)
 		       "serial framing%s?", hs->name, rate);
 }
 
-/* Byte by byte: what follows the WELCOME is for the pump. */
+/* Read byte by byte: the bytes that follow the WELCOME are for the pump. */
 static int listen_for_welcome(struct handshake *hs)
 {
 	struct serial_link *link = hs->link;
 	uint64_t now;
 
-	/* Never past the next HELLO: garbage may flow for ever. */
+	/* It never goes on past the next HELLO: garbage may flow for ever. */
 	while (!link->session.up && !link->welcome_refused && (now = gb_now_ns()) < hs->deadline &&
 	       now < hs->hello_at) {
 		uint8_t byte;
@@ -118,7 +118,7 @@ static int wait_for_bytes(const struct handshake *hs, uint64_t now)
 	uint64_t until = hs->hello_at < hs->deadline ? hs->hello_at : hs->deadline;
 	struct pollfd poller = {.fd = link->base.fds[0], .events = POLLIN};
 
-	if (link->room_at) /* POLLOUT would come at once, and say nothing */
+	if (link->room_at) /* POLLOUT would come at once, and mean nothing */
 		until = link->room_at < until ? link->room_at : until;
 	else if (link->out_end)
 		poller.events |= POLLOUT;

@@ -62,10 +62,10 @@ struct serial_link {
 	unsigned int room_tries;  /* in vain, in a row */
 };
 
-/* A link before its handshake, for a descriptor that stays the caller's until then. */
+/* Make a link before its handshake, for a descriptor that stays the caller's until then. */
 struct serial_link *gb_serial_new(int fd, const struct gb_serial_options *options);
-/* A frame with its CRC and delimiter; `to` has room for GB_SERIAL_WIRE_MAX bytes.
- * Returns how many it takes. */
+/* Encode a frame with its CRC and delimiter; `to` has room for GB_SERIAL_WIRE_MAX bytes. Returns
+ * how many it takes. */
 size_t gb_serial_encode(uint8_t *to, const void *head, size_t head_length, const void *payload,
 			size_t payload_length);
 void gb_serial_put_hello(struct serial_link *link);

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * serial_link.c - the driver side of docs/protocol.md section 12.
- *
- * Messages wait in slots until they are acknowledged, in order; what is lost
- * is sent again from the oldest on. The peer's bytes are hostile until their
- * CRC and lengths were checked, and then still.
- */
+/* serial_link.c - the driver side of docs/protocol.md section 12. Messages wait in slots until
+ * they are acknowledged, in order; after a loss they are sent again from the oldest on. The
+ * peer's bytes are hostile until their CRC and lengths were checked, and even then. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdarg.h>
@@ -31,7 +27,7 @@
  * hangup.
  */
 #define EVENTS ((uint32_t)EPOLLIN | (uint32_t)EPOLLET)
-/* We take whatever comes: this only bounds what must come again after a loss. */
+/* We take whatever comes: this only bounds how much must be sent again after a loss. */
 #define RX_WINDOW 32
 /* A tty without room that does not say when it has some (rpmsg_tty: ENOMEM). */
 #define NO_ROOM_MS 2u
@@ -196,7 +192,8 @@ static void watch_room(struct serial_link *link, bool watch)
 		link->watching_room = watch;
 }
 
-/* Ever more rarely: what waits may be an ACK alone, for which there is no deadline. */
+/* It is tried ever more rarely: the frame that waits may be an ACK alone, for which there is no
+ * deadline. */
 static void wait_for_room(struct serial_link *link)
 {
 	link->room_at = gb_now_ns() + (NO_ROOM_MS * NS_PER_MS << link->room_tries);
@@ -287,14 +284,14 @@ static int silent(struct serial_link *link)
 		    (unsigned int)link->options.dead_ms);
 }
 
-/* Something came: the line is not silent. */
+/* A frame came: the line is not silent. */
 static void heard(struct serial_link *link, uint64_t now)
 {
 	link->poll_at = now + link->options.keepalive_ms * NS_PER_MS;
 	link->polled_at = 0;
 }
 
-/* Silence brings a POLL, and again: it may be lost, and so may its answer. */
+/* After a silence a POLL is sent, and then again: it may be lost, and so may its answer. */
 static int check_silence(struct serial_link *link, uint64_t now)
 {
 	const struct gb_serial_options *options = &link->options;
@@ -311,7 +308,7 @@ static int check_silence(struct serial_link *link, uint64_t now)
 	return 0;
 }
 
-/* As of the pump's last look at the line: what came since is no silence. */
+/* Silence counts up to the pump's last look at the line: what came since is no silence. */
 static int check_time(struct serial_link *link)
 {
 	const struct gb_serial_options *options = &link->options;
@@ -328,7 +325,7 @@ static int check_time(struct serial_link *link)
 	return check_silence(link, now);
 }
 
-/* Say what is due, and come back when the next thing is. */
+/* Say what is due, and set the timer for the next thing. */
 static int proceed(struct serial_link *link)
 {
 	int ret = check_time(link);
@@ -367,7 +364,7 @@ static void announcement(struct serial_link *link, const uint8_t *payload, size_
 	gb_link_announced(&link->base, name, payload[1], created);
 }
 
-/* A port that is not the one of the last message: of nobody who is there any more. */
+/* The port is not that of the last message: its driver is gone. */
 static uint32_t address_of(const struct serial_link *link,
 			   const struct rpmsg_gpio_serial_data *head)
 {
@@ -419,8 +416,8 @@ static int reset_received(struct serial_link *link, const uint8_t *frame)
 	return dead(link, -ECONNRESET, "the coprocessor ended the session on the serial line");
 }
 
-/* An answer to a HELLO that was repeated. Firmware that started before that HELLO came
- * takes it for a new session, and both sides would disagree about sequence numbers. */
+/* This answers a HELLO that was repeated. Firmware that started before that HELLO came takes it
+ * for a new session, and both sides would disagree about sequence numbers. */
 static int welcome_again(struct serial_link *link, const uint8_t *frame)
 {
 	struct rpmsg_gpio_serial_welcome welcome;
@@ -472,7 +469,7 @@ static int frame_received(struct serial_link *link, const uint8_t *frame, size_t
 	if (kind >= sizeof(least) || !least[kind] || length < least[kind])
 		return 0;
 	if (!link->session.up) {
-		/* The rest belongs to a session of a driver before us. */
+		/* Other frames belong to a session of a driver before us. */
 		if (kind == RPMSG_GPIO_SERIAL_WELCOME)
 			welcome_received(link, frame, now);
 		link->reset_seen |= kind == RPMSG_GPIO_SERIAL_RESET;
@@ -515,7 +512,7 @@ static int gone(struct serial_link *link)
 		    "the serial port is gone: unplugged, or closed at its other end");
 }
 
-/* 1: more may be there; 0: not; or the death of the link. */
+/* Returns 1: more may be there; 0: there is no more; or the death of the link. */
 static int receive_some(struct serial_link *link)
 {
 	uint8_t bytes[READ_SIZE];
@@ -534,7 +531,7 @@ static int receive_some(struct serial_link *link)
 	return ret < 0 ? ret : 1;
 }
 
-/* All that is there, but a peer that never stops must not keep the pump. */
+/* Reads all that is there, but a peer that never stops must not keep the pump. */
 static int receive(struct serial_link *link)
 {
 	int ret = 1;
@@ -572,7 +569,7 @@ static int serial_link_send(struct gb_link *base, uint32_t source, uint32_t dest
 	if (length > link->session.peer_mru || length > RPMSG_GPIO_MESSAGE_MAX)
 		return -EMSGSIZE;
 	if (destination > ENDPOINT_MAX)
-		return 0; /* as rpmsg: a message to nobody is lost */
+		return 0; /* as on rpmsg, a message to nobody is lost */
 	if (link->session.count >= link->session.peer_window) {
 		link->full = true;
 		return -EAGAIN;
@@ -607,7 +604,7 @@ static void serial_link_leave(struct gb_link *base)
 	struct serial_link *link = to_link(base);
 
 	if (link->session.retries || link->polled_at)
-		return; /* it does not answer: perhaps the port does not drain */
+		return; /* the firmware does not answer: perhaps the port does not drain */
 	if (!has_space(link))
 		link->out_at = link->out_end = 0;
 	link->session.lead = true;

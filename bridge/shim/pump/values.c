@@ -10,7 +10,7 @@ static bool is_emulated(const struct gb_line *line)
 	return line->plan.flags & (GB_LINE_OPEN_DRAIN | GB_LINE_OPEN_SOURCE);
 }
 
-/* The value of a line, at its place. */
+/* The value of a line, at its place in the mask. */
 static uint64_t logical_bit(const struct gb_request *request, uint32_t index, bool high)
 {
 	bool low = request->lines[index].plan.flags & GB_LINE_ACTIVE_LOW;
@@ -18,7 +18,7 @@ static uint64_t logical_bit(const struct gb_request *request, uint32_t index, bo
 	return (uint64_t)(high != low) << index;
 }
 
-/* Of an emulated drive it is the direction, which comes last, that sets the level. */
+/* With an emulated drive the direction, which comes last, sets the level. */
 static bool sets_level(const struct gb_line *line, uint16_t type)
 {
 	return type == VIRTIO_GPIO_MSG_SET_DIRECTION ||
@@ -51,7 +51,7 @@ static void submit_for_operation(struct gb_request *request, uint32_t index, uin
 	struct gb_operation_state *op = &request->operation;
 	int error;
 
-	op->waiting++; /* first: a link that dies now ends the call at once */
+	op->waiting++; /* this comes first: a link that dies now ends the call at once */
 	error = gb_request_submit(request, index, type, value, line_done, now_ns);
 	if (error) {
 		op->waiting--;
@@ -79,7 +79,7 @@ static bool in_window(const struct gb_line *line, const struct gb_controller *co
 	       line->plan.gpio - first < RPMSG_GPIO_BULK_LINES;
 }
 
-/* What came back has the right length and, where there is a check, is whole. */
+/* Whether the answer has the right length and, where there is a check, is whole. */
 static bool is_whole(const struct gb_outcome *outcome, size_t length)
 {
 	return outcome->length == length &&
@@ -103,7 +103,7 @@ static void take_bits(struct gb_request *request, const struct gb_call *call,
 	}
 }
 
-/* The link carries no message as long as that, though the firmware knows it. */
+/* The link carries no message of that length, though the firmware knows it. */
 static void start_one_by_one(struct gb_request *request, uint64_t lines, bool get)
 {
 	uint64_t now = gb_now_ns();
@@ -174,7 +174,7 @@ static int submit_bulk(struct gb_request *request, struct gb_controller *control
 	return error;
 }
 
-/* The lines of `mask` that go with line i in one message; the first gpio. */
+/* Finds the lines of `mask` that go with line i in one message, and the first gpio. */
 static uint64_t gather(const struct gb_request *request, uint32_t i, uint64_t mask,
 		       uint16_t *first)
 {
@@ -194,7 +194,7 @@ static uint64_t gather(const struct gb_request *request, uint32_t i, uint64_t ma
 	return lines;
 }
 
-/* Line i, and with BULK all that fit into its message; what was taken. */
+/* Takes line i, and with BULK all that fit into its message; returns what was taken. */
 static uint64_t start_some(struct gb_request *request, uint32_t i, uint64_t mask, bool get,
 			   uint64_t now_ns)
 {
@@ -226,7 +226,7 @@ static uint64_t physical(const struct gb_request *request, uint64_t bits)
 
 /* ---- lines whose values are no plain message ------------------------------ */
 
-/* An emulated drive that is set, or a debounced level that is read. */
+/* The line has an emulated drive and is set, or a debounced level and is read. */
 static bool is_apart(const struct gb_line *line, bool get)
 {
 	if (get)
@@ -234,7 +234,7 @@ static bool is_apart(const struct gb_line *line, bool get)
 	return is_emulated(line);
 }
 
-/* As gpiolib emulates it: the level that is not driven is that of an input. */
+/* gpiolib emulates it in this way: for the level that is not driven the line becomes an input. */
 static void set_drive(struct gb_request *request, uint32_t index, uint64_t now_ns)
 {
 	uint32_t flags = request->lines[index].plan.flags;
@@ -267,7 +267,7 @@ void gb_values_start(struct gb_request *request, const struct gb_operation *oper
 	uint64_t now = gb_now_ns();
 
 	op->levels = physical(request, operation->bits);
-	/* One more, so that it cannot finish before all calls are submitted. */
+	/* One more is counted, so that the operation cannot end before all calls are submitted. */
 	op->waiting = 1;
 	for (uint32_t i = 0; i < request->count; i++) {
 		if (mask >> i & 1 && is_apart(&request->lines[i], get)) {

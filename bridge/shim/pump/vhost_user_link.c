@@ -152,8 +152,8 @@ static int receive_all(struct vhost_user_link *link)
 		ret = split_driver_pop(rx, &id, &size);
 		if (ret <= 0)
 			break;
-		/* Checked and used from the copy only: the device could
-		 * change the shared bytes in between. */
+		/* Only the copy is checked and used: the device could change the shared bytes in
+		 * between. */
 		memcpy(copy, buffer(link, RPMSG_VQ_RX, id), size);
 		atomic_signal_fence(memory_order_seq_cst);
 		post_rx(link, id);
@@ -188,7 +188,7 @@ static void vhost_user_link_flush(struct gb_link *base)
 		notifier_signal(&link->kick[RPMSG_VQ_TX]);
 }
 
-/* A free TX buffer, -EAGAIN, or the death of the link. */
+/* Returns a free TX buffer, -EAGAIN, or the death of the link. */
 static int take_tx(struct vhost_user_link *link)
 {
 	struct split_driver *tx = &link->rings[RPMSG_VQ_TX];
@@ -334,7 +334,7 @@ give_up(const struct handshake *hs, int error, const char *format, ...)
 	return error;
 }
 
-/* Sealed, so that the peer cannot shrink it under us (SIGBUS). */
+/* The file is sealed, so that the peer cannot shrink it under us (SIGBUS). */
 static int make_memory(struct vhost_user_link *link)
 {
 	size_t ring = split_driver_size(RING_NUM);
@@ -396,7 +396,7 @@ static void post_buffers(struct vhost_user_link *link)
 	while ((id = split_driver_take(&link->rings[RPMSG_VQ_RX])) >= 0)
 		post_rx(link, (uint16_t)id);
 	split_driver_publish(&link->rings[RPMSG_VQ_RX]);
-	/* Sent buffers are collected by the next send. */
+	/* Buffers that were sent are collected by the next send. */
 	split_driver_disable_used(&link->rings[RPMSG_VQ_TX]);
 }
 
@@ -428,7 +428,7 @@ static struct vhost_user_link *new_link(void)
 static int connect_socket(struct handshake *hs, int timeout_ms)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	/* One microsecond on top: zero would mean no limit. */
+	/* One microsecond more: zero would mean no limit. */
 	struct timeval limit = {
 		.tv_sec = timeout_ms / 1000,
 		.tv_usec = timeout_ms % 1000 * 1000 + 1,
