@@ -257,6 +257,7 @@ def _print_edges(result: dict[str, Any]) -> None:
         ("bound_us", result["bound_us"], "us", "under 50"),
         ("inside_percent", result["inside_percent"], "%", "at least 99.9"),
         ("error_us.p50", result["error_us"]["p50"], "us", ""),
+        ("untimed", result["untimed"], "", "0"),
         ("bulk.per_s", result["bulk"]["per_s"], "lines/s", ""),
         ("bulk.ratio", result["bulk"]["ratio"], "x", "at least 10"),
         ("bulk.ratio_pipelined", result["bulk"]["ratio_pipelined"], "x", ""),
