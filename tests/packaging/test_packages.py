@@ -24,7 +24,7 @@ _SDIST = "from setuptools.build_meta import build_sdist; import sys; build_sdist
 def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> str:
     """What a command prints; it must succeed."""
     done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **environment}, timeout=110,
+        command, cwd=cwd, env={**os.environ, **environment}, timeout=500,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

@@ -24,7 +24,7 @@ INCLUDES = [f"-I{path}" for path in (HERE, HERE / "standin", CORE, ROOT / "tests
 
 def compile_c(*arguments: object) -> None:
     command = [*CC, *WARNINGS, *INCLUDES, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 
@@ -44,7 +44,7 @@ def test_the_glue_works(glue: str, tmp_path: Path) -> None:
         *(HERE / f"{glue}_glue.c", HERE / f"drive_{glue}.c", *sorted(CORE.glob("*.c"))),
         *("-o", program),
     )
-    done = subprocess.run([program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([program], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^[1-9]\d* passed, 0 failed$", done.stdout, re.MULTILINE)
 
@@ -67,7 +67,7 @@ def build_and_run(features: int, tmp_path: Path, *defines: str) -> None:
         *("-std=c99", "-pedantic", "-Os", f"-DRPMSG_GPIO_FEATURES={features}", *defines),
         *(HERE / "features.c", *sorted(CORE.glob("*.c")), "-o", program),
     )
-    done = subprocess.run([program, str(features)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([program, str(features)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
