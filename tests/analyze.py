@@ -29,7 +29,7 @@ ANSWERS = {
     ("bridge/shim/pump/rpmsg_link.c", "-Wanalyzer-use-after-free"): (
         "an endpoint is counted: the link's own reference stays until bury()"
     ),
-    ("firmware_stub/ports/host/controller.c", "-Wanalyzer-malloc-leak"): (
+    ("firmware_stub/ports/host/firmware.c", "-Wanalyzer-malloc-leak"): (
         "what a controller allocated is in the firmware, which firmware_free() frees"
     ),
     ("firmware_stub/ports/host/control.c", "unix.Malloc"): (

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "pump/clock.h"
+#include "pump/device_clock.h"
 
 #define US UINT64_C(1000)
 #define MS UINT64_C(1000000)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* export.c - the virtio-gpio device: its guest, its queues, its life. */
 #define _GNU_SOURCE
-#include "internal.h"
+#include "export_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* lines.c - what a guest has set up of its lines: interrupts, and lines that come and go. */
-#include "internal.h"
+#include "export_internal.h"
 
 #include <errno.h>
 

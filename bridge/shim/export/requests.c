@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* requests.c - requestq: what the driver asks, and the answers in their order. */
-#include "internal.h"
+#include "export_internal.h"
 
 #include <errno.h>
 

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "clock.h"
+#include "device_clock.h"
 #include "controller.h"
 #include "interrupt.h"
 #include "rpmsg_gpio.h"

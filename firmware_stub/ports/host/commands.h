@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "board.h"
-#include "controller.h"
+#include "firmware.h"
 #include "stub_loop.h"
 
 #define COMMAND_LENGTH_MAX 4095

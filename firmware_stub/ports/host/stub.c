@@ -16,7 +16,7 @@
 #include "board.h"
 #include "commands.h"
 #include "control.h"
-#include "controller.h"
+#include "firmware.h"
 #include "stub_loop.h"
 #include "rpmsg_backend.h"
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "controller.h"
+#include "firmware.h"
 #include "rpmsg_gpio_internal.h"
 
 #define UNKNOWN_WAKEUP 0x0010

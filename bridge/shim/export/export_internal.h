@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * internal.h - what the parts of an export share. Everything here is used with the
+ * export_internal.h - what the parts of an export share. Everything here is used with the
  * pump's lock held.
  *
  *   export.c    the device: its guest, its queues, its life

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "controller.h"
+#include "firmware.h"
 
 #include <errno.h>
 #include <stdio.h>

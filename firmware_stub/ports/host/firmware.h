@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * controller.h - the firmware: one virtio-gpio device a controller of the board,
+ * firmware.h - the firmware: one virtio-gpio device a controller of the board,
  * each on its own rpmsg endpoint.
  */
-#ifndef HOST_CONTROLLER_H
-#define HOST_CONTROLLER_H
+#ifndef HOST_FIRMWARE_H
+#define HOST_FIRMWARE_H
 
 #include <stdbool.h>
 #include <stdint.h>

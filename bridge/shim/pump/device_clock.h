@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * clock.h - the coprocessor's clock on the host's: offset and drift from
+ * device_clock.h - the coprocessor's clock on the host's: offset and drift from
  * GET_TIME exchanges, with a bound of the error. docs/timing.md has the method.
  *
  * Plain arithmetic: no time is read and nothing is sent here.
  */
-#ifndef GB_CLOCK_H
-#define GB_CLOCK_H
+#ifndef GB_DEVICE_CLOCK_H
+#define GB_DEVICE_CLOCK_H
 
 #include <stdbool.h>
 #include <stdint.h>
