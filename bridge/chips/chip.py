@@ -185,7 +185,7 @@ class Chip:
             raise OSError(errno.ENODEV, f"chip {self.name} is gone")
 
     def changed(self, line: Line, event: int) -> None:
-        """Tell those who watch a line, as `Watchers.changed`."""
+        """Tell the watchers of a line, as `Watchers.changed`."""
         self.watchers.changed(line, event)
 
     # ---- requests -----------------------------------------------------------
@@ -244,23 +244,23 @@ class Chip:
     ) -> None:
         """Return without a further await once every line is free.
 
-        A line whose holder is going is waited for: the client that closed its
-        request and asks again must not meet its own shadow.
+        A line that its holder is releasing is waited for: a client that has closed its request and
+        asks again must not be refused because of itself.
         """
         while (going := self._obstacle(configs, consumer, requester)) is not None:
-            # Not awaited itself: that it is cancelled with the chip is no reason to be, too.
+            # The task itself is not awaited: when it is cancelled with the chip, this must not be.
             await asyncio.wait((asyncio.ensure_future(going.release()),))
         for config in configs:
             kept = self.lines[config.offset].holder
             if kept is not None:
-                kept.hang_up()  # only now, so that nobody else gets the line
+                kept.hang_up()  # only now, so that nobody else gets the line in between
 
     def _obstacle(
         self, configs: Sequence[LineConfig], consumer: str, requester: Requester
     ) -> Holder | None:
-        """A holder that is about to go; raises when the lines cannot be had.
+        """The holder that is releasing a line; raises when the lines cannot be had.
 
-        Lines that are kept for this consumer of this user are in nobody's way.
+        Lines that are reserved for this consumer of this user do not hinder it.
         """
         self.check_online()
         seen: set[int] = set()

@@ -194,7 +194,7 @@ class Controller:
     # ---- negotiation ------------------------------------------------------
 
     async def negotiate(self, allowed: int, lines: int | None) -> Setup:
-        """Find out what the firmware can do and agree on it.
+        """Find out what the firmware can do, and agree on what is used.
 
         Args:
             allowed: RPMSG_GPIO_F_* that may be used; 0 does not even ask.
@@ -203,7 +203,7 @@ class Controller:
         Raises:
             OSError: the firmware does not answer or answers nonsense.
         """
-        self._accept(0, 0)  # an attempt before this one may have got further
+        self._accept(0, 0)  # an earlier attempt may have got further
         features, epoch = await self._agree(allowed)
         config = None
         if features & wire.F_CONFIG:

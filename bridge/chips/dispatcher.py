@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Takes the pump's reports on the event loop and hands each to who waits for it."""
+"""Takes the pump's reports on the event loop and hands each to whoever waits for it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Dispatcher:
         for report in self.pump.reports():
             try:
                 self._handle(report)
-            except Exception:  # one bad report must not stop those behind it
+            except Exception:  # one bad report must not stop the others
                 log.exception("internal error in the handling of %s", report)
 
     def _handle(self, report: Report) -> None:

@@ -21,12 +21,12 @@ from bridge.shim.pump import LinePlan, Report
 
 log = logging.getLogger(__name__)
 
-# Longest pause between two requests to let a line go, beside their deadlines.
+# Longest pause between two requests to let a line go, in addition to their deadlines.
 _INSIST_PAUSE_S = 60.0
 
 
 class HeldLine:
-    """What a request has of a line, and does with it, in the order that virtio-gpio wants.
+    """A line that a request holds, and what it does with it, in the order that virtio-gpio wants.
 
     Args:
         chip: whose line it is.
@@ -54,7 +54,7 @@ class HeldLine:
         self._pin = pin
         self._plans = plans
         self._index = index
-        # What is left of the config for the service to do, beside what the pin does.
+        # The part of the settings that the service must do, since the pin does not.
         self._rest = config
         self._armed = False  # we enabled its interrupt
 
@@ -75,7 +75,7 @@ class HeldLine:
     # ---- set up -----------------------------------------------------------
 
     async def refresh(self) -> None:
-        """An as-is line keeps what it is: ask what that is. Raises OSError as `Pin.call`."""
+        """Ask what an as-is line is, since it keeps that. Raises OSError as `Pin.call`."""
         if self.config.directed:
             return
         reply = await self._pin.ask(wire.MSG_GET_DIRECTION)
@@ -85,7 +85,7 @@ class HeldLine:
             raise self._pin.failure(reply, wire.MSG_GET_DIRECTION)
 
     async def divide(self) -> None:
-        """Find out what the pin will leave for us to do. Raises OSError as `Pin.call`."""
+        """Find out what the pin will leave to us. Raises OSError as `Pin.call`."""
         self._rest = await self._left(self.config)
 
     async def _left(self, config: LineConfig) -> LineConfig:
@@ -121,13 +121,13 @@ class HeldLine:
     async def _settle(self) -> None:
         """Read the level that debouncing starts from.
 
-        After the interrupt was enabled: an edge in between starts the period.
+        It is read after the interrupt was enabled, so that an edge in between starts the period.
         """
         reply = await self._pin.call(wire.MSG_GET_VALUE)
         self._plans.settle(self._index, bool(reply.value))
 
     async def _forget_irq(self) -> None:
-        """Disable an interrupt left over from an earlier session; ERR is as good."""
+        """Disable an interrupt left over from an earlier session; an ERR does no harm."""
         reply = await self._pin.ask(wire.MSG_SET_IRQ_TYPE, wire.IRQ_TYPE_NONE)
         if reply.error and reply.reason != lib.GB_REASON_STATUS:
             raise self._pin.failure(reply, wire.MSG_SET_IRQ_TYPE)
@@ -162,7 +162,7 @@ class HeldLine:
         try:
             await self._change(config)
         except BaseException:
-            # Any part of it may be done: the next change takes nothing for granted.
+            # Any part of it may be done: the next change assumes nothing.
             self._rest = LineConfig(config.offset, 0)
             raise
 
@@ -192,7 +192,7 @@ class HeldLine:
         self._plans.replace(self._index, self.plan(irq_type))
 
     async def _disarm(self) -> None:
-        # The pump first: a re-arm must not follow.
+        # The pump is told first: no re-arm may follow.
         self._replan(wire.IRQ_TYPE_NONE)
         self.line.irq_unknown = True
         await self._pin.call(wire.MSG_SET_IRQ_TYPE, wire.IRQ_TYPE_NONE)
@@ -224,7 +224,7 @@ class HeldLine:
             self.unanswered = failure.errno == errno.ETIMEDOUT
 
     def _owed(self) -> list[tuple[int, int]]:
-        """What the firmware must hear so that it forgets the line: types and values."""
+        """The messages that make the firmware forget the line: types and values."""
         owed = []
         if self._armed:
             self.line.irq_unknown = True
@@ -235,7 +235,7 @@ class HeldLine:
         return owed
 
     async def _forget(self, owed: Sequence[tuple[int, int]]) -> OSError | None:
-        """Tell it all, whatever comes of the first; how the last one failed."""
+        """Send all of them, whatever comes of the first; return how the last one failed."""
         failure = None
         for kind, value in owed:
             try:
@@ -250,7 +250,7 @@ class HeldLine:
         return failure
 
     async def insist(self) -> None:
-        """Ask as long as there is no answer and nobody has the line: it may still drive."""
+        """Ask as long as no answer comes and nobody has the line: it may still drive."""
         owed = self._owed()
         pause_s = 0.0
         while self._chip.online and self.line.holder is None:
@@ -263,7 +263,7 @@ class HeldLine:
             pause_s = min(2 * pause_s + 1, _INSIST_PAUSE_S)
 
     def free(self, holder: Holder, tell: bool) -> None:
-        """The line is nobody's; unless it is by now another holder's.
+        """Free the line, unless another holder has it by now.
 
         Args:
             holder: who had it.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A chip as those see it who hold lines of it."""
+"""A chip as the holders of its lines see it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge.chips.tasks import Tasks
 
 
 class Lender(Protocol):
-    """Where lines are from, and what those tell it who have them.
+    """Where lines are from, and what their holders tell it.
 
     Attributes:
         online: whether the firmware is there.
@@ -36,4 +36,4 @@ class Lender(Protocol):
         """Name of the chip."""
 
     def changed(self, line: Line, event: int) -> None:
-        """Tell those who watch a line: GPIO_V2_LINE_CHANGED_*."""
+        """Tell the watchers of a line: GPIO_V2_LINE_CHANGED_*."""

@@ -44,18 +44,18 @@ class Kept:
 
 
 class Holder(Protocol):
-    """Who has lines: a line request, or an export."""
+    """A holder of lines: a line request, or an export."""
 
     @property
     def consumer(self) -> str:
-        """As the line info shows it."""
+        """The name that the line info shows."""
 
     @property
     def going(self) -> bool:
         """Whether the lines are (about to be) free."""
 
     def release(self) -> Awaitable[None]:
-        """Give the lines back; done when they are free."""
+        """Give the lines back; ends when they are free."""
 
     def hang_up(self) -> None:
         """The chip is gone."""
@@ -115,7 +115,8 @@ class Line:
     def found(self, direction: int) -> None:
         """Record what the firmware says of a line that is to stay as it is.
 
-        NONE says that it is not driven. What it is shown as stays, as in gpiolib.
+        NONE says that the line is not driven. The line info shows the direction as before, as
+        gpiolib does.
         """
         if direction == wire.DIRECTION_NONE:
             self.output = False
@@ -147,7 +148,7 @@ class Line:
         return f'{self.offset} ("{printable(self.name)}")' if self.name else str(self.offset)
 
     def busy(self, chip: str, how: str = "held by", whose: str = "") -> OSError:
-        """EBUSY for who wants the line, with a sentence.
+        """EBUSY for whoever wants the line, with a sentence.
 
         Args:
             chip: name of the line's chip.
@@ -188,7 +189,7 @@ class Line:
 
     @property
     def direction(self) -> int:
-        """VIRTIO_GPIO_DIRECTION_OUT or IN, asking who changes it by himself."""
+        """VIRTIO_GPIO_DIRECTION_OUT or IN; asks a holder that changes it by itself."""
         if self.live is not None:
             self.set_direction(self.live())
         return wire.DIRECTION_OUT if self.output else wire.DIRECTION_IN

@@ -24,7 +24,7 @@ _VALID = uapi.GPIO_V2_LINE_FLAG_ACTIVE_LOW | DIRECTIONS | EDGES | DRIVES | BIASE
 
 @dataclass(frozen=True)
 class LineConfig:
-    """What a client asks of one line.
+    """The settings that a client asks of one line.
 
     Attributes:
         offset: line of the chip.
@@ -209,7 +209,7 @@ def configs_of(
 ) -> list[LineConfig]:
     """What a ``struct gpio_v2_line_config`` says about each line of a request.
 
-    Of several attributes that cover a line the first one counts, as in the kernel.
+    When several attributes cover a line, the first one counts, as in the kernel.
 
     Args:
         packed: the struct, unchecked.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A line where it is: on its controller, and what it does there by itself (LINE_CONFIG)."""
+"""A line on its own controller, and what it does there by itself (LINE_CONFIG)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bridge.shim.pump import Report
 class Pin:
     """Requests to the firmware about one line.
 
-    A chip that is put together out of lines of others has their pins: no request of its
-    needs to ask where it goes.
+    A chip that is put together out of lines of others has their pins, so that its requests need not
+    ask where they go.
 
     Args:
         controller: that has the line.
@@ -32,7 +32,7 @@ class Pin:
 
     @property
     def place(self) -> tuple[PumpController, int]:
-        """Where the pump finds the line: its controller, its number there."""
+        """Where the pump finds the line: its controller, and its number there."""
         return self.controller.handle, self.gpio
 
     async def ask(self, kind: int, value: int = 0, form: int = AUTO) -> Report:
@@ -81,7 +81,7 @@ class Pin:
 
 
 async def pin_config(pin: Pin, line: Line, config: LineConfig) -> wire.PinConfig:
-    """What a pin will do by itself of what is asked of its line. Raises as `Pin.caps`."""
+    """What a pin will do by itself of the settings of its line. Raises as `Pin.caps`."""
     caps = await pin.caps() if config.asks_pin else wire.LineCaps()
     return config.pin_config(caps, line.pin_config or wire.PinConfig())
 
@@ -113,7 +113,7 @@ async def drive(pin: Pin, line: Line, config: LineConfig) -> None:
     else:
         await pin.call(wire.MSG_SET_VALUE, config.physical_value)
         await pin.call(wire.MSG_SET_DIRECTION, wire.DIRECTION_OUT)
-    line.set_direction(wire.DIRECTION_OUT)  # what it is to its user
+    line.set_direction(wire.DIRECTION_OUT)  # what it is for its user
 
 
 async def make_input(pin: Pin, line: Line) -> None:

@@ -10,7 +10,7 @@ from bridge.shim.pump import LineFds, LineForm, LinePlan, Pump, Request, Request
 
 
 class Plans:
-    """A line request in the pump. Before `open` and after `close` there is nothing to tell it."""
+    """A line request in the pump. Before `open` and after `close` all calls do nothing."""
 
     def __init__(self) -> None:
         self._plans: list[LinePlan] = []
@@ -72,6 +72,6 @@ class Plans:
             request.answer(sequence, error, reason, body)
 
     def close(self) -> None:
-        """End: the client sees HUP and ENODEV. May be repeated."""
+        """End the request: the client sees HUP and ENODEV. May be repeated."""
         if self._request is not None:
             self._request.close()

@@ -18,7 +18,7 @@ from bridge.errors import sentence
 from bridge.shim.ffi import lib
 from bridge.shim.pump import LineFds, LineForm, Report, ReportKind, RequestFds
 
-# Lines whose release is under way at once; each takes two calls.
+# So many lines are released at once; each takes two calls.
 _RELEASE_BATCH = 8
 
 
@@ -94,11 +94,11 @@ class LineRequest:
         try:
             for held in self._lines:
                 await held.refresh()
-            # An output that nobody knew of may be among them.
+            # There may be an output among them that nobody knew of.
             self._check_access(held.config for held in self._lines)
             for held in self._lines:
                 await held.divide()
-            # Before any interrupt is enabled, so that no edge is lost.
+            # This comes before any interrupt is enabled, so that no edge is lost.
             fds = self._open(capacity, form)
             for held in self._lines:
                 await held.configure()
@@ -145,7 +145,7 @@ class LineRequest:
             self._plans.answer(report.sequence, errno.EINVAL, lib.GB_REASON_OPERATION)
 
     async def _reconfigure(self, report: Report) -> None:
-        """New settings, as linereq_set_config() of the kernel."""
+        """Apply new settings, as linereq_set_config() of the kernel does."""
         error, why = 0, ""
         try:
             await self._set_config(report.body)

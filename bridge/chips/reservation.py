@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A line that is kept for its consumer after the firmware restarted."""
+"""A line that is reserved for its consumer after the firmware restarted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Reservation:
         return "" if self._uid is None else f" of user id {self._uid}"
 
     async def release(self) -> None:
-        """Give the line up."""
+        """Free the line."""
         self.hang_up()
 
     def hang_up(self) -> None:

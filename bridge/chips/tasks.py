@@ -38,7 +38,7 @@ class Tasks:
             tasks = list(self._running)
             for task in tasks:
                 task.cancel()
-            # Awaiting tasks that are done already does not yield on newer Pythons, so
-            # that no callback of theirs need have run: what has ended is taken out here.
+            # Awaiting tasks that are done already does not yield on newer Pythons, so their
+            # callbacks may not have run: tasks that have ended are taken out here.
             await asyncio.gather(*tasks, return_exceptions=True)
             self._running.difference_update(tasks)

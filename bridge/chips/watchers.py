@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Clients that have a chip open: what each watches, and the queue of its info events."""
+"""Clients that have a chip open: the lines that each watches, and the queue of its info events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.shim.info_queue import InfoQueue
 
 
 class Watching(Protocol):
-    """Whoever has a chip open, and watches lines of it."""
+    """A client that has a chip open, and watches lines of it."""
 
     def push(self, record: bytes) -> None:
         """Queue an info event, a ``struct gpio_v2_line_info_changed``."""
@@ -23,7 +23,7 @@ class Watching(Protocol):
 
 
 class Watcher:
-    """A chip as one client has it open: what a descriptor of the character device is in the kernel.
+    """A chip as one client has it open; the kernel has a descriptor of the character device for it.
 
     Args:
         watchers: of the chip.
@@ -55,7 +55,7 @@ class Watcher:
 
 
 class Watchers:
-    """All of one chip."""
+    """All watchers of one chip."""
 
     def __init__(self) -> None:
         self._all: set[Watching] = set()
@@ -66,13 +66,13 @@ class Watchers:
         return len(self._all)
 
     def open(self) -> Watcher:
-        """One more; whoever gets it closes it. Raises OSError EMFILE, no descriptors are left."""
+        """Add a view of the chip; whoever gets it closes it. Raises OSError EMFILE."""
         watcher = Watcher(self)
         self.add(watcher)
         return watcher
 
     def add(self, watcher: Watching) -> None:
-        """One more, until it is forgotten."""
+        """Add a watcher, until it is forgotten."""
         self._all.add(watcher)
 
     def watch(self, watcher: Watching, line: Line) -> None:
@@ -89,7 +89,7 @@ class Watchers:
         self._end(watcher, line.offset)
 
     def forget(self, watcher: Watching) -> None:
-        """A client closed its view of the chip."""
+        """Forget the watches of a client that closed its view of the chip."""
         self._all.discard(watcher)
         for offset in [at for at, watching in self._by_line.items() if watcher in watching]:
             self._end(watcher, offset)
@@ -101,7 +101,7 @@ class Watchers:
             del self._by_line[offset]
 
     def changed(self, line: Line, event: int) -> None:
-        """Tell those who watch a line.
+        """Tell the watchers of a line.
 
         Args:
             line: as it is now.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Who may do what with which lines: the [[access]] tables of the configuration.
 
-A line that no rule names is for everybody who may connect. One that a rule names is for those
-whom such a rule lets do something, and for root and the service's own user.
+A line that no rule names is open to everybody who may connect. A line that a rule names is open to
+those whom such a rule lets do something, and to root and the service's own user.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ INCLUDED = {
 """The rights, each with those that are nothing without it."""
 ALL: Rights = frozenset(INCLUDED)
 
-# Of one chip; a user has few sets of groups.
+# The cache of one chip; a user has few sets of groups.
 _REMEMBERED_MAX = 64
 
 
@@ -138,7 +138,7 @@ class Policy:
             )
 
     def info(self, peer: Peer, chip: Chip, line: Line) -> dict[str, object]:
-        """A line as the control socket shows it to a user; one that he may not see is in use."""
+        """A line as a user is shown it; a line that the user may not see is shown as in use."""
         if "see" in self.rights(peer, chip, line.offset):
             return line.info()
         return {
@@ -152,7 +152,7 @@ class Policy:
 
 
 def _rights(rules: Sequence[AccessRule], peer: Peer, line: Line) -> Rights:
-    """What the rules of a chip leave of a line."""
+    """The rights that the rules of a chip leave of a line."""
     about = [rule for rule in rules if rule.names(line)]
     if not about:
         return ALL

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What one user id may have of the service at once, so that the others have theirs.
+"""The limits of what one user id may have of the service at once.
 
-A user's clients, handles, line requests and lines are counted, and estimated in bytes. Of
-the service's descriptors a reserve is kept for users who have few.
+A user's clients, handles, line requests and lines are counted, and their memory is estimated in
+bytes, so that the others have their share. A reserve of the service's descriptors is kept for users
+who have few.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ REQUEST_BYTES = 16 * 1024
 GUARANTEED = 64
 """Descriptors that a user has even where the reserve begins."""
 
-# Of the service's descriptors: those of links, exports, guests, and files that it reads.
+# The part of the service's descriptors for links, exports, guests, and files that it reads.
 _OWN_DESCRIPTORS = 256
 _DESCRIPTORS = {"connections": 2, "handles": 2, "requests": 4}
 _BYTES = {
@@ -89,7 +90,7 @@ class Budgets:
         return {"limits": limits, "users": users}
 
     def take_descriptors(self, account: Account, count: int) -> None:
-        """Give descriptors to a user. Raises OSError EMFILE when they are others'."""
+        """Give descriptors to a user. Raises OSError EMFILE when they are reserved for others."""
         total = max(0, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OWN_DESCRIPTORS)
         modest = account.descriptors + count <= GUARANTEED
         reserve = 0 if modest else total * self.limits.reserve_percent // 100
@@ -193,13 +194,13 @@ class Account:
         self._forget_if_empty()
 
     def _forget_if_empty(self) -> None:
-        """Whoever refers to an account has something in it."""
+        """Forget an account that has nothing: nobody refers to it then."""
         if not any(self._used.values()):
             self._budgets.discard(self)
 
 
 class Grant:
-    """Something that an account has, until it ends."""
+    """A share of an account, until it ends."""
 
     def __init__(self, account: Account, taken: Mapping[str, int], descriptors: int) -> None:
         self._account: Account | None = account

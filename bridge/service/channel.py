@@ -21,8 +21,8 @@ from bridge.shim.pump import Link
 
 log = logging.getLogger(__name__)
 
-# Pauses before a negotiation that failed is tried again; then only an
-# announcement starts another.
+# The pauses before a negotiation that failed is tried again. After them only an announcement starts
+# another one.
 _RETRIES_S = (0.5, 1.0, 2.0, 4.0)
 SHORT_LIFE_S = 1.0
 RESTART_PAUSE_S = 0.2
@@ -32,14 +32,14 @@ class Numbering(Protocol):
     """Who knows which controller is which: `bridge.service.numbering.Numbering`."""
 
     async def place(self, channel: Channel, label: str) -> Place:
-        """Who a controller is, now that its firmware has told what it tells."""
+        """Decide who a controller is, after its firmware has told what it tells."""
 
     def give_numbers(self) -> None:
         """Look again who is known by now."""
 
 
 class Session(Protocol):
-    """To which a channel belongs: `bridge.service.session.Session`."""
+    """The owner of a channel: `bridge.service.session.Session`."""
 
     context: LinkContext
     link: Link
@@ -104,7 +104,7 @@ class Channel:
         return {"chip": self._title, "channel": self.name, "why": self.why}
 
     def announced_again(self) -> bool:
-        """Whether nothing needs to be begun anew: firmware with EPOCH says if it is another.
+        """Whether nothing need begin anew: firmware with EPOCH says if it is another one.
 
         A name service may say things twice. Firmware that can tell its boots is asked, and
         the pump notices another one by the answer; for all other firmware an announcement
@@ -121,8 +121,8 @@ class Channel:
 
     @staticmethod
     async def _ask(controller: Controller) -> None:
-        with contextlib.suppress(OSError):  # it went away meanwhile
-            # In a form that tells the epoch, which the baseline's does not.
+        with contextlib.suppress(OSError):  # the chip went away meanwhile
+            # The question has a form whose answer has the epoch, which the baseline's has not.
             await controller.ask(wire.MSG_GET_EPOCH, form=EXTENDED)
 
     def remember(self) -> None:
@@ -146,11 +146,11 @@ class Channel:
             await self._life()
             log.warning("chip %s: the firmware restarted", self._title)
             if loop.time() - born < SHORT_LIFE_S:
-                # Firmware that always seems to restart must not eat a CPU.
+                # Firmware that seems to restart all the time must not take a whole CPU.
                 await asyncio.sleep(RESTART_PAUSE_S)
 
     async def _life(self) -> None:
-        """From opening the endpoint to a restart of the firmware."""
+        """Run from opening the endpoint to a restart of the firmware."""
         context = self._session.context
         controller = Controller(
             context.dispatcher,
@@ -165,7 +165,7 @@ class Channel:
             chip = await self._bring_up(controller)
             if chip is not None:
                 self._chip = chip
-                self._remembered = True  # what is replayed, until that is done
+                self._remembered = True  # the lines that are replayed, until that is done
                 if chip.identity.known_by != "nothing":
                     await context.memory.replay(chip)
                 self._remembered = False
@@ -196,7 +196,7 @@ class Channel:
                 log.warning("chip %s: not usable: %s", self._title, self.why)
                 self.settled = True
                 context.registry.changed()
-                self._session.numbering.give_numbers()  # others need not wait for this one
+                self._session.numbering.give_numbers()  # other channels need not wait for this one
             else:
                 self.why = ""
                 return await self._make_chip(controller, setup)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Looking at a configuration without starting anything (``serve --check``)."""
+"""Check a configuration without starting anything (``serve --check``)."""
 
 from __future__ import annotations
 

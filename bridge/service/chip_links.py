@@ -72,7 +72,7 @@ class ChipLinks:
         return os.readlink(name, dir_fd=self._fd) == self._target
 
     def _link(self, name: str) -> None:
-        """Add a link; a chip must not fail for want of its path."""
+        """Add a link; a chip must not fail because it has no path."""
         try:
             self._look_for_directory()
             os.symlink(self._target, name, dir_fd=self._fd)
@@ -82,7 +82,7 @@ class ChipLinks:
             log.warning("no path of chip %s in %s: %s", name, self._directory, error.strerror)
 
     def _look_for_directory(self) -> None:
-        """Open it again where somebody has tidied up."""
+        """Open the directory again where somebody has removed it."""
         if self._fd >= 0 and os.fstat(self._fd).st_nlink:
             return
         self._close()
@@ -98,7 +98,7 @@ class ChipLinks:
         self.leave()
 
     def leave(self) -> None:
-        """Touch nothing any more: all of it is another service's."""
+        """Touch nothing any more: everything belongs to another service now."""
         self._usable = False
         self._close()
 
@@ -116,7 +116,7 @@ def _open(path: str) -> int:
         fd = os.open(path, _DIRECTORY)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            # Whoever made it chose in which directory links are removed.
+            # Whoever made it would choose the directory in which links are removed.
             raise OSError(errno.ELOOP, "it is a link, or no directory; remove it") from None
         raise
     found = os.fstat(fd)

@@ -33,12 +33,12 @@ from bridge.service.operations import Operations
 
 log = logging.getLogger(__name__)
 
-# What Python makes of a byte of a packet at most: an empty map, and the place for it in a list.
+# The most memory that Python needs for a byte of a packet: an empty map, and its place in a list.
 _OBJECT_BYTES = 72
 
 
 class Server(Protocol):
-    """To which connections belong: `bridge.service.control.ControlServer`."""
+    """The owner of connections: `bridge.service.control.ControlServer`."""
 
     operations: Operations
     tasks: Tasks
@@ -69,7 +69,7 @@ class Connection:
 
     @property
     def peer(self) -> tuple[int, int, str]:
-        """Process and user id of who connected, and what it calls itself."""
+        """Process and user id of the client, and what it calls itself."""
         return self._client.peer.pid, self._client.peer.uid, self._client.name
 
     @property
@@ -78,7 +78,7 @@ class Connection:
         return len(self._client)
 
     def close(self) -> None:
-        """Close at once; what the client requested lives on until it lets go of it."""
+        """Close at once; what the client requested stays until it lets go of it."""
         if self._closed:
             return
         self._closed = True
@@ -90,7 +90,7 @@ class Connection:
         self._unsent.clear()
         self._client.account.relieve.discard(self._relieve)
         self._client.account.move_memory(-self._unread)
-        # Nobody waits for the answers; a request half done is undone.
+        # Nobody waits for the answers; a request that is half done is undone.
         for task in self._running:
             task.cancel()
         self._client.close()
@@ -100,11 +100,11 @@ class Connection:
     # ---- in -----------------------------------------------------------------
 
     def _readable(self) -> None:
-        """Take one packet; the others' turn comes before the next one."""
+        """Take one packet; other clients have their turn before the next one."""
         buffer = self._server.buffer
         try:
-            # Descriptors that a client sends along are dropped by the kernel,
-            # since no room is offered for them.
+            # The kernel drops descriptors that a client sends along, since no room is offered for
+            # them.
             length = self._socket.recv_into(buffer)
         except (BlockingIOError, InterruptedError):
             return
@@ -125,7 +125,7 @@ class Connection:
             message = msgpack.unpackb(packet, raw=False, strict_map_key=True)
         except MemoryError:
             raise
-        except Exception:  # whatever a hostile packet can make of the decoder
+        except Exception:  # the decoder may raise anything for a hostile packet
             self._refuse(errno.EBADMSG, "the packet is not valid msgpack")
             return
         if not isinstance(message, dict):
@@ -178,7 +178,7 @@ class Connection:
     def _out_of_memory(self, seq: int | None) -> None:
         try:
             self._fail(seq, OSError(errno.ENOMEM, "the service has no memory for this"))
-        except MemoryError:  # to hang up is an answer, too
+        except MemoryError:  # a hangup is an answer, too
             self.close()
 
     def _finished(self, task: asyncio.Task[None], cost: int) -> None:
@@ -193,7 +193,7 @@ class Connection:
         self._loop.remove_reader(self._socket)
         with contextlib.suppress(OSError):  # no descriptor for it: noticed later, then
             self._hangup = select.epoll()
-            self._hangup.register(self._socket, 0)  # HUP is told, asked for or not
+            self._hangup.register(self._socket, 0)  # HUP is reported, asked for or not
             self._loop.add_reader(self._hangup, self.close)
 
     def _resume(self) -> None:
@@ -267,14 +267,14 @@ class Connection:
         self.close()
 
     def _check_unread(self) -> None:
-        """What a client does not read is its user's."""
+        """Count what a client does not read for its user."""
         try:
             self._count_unread()
         except OSError as error:
             self._cut_off(error.strerror or str(error))
 
     def _count_unread(self) -> None:
-        """Count again. Raises OSError ENOBUFS when it is more, and too much."""
+        """Count again. Raises OSError ENOBUFS when it has become more than the limit."""
         now = self._unsent_bytes + _unread_bytes(self._socket)
         more, self._unread = now - self._unread, now
         try:
@@ -284,7 +284,7 @@ class Connection:
             raise
 
     def _relieve(self) -> None:
-        """Some of what was unread may be read by now."""
+        """Count again, since the client may have read some of it."""
         now = self._unsent_bytes + _unread_bytes(self._socket)
         if now < self._unread:
             self._client.account.move_memory(now - self._unread)
@@ -298,14 +298,14 @@ class Connection:
             self._unsent_bytes -= len(packet)
             self._transmit(packet, fds)
             if len(self._unsent) >= before:
-                self._unsent.rotate(1)  # it did not fit: back to the front
+                self._unsent.rotate(1)  # it did not fit, and goes back to the front
                 return
         if self._closing:
             self.close()
 
 
 def _unread_bytes(sock: socket.socket) -> int:
-    """What lies in the kernel, sent and not read, as that counts it."""
+    """The bytes that lie in the kernel, sent and not read, as the kernel counts them."""
     raw = fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0")
     return int(struct.unpack("=i", raw)[0])
 

@@ -29,17 +29,17 @@ log = logging.getLogger(__name__)
 PEERS_MAX = 64
 """Processes that `ControlServer.peers` tells of."""
 
-# Clients accepted before the others' turn comes.
+# So many clients are accepted before others have their turn.
 _ACCEPT_BATCH = 32
 _ACCEPT_PAUSE_S = 1.0
 # Linux 6.16, <asm-generic/socket.h>; Python does not name it.
 _SO_PASSRIGHTS = 83
-# Errors of accept(2) that say that something has run out here.
+# These errors of accept(2) say that something has run out here.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
 class ControlServer:
-    """Listens, and keeps the connections.
+    """Listens, and has the connections.
 
     Args:
         operations: what the clients can ask.
@@ -103,7 +103,7 @@ class ControlServer:
         return (found.st_dev, found.st_ino) == self._inode
 
     async def _watch_file(self) -> None:
-        """Say so when somebody removes the file: nobody else would notice for a long time."""
+        """Log it when somebody removes the file: nobody would notice that for a long time."""
         while True:
             watch = FileWatch(self._path)
             try:
@@ -154,7 +154,7 @@ class ControlServer:
         except OSError as error:
             if error.errno not in _EXHAUSTED:
                 raise
-            # The waiting client would wake us without end.
+            # The client that waits would otherwise wake us without end.
             log.warning("control socket: %s; no new clients for a moment", error.strerror)
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._socket)
@@ -174,7 +174,7 @@ class ControlServer:
             if self._accepting is not None:
                 self._accepting.cancel()
             asyncio.get_running_loop().remove_reader(self._socket)
-            self._remove_files()  # while we listen: nobody takes the path meanwhile
+            self._remove_files()  # while we still listen, so that nobody takes the path meanwhile
             self._socket.close()
             self._socket = None
         for connection in list(self._connections):
@@ -194,7 +194,7 @@ class ControlServer:
 
 
 def _is_gone(sock: socket.socket) -> bool:
-    """Whether the client hung up before its turn came, which costs a flood of them little."""
+    """Whether the client hung up before its turn came; so a flood of them costs little."""
     try:
         return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:

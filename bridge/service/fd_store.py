@@ -16,7 +16,7 @@ _FIRST = 3  # SD_LISTEN_FDS_START
 
 
 class FdStore:
-    """What the manager kept, and what it is to keep.
+    """The descriptors that the manager kept, and those that it is to keep.
 
     Args:
         environment: NOTIFY_SOCKET, LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES; the last
@@ -32,28 +32,28 @@ class FdStore:
         return list(self._kept)
 
     def take(self, name: str) -> int | None:
-        """A descriptor that was kept, the caller's from here on; None: there is none."""
+        """A descriptor that was kept, which the caller owns from here on; None: there is none."""
         fd = self._kept.pop(name, None)
         if fd is not None:
             notify(f"FDSTOREREMOVE=1\nFDNAME={name}", address=self._address)
         return fd
 
     def put(self, name: str, fd: int) -> bool:
-        """Let the manager keep a copy of `fd`; whether there is a manager.
+        """Let the manager keep a copy of `fd`; return whether there is a manager.
 
-        One without room for it (FileDescriptorStoreMax=) closes it.
+        A manager that has no room for it (FileDescriptorStoreMax=) closes it.
         """
         return notify(f"FDSTORE=1\nFDNAME={name}", (fd,), self._address)
 
     def close(self) -> None:
-        """Let go of what nobody took; the manager's copies stay."""
+        """Close the descriptors that nobody took; the manager's copies stay."""
         for fd in self._kept.values():
             os.close(fd)
         self._kept.clear()
 
 
 def notify(text: str, fds: Sequence[int] = (), address: str | None = None) -> bool:
-    """Tell the service manager (sd_notify(3)); whether there is one that took it.
+    """Tell the service manager (sd_notify(3)); return whether one took it.
 
     Args:
         text: assignments, one a line: ``READY=1``.

@@ -16,7 +16,7 @@ from bridge.service.seen import Seen
 
 log = logging.getLogger(__name__)
 
-# After the last chip that came: then what is configured for others is a mistake.
+# So many seconds after the last chip came, configuration for others counts as a mistake.
 _PATIENCE_S = 2.0
 
 
@@ -61,11 +61,11 @@ class LinkContext:
 
     @property
     def doubts(self) -> list[str]:
-        """What is configured and fits nothing, a sentence each."""
+        """The configuration that fits nothing, a sentence each."""
         return self._seen.told
 
     def saw(self, number: str, chip: Chip) -> None:
-        """A chip came: what is configured for it is right."""
+        """A chip came: the configuration for it is right."""
         self._seen.add(number, chip)
         if self._check is not None:
             self._check.cancel()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Log lines that peers cause: not too many, and never waited for.
 
-Whoever can make the service log something can do it as often as he likes, and whoever reads
-stderr's pipe may stop to. Neither may cost the other clients anything.
+A peer can make the service log something as often as it likes, and a reader of stderr's pipe may
+stop reading. Neither may cost the other clients anything.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _END_S = 1.0
 
 
 class RateLimit(logging.Filter):
-    """Lets through so many lines of a kind, and says with the next one how many it did not.
+    """Lets so many lines of a kind through, and says with the next one how many it left out.
 
-    A kind is what a line of the source says, without what it says it of.
+    Lines are of one kind when one statement of the source made them, whatever they are about.
 
     Args:
         clock: seconds.
@@ -89,7 +89,7 @@ class Writer(logging.Handler):
             line = f"{self.format(record)}\n".encode(errors="backslashreplace")
             with self._changed:
                 self._put(line)
-        except Exception:  # as all handlers do
+        except Exception:  # as all handlers of logging do
             self.handleError(record)
 
     def _put(self, line: bytes) -> None:
@@ -116,7 +116,7 @@ class Writer(logging.Handler):
                 self._changed.notify_all()
 
     def _write_all(self, line: bytes) -> None:
-        with contextlib.suppress(OSError):  # there is nobody to tell
+        with contextlib.suppress(OSError):  # nobody is there to hear of it
             while line:
                 line = line[os.write(self._fd, line) :]
 

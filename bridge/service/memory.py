@@ -33,7 +33,7 @@ from bridge.service.config import LinkConfig
 
 log = logging.getLogger(__name__)
 
-# Lines whose replay is under way at once.
+# So many lines are replayed at once.
 _BATCH = 8
 
 
@@ -49,7 +49,7 @@ class Memory:
         self._chips: dict[str, list[Kept]] = {}
 
     def remember(self, chip: Chip) -> None:
-        """Note what is held, the moment it is known that the firmware is gone.
+        """Note what is held, at the moment when the firmware is known to be gone.
 
         A moment later clients may have seen that, and may have closed their requests.
         """
@@ -62,7 +62,7 @@ class Memory:
             self._chips[chip.name] = kept
 
     def forget(self, name: str) -> None:
-        """No chip that comes under this name is the one that had it."""
+        """Forget the chip: none that comes under this name is the one that had it."""
         self._chips.pop(name, None)
 
     def _held(self, request: LineRequest) -> list[Kept]:
@@ -79,7 +79,7 @@ class Memory:
         return own or self._config.on_restart
 
     async def replay(self, chip: Chip) -> None:
-        """Treat each line by its policy; the chip is not seen by clients yet."""
+        """Apply the policy of each line; clients do not see the chip yet."""
         pairs = [(self._find(chip, kept), kept) for kept in self._chips.get(chip.name, ())]
         restored = []
         for line, kept in pairs:
@@ -96,10 +96,10 @@ class Memory:
 
     @staticmethod
     def _find(chip: Chip, kept: Kept) -> Line | None:
-        """The line in firmware that may be another one by now: by name, if it had one.
+        """Find the line in firmware that may be another one by now: by its name, if it had one.
 
-        Configured names may occur twice: a line that still has its name is the one, and
-        of several elsewhere none is.
+        Configured names may occur twice: a line that still has its name at its offset is the one;
+        when several others have it, none is.
         """
         if kept.offset < len(chip.lines) and chip.lines[kept.offset].name == kept.name:
             return chip.lines[kept.offset]
@@ -107,7 +107,7 @@ class Memory:
         return None if offset is None else chip.lines[offset]
 
     async def _restore_some(self, chip: Chip, lines: list[tuple[Line, LineConfig]]) -> bool:
-        """Restore these lines; whether there is a point in going on with others."""
+        """Restore these lines; return whether it makes sense to go on with others."""
         results = await asyncio.gather(
             *(self._restore(chip, line, config) for line, config in lines), return_exceptions=True
         )

@@ -10,7 +10,8 @@ from bridge.service.channel import Channel
 from bridge.service.link_context import LinkContext
 from bridge.service.roster import Place
 
-# Others on rpmsg-raw may take so long to say who they are: one that is mute stops nobody.
+# Other controllers on rpmsg-raw may take so many seconds to say who they are, so that a silent one
+# stops nobody.
 _TELLING_S = 2.0
 
 
@@ -25,15 +26,15 @@ class Numbering:
     def __init__(self, context: LinkContext, channels: Mapping[tuple[str, int], Channel]) -> None:
         self._context = context
         self._channels = channels
-        # On channels rpmsg-raw: label, and where the number goes.
+        # For channels rpmsg-raw: the label, and the future for the number.
         self._unnumbered: dict[Channel, tuple[str, asyncio.Future[Place]]] = {}
         self._mute: set[Channel] = set()
 
     async def place(self, channel: Channel, label: str) -> Place:
-        """Who a controller is, now that its firmware has told what it tells.
+        """Decide who a controller is, after its firmware has told what it tells.
 
-        One on rpmsg-raw that is new waits until all that are announced have told theirs,
-        so that their addresses give the order, and not how soon each was there; but not
+        A new controller on rpmsg-raw waits until all that are announced have told theirs, so that
+        their addresses give the order, and not the moment at which each came; but it does not wait
         for ever.
         """
         if channel.own_index is not None:
@@ -100,7 +101,7 @@ class Numbering:
             decided.set_result(place)
 
     def discard(self, channel: Channel) -> None:
-        """A channel is gone: nobody need wait for it."""
+        """A channel is gone: nobody need wait for it any more."""
         self._unnumbered.pop(channel, None)
         self._mute.discard(channel)
         self.give_numbers()

@@ -105,7 +105,7 @@ class Operations:
         return {**answer, "timeout_ms": self._timeout_ms}, ()
 
     def _visible(self, client: Client, chips: Iterable[Chip]) -> list[Chip]:
-        """Those that the client may see."""
+        """The chips that the client may see."""
         return [chip for chip in chips if self._policy.sees(client.peer, chip)]
 
     def _named(self, client: Client, name: str) -> Chip:
@@ -220,8 +220,8 @@ class Operations:
     async def _take(self, account: Account, lines: int, memory: int) -> Grant:
         """A line request's share of the budget. Raises OSError, as `Account.take`.
 
-        A user who has all that he may have, and has just closed a request, must not meet its
-        shadow: its end is waited for.
+        A user who has reached a limit, and has just closed a request, must not be refused because
+        of it: the end of that request is waited for.
         """
         try:
             return account.take(requests=1, lines=lines, memory=memory)
@@ -236,7 +236,8 @@ class Operations:
             ]
             if not ends:
                 raise
-            # Not awaited themselves: that they are cancelled with the chip is no reason to be, too.
+            # The tasks themselves are not awaited: when they are cancelled with the chip, this must
+            # not be.
             await asyncio.wait(ends)
             return account.take(requests=1, lines=lines, memory=memory)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who is at the other end of a unix socket, by the kernel's word."""
+"""Who is at the other end of a unix socket, as the kernel says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
-# Of asm-generic/socket.h; Python does not name it.
+# From asm-generic/socket.h; Python does not name it.
 _SO_PEERGROUPS = 59
 _UCRED = struct.Struct("=iII")
 _GID = struct.Struct("=I")

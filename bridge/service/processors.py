@@ -55,7 +55,7 @@ class Processors:
     async def run(self) -> None:
         """Watch until cancelled."""
         loop = asyncio.get_running_loop()
-        # Without libudev an rpmsg link says so itself.
+        # Without libudev an rpmsg link reports that itself.
         with contextlib.suppress(OSError):
             self._monitor = monitor(*_SUBSYSTEMS)
             loop.add_reader(self._monitor.fileno(), self._uevent)
@@ -68,7 +68,7 @@ class Processors:
                 loop.remove_reader(self._monitor.fileno())
 
     async def _changed(self) -> None:
-        """Until there is reason to look again."""
+        """Wait until there is a reason to look again."""
         timeout = _DOWN_S if self._down() else None
         with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
             await asyncio.wait_for(self._event.wait(), timeout)
@@ -78,7 +78,7 @@ class Processors:
                 self.look()
 
     def _uevent(self) -> None:
-        """Whatever it was, the states are read."""
+        """Take the events; whatever they were, the states are read."""
         if self._monitor is not None:
             drain(self._monitor)
         self._event.set()
@@ -103,7 +103,7 @@ class Processors:
     async def start(self, wanted: Sequence[RemoteprocConfig]) -> None:
         """Start processors, one after the other, then those whose drivers probe later.
 
-        What goes wrong is logged, the service goes on.
+        Failures are logged, and the service goes on.
         """
         missing = []
         for one in wanted:
@@ -130,7 +130,7 @@ class Processors:
         self.look()
 
     async def _hold(self, processor: remoteproc.RemoteProcessor) -> None:
-        """A hold that comes after our end is given up at once."""
+        """Keep a hold; one that comes after our end is closed at once."""
         holding = asyncio.ensure_future(asyncio.to_thread(processor.hold))
         try:
             self._holds.append(await asyncio.shield(holding))

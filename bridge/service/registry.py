@@ -12,7 +12,7 @@ from bridge.chips.chip import Chip
 
 
 class Registry:
-    """Chips by name; tells who waits when one comes or goes.
+    """Chips by name; wakes whoever waits when one comes or goes.
 
     Attributes:
         takers: called with each chip that comes, before any client can see it.
@@ -134,7 +134,7 @@ def _by_version(chips: Iterable[Chip]) -> list[Chip]:
 def _version_key(name: str) -> list[tuple[int, str, str]]:
     """ASCII digits compare as numbers, of any length; a name may be a client's."""
     parts = re.findall(r"([0-9]+)|([^0-9]+)", name)
-    # Without leading zeros a longer number is a larger one. Text comes before numbers.
+    # Without leading zeros, a number with more digits is larger. Text comes before numbers.
     return [
         (len(number.lstrip("0")) + 1 if number else 0, number.lstrip("0"), number or text)
         for number, text in parts

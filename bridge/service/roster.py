@@ -71,8 +71,8 @@ class Roster:
         self._link = link
         self._pinned = pinned
         self._forgotten = forgotten
-        self._known: dict[str, Known] = {}  # who was there last is at the end
-        self._first = 0  # numbers below may have been somebody's
+        self._known: dict[str, Known] = {}  # the controller that was there last is at the end
+        self._first = 0  # lower numbers may have belonged to somebody
 
     def recognize(
         self, address: int, label: str, present: Collection[str], *, moved: bool
@@ -152,7 +152,7 @@ class Roster:
         return Place(number, "label" if label else "address")
 
     def forget_some(self, present: Collection[str]) -> None:
-        """Keep the number of those who are away within bounds."""
+        """Keep the number of controllers that are away within bounds."""
         away = [number for number in self._known if number not in present]
         for number in away[: max(0, len(self._known) - KNOWN_MAX)]:
             self._first = max(self._first, int(number) + 1)

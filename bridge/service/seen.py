@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What of a link's configuration is for nothing that its firmware has: most likely a typo."""
+"""The part of a link's configuration that fits nothing of its firmware: most likely a typo."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Seen:
         self._lines.update(chip.line_names)
 
     def mistakes(self) -> list[str]:
-        """What fits nothing that was seen so far; only what was not told before."""
+        """The sentences about configuration that fits nothing seen so far; only new ones."""
         found = [*self._numbers_nobody_has(), *self._lines_nobody_has()]
         fresh = [mistake for mistake in found if mistake not in self.told]
         self.told = found

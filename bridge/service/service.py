@@ -89,7 +89,7 @@ class Service:
             raise
 
     def _make_parts(self, dispatcher: Dispatcher) -> None:
-        """All that has to do with chips; the links come last, and bring the first ones."""
+        """Start all that has to do with chips; the links come last, and bring the first ones."""
         timeout_ms = self.config.timeout_ms
         for chip in self.config.chips:
             self.aggregates.append(Aggregate(dispatcher, self.registry, chip))
@@ -108,7 +108,7 @@ class Service:
             self.registry.takers.append(export.appeared)
 
     def _watch_processors(self) -> None:
-        """Where rpmsg links live, states of remote processors matter."""
+        """Watch the states of remote processors where there are rpmsg links."""
         links = [s for s in self.supervisors if s.config.url.startswith("rpmsg:")]
         if not links and not self.config.remoteproc:
             return
@@ -125,9 +125,9 @@ class Service:
 
     async def stop(self) -> None:
         """Stop: clients see HUP and ENODEV, pins stay as they are."""
-        self.registry.takers.clear()  # a chip that comes meanwhile is nobody's any more
+        self.registry.takers.clear()  # a chip that comes meanwhile belongs to nobody any more
         await self._control.stop()
-        # While the links are up: the guests' requests are to be answered.
+        # This is done while the links are up, since the guests' requests must be answered.
         await asyncio.gather(*(export.rest() for export in self.exports))
         for export in self.exports:
             export.close()

@@ -47,7 +47,7 @@ class Session:
         self.tasks = Tasks()
         self.addresses: Iterator[int] = itertools.count(FIRST_ADDRESS)
         self._channels: dict[tuple[str, int], Channel] = {}
-        # Announced while another address has the name; a dict for its order.
+        # Channels announced while another address has the name; a dict, for its order.
         self._waiting: dict[tuple[str, int], None] = {}
         self.numbering = Numbering(context, self._channels)
         dispatcher = context.dispatcher

@@ -13,11 +13,11 @@ import stat
 import time
 from collections.abc import Iterator
 
-# Whoever is too many waits in connect(2), where those who flood us wait, too: a longer queue
-# would be theirs alone, and everybody else's place behind it.
+# Clients beyond this wait in connect(2), where those who flood us wait, too. A longer queue would
+# be full of theirs, and everybody else would stand behind it.
 _BACKLOG = 256
-# Another service is in bind() for a moment only; whoever else locks the directory
-# keeps nobody from starting.
+# Another service is in bind() for a moment only; anybody else who locks the directory keeps nobody
+# from starting.
 _TURN_S = 1.0
 
 
@@ -80,8 +80,8 @@ def _listen(path: str, mode: int, group: str | None) -> socket.socket:
 
 
 def _bind(sock: socket.socket, path: str) -> None:
-    # Nobody may connect before mode and group are what they shall be. The file gets the
-    # mode of the socket, without a look at what threads share, as the umask.
+    # Nobody may connect before the file has its mode and group. It gets its mode from the socket,
+    # without the umask, which all threads share.
     os.fchmod(sock.fileno(), 0o600)
     try:
         sock.bind(path)

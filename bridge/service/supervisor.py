@@ -111,7 +111,7 @@ class Supervisor:
                 self._told = ""
             self._down(why)
             if short_lived:
-                # What always breaks at once must eat neither a CPU nor the journal.
+                # A link that always breaks at once must take neither a CPU nor the journal.
                 await asyncio.sleep(RESTART_PAUSE_S)
 
     def _down(self, why: str) -> None:
@@ -138,7 +138,7 @@ class Supervisor:
                 if watch is None:
                     await asyncio.sleep(backoff)
                 elif await watch.changed(None if missing else backoff):
-                    # Others may change files beside it without end.
+                    # Others may change files beside the path without end.
                     since = asyncio.get_running_loop().time() - attempt
                     await asyncio.sleep(max(0.0, _BACKOFF_FIRST_S - since))
                     backoff = _BACKOFF_FIRST_S
@@ -162,7 +162,7 @@ class Supervisor:
             return None
 
     async def _open(self) -> Any:
-        """Open the link in a thread; what comes too late for us is thrown away."""
+        """Open the link in a thread; a link that comes too late is thrown away."""
         backend, rest = self._target
         timeout_ms = max(self._timeout_ms, _CONNECT_MIN_MS)
         opening = asyncio.ensure_future(asyncio.to_thread(backend.connect, rest, timeout_ms))
@@ -173,6 +173,6 @@ class Supervisor:
                 self._dispatcher.pump.discard_link(await opening)
             raise
         except RuntimeError as error:
-            if "shutdown" in str(error):  # of the interpreter: this thread ends with it
+            if "shutdown" in str(error):  # at the end of the interpreter this thread ends with it
                 raise asyncio.CancelledError from None
             raise OSError(errno.EAGAIN, f"no thread to open the link: {error}") from None

@@ -33,7 +33,7 @@ class ServiceThread:
         try:
             self._thread.start()
             self._ready.result()
-        except BaseException:  # Ctrl-C, too, and then it may be up, or come up
+        except BaseException:  # also on Ctrl-C; the service may be up then, or come up
             self.close()
             raise
 
@@ -110,7 +110,7 @@ class ServiceThread:
 
     def close(self) -> None:
         """Stop the service and the thread; pins stay as they are. May be repeated."""
-        with contextlib.suppress(RuntimeError):  # its loop is closed: it ends by itself
+        with contextlib.suppress(RuntimeError):  # its loop is closed, so it ends by itself
             self._loop.call_soon_threadsafe(self._stopping.set)
         with contextlib.suppress(RuntimeError):  # it never began
             self._thread.join()

@@ -10,7 +10,7 @@ from pathlib import Path
 from bridge.link.uevents import monitor
 from bridge.shim.ffi import ffi, lib
 
-# Watching a directory and not a file: a socket that is to come has no file yet.
+# A directory is watched and not a file: a socket that is to come has no file yet.
 _MASK = lib.IN_ATTRIB | lib.IN_MOVED_TO | lib.IN_CREATE | lib.IN_DELETE_SELF
 
 _IN_MOVE_SELF = 0x800  # linux/inotify.h
@@ -19,7 +19,7 @@ _IN_MOVE_SELF = 0x800  # linux/inotify.h
 class Watch:
     """What makes a new attempt worth while.
 
-    Make it before the attempt: what changes in between is not missed.
+    Make it before the attempt, so that a change in between is not missed.
 
     Args:
         fd: readable after a change.
@@ -32,7 +32,7 @@ class Watch:
         self._loop.add_reader(fd, self._ready)
 
     def _ready(self) -> None:
-        """Whatever it was: the caller looks again, with another watch.
+        """Note a change: the caller looks again, with another watch, whatever it was.
 
         This one has done its work; what else changes meanwhile must not wake us.
         """

@@ -12,7 +12,7 @@ from bridge.service.config import values
 from bridge.service.config.model import ConfigError, LinkConfig, RemoteprocConfig
 from bridge.service.config.tables import GLOBAL, SHARED, export, link, some
 
-# Between commas; one within double quotes belongs to a line's name.
+# Splits at commas; a comma within double quotes belongs to a line's name.
 _WORD = re.compile(r'(?:"[^"]*"|[^,])+')
 
 
@@ -58,7 +58,7 @@ def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
         key, _, value = option.partition("=")
         group, _, index = key.partition(".")
         if group == "on_restart" and index:
-            line, _, policy = option.rpartition("=")  # the line's name may have one, too
+            line, _, policy = option.rpartition("=")  # the line's name may have an equals sign, too
             own = table.setdefault("lines_on_restart", {})
             own[line.removeprefix("on_restart.")] = policy
         elif group == "names":

@@ -73,7 +73,7 @@ def from_table(table: Mapping[str, Any], where: str, base: Config | None = None)
     return config
 
 
-# The tables of a file, and what each needs.
+# The tables of a file, and the keys that each needs.
 _TABLES = {
     "link": "a url",
     "export": "a url",
@@ -132,7 +132,7 @@ GLOBAL: Checks = {
     "timeout_ms": values.integer(1, 60_000, "milliseconds"),
     "remoteproc": values.remoteprocs,
 }
-# Said once for all links, or in a link.
+# These are given once for all links, or in a link.
 SHARED: Checks = {
     "extensions": values.extensions,
     "on_release": values.release_policy,
@@ -288,7 +288,7 @@ def some(table: Mapping[str, Any], checks: Checks, at: str) -> dict[str, Any]:
 def _all(
     table: Mapping[str, Any], checks: Checks, at: str, needed: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """As `some`, and other keys are errors, and so are `needed` ones that are missing."""
+    """Do what `some` does; other keys are errors, and so are `needed` ones that are missing."""
     _known_keys(table, set(checks), at)
     found = some(table, checks, at)
     for key, what in (needed or {}).items():

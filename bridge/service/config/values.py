@@ -21,7 +21,7 @@ _SHOWN_MAX = 60
 
 
 class Expected(Exception):
-    """What a value should have been, and which part of it is not."""
+    """What a value should have been, and which part of it is wrong."""
 
     def __init__(self, what: str, got: object = WHOLE) -> None:
         super().__init__(what)
@@ -29,7 +29,7 @@ class Expected(Exception):
 
 
 def shown(value: object) -> str:
-    """A value as an error shows it, which is for one look."""
+    """A value as an error shows it: short enough to be read at a glance."""
     text = repr(value)
     return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 3]}..."
 
