@@ -40,18 +40,23 @@ class Program:
     go: bool = False
     privileged: bool = False
 
-    def why_not_preload(self, library: Program) -> str | None:
-        """Why a preloaded library has no part in it, as the end of a sentence; None if it has."""
+    @property
+    def loads_nothing(self) -> bool:
+        """Whether a preloaded library would not be asked."""
+        return bool(self.bits) and (not self.dynamic or self.go)
+
+    def why_not_at_all(self, library: Program) -> str | None:
+        """Why it cannot be given chips, as the end of a sentence; None if it can.
+
+        Args:
+            library: that is to be loaded into it.
+        """
         if not self.bits:
-            return None  # the error of execve(2) says it better
+            return None  # what execve(2) says of it is better
         if self.privileged:
-            return "is set-user-id, and is not run with other people's libraries"
+            return "is set-user-id, and is not run with what others bring along"
         if (self.bits, self.machine) != (library.bits, library.machine):
             return f"is of another kind of processor than {library.path}"
-        if not self.dynamic:
-            return "is linked statically, and loads no library"
-        if self.go:
-            return "is made by Go, and calls the kernel without the libc"
         return None
 
 

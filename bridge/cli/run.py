@@ -11,7 +11,7 @@ import re
 import select
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +75,11 @@ class Place:
     help="Start a service on this link for the time of the run; may be repeated.",
 )
 @click.option("-s", "--socket", metavar="PATH", help="Control socket of the service.")
+@click.option(
+    "--seccomp",
+    is_flag=True,
+    help="Use a seccomp supervisor, as for programs that load no library.",
+)
 @click.option("--shell", is_flag=True, help="Run $SHELL, in which everything is run so.")
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
 def run(
@@ -82,9 +87,10 @@ def run(
     stub: str | None,
     links: tuple[str, ...],
     socket: str | None,
+    seccomp: bool,
     shell: bool,
     program: tuple[str, ...],
-) -> None:
+) -> int:
     """Run a program that knows nothing of the service on its lines.
 
     \b
@@ -97,6 +103,9 @@ def run(
     their own names (/dev/m4-0). No root and no kernel module is needed; nobody else sees
     them. The chips are those that are there when it starts. Exit status and signals are the
     program's.
+
+    A library is loaded into the program for this (LD_PRELOAD). Programs that are linked
+    statically or made by Go get a seccomp filter instead, and a supervisor in this process.
     """
     if shell == bool(program):
         raise click.UsageError("say what to run: PROGRAM ARGS..., or --shell")
@@ -104,7 +113,7 @@ def run(
         raise click.UsageError("only one of --stub, --link and --socket says where the chips are")
     command = [_shell()] if shell else list(program)
     found = read_program(command[0])
-    _check(found)
+    supervised = _is_supervised(found, seccomp)
     if stub is not None:
         place = _in_background(lambda: _stub(stub))
     elif links:
@@ -112,19 +121,27 @@ def run(
     else:
         place = Place(socket or default_socket())
     names = _names(place, chips)
-    environment = {**os.environ, **_environment(place, names, os.environ)}
-    os.execve(found.path, command, environment)
+    environment = _environment(place, names)
+    if supervised:
+        from bridge.cli.supervised import run_supervised
+
+        return run_supervised(LIBRARY, found.path, command, environment)
+    before = os.environ.get("LD_PRELOAD")
+    environment["LD_PRELOAD"] = f"{LIBRARY}:{before}" if before else str(LIBRARY)
+    os.execve(found.path, command, {**os.environ, **environment})
 
 
 def _shell() -> str:
     return os.environ.get("SHELL") or pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh"
 
 
-def _check(program: Program) -> None:
-    """Raise OSError ENOEXEC for a program that would not see the chips."""
-    why = program.why_not_preload(read_program(str(LIBRARY)))
+def _is_supervised(program: Program, wanted: bool) -> bool:
+    """Whether a library would not do. Raises OSError where a supervisor would not either."""
+    library = read_program(str(LIBRARY))
+    why = program.why_not_at_all(library)
     if why:
         raise OSError(errno.ENOEXEC, f"{program.path} {why}")
+    return wanted or program.loads_nothing
 
 
 # ---- chips ------------------------------------------------------------------------
@@ -168,9 +185,7 @@ def first_number(dev: Path = Path("/dev"), sysfs: Path = Path("/sys/bus/gpio/dev
     return max(taken) + 1
 
 
-def _environment(
-    place: Place, names: Sequence[str], environment: Mapping[str, str]
-) -> dict[str, str]:
+def _environment(place: Place, names: Sequence[str]) -> dict[str, str]:
     socket = os.path.abspath(place.socket)
     if len(os.fsencode(socket)) > _SOCKET_MAX:
         raise OSError(errno.ENAMETOOLONG, f"the path of the service's socket is too long: {socket}")
@@ -181,12 +196,9 @@ def _environment(
             "package elsewhere",
         )
     first = first_number()
-    chips = ",".join(f"{first + place}:{name}" for place, name in enumerate(names))
-    before = environment.get("LD_PRELOAD")
     added = {
-        "LD_PRELOAD": f"{LIBRARY}:{before}" if before else str(LIBRARY),
         "GPIO_BRIDGE_RUN": socket,
-        "GPIO_BRIDGE_RUN_CHIPS": chips,
+        "GPIO_BRIDGE_RUN_CHIPS": ",".join(f"{first + at}:{name}" for at, name in enumerate(names)),
         SOCKET_VARIABLE: socket,
     }
     if place.stub is not None:

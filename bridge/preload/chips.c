@@ -163,8 +163,12 @@ static enum preload_file absolute(const char *path, const struct preload_chip **
 		return *chip ? in_sysfs(rest + strcspn(rest, "/")) : FILE_NONE;
 	}
 	rest = below(path, "/sys/bus/gpio/devices/");
-	if (!rest)
-		return FILE_NONE;
+	if (!rest) {
+		/* A kernel without GPIO has no such folder. */
+		rest = below(path, SUBSYSTEM);
+		*chip = chips;
+		return rest && !*rest ? FILE_NUMBER : FILE_NONE;
+	}
 	*chip = by_device(rest, strcspn(rest, "/"));
 	return *chip ? in_sysfs(rest + strcspn(rest, "/")) : FILE_NONE;
 }

@@ -13,7 +13,7 @@
 
 #define GPIO_MAGIC 0xb4
 
-static bool is_socket(int fd)
+bool preload_is_socket(int fd)
 {
 	int type, error = errno;
 	socklen_t size = sizeof(type);
@@ -27,7 +27,7 @@ static bool is_socket(int fd)
 static int do_ioctl(int fd, unsigned long command, void *argument,
 		    int (*next)(int, unsigned long, ...))
 {
-	if (_IOC_TYPE((uint32_t)command) == GPIO_MAGIC && preload_chip_count() && is_socket(fd))
+	if (_IOC_TYPE((uint32_t)command) == GPIO_MAGIC && preload_chip_count() && preload_is_socket(fd))
 		return preload_ioctl(fd, (uint32_t)command, argument);
 	return next(fd, command, argument);
 }

@@ -137,6 +137,31 @@ static struct device *device_of(int fd)
 	return cookie_of(fd, &cookie) && cookie ? find(cookie) : NULL;
 }
 
+static void drop_channel(struct device *device)
+{
+	uint64_t cookie;
+
+	if (device->channel >= 0 && cookie_of(device->channel, &cookie) &&
+	    cookie == device->channel_cookie)
+		real_close(device->channel);
+	device->channel = -1;
+}
+
+/* Those that are closed, which nobody told us: the service has hung up their channels. */
+static void sweep(void)
+{
+	for (size_t i = 0; i < DEVICES_MAX; i++) {
+		struct pollfd end = {.fd = devices[i].channel};
+
+		if (devices[i].channel < 0 || poll(&end, 1, 0) <= 0 ||
+		    atomic_flag_test_and_set_explicit(&devices[i].busy, memory_order_acquire))
+			continue;
+		drop_channel(&devices[i]);
+		devices[i].cookie = 0;
+		atomic_flag_clear_explicit(&devices[i].busy, memory_order_release);
+	}
+}
+
 /* NULL when there are too many: such a one is served all the same, by a channel an ioctl. */
 static struct device *remember(int fd, const struct preload_chip *chip, uint32_t record_size)
 {
@@ -150,6 +175,10 @@ static struct device *remember(int fd, const struct preload_chip *chip, uint32_t
 	device = find(cookie);
 	if (!device)
 		device = find(0);
+	if (!device) {
+		sweep();
+		device = find(0);
+	}
 	if (device) {
 		device->cookie = cookie;
 		device->chip = chip;
@@ -158,6 +187,13 @@ static struct device *remember(int fd, const struct preload_chip *chip, uint32_t
 	}
 	unlock_table();
 	return device;
+}
+
+const struct preload_chip *preload_chip_of(int fd)
+{
+	const struct device *device = device_of(fd);
+
+	return device ? device->chip : NULL;
 }
 
 bool preload_maybe_ours(int fd)
@@ -285,16 +321,6 @@ static enum outcome ask(int channel, uint32_t sequence, uint32_t command, void *
 	if (!answer.error && got == (ssize_t)(sizeof(answer) + size))
 		memcpy(argument, back, size);
 	return ANSWERED;
-}
-
-static void drop_channel(struct device *device)
-{
-	uint64_t cookie;
-
-	if (device->channel >= 0 && cookie_of(device->channel, &cookie) &&
-	    cookie == device->channel_cookie)
-		real_close(device->channel);
-	device->channel = -1;
 }
 
 /* Its channel, as it was made, or a new one. */

@@ -12,7 +12,7 @@
 /* ---- open ------------------------------------------------------------------- */
 
 /* The file "dev" of a device in sysfs. */
-static int open_dev(const struct preload_chip *chip)
+int preload_open_dev(const struct preload_chip *chip)
 {
 	char text[32] = "4095:";
 	int fd = (int)syscall(SYS_memfd_create, "dev", 0);
@@ -21,9 +21,10 @@ static int open_dev(const struct preload_chip *chip)
 		return -1;
 	strcat(text, chip->device + strlen("gpiochip"));
 	strcat(text, "\n");
-	if (write(fd, text, strlen(text)) < 0 || lseek(fd, 0, SEEK_SET) < 0)
-		return -1;
-	return fd;
+	if (write(fd, text, strlen(text)) > 0 && !lseek(fd, 0, SEEK_SET))
+		return fd;
+	syscall(SYS_close, fd);
+	return -1;
 }
 
 /* False: it is none of ours. */
@@ -33,7 +34,7 @@ static bool open_ours(int directory, const char *path, int flags, int *fd)
 	enum preload_file file = preload_file(directory, path, &chip);
 
 	if (file == FILE_DEV)
-		*fd = open_dev(chip);
+		*fd = preload_open_dev(chip);
 	else if (file == FILE_LINK && flags & O_NOFOLLOW)
 		errno = ELOOP, *fd = -1;
 	else if (file == FILE_CHIP || file == FILE_LINK)
@@ -199,7 +200,7 @@ FXSTATAT(__fxstatat64, struct stat64)
 #endif
 
 #ifdef STATX_TYPE
-static void fill_statx(struct statx *s, enum preload_file file, const struct preload_chip *chip,
+void preload_fill_statx(struct statx *s, enum preload_file file, const struct preload_chip *chip,
 		       bool follow)
 {
 	struct stat plain;
@@ -233,7 +234,7 @@ EXPORTED int statx(int directory, const char *path, int flags, unsigned int mask
 			return result;
 		file = FILE_CHIP;
 	}
-	fill_statx(s, file, chip, follow);
+	preload_fill_statx(s, file, chip, follow);
 	return 0;
 }
 #endif
@@ -294,7 +295,7 @@ static bool link_target(int directory, const char *path, const char **target)
 	if (file == FILE_LINK)
 		*target = chip->device;
 	else if (file == FILE_SUBSYSTEM)
-		*target = "../../../../bus/gpio";
+		*target = SUBSYSTEM;
 	else if (file == FILE_CHIP || file == FILE_DEV)
 		*target = NULL;
 	else
@@ -348,7 +349,7 @@ static const char *real_name(const char *path, char *place)
 	enum preload_file file = preload_file(AT_FDCWD, path, &chip);
 
 	if (file == FILE_SUBSYSTEM)
-		return strcpy(place, "/sys/bus/gpio");
+		return strcpy(place, SUBSYSTEM);
 	if (file == FILE_NONE && preload_file_behind(AT_FDCWD, path, &chip) == FILE_CHIP)
 		file = FILE_CHIP;
 	if (file != FILE_CHIP && file != FILE_LINK)

@@ -37,6 +37,7 @@ void *preload_next(const char *name);
 #define NAME_SIZE 64
 /* No device has it: the kernel's go up to 511. */
 #define CHIP_MAJOR 4095u
+#define SUBSYSTEM "/sys/bus/gpio"
 
 struct preload_chip {
 	unsigned int number;
@@ -53,8 +54,8 @@ enum preload_file {
 	FILE_NONE,      /* not ours */
 	FILE_CHIP,      /* /dev/gpiochipN */
 	FILE_LINK,      /* /dev/NAME -> gpiochipN */
-	FILE_NUMBER,    /* /sys/dev/char/M:m, /sys/bus/gpio/devices/gpiochipN */
-	FILE_SUBSYSTEM, /* the same /subsystem -> .../bus/gpio */
+	FILE_NUMBER,    /* folders of sysfs: /sys/dev/char/M:m, /sys/bus/gpio/devices/gpiochipN */
+	FILE_SUBSYSTEM, /* the same /subsystem -> SUBSYSTEM */
 	FILE_DEV,       /* the same /dev: "M:m\n" */
 };
 
@@ -69,6 +70,11 @@ enum preload_file preload_file_behind(int directory, const char *path,
 /* Whether an open directory, or AT_FDCWD, is /dev. */
 bool preload_is_dev(int directory);
 
+/* ---- files.c ----------------------------------------------------------------- */
+
+/* The file "dev" of a device in sysfs: a descriptor, or -1 with errno. */
+int preload_open_dev(const struct preload_chip *chip);
+
 /* ---- device.c ----------------------------------------------------------------- */
 
 /* open(2) of a chip: a descriptor, or -1 with errno. */
@@ -78,9 +84,12 @@ int preload_ioctl(int fd, uint32_t command, void *argument);
 /* Whether the descriptor is one of ours; tells the size of its records (0: it has none),
  * and the chip if it is one. */
 bool preload_is_ours(int fd, uint32_t *record_size, const struct preload_chip **chip);
+/* The chip that a descriptor of any number is, NULL for none. */
+const struct preload_chip *preload_chip_of(int fd);
 /* Whether it may be: costs nothing. */
 bool preload_maybe_ours(int fd);
 void preload_also_ours(int fd, bool ours);
+bool preload_is_socket(int fd);
 /* close(2), with `next` for the descriptor itself. */
 int preload_close(int fd, int (*next)(int));
 

@@ -33,6 +33,11 @@ static inline mode_t preload_mode(enum preload_file file, bool follow)
 	return file == FILE_DEV ? S_IFREG | 0444 : S_IFDIR | 0755;
 }
 
+#ifdef STATX_TYPE
+void preload_fill_statx(struct statx *s, enum preload_file file, const struct preload_chip *chip,
+			bool follow);
+#endif
+
 /* After the real one said `result`: whether the path is one of ours all the same. */
 #define BEHIND(result, directory, path, chip, follow) \
 	((result) < 0 && errno == ENOENT && (follow) && \

@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from bridge.bench.rig import Rig
-from bridge.cli.elf import read_program
 from bridge.cli.run import first_number
 
 LATE_S = 60.0
@@ -120,19 +117,3 @@ def test_what_is_wrong_is_said(words: list[str], sentence: str) -> None:
     done = run(*words)
     assert done.returncode == 1
     assert done.stderr.startswith(f"gpio-bridge run: {sentence}")
-
-
-def test_a_program_that_loads_no_library(rig: Rig, tmp_path: Path) -> None:
-    compiler = os.environ.get("CC", "cc").split()
-    if shutil.which(compiler[0]) is None:
-        pytest.skip("there is no C compiler")
-    (tmp_path / "empty.c").write_text("int main(void) { return 0; }\n")
-    program = str(tmp_path / "static")
-    subprocess.run(
-        [*compiler, "-static", "-o", program, str(tmp_path / "empty.c")], check=True, timeout=LATE_S
-    )
-    (tmp_path / "script").write_text(f"#!{program}\n")
-    (tmp_path / "script").chmod(0o755)
-    for name in (program, str(tmp_path / "script")):
-        assert not read_program(name).dynamic
-    assert read_program(sys.executable).dynamic

@@ -84,7 +84,9 @@ static void events(int chip)
 	MUST(poll(&end, 1, 0) == 0);
 	MUST(!fcntl(line, F_SETFL, O_NONBLOCK));
 	FAILS(read(line, event, sizeof(event)), EAGAIN);
+#ifndef SUPERVISED /* nobody sees its read(2) */
 	FAILS(read(line, event, sizeof(event[0]) - 1), EINVAL);
+#endif
 	MUST(!fcntl(line, F_SETFL, 0));
 	MUST(!set(output, 1));
 	MUST(read(line, event, sizeof(event[0])) == sizeof(event[0]));
