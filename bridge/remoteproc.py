@@ -132,6 +132,32 @@ class RemoteProcessor:
             )
         return True
 
+    def trace(self) -> list[str]:
+        """Return what the firmware has left in each of its trace buffers (RSC_TRACE).
+
+        Raises:
+            OSError: ENOENT when it has none or debugfs is not mounted, EACCES, each with what
+                to do about it.
+        """
+        debug = self.path.parents[2] / "kernel/debug"
+        folder = debug / "remoteproc" / self.path.name
+        try:
+            files = sorted(folder.glob("trace[0-9]*")) if any(debug.iterdir()) else None
+            texts = [file.read_text(errors="replace") for file in files or ()]
+        except PermissionError as error:
+            raise OSError(errno.EACCES, f"{debug} is for root: use sudo") from error
+        except FileNotFoundError:
+            files, texts = None, []
+        if files is None:
+            raise OSError(errno.ENOENT, f"nothing is at {debug}: mount -t debugfs none {debug}")
+        if not texts:
+            raise OSError(
+                errno.ENOENT,
+                f"{self.name} has no trace: it is {self.state}, or the resource table of its "
+                "firmware has no RSC_TRACE",
+            )
+        return texts
+
     def load(self, file: str) -> str:
         """Say which firmware the next start loads.
 

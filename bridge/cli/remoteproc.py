@@ -7,6 +7,7 @@ import click
 
 from bridge import remoteproc as processors
 from bridge.cli.output import print_json
+from bridge.text import printable
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -22,8 +23,9 @@ def remoteproc() -> None:
       gpio-bridge remoteproc load m4_0 /lib/firmware/gpio.elf
       gpio-bridge remoteproc start m4_0
       gpio-bridge remoteproc stop m4_0
+      gpio-bridge remoteproc trace m4_0
 
-    start, stop and load write to sysfs and need root.
+    start, stop and load write to sysfs, trace reads debugfs: they need root.
     """
 
 
@@ -120,4 +122,18 @@ def load(name: str, file: str) -> int:
     """
     processor = processors.find(name)
     print(f"{name} will start {processor.load(file)}")
+    return 0
+
+
+@remoteproc.command(context_settings=_CONTEXT)
+@click.argument("name")
+def trace(name: str) -> int:
+    """Print what a processor's firmware says in its trace buffers.
+
+    \b
+      gpio-bridge remoteproc trace m4_0
+    """
+    for text in processors.find(name).trace():
+        for line in text.splitlines():
+            print(printable(line))
     return 0

@@ -45,7 +45,8 @@ FAILURES: dict[str, Failure] = {
     ),
     "remoteproc-crashed": Failure(
         "a remote processor has crashed and is not recovered",
-        "gpio-bridge remoteproc stop NAME, then start NAME; look into its trace; "
+        "gpio-bridge remoteproc trace NAME shows what it said last; "
+        "gpio-bridge remoteproc stop NAME, then start NAME; "
         "echo enabled to its recovery file lets the kernel do it",
     ),
     "no-channel": Failure(
@@ -106,7 +107,8 @@ FAILURES: dict[str, Failure] = {
     ),
     "firmware-silent": Failure(
         "the firmware does not answer",
-        "it hangs, or its endpoint does not hear: look into its trace, restart it",
+        "it hangs, or its endpoint does not hear: gpio-bridge remoteproc trace NAME, then "
+        "restart it",
     ),
 }
 

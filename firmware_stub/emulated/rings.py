@@ -86,160 +86,47 @@ def built(name: str) -> Path:
     return path
 
 
-class RingMcu(Controls):
-    """A back-end, and the QEMU that it runs while a driver is attached.
+class RingPins(Controls):
+    """The pins of a machine that runs the firmware, from outside.
 
-    Arguments: ``machine`` is sifive_u (RISC-V, with a GPIO block) or mps2-an385 (Cortex-M3,
-    with pins in RAM); ``socket`` is the path to listen on, by default in a directory of
-    its own.
-
-    Use it as a context manager, or call ``start`` and ``close``. BUTTON is released. Methods
-    raise OSError with an errno and a sentence: EINVAL for a pin that does not exist,
-    ENOTCONN while no driver is attached, EPIPE or ETIMEDOUT when QEMU is gone or stuck.
+    Arguments: ``machine`` as for `RingMcu`. Who runs QEMU gives ``pid``, ``log`` and the
+    directory of its sockets qmp and qtest. Methods raise OSError with an errno and a
+    sentence: EINVAL for a pin that does not exist, ENOTCONN while QEMU does not run, EPIPE
+    or ETIMEDOUT when it is gone or stuck.
     """
 
-    def __init__(
-        self, machine: str = "sifive_u", *, socket: str | os.PathLike[str] | None = None
-    ) -> None:
+    def __init__(self, machine: str) -> None:
         if machine not in _BLOCKS:
             raise OSError(errno.EINVAL, f"no machine {machine!r}, but {' and '.join(_BLOCKS)}")
         self.machine = machine
         self._block = _BLOCKS[machine]
-        emulator(self._block.program, self._block.package)
-        self._backend = built("mcu-backend")
-        self._image = built(f"{machine.replace('-', '_')}.elf")
-        self._given = socket
-        self._stack = contextlib.ExitStack()
-        self._process: subprocess.Popen[str] | None = None
+        self._qemu = emulator(self._block.program, self._block.package)
         self._directory = Path()
         self._driven: dict[int, int] = {LINES.index("BUTTON"): 1}
-        self._changed = threading.Condition()
-        self._said: list[str] = []
-        self._pid = 0  # of the QEMU that runs
-        self._attached = False
-        self._controlled = 0  # of the QEMU that _qmp and _qtest lead to
+        self._controlled = 0  # the process that _qmp and _qtest lead to
         self._connections = contextlib.ExitStack()
-        self.socket = ""
-
-    @property
-    def url(self) -> str:
-        """The link's URL: vhost-user:SOCKET."""
-        return f"vhost-user:{self.socket}"
 
     @property
     def pid(self) -> int:
         """The process id of the QEMU that runs. Raises OSError(ENOTCONN)."""
-        with self._changed:
-            if not self._pid:
-                raise OSError(errno.ENOTCONN, "no driver is attached, so QEMU does not run")
-            return self._pid
+        raise NotImplementedError
 
     @property
     def log(self) -> str:
-        """What the back-end and QEMU have said so far."""
-        with self._changed:
-            said = "\n".join(self._said)
-        qemu = self._directory / "qemu.log"
-        return f"{said}\n{qemu.read_text(errors='replace') if qemu.exists() else ''}"
+        """What was said so far by who runs QEMU, and by QEMU."""
+        raise NotImplementedError
 
     @property
     def console(self) -> str:
         """What the firmware has said on its console since the machine started."""
         return (self._directory / "console").read_text(errors="replace")
 
-    def __enter__(self) -> RingMcu:
-        """Start it. Raises as `start`."""
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop it."""
-        self.close()
-
-    # ---- start and end -------------------------------------------------------------
-
-    def start(self) -> None:
-        """Listen; QEMU starts when a driver attaches."""
-        if self._process is not None:
-            raise OSError(errno.EISCONN, "the back-end runs already; close() it first")
-        directory = tempfile.TemporaryDirectory(prefix="mcu-", ignore_cleanup_errors=True)
-        self._directory = Path(self._stack.enter_context(directory))
-        self.socket = os.fspath(self._given or self._directory / "fw.sock")
-        with SignalsWait():
-            self._process = subprocess.Popen(
-                [self._backend, self.socket, self.machine, self._image, self._directory],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        assert self._process.stdout is not None
-        threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True).start()
-        try:
-            self._until(lambda: "listening" in self._said, "did not listen", TIMEOUT)
-        except OSError:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """End the back-end, and QEMU with it. More than once is no error."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-        self._connections.close()
-        self._controlled = 0
-        self._stack.close()
-
-    def kill(self) -> None:
-        """Kill QEMU: the firmware crashes, and its driver sees the link go."""
-        pid = self.pid
-        os.kill(pid, signal.SIGKILL)
-        self._until(lambda: self._pid != pid, "did not notice the end of QEMU", TIMEOUT)
-
-    def wait_attached(self, timeout: float = TIMEOUT) -> None:
-        """Wait until the firmware works the rings of a driver, and its pins are driven.
-
-        Raises OSError(ETIMEDOUT).
-        """
-        self._until(lambda: self._attached, "was not attached", timeout)
-        self._control()
-
-    def _listen(self, lines: IO[str]) -> None:
-        with lines:
-            for line in lines:
-                with self._changed:
-                    self._heard(line.strip())
-                    self._changed.notify_all()
-        with self._changed:
-            self._heard("ended")
-            self._changed.notify_all()
-
-    def _heard(self, line: str) -> None:
-        self._said.append(line)
-        word, _, rest = line.partition(" ")
-        if word == "qemu":
-            self._pid, self._attached = int(rest), False
-        elif word == "attached":
-            self._attached = True
-        elif word in ("front-end", "ended"):
-            self._pid, self._attached = 0, False
-
-    def _until(self, done: Callable[[], bool], what: str, timeout: float) -> None:
-        with self._changed:
-            over = lambda: done() or self._said[-1:] == ["ended"]  # noqa: E731
-            self._changed.wait_for(over, timeout)
-            if not done():
-                said = "; ".join(self._said[-5:])
-                raise OSError(errno.ETIMEDOUT, f"mcu-backend {what} in {timeout:g} s: {said}")
-
     def _why(self) -> str:
         return f"QEMU ended or does not answer: {self.log.strip()[-500:] or 'it said nothing'}"
+
+    def _let_go(self) -> None:
+        self._connections.close()
+        self._controlled = 0
 
     # ---- QEMU's protocols -----------------------------------------------------------
 
@@ -340,6 +227,144 @@ class RingMcu(Controls):
         return (self.peek(_RISE_PENDING) & self.peek(rising)) | (
             self.peek(_FALL_PENDING) & self.peek(falling)
         )
+
+
+class RingMcu(RingPins):
+    """A back-end, and the QEMU that it runs while a driver is attached.
+
+    Arguments: ``machine`` is sifive_u (RISC-V, with a GPIO block) or mps2-an385 (Cortex-M3,
+    with pins in RAM); ``socket`` is the path to listen on, by default in a directory of
+    its own.
+
+    Use it as a context manager, or call ``start`` and ``close``. BUTTON is released. While no
+    driver is attached, QEMU does not run.
+    """
+
+    def __init__(
+        self, machine: str = "sifive_u", *, socket: str | os.PathLike[str] | None = None
+    ) -> None:
+        super().__init__(machine)
+        self._backend = built("mcu-backend")
+        self._image = built(f"{machine.replace('-', '_')}.elf")
+        self._given = socket
+        self._stack = contextlib.ExitStack()
+        self._process: subprocess.Popen[str] | None = None
+        self._changed = threading.Condition()
+        self._said: list[str] = []
+        self._pid = 0  # of the QEMU that runs
+        self._attached = False
+        self.socket = ""
+
+    @property
+    def url(self) -> str:
+        """The link's URL: vhost-user:SOCKET."""
+        return f"vhost-user:{self.socket}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the QEMU that runs. Raises OSError(ENOTCONN)."""
+        with self._changed:
+            if not self._pid:
+                raise OSError(errno.ENOTCONN, "no driver is attached, so QEMU does not run")
+            return self._pid
+
+    @property
+    def log(self) -> str:
+        """What the back-end and QEMU have said so far."""
+        with self._changed:
+            said = "\n".join(self._said)
+        qemu = self._directory / "qemu.log"
+        return f"{said}\n{qemu.read_text(errors='replace') if qemu.exists() else ''}"
+
+    def __enter__(self) -> RingMcu:
+        """Start it. Raises as `start`."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop it."""
+        self.close()
+
+    # ---- start and end -------------------------------------------------------------
+
+    def start(self) -> None:
+        """Listen; QEMU starts when a driver attaches."""
+        if self._process is not None:
+            raise OSError(errno.EISCONN, "the back-end runs already; close() it first")
+        directory = tempfile.TemporaryDirectory(prefix="mcu-", ignore_cleanup_errors=True)
+        self._directory = Path(self._stack.enter_context(directory))
+        self.socket = os.fspath(self._given or self._directory / "fw.sock")
+        with SignalsWait():
+            self._process = subprocess.Popen(
+                [self._backend, self.socket, self.machine, self._image, self._directory],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        assert self._process.stdout is not None
+        threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True).start()
+        try:
+            self._until(lambda: "listening" in self._said, "did not listen", TIMEOUT)
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the back-end, and QEMU with it. More than once is no error."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+        self._let_go()
+        self._stack.close()
+
+    def kill(self) -> None:
+        """Kill QEMU: the firmware crashes, and its driver sees the link go."""
+        pid = self.pid
+        os.kill(pid, signal.SIGKILL)
+        self._until(lambda: self._pid != pid, "did not notice the end of QEMU", TIMEOUT)
+
+    def wait_attached(self, timeout: float = TIMEOUT) -> None:
+        """Wait until the firmware works the rings of a driver, and its pins are driven.
+
+        Raises OSError(ETIMEDOUT).
+        """
+        self._until(lambda: self._attached, "was not attached", timeout)
+        self._control()
+
+    def _listen(self, lines: IO[str]) -> None:
+        with lines:
+            for line in lines:
+                with self._changed:
+                    self._heard(line.strip())
+                    self._changed.notify_all()
+        with self._changed:
+            self._heard("ended")
+            self._changed.notify_all()
+
+    def _heard(self, line: str) -> None:
+        self._said.append(line)
+        word, _, rest = line.partition(" ")
+        if word == "qemu":
+            self._pid, self._attached = int(rest), False
+        elif word == "attached":
+            self._attached = True
+        elif word in ("front-end", "ended"):
+            self._pid, self._attached = 0, False
+
+    def _until(self, done: Callable[[], bool], what: str, timeout: float) -> None:
+        with self._changed:
+            over = lambda: done() or self._said[-1:] == ["ended"]  # noqa: E731
+            self._changed.wait_for(over, timeout)
+            if not done():
+                said = "; ".join(self._said[-5:])
+                raise OSError(errno.ETIMEDOUT, f"mcu-backend {what} in {timeout:g} s: {said}")
 
 
 def _number(pin: str) -> int:

@@ -163,3 +163,19 @@ def test_without_permission_it_says_what_to_do(sysfs: Path) -> None:
 def test_no_character_device(sysfs: Path) -> None:
     with pytest.raises(OSError, match="needs a kernel with CONFIG_REMOTEPROC_CDEV"):
         remoteproc.find("m4_0", str(sysfs), str(sysfs)).hold()
+
+
+def test_trace(sysfs: Path, verb: Verb) -> None:
+    debug = sysfs / "kernel/debug"
+    run = verb("trace", "dsp")
+    assert (run.returncode, f"mount -t debugfs none {debug}" in run.stderr) == (1, True), run
+    folder = debug / "remoteproc/remoteproc1"
+    folder.mkdir(parents=True)
+    run = verb("trace", "dsp")
+    assert "dsp has no trace: it is running, or the resource table" in run.stderr
+    (folder / "trace0").write_text("[0.1] started\n\x1b[2Jclever\n")
+    (folder / "trace1").write_text("of the other core")
+    (folder / "resource_table").write_text("no trace")
+    run = verb("trace", "dsp")
+    assert run.stdout == "[0.1] started\n\\x1b[2Jclever\nof the other core\n"
+    assert "m4_0 has no trace: it is offline" in verb("trace", "m4_0").stderr

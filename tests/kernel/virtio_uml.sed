@@ -47,6 +47,7 @@ static void vu_rpmsg_work(struct work_struct *work) /* rpmsg-gpio-bridge 2 */\
 	put_device(\&vu_dev->pdev->dev); \/* rpmsg-gpio-bridge 7 *\/\
 &/
 
-# And remote processors without hardware, see that file.
+# And remote processors, without hardware and in QEMU; see those files.
 $a\
-#include "rproc_uml.c" /* rpmsg-gpio-bridge 8 */
+#include "rproc_uml.c" /* rpmsg-gpio-bridge 8 */\
+#include "rproc_mcu.c" /* rpmsg-gpio-bridge 9 */

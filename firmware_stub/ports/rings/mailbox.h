@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * mailbox.h - what the firmware and the other side say over the UART that stands for a
- * SoC's mailbox: one byte each, of which two have a body.
+ * SoC's mailbox: one byte each, of which START has a body.
  */
 #ifndef MAILBOX_H
 #define MAILBOX_H
@@ -11,8 +11,6 @@
 /* To the firmware. */
 #define MAILBOX_START 0x01 /* struct mailbox_start follows */
 #define MAILBOX_STOP  0x02 /* answered with STOPPED */
-/* To the boot ROM, which jumps: entry and seed follow, 64 bits each. */
-#define MAILBOX_BOOT  0x03
 
 /* From the firmware. */
 #define MAILBOX_READY   0x01 /* it has booted, and knows of no rings */

@@ -20,11 +20,10 @@ static void put(char byte)
 	machine_console((uint8_t)byte);
 }
 
-static void put_decimal(uint32_t value, unsigned int digits)
+/* `unit`: of the first digit, if the value has not got more. */
+static void put_decimal(uint32_t value, uint32_t unit)
 {
-	uint32_t unit = 1;
-
-	while (--digits || value / unit >= 10)
+	while (value / unit >= 10)
 		unit *= 10;
 	for (; unit; unit /= 10)
 		put((char)('0' + value / unit % 10));
@@ -32,12 +31,12 @@ static void put_decimal(uint32_t value, unsigned int digits)
 
 void trace_say(const char *text)
 {
-	uint32_t us = (uint32_t)(machine_time_ns() / 1000);
+	uint64_t us = machine_time_ns() / 1000;
 
 	put('[');
-	put_decimal(us / 1000000, 1);
+	put_decimal((uint32_t)(us / 1000000), 1);
 	put('.');
-	put_decimal(us % 1000000, 6);
+	put_decimal((uint32_t)(us % 1000000), 100000);
 	put(']');
 	put(' ');
 	while (*text)

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Firmware on an emulated MCU behind the kernel's own rpmsg bus: it works Linux's vrings."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.client.chip import Chip
+from bridge.client.line_request import LineRequest
+from bridge.client.line_settings import LineSettings
+from bridge.conformance import Options, run
+from bridge.conformance.runner import FAILED, PASSED
+from bridge.line import Direction, Edge, Value
+from firmware_stub.emulated.rings import RingMcu
+
+from .guest import Guest
+from .uml import LIFE_S, RPMSG, Machine, check
+
+OUTPUT = LineSettings(direction=Direction.OUTPUT)
+BOTH_EDGES = LineSettings(edge_detection=Edge.BOTH)
+DEADLINE = 60.0  # s
+
+
+def run_inside(
+    kernel: Path,
+    mcu: RingMcu,
+    inside: Callable[..., Any],
+    *arguments: object,
+    timeout_s: int = LIFE_S,
+) -> None:
+    device = f"virtio_uml.device={mcu.socket}:{RPMSG}"
+    machine = Machine(kernel, [], [device])
+
+    def drive_edges(count: int) -> None:
+        threading.Thread(
+            target=lambda: [mcu.drive("BUTTON", number & 1) for number in range(count)]
+        ).start()
+
+    machine.calls["edges"] = drive_edges
+    machine.calls["level"] = mcu.level
+    machine.calls["drive"] = mcu.drive
+    machine.calls["wait_armed"] = mcu.wait_armed
+    machine.calls["kill_mcu"] = mcu.kill
+    machine.calls["attach_mcu"] = lambda: machine.mconsole(f"config {device}")
+    try:
+        check(machine.run(inside, arguments, timeout_s))
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n---- mcu ----\n{mcu.log}") from error
+
+
+# ---- inside ---------------------------------------------------------------------------
+
+
+def the_channel(guest: Guest) -> None:
+    devices = Path("/sys/bus/rpmsg/devices")
+    guest.until(lambda: any(devices.glob("*.rpmsg-io-0.*")), "the announcement")
+
+
+def take_edges(lines: LineRequest, count: int) -> None:
+    """So many edges, in turn, none of them missing."""
+    last = 0
+    while last < count:
+        assert lines.wait_edge_events(DEADLINE), f"silence after {last} edges"
+        for event in lines.read_edge_events():
+            assert event.line_seqno == last + 1
+            assert event.event_type.value == 2 - last % 2
+            last = event.line_seqno
+
+
+def use(guest: Guest, operations: int, edges: int) -> None:
+    guest.host("drive", "BUTTON", 1)
+    config = {"LED": OUTPUT, "BUTTON": BOTH_EDGES}
+    with Chip("rpmsg:") as chip, chip.request_lines(config, event_buffer_size=1024) as lines:
+        for number in range(operations // 2):
+            value = Value(number % 3 % 2)
+            lines.set_value("LED", value)
+            assert lines.get_value("LED") == value
+        assert guest.host("level", "LED") == value.value
+        guest.host("wait_armed", "BUTTON")
+        lines.get_value("BUTTON")
+        guest.host("edges", edges)
+        take_edges(lines, edges)
+
+
+def life(guest: Guest) -> None:
+    the_channel(guest)
+    use(guest, 200, 200)
+    guest.host("kill_mcu")
+    devices = Path("/sys/bus/rpmsg/devices")
+    guest.until(lambda: not any(devices.glob("*.rpmsg-io-0.*")), "the channel's end")
+    guest.host("attach_mcu")
+    the_channel(guest)
+    use(guest, 200, 200)
+
+
+def conform(guest: Guest, drive: list[str]) -> None:
+    the_channel(guest)
+    done = run(Options("rpmsg:", drive=drive))
+    assert not {r.check.id: r.message for r in done.results if r.outcome == FAILED}
+    assert done.count(PASSED) >= 39
+
+
+def long(guest: Guest, operations: int, edges: int) -> None:
+    the_channel(guest)
+    use(guest, operations, edges)
+
+
+# ---- outside --------------------------------------------------------------------------
+
+
+def test_the_kernels_bus_and_a_crash(kernel: Path, ring_mcu: RingMcu) -> None:
+    run_inside(kernel, ring_mcu, life)
+
+
+def test_conformance_through_the_kernel(kernel: Path, ring_mcu: RingMcu) -> None:
+    run_inside(kernel, ring_mcu, conform, ["P1", "P2"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_hundred_thousand_operations_and_edges(kernel: Path, ring_mcu: RingMcu) -> None:
+    run_inside(kernel, ring_mcu, long, 100_000, 100_000, timeout_s=800)
