@@ -22,7 +22,7 @@ from firmware_stub import Stub
 from tests import labs
 from tests.integrations.programs import LATE, Program, free_port
 
-LINES = ("LED_GREEN", "LED_RED", "LED_BLUE", "BUTTON_USER")
+LINES = ("LED_GREEN", "LED_RED", "LED_BLUE", "RELAY", "BUTTON_USER")
 
 
 class Sshd:
@@ -148,14 +148,14 @@ class Client:
         self.begin(user or "me", arguments=self.arguments(place, *arguments))
         return self.end()
 
-    def program(self, place: str, code: str) -> int:
+    def program(self, place: str, code: str, user: str = "me") -> int:
         """Start a program that has the place's target as `target`; return its process id."""
         file = str(self._lab.environment_file(place))
         head = (
             "import sys, time\nfrom labgrid import Environment\n"
             f"target = Environment({file!r}).get_target('main')\n"
         )
-        return self.begin("me", code=head + textwrap.dedent(code))
+        return self.begin(user, code=head + textwrap.dedent(code))
 
     def __call__(self, place: str, *arguments: str, user: str = "") -> str:
         """Run labgrid's client to its end, which must be a good one."""
@@ -239,8 +239,13 @@ class Lab:
         patience: float = 300,
         fallback: dict[str, str] | None = None,
         until: dict[str, str] | None = None,
+        places: str = "",
     ) -> None:
-        """Say how many boards are at which host."""
+        """Say how many boards are at which host.
+
+        `places` is what the coordinator finds in its places.yaml.
+        """
+        self._places = places
         for program in ("ssh", "rsync"):
             if not shutil.which(program):
                 labs.lacks(f"{program} is not installed (make deps)")
@@ -268,6 +273,7 @@ class Lab:
                 "PATH": f"{self._sshd.bin}:{os.environ['PATH']}",
                 "LG_HOSTNAME": "here",
             }
+            (self.directory / "places.yaml").write_text(self._places or "{}\n")
             self.client = Client(self)
             self.coordinator = self.program(
                 "-m", "labgrid.remote.coordinator", "-l", self.coordinator_at,
@@ -300,16 +306,22 @@ class Lab:
 
     def environment_file(self, place: str) -> Path:
         """labgrid's description of a target that is a place, with a driver for each line."""
+        # A place of one line, of the load test, is called after it.
+        lines = [line for line in LINES if place.endswith(f"-{line}")] or LINES[:4]
         drivers = "".join(
             f"    - GPIOBridgeOutputDriver: {{name: {line}, bindings: {{line: {line}}}}}\n"
-            for line in LINES[:3]
+            for line in lines
         )
         file = self.directory / f"{place}.yaml"
         file.write_text(
             f"targets:\n  main:\n    resources:\n      RemotePlace: {{name: {place}}}\n"
             f"    drivers:\n{drivers}"
-            f"    - GPIOBridgeInputDriver: {{name: button, bindings: {{line: BUTTON_USER}}}}\n"
-            f"imports: [bridge.integrations.labgrid]\n"
+            + (
+                "    - GPIOBridgeInputDriver: {name: button, bindings: {line: BUTTON_USER}}\n"
+                if len(lines) > 1
+                else ""
+            )
+            + "imports: [bridge.integrations.labgrid]\n"
         )
         return file
 
