@@ -474,7 +474,10 @@ LIBDIR ?= /usr/lib
 install-system:
 	install -D -m 644 -t $(DESTDIR)$(LIBDIR)/udev/rules.d udev/60-rpmsg-gpio-bridge.rules
 	install -D -m 644 -t $(DESTDIR)$(LIBDIR)/systemd/system \
-		udev/gpio-bridge.service udev/gpio-bridge@.service udev/gpio-bridge-keeper.service
+		udev/gpio-bridge.service udev/gpio-bridge@.service udev/gpio-bridge-keeper.service \
+		udev/gpio-bridge-dbus.service
+	install -D -m 644 udev/rpmsg-gpio-bridge.dbus.conf \
+		$(DESTDIR)$(LIBDIR)/../share/dbus-1/system.d/rpmsg-gpio-bridge.conf
 	install -D -m 644 udev/rpmsg-gpio-bridge.sysusers \
 		$(DESTDIR)$(LIBDIR)/sysusers.d/rpmsg-gpio-bridge.conf
 	install -D -m 644 udev/rpmsg-gpio-bridge.tmpfiles \

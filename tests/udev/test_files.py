@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-UNITS = ("gpio-bridge-keeper.service", "gpio-bridge.service", r"gpio-bridge@m4_0\x2d0.service")
+UNITS = (
+    "gpio-bridge-dbus.service",
+    "gpio-bridge-keeper.service",
+    "gpio-bridge.service",
+    r"gpio-bridge@m4_0\x2d0.service",
+)
 
 
 def tool(name: str) -> str:
@@ -33,12 +38,14 @@ def test_what_is_installed(installed: Path) -> None:
     files = sorted(str(p.relative_to(installed)) for p in installed.rglob("*") if p.is_file())
     assert files == [
         "usr/lib/modules-load.d/rpmsg-gpio-bridge.conf",
+        "usr/lib/systemd/system/gpio-bridge-dbus.service",
         "usr/lib/systemd/system/gpio-bridge-keeper.service",
         "usr/lib/systemd/system/gpio-bridge.service",
         "usr/lib/systemd/system/gpio-bridge@.service",
         "usr/lib/sysusers.d/rpmsg-gpio-bridge.conf",
         "usr/lib/tmpfiles.d/rpmsg-gpio-bridge.conf",
         "usr/lib/udev/rules.d/60-rpmsg-gpio-bridge.rules",
+        "usr/share/dbus-1/system.d/rpmsg-gpio-bridge.conf",
     ]
     for file in files:
         assert (installed / file).stat().st_mode & 0o777 == 0o644
