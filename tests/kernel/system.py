@@ -133,8 +133,9 @@ class Systemd:
                 run("mount", "--bind", entry, folders[-1])
         for unit in (LIBRARY / "systemd/system").iterdir():
             text = unit.read_text()
-            assert "ExecStart=gpio-bridge " in text
             text = text.replace("ExecStart=gpio-bridge ", f"ExecStart={program} -m bridge.cli ")
+            text = text.replace("ExecStart=python3 ", f"ExecStart={program} ")
+            assert f"ExecStart={program} -m bridge." in text
             (UNITS / unit.name).write_text(text)
             self.drop_in(
                 unit.name,
