@@ -246,8 +246,9 @@ static ssize_t receive_with(int from, struct iovec *parts, size_t count, int *fd
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control;
+	/* Not CMSG_SPACE(), whose padding has room for a second one: the kernel closes those. */
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = count, .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
+				 .msg_controllen = CMSG_LEN(sizeof(int))};
 	struct cmsghdr *head;
 	ssize_t got;
 

@@ -11,29 +11,36 @@
 #include "fds.h"
 
 #define CAPACITY 16u
+#define OFFERED_MAX 3u
 
-/* A channel of the program's; its other end goes along the stream. */
-static int offer(int stream, uint32_t magic)
+/* A channel of the program's; its other end goes along the stream, `count` times. */
+static int offer_many(int stream, uint32_t magic, unsigned int count)
 {
 	struct gb_channel_offer sent = {.magic = magic, .version = 1};
 	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(OFFERED_MAX * sizeof(int))];
 		struct cmsghdr align;
 	} control = {{0}};
 	struct iovec part = {&sent, GB_CHANNEL_OFFER_SIZE};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
+				 .msg_controllen = CMSG_SPACE(count * sizeof(int))};
 	const struct timeval late = {.tv_sec = LONG_MS / 1000};
 	int ends[2];
 
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
 	setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &late, sizeof(late));
-	control.align = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
+	control.align = (struct cmsghdr){.cmsg_len = CMSG_LEN(count * sizeof(int)),
 					 .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-	memcpy(CMSG_DATA(&control.align), &ends[1], sizeof(int));
+	for (unsigned int i = 0; i < count; i++)
+		memcpy(CMSG_DATA(&control.align) + i * sizeof(int), &ends[1], sizeof(int));
 	CHECK_EQ(sendmsg(stream, &message, MSG_NOSIGNAL), GB_CHANNEL_OFFER_SIZE);
 	close(ends[1]);
 	return ends[0];
+}
+
+static int offer(int stream, uint32_t magic)
+{
+	return offer_many(stream, magic, 1);
 }
 
 /* The errno, -1 when the other end hung up. */
@@ -267,6 +274,29 @@ static void a_chip_hands_its_ioctls_on(void)
 	close_session(&s);
 }
 
+static void of_many_descriptors_at_once_one_is_taken(void)
+{
+	struct gb_cdev_chip *chip;
+	struct gpiochip_info info = {.lines = 0};
+	struct session s;
+	int before, fd, to[OFFERED_MAX];
+
+	open_session(&s, 0);
+	chip = gb_cdev_open_chip(s.pump, 7, &fd);
+	CHECK(chip != NULL);
+	before = open_fds();
+	for (unsigned int i = 0; i < OFFERED_MAX; i++) {
+		to[i] = offer_many(fd, GB_CHANNEL_MAGIC, i + 1);
+		CHECK_EQ(ask(to[i], GB_IOCTL_CLOSED, &info, 0), 0);
+		CHECK_EQ(open_fds(), before + 2 * ((int)i + 1));
+	}
+	for (unsigned int i = 0; i < OFFERED_MAX; i++)
+		close(to[i]);
+	gb_cdev_close_chip(chip);
+	close(fd);
+	close_session(&s);
+}
+
 /* What a program sends along is closed, whatever it is, and so is all that it had. */
 static void nothing_is_left_open(void)
 {
@@ -284,6 +314,7 @@ int main(void)
 	RUN(of_too_many_events_the_oldest_in_the_ring_goes);
 	RUN(of_too_many_changes_the_newest_goes);
 	RUN(a_chip_hands_its_ioctls_on);
+	RUN(of_many_descriptors_at_once_one_is_taken);
 	RUN(nothing_is_left_open);
 	return check_report();
 }

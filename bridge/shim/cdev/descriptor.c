@@ -282,8 +282,9 @@ static int receive_offer(const struct gb_descriptor *descriptor, struct gb_chann
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control;
+	/* Not CMSG_SPACE(), whose padding has room for a second one: the kernel closes those. */
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2, .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
+				 .msg_controllen = CMSG_LEN(sizeof(int))};
 	const struct cmsghdr *head;
 	int fd = -1;
 

@@ -501,7 +501,7 @@ static ssize_t receive_packet(struct rpmsg_link *link, struct gb_rpmsg_packet *p
 		.msg_iov = &data,
 		.msg_iovlen = 1,
 		.msg_control = &control,
-		.msg_controllen = sizeof(control),
+		.msg_controllen = CMSG_LEN(sizeof(int)), /* the padding has room for another */
 	};
 	ssize_t size = recvmsg(link->base.fds[FD_CONTROL], &header,
 			       MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
