@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The attackers of bench attack, a process each: ``python -m bridge.bench.attackers NAME FOLDER``.
 
-FOLDER has the service's control socket and whatever else the attack aims at, under the names below.
-An attacker says "ready", runs until SIGTERM, and then prints how often it did its work.
+FOLDER has the service's control socket and what else the attack is aimed at, under the names
+below. An attacker says "ready" when it has begun, runs until SIGTERM, and then prints how often
+it did what it does.
 """
 
 from __future__ import annotations
@@ -17,26 +18,44 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgpack
 
+from bridge import uapi
+from bridge.bench.hostile_backend import (
+    FEATURES,
+    HEADER,
+    SET_ADDR,
+    SET_CALL,
+    SET_KICK,
+    SET_MEM_TABLE,
+    SET_NUM,
+    VERSION,
+    Blocking,
+    LyingFirmware,
+)
+
 CONTROL, GUEST, BACKEND, HOSTILE = "control.sock", "guest.sock", "backend.sock", "hostile.sock"
+CHIPS = "control.chips"
 MISSING = "missing"
 """A folder with the socket of a link that is not there."""
 CHIP = "hostile-0"
 """A chip of the firmware that is the attackers'."""
+LYING = "backend-0"
+"""A chip of firmware that lies."""
 IDLE = "idle"
 """Not an attack: what one of these processes costs the machine by computing."""
 
-_HEADER = struct.Struct("=III")
-_VERSION, _REPLY, _NEED_REPLY = 1, 4, 8
-_GET_FEATURES, _SET_FEATURES, _SET_OWNER, _SET_MEM_TABLE = 1, 2, 3, 5
-_SET_NUM, _SET_ADDR, _SET_BASE, _SET_KICK, _SET_CALL = 8, 9, 10, 12, 13
-_GET_PROTOCOL, _SET_PROTOCOL, _GET_QUEUE_NUM, _SET_ENABLE = 15, 16, 17, 18
-_FEATURES = 1 << 32 | 1 << 30 | 1
+_SET_FEATURES, _SET_OWNER, _SET_BASE, _SET_ENABLE = 2, 3, 10, 18
+_EDGES = (
+    uapi.GPIO_V2_LINE_FLAG_INPUT
+    | uapi.GPIO_V2_LINE_FLAG_EDGE_RISING
+    | uapi.GPIO_V2_LINE_FLAG_EDGE_FALLING
+)
+_AFTER = ("x" * 99, "\u00b2", "\x1b[2J\n")
 
 
 def _control(folder: Path, hello: bool = True) -> socket.socket:
@@ -55,6 +74,10 @@ def _control(folder: Path, hello: bool = True) -> socket.socket:
 
 def _say(to: socket.socket, op: str, **arguments: object) -> None:
     to.send(msgpack.packb({"seq": 1, "op": op, **arguments}))
+
+
+def _request(to: socket.socket, chip: str, offset: int, flags: int) -> None:
+    _say(to, "request", chip=chip, offsets=[offset], config=uapi.pack_line_config(flags))
 
 
 def idle(folder: Path) -> Iterator[int]:
@@ -104,7 +127,11 @@ def packets(folder: Path) -> Iterator[int]:
             client.setblocking(False)
             for number in range(2000):
                 try:
-                    _say(client, ("chips", "lines", "nothing", "find")[number % 4], after="x" * 99)
+                    _say(
+                        client,
+                        ("chips", "lines", "nothing", "find")[number % 4],
+                        after=_AFTER[number % 3],
+                    )
                     yield 1
                 except BlockingIOError:
                     select.select([], [client], [], 0.1)
@@ -115,11 +142,8 @@ def packets(folder: Path) -> Iterator[int]:
 
 def operations(folder: Path) -> Iterator[int]:
     """Send operations on a line request that are too short, too long or unknown."""
-    from bridge import uapi
-
     client = _control(folder)
-    config = uapi.pack_line_config(uapi.GPIO_V2_LINE_FLAG_INPUT)
-    _say(client, "request", chip=CHIP, offsets=[1], config=config)
+    _request(client, CHIP, 1, uapi.GPIO_V2_LINE_FLAG_INPUT)
     _, fds, _, _ = socket.recv_fds(client, 65536, 3)
     with socket.socket(fileno=fds[0]) as operation:
         operation.settimeout(5)
@@ -193,23 +217,23 @@ class _Vmm:
         self.kick, self.call = os.eventfd(0), os.eventfd(0, os.EFD_NONBLOCK)
         self.index = 0
         self._say(_SET_OWNER)
-        self._say(_SET_FEATURES, struct.pack("=Q", _FEATURES))
-        self._say(_SET_MEM_TABLE, struct.pack("=IIQQQQ", 1, 0, 0, 1 << 16, 0, 0), memfd)
+        self._say(_SET_FEATURES, struct.pack("=Q", FEATURES))
+        self._say(SET_MEM_TABLE, struct.pack("=IIQQQQ", 1, 0, 0, 1 << 16, 0, 0), memfd)
         for queue in (0, 1):
             base = 0x4000 * queue
-            self._say(_SET_NUM, struct.pack("=II", queue, 64))
+            self._say(SET_NUM, struct.pack("=II", queue, 64))
             self._say(_SET_BASE, struct.pack("=II", queue, 0))
             address = struct.pack("=IIQQQQ", queue, 0, base, base + 0x2000, base + 0x1000, 0)
-            self._say(_SET_ADDR, address)
-            self._say(_SET_CALL, struct.pack("=Q", queue), self.call)
-            self._say(_SET_KICK, struct.pack("=Q", queue), self.kick)
+            self._say(SET_ADDR, address)
+            self._say(SET_CALL, struct.pack("=Q", queue), self.call)
+            self._say(SET_KICK, struct.pack("=Q", queue), self.kick)
             self._say(_SET_ENABLE, struct.pack("=II", queue, 1))
         os.close(memfd)
         os.eventfd_write(self.call, (1 << 64) - 2)
         fcntl.fcntl(self.call, fcntl.F_SETFL, 0)
 
     def _say(self, request: int, payload: bytes = b"", *fds: int) -> None:
-        message = _HEADER.pack(request, _VERSION, len(payload)) + payload
+        message = HEADER.pack(request, VERSION, len(payload)) + payload
         socket.send_fds(self.socket, [message], list(fds))
 
     def ask(self) -> None:
@@ -249,40 +273,88 @@ def guest_blocks(folder: Path) -> Iterator[int]:
         vmm.close()
 
 
+@contextmanager
+def _backend(folder: Path) -> Iterator[socket.socket]:
+    """Where a link of the service looks for its firmware."""
+    with suppress(FileNotFoundError):
+        (folder / BACKEND).unlink()  # of the attacker before
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(folder / BACKEND))
+        listener.listen(8)
+        yield listener
+
+
 def backend_blocks(folder: Path) -> Iterator[int]:
     """Be a firmware's back-end that fills the kick descriptors and makes them block."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(folder / BACKEND))
-    listener.listen(8)
+    with _backend(folder) as listener:
+        while True:
+            link, _ = listener.accept()
+            backend = Blocking(link)
+            with link, suppress(OSError, struct.error):
+                link.settimeout(0.5)
+                while backend.message():
+                    pass
+            backend.close()
+            yield 1
+
+
+def firmware_lies(folder: Path) -> Iterator[int]:
+    """Be firmware that says anything of its clock, and of a line that it has endless credits."""
+    with _backend(folder) as listener:
+        while True:
+            link, _ = listener.accept()
+            firmware = LyingFirmware(link)
+            asked = 0.0  # again and again, until the chip is there, and the line is ours
+            got: list[int] = []
+            with link, suppress(OSError, struct.error), _control(folder) as client:
+                client.setblocking(False)
+                for lies in firmware.serve(0.1):
+                    if not got and time.monotonic() - asked > 0.3:
+                        _request(client, LYING, 1, _EDGES)
+                        asked = time.monotonic()
+                    with suppress(BlockingIOError):
+                        got += socket.recv_fds(client, 65536, 3)[1]
+                    yield lies
+            firmware.close()
+            for fd in got:
+                os.close(fd)
+
+
+def state_file(folder: Path) -> Iterator[int]:
+    """Truncate and swap the file with what a guest has set up, while the guest works."""
+    from bridge.bench.guest import Guest
+
+    path, other = folder / f"{GUEST}.lines", folder / "other.lines"
+    with Guest(str(folder / GUEST)) as guest:
+        while True:
+            for line in range(8):
+                os.truncate(path, 0)
+                guest.request(3, line, 1)
+                os.truncate(path, 1 << 16)
+                guest.request(3, line, 0)
+                other.unlink(missing_ok=True)
+                path.rename(other)
+                path.symlink_to(other)
+                guest.request(3, line, 1)
+                path.unlink()
+                os.link(other, path)
+                yield 3
+
+
+def chip_links(folder: Path) -> Iterator[int]:
+    """Swap the folder of chip paths for a link while chips come and go."""
+    chips, away = folder / CHIPS, folder / "away"
+    board = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    board.connect(f"{folder / HOSTILE}.ctl")
     while True:
-        link, _ = listener.accept()
-        kept: list[int] = []
-        with link, suppress(OSError, struct.error):
-            link.settimeout(0.5)
-            while _answer(link, kept):
-                pass
-        for fd in kept:
-            os.close(fd)
+        chips.rename(away)
+        chips.symlink_to(folder / MISSING)
+        board.send(b"restart")
+        board.recv(4096)
+        time.sleep(0.1)
+        chips.unlink()
+        away.rename(chips)
         yield 1
-
-
-def _answer(link: socket.socket, kept: list[int]) -> bool:
-    head, fds, _, _ = socket.recv_fds(link, _HEADER.size, 8)
-    if len(head) < _HEADER.size:
-        return False
-    request, flags, size = _HEADER.unpack(head)
-    if size:
-        link.recv(size, socket.MSG_WAITALL)
-    kept += fds
-    if request == _SET_KICK:
-        with suppress(BlockingIOError):
-            os.eventfd_write(fds[0], (1 << 64) - 2)
-        fcntl.fcntl(fds[0], fcntl.F_SETFL, 0)
-    answers = {_GET_FEATURES: _FEATURES, _GET_PROTOCOL: 9, _GET_QUEUE_NUM: 2}
-    if request in answers or flags & _NEED_REPLY:
-        value = struct.pack("=Q", answers.get(request, 0))
-        link.send(_HEADER.pack(request, _VERSION | _REPLY, len(value)) + value)
-    return True
 
 
 ATTACKS: dict[str, Callable[[Path], Iterator[int]]] = {
@@ -295,22 +367,27 @@ ATTACKS: dict[str, Callable[[Path], Iterator[int]]] = {
     "guest-floods": guest_floods,
     "guest-blocks": guest_blocks,
     "backend-blocks": backend_blocks,
+    "firmware-lies": firmware_lies,
+    "state-file": state_file,
+    "chip-links": chip_links,
 }
 
 
 def main(name: str, folder: str) -> None:
     """Attack until SIGTERM; print how often."""
-    count = 0
+    count, is_ready = 0, False
 
     def end(*_: Any) -> None:
         raise SystemExit
 
     signal.signal(signal.SIGTERM, end)
-    print("ready", flush=True)
     attack = idle if name == IDLE else ATTACKS[name]
     try:
         for done in attack(Path(folder)):
             count += done
+            if not is_ready and (count or attack is idle):
+                print("ready", flush=True)
+                is_ready = True
     finally:
         print(count, flush=True)
 

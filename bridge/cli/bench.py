@@ -120,6 +120,9 @@ def attack(as_json: bool, seconds: float, names: tuple[str, ...]) -> None:
     guest-floods    a guest sets lines as fast as it can
     guest-blocks    a VMM fills its call descriptor and makes it block
     backend-blocks  a back-end of firmware does that with the kick descriptors
+    firmware-lies   firmware says anything of its clock, and of a line's credits
+    state-file      a guest's state file is truncated and swapped at work
+    chip-links      the folder of chip paths is swapped while chips come and go
 
     Each is compared with the same machine on which a process computes in the attacker's
     place; everything is pinned to one CPU. The client gets a value of a firmware of its
