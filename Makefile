@@ -10,7 +10,7 @@
 # make qemu    exported lines in a PC of QEMU's, with a kernel that this builds
 # make fuzz    libFuzzer on what peers send, FUZZ_SECONDS in all
 # make soak    chaos around one service, for SECONDS=60
-# make tsan    C tests under ThreadSanitizer
+# make tsan    C tests and a soak under ThreadSanitizer
 # make analyze gcc's and clang's analyzers
 # make coverage  how much of Python and of C the tests run, but for those inside kernels
 # make lint    ruff, mypy --strict, who may use whom, C warnings as errors, clang-tidy
@@ -243,7 +243,7 @@ fuzz: setup fuzz-build
 TSAN_TESTS := $(filter-out %/test_notifier.c,$(filter tests/shim/% tests/link/% tests/export/% \
 	tests/firmware_stub/host/%,$(C_TESTS)))
 # Fences are not known to it: what only they order, it may take for a race.
-TSAN_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -Wno-tsan -fsanitize=thread \
+TSAN_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -Wno-tsan -fsanitize=thread -fPIC \
 	-fno-omit-frame-pointer $(INCLUDES)
 TSAN_OBJECTS := $(C_SOURCES:%.c=$(BUILD)/tsan/%.o)
 
@@ -261,11 +261,32 @@ $(BUILD)/tsan/firmware-stub: $(filter-out $(BUILD)/tsan/bridge/%,$(TSAN_OBJECTS)
 	@echo "  LINK    $@"
 	$(Q)$(CC) -fsanitize=thread -o $@ $^ -pthread
 
-tsan: $(TSAN_TESTS:%.c=$(BUILD)/tsan/%.run) $(BUILD)/tsan/firmware-stub
+tsan: $(TSAN_TESTS:%.c=$(BUILD)/tsan/%.run) $(BUILD)/tsan/soak.run
 
 $(BUILD)/tsan/tests/%.run: $(BUILD)/tsan/tests/%
 	@echo "== $<"; TSAN_OPTIONS=suppressions=tests/tsan.supp timeout 300 $< >$<.log 2>&1 || \
 		{ tail -60 $<.log; exit 1; }; tail -1 $<.log
+
+TSAN_SHIM := $(BUILD)/tsan/_shim.abi3.so
+
+$(TSAN_SHIM): $(patsubst %.c,$(BUILD)/tsan/%.o,$(filter bridge/shim/% firmware_stub/host/% \
+		firmware_stub/core/% firmware_stub/ports/linux/%,$(C_SOURCES))) \
+		$(wildcard bridge/shim/decl/*.h) bridge/shim/build.py $(VENV)/.stamp
+	@$(BIN)/python -c "from bridge.shim.build import ffibuilder as shim; \
+		shim.emit_c_code('$(@:.so=.c)')"
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(TSAN_CFLAGS) -w -shared -o $@ $(@:.so=.c) $(filter %.o,$^) -pthread \
+		-I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
+
+# Service, clients and stub together: in a package whose shim is the sanitized one, and all else
+# links to the tree's.
+$(BUILD)/tsan/soak.run: $(TSAN_SHIM) $(BUILD)/tsan/firmware-stub
+	@rm -rf $(BUILD)/tsan/package && mkdir -p $(BUILD)/tsan/package
+	@cp -as $(CURDIR)/bridge $(CURDIR)/firmware_stub $(BUILD)/tsan/package
+	@ln -sf $(CURDIR)/$(TSAN_SHIM) $(BUILD)/tsan/package/bridge/shim
+	cd $(BUILD)/tsan/package && PYTHONPATH=. FIRMWARE_STUB=$(CURDIR)/$(BUILD)/tsan/firmware-stub \
+		LD_PRELOAD=$$($(CC) -print-file-name=libtsan.so) $(CURDIR)/$(BIN)/python \
+		$(CURDIR)/tests/soak/soak.py --seconds 30 --tsan $(CURDIR)/$(BUILD)/tsan/soak
 
 # SECONDS is bash's and not make's own: given on the command line it is here as is.
 soak: setup

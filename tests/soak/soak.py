@@ -288,12 +288,29 @@ def resident_kb(pid: int) -> int:
     return 0
 
 
+def reports(prefix: str) -> list[Path]:
+    """What ThreadSanitizer wrote: a file a process."""
+    folder, _, name = prefix.rpartition("/")
+    return sorted(Path(folder or ".").glob(f"{name}.[0-9]*"))
+
+
 def main() -> int:
     """Warm up, soak, look."""
     parser = argparse.ArgumentParser(description="Chaos around one service.")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=time.time_ns() & 0xFFFF_FFFF)
+    parser.add_argument(
+        "--tsan",
+        metavar="PREFIX",
+        help="All is under ThreadSanitizer, which reports to files of this name: memory and idle "
+        "CPU are its own.",
+    )
     args = parser.parse_args()
+    if args.tsan:
+        for report in reports(args.tsan):
+            report.unlink()
+        answers = Path(__file__).parents[1] / "tsan.supp"
+        os.environ["TSAN_OPTIONS"] = f"log_path={args.tsan} suppressions={answers} exitcode=0"
     print(f"seed {args.seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     with ExitStack() as stack:
@@ -314,9 +331,11 @@ def main() -> int:
     print(f"descriptors {warm[0]} -> {cold[0]}, RSS {warm[1]} -> {cold[1]} KB, idle {idle:.2%}")
     if cold[0] > warm[0]:
         soak.bad.append(f"{cold[0] - warm[0]} descriptors were left")
-    if cold[1] - warm[1] > RSS_MAX_KB:
+    if args.tsan:
+        soak.bad += [report.read_text(errors="replace")[:6000] for report in reports(args.tsan)]
+    elif cold[1] - warm[1] > RSS_MAX_KB:
         soak.bad.append(f"memory grew by {cold[1] - warm[1]} KB")
-    if idle >= IDLE_MAX:
+    if idle >= IDLE_MAX and not args.tsan:
         soak.bad.append(f"the idle service uses {idle:.2%} of a CPU")
     if "Traceback" in log:
         soak.bad.append(log[log.index("Traceback") - 500 :][:3000])
