@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -14,6 +15,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bridge.bench.rig import Serve
+
+#: In the memory that is kept for a guest (bridge/shim/export/export.h).
+SESSION_AT, STATES_AT = 40, 48
+NONE, CHANGING, WHOLE = range(3)
 
 #: Puts what was kept at descriptor 3 and on, which may be in use, and becomes the program.
 LAUNCH = """
@@ -35,10 +40,12 @@ class Manager:
 
     Attributes:
         kept: what it has, by name.
+        most: as many descriptors it had at once.
     """
 
     def __init__(self, path: Path) -> None:
         self.kept: dict[str, int] = {}
+        self.most = 0
         self.path = str(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.path)
@@ -50,11 +57,17 @@ class Manager:
             text, fds, _, _ = socket.recv_fds(self._socket, 4096, 8)
             said = dict(line.partition("=")[::2] for line in text.decode().splitlines())
             if "FDSTORE" in said:
+                self._drop(said["FDNAME"])
                 (self.kept[said["FDNAME"]],) = fds
+                self.most = max(self.most, len(self.kept))
             elif "FDSTOREREMOVE" in said:
-                os.close(self.kept.pop(said["FDNAME"]))
+                self._drop(said["FDNAME"])
             elif "TEST" in said:
                 self._said.set()
+
+    def _drop(self, name: str) -> None:
+        if name in self.kept:
+            os.close(self.kept.pop(name))
 
     def settle(self) -> None:
         """Until everything that services have sent so far is in `kept`."""
@@ -62,6 +75,13 @@ class Manager:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
             own.sendto(b"TEST=1", self.path)
         assert self._said.wait(30)
+
+    def has_guest(self) -> bool:
+        """Whether the service may crash: its guest is kept as it is now."""
+        self.settle()
+        lines = [fd for name, fd in self.kept.items() if name.endswith("-lines")]
+        words = [struct.unpack("=I", os.pread(fd, 4, SESSION_AT))[0] for fd in lines]
+        return words == [WHOLE] and any(name.endswith("-connection") for name in self.kept)
 
     def forget(self) -> None:
         """Let go of everything, as for a service that is stopped for good."""

@@ -8,19 +8,22 @@ import contextlib
 import functools
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bridge import uapi
 from bridge.chips.chip import Chip
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.line import Line, clip_consumer
-from bridge.export.handover import Handover, Store, identity_of
+from bridge.export.handover import LIVED_S, Handover, Store, identity_of
 from bridge.export.hold import Hold
 from bridge.export.selection import ExportConfig, Pick, Place, make_unique, places_of
 from bridge.shim.export import LINES_MAX, Export, Status, listen, open_state
 from bridge.shim.pump import Report
 
 log = logging.getLogger(__name__)
+
+# So often at most the manager is told of another guest, and again if it does not read.
+_KEEP_DELAY_S, _KEEP_DELAY_MAX_S = 0.1, 60.0
 
 STATE_SUFFIX = ".lines"
 """Behind the socket's path: the file that outlives the service."""
@@ -49,6 +52,7 @@ class VhostUserGpio:
         self._timeout_ms = timeout_ms
         self._store = store
         self._handover: Handover | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._at_rest = asyncio.Event()
         self._id = dispatcher.listen(self)
         self._holds: dict[str, tuple[Chip, Hold]] = {}
@@ -58,7 +62,7 @@ class VhostUserGpio:
         self._lines: dict[int, tuple[Chip, Line]] = {}
         self._export: Export | None = None
         self._inode = (0, 0)
-        self._last = Status(False, True, 0, 0, 0, 0, False, False, "")
+        self._last = Status(False, True, 0, 0, 0, 0, False, False, 0, "")
 
     # ---- chips come and go ----------------------------------------------------
 
@@ -148,7 +152,7 @@ class VhostUserGpio:
         log.info("export %s: %d lines at %s", self.config.name, len(places), self.config.path)
 
     def _open(self, names: Sequence[str | None]) -> None:
-        path = self.config.path
+        path, handover = self.config.path, self._find_guest()
         fd, state = listen(path, self.config.mode), -1
         try:
             found = os.stat(path)
@@ -157,7 +161,7 @@ class VhostUserGpio:
             raise
         self._inode = found.st_dev, found.st_ino
         try:
-            state = open_state(path + STATE_SUFFIX, len(names), identity_of(self._places))
+            state = open_state(path + STATE_SUFFIX, len(names), handover.identity)
         except OSError as error:
             log.warning(
                 "export %s: %s%s: %s; a guest will not outlive the service",
@@ -165,28 +169,53 @@ class VhostUserGpio:
             )
         try:
             self._export = Export(
-                self._dispatcher.pump, self._id, fd, state, list(names), self._timeout_ms
+                *(self._dispatcher.pump, self._id, fd, state, handover.kept),
+                *(list(names), self._timeout_ms),
             )
         finally:
             if state >= 0:
                 os.close(state)
 
+    def _find_guest(self) -> Handover:
+        """Of the service before; an attempt that failed has left it where it was."""
+        handover = self._handover
+        if handover is None or handover.identity != identity_of(self._places):
+            if handover is not None:
+                handover.close()
+            handover = Handover(self._store, self.config.name, self._places)
+        self._handover = handover
+        return handover
+
     def _serve(self) -> None:
         """Let guests connect; the guest of the service before comes first."""
-        assert self._export is not None
-        self._handover = Handover(self._store, self.config.name, self._places)
-        kept = self._handover.take()
-        if kept is None:
+        assert self._export is not None and self._handover is not None
+        connection = self._handover.take()
+        if connection is None:
             self._export.listen()
             return
-        what = "left meanwhile" if kept.connection < 0 else "goes on"
-        log.info("export %s: the guest of the service before %s", self.config.name, what)
         try:
-            self._export.take_over(kept.connection, kept.state)
+            self._export.take_over(connection)
         except OSError as error:
             log.warning("export %s: %s", self.config.name, error.strerror)
-        finally:
-            os.close(kept.state)
+        self._later("lived", LIVED_S, self._handover.lived)
+
+    def _later(self, what: str, delay_s: float, do: Callable[[], None]) -> None:
+        """Once, however often it is asked for meanwhile."""
+        if what not in self._timers:
+
+            def now() -> None:
+                del self._timers[what]
+                do()
+
+            self._timers[what] = asyncio.get_running_loop().call_later(delay_s, now)
+
+    def _keep(self, delay_s: float = _KEEP_DELAY_S) -> None:
+        """The manager's connection is the guest's of now."""
+        assert self._export is not None and self._handover is not None
+        guest = self._last.guests if self._last.connected else 0
+        if not self._handover.keep(guest, self._export.connection):
+            delay_s = min(2 * delay_s, _KEEP_DELAY_MAX_S)
+            self._later("keep", delay_s, functools.partial(self._keep, delay_s))
 
     def _attach(self, index: int, chip: Chip, offset: int) -> None:
         assert self._export is not None
@@ -227,6 +256,8 @@ class VhostUserGpio:
         if status.at_rest:
             self._at_rest.set()
         self._tell(self._export.changed())
+        if (status.guests, status.connected) != (before.guests, before.connected):
+            self._later("keep", _KEEP_DELAY_S, self._keep)
         name = self.config.name
         if status.guests != before.guests:
             log.info("export %s: a guest connected", name)
@@ -245,6 +276,11 @@ class VhostUserGpio:
             log.warning(
                 "export %s: somebody truncated %s%s; a guest will not outlive the service",
                 *(name, self.config.path, STATE_SUFFIX),
+            )
+        if status.keep_error and not before.keep_error:
+            log.warning(
+                "export %s: the guest would not outlive a crash of the service: %s",
+                *(name, os.strerror(status.keep_error)),
             )
         if status.faults != before.faults:
             log.warning(
@@ -289,15 +325,24 @@ class VhostUserGpio:
         """End the export: the guest is let go or handed over, and pins stay as they are."""
         self._dispatcher.forget(self._id)
         export, handover = self._export, self._handover
-        if export is not None and handover is not None and handover.give(export.hand_over):
+        if (
+            export is not None
+            and handover is not None
+            and handover.give(export.status().guests, export.hand_over)
+        ):
             log.info("export %s: its guest waits for the next service", self.config.name)
         self._take_away()
+        if handover is not None:
+            handover.close()
         for _, hold in list(self._holds.values()):
             hold.hang_up()
 
     def _take_away(self) -> None:
         """Close the device, and remove the socket's file if it is still ours."""
         export, self._export = self._export, None
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
         if export is None:
             return
         export.close()

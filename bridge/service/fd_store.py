@@ -31,19 +31,28 @@ class FdStore:
         """Names of the descriptors that were kept and not taken."""
         return list(self._kept)
 
-    def take(self, name: str) -> int | None:
-        """A descriptor that was kept, which the caller owns from here on; None: there is none."""
-        fd = self._kept.pop(name, None)
-        if fd is not None:
-            notify(f"FDSTOREREMOVE=1\nFDNAME={name}", address=self._address)
-        return fd
+    @property
+    def has_manager(self) -> bool:
+        """Whether there is one that may keep descriptors."""
+        return bool(self._address)
+
+    def inherit(self, name: str) -> int | None:
+        """A descriptor that was kept, the caller's from here on; None: there is none.
+
+        The manager keeps its copy, for the service after this one.
+        """
+        return self._kept.pop(name, None)
 
     def put(self, name: str, fd: int) -> bool:
-        """Let the manager keep a copy of `fd`; return whether there is a manager.
+        """Let the manager keep a copy of `fd`; whether it took it, which it does not wait for.
 
         A manager that has no room for it (FileDescriptorStoreMax=) closes it.
         """
-        return notify(f"FDSTORE=1\nFDNAME={name}", (fd,), self._address)
+        return notify(f"FDSTORE=1\nFDNAME={name}", (fd,), self._address, wait=False)
+
+    def forget(self, name: str) -> bool:
+        """Let the manager close what it keeps under a name; whether it took that."""
+        return notify(f"FDSTOREREMOVE=1\nFDNAME={name}", (), self._address, wait=False)
 
     def close(self) -> None:
         """Close the descriptors that nobody took; the manager's copies stay."""
@@ -52,13 +61,16 @@ class FdStore:
         self._kept.clear()
 
 
-def notify(text: str, fds: Sequence[int] = (), address: str | None = None) -> bool:
-    """Tell the service manager (sd_notify(3)); return whether one took it.
+def notify(
+    text: str, fds: Sequence[int] = (), address: str | None = None, *, wait: bool = True
+) -> bool:
+    """Tell the service manager (sd_notify(3)); whether there is one that took it.
 
     Args:
         text: assignments, one a line: ``READY=1``.
         fds: descriptors that go with it.
         address: its socket; None: that of NOTIFY_SOCKET.
+        wait: until it has read what is in its socket, if that is full.
     """
     address = os.environ.get("NOTIFY_SOCKET", "") if address is None else address
     if not address:
@@ -67,6 +79,7 @@ def notify(text: str, fds: Sequence[int] = (), address: str | None = None) -> bo
     address = "\0" + address[1:] if address[0] == "@" else address
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
+            to.setblocking(wait)
             to.connect(address)
             socket.send_fds(to, [text.encode()], list(fds))
     except OSError:
@@ -80,8 +93,10 @@ def _kept(environment: MutableMapping[str, str]) -> dict[str, int]:
     )
     if pid != str(os.getpid()) or not (count.isascii() and count.isdigit()):
         return {}
-    kept = {}
+    kept: dict[str, int] = {}
     for fd, name in enumerate(names.split(":")[: int(count)], _FIRST):
         os.set_inheritable(fd, False)
+        if name in kept:  # it was put a second time
+            os.close(kept[name])
         kept[name] = fd
     return kept

@@ -4,17 +4,23 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
+import socket
 import stat
+import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bridge.shim.ffi import ffi, lib
 from bridge.shim.pump import Controller, Pump, _Owned
 
 _WHY_SIZE = 256
-_STATE_HEADER: int = lib.GB_EXPORT_STATE_HEADER
-_STATE_MAGIC = b"gblines2"
+_STATE_HEADER: int = ffi.sizeof("struct gb_export_state_header")
+_STATE_MAGIC = b"gblines3"
+_IDENTITY = len(_STATE_MAGIC) + hashlib.sha256().digest_size  # bytes, and what is behind is not
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 LINES_MAX: int = lib.GB_EXPORT_LINES_MAX
 """Most lines of one export."""
@@ -33,6 +39,7 @@ class Status:
         faults: lines that could not be set up again, armed or let go.
         state_lost: its file was truncated: no guest outlives the service.
         at_rest: it was paused, and nothing is under way.
+        keep_error: errno: why the guest would not outlive a crash; 0: it would.
         why: why the last guest was cut off; empty when it left.
     """
 
@@ -44,6 +51,7 @@ class Status:
     faults: int
     state_lost: bool
     at_rest: bool
+    keep_error: int
     why: str
 
 
@@ -79,20 +87,31 @@ def open_state(path: str, lines: int, identity: bytes) -> int:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     fd = os.open(path, flags, 0o600)
-    size = _STATE_HEADER + lines * ffi.sizeof("struct gb_export_line")
-    header = _STATE_MAGIC + hashlib.sha256(identity).digest()
+    size = _state_size(lines)
     try:
         _check_ours(os.fstat(fd))
-        if os.fstat(fd).st_size != size or os.pread(fd, _STATE_HEADER, 0) != header:
+        if not _is_of(fd, size, identity):
             os.ftruncate(fd, 0)
             # The file is mapped: without room for it what is written there is lost.
             os.posix_fallocate(fd, 0, size)
-            os.pwrite(fd, header, 0)
+            os.pwrite(fd, _identifier(identity), 0)
         os.posix_fallocate(fd, 0, size)
     except OSError:
         os.close(fd)
         raise
     return fd
+
+
+def _state_size(lines: int) -> int:
+    return _STATE_HEADER + lines * ffi.sizeof("struct gb_export_line")
+
+
+def _identifier(identity: bytes) -> bytes:
+    return _STATE_MAGIC + hashlib.sha256(identity).digest()
+
+
+def _is_of(fd: int, size: int, identity: bytes) -> bool:
+    return os.fstat(fd).st_size == size and os.pread(fd, _IDENTITY, 0) == _identifier(identity)
 
 
 def _check_ours(found: os.stat_result) -> None:
@@ -110,6 +129,66 @@ def _check_ours(found: os.stat_result) -> None:
     raise OSError(errno.EPERM, f"{wrong}; remove it")
 
 
+class Kept(NamedTuple):
+    """What outlives the process of a guest, beside its connection; the holder's to close.
+
+    Attributes:
+        lines: memory with what the guest has set up of its lines.
+        read: of a socket pair with the messages that set its session up.
+        write: the other end.
+    """
+
+    lines: int
+    read: int
+    write: int
+
+    def close(self) -> None:
+        """Close the descriptors; copies of them live on."""
+        for fd in self:
+            os.close(fd)
+
+    def is_of(self, lines: int, identity: bytes) -> bool:
+        """Whether it is of so many lines, and of these."""
+        seals = fcntl.fcntl(self.lines, fcntl.F_GET_SEALS)
+        return seals & _SEALS == _SEALS and _is_of(self.lines, _state_size(lines), identity)
+
+    @property
+    def changing(self) -> bool:
+        """The process before ended while a guest changed its session: that is lost."""
+        return self._word("session") == lib.GB_EXPORT_SESSION_CHANGING
+
+    @property
+    def crashes(self) -> int:
+        """What was written here, in whatever process."""
+        return self._word("crashes")
+
+    @crashes.setter
+    def crashes(self, count: int) -> None:
+        os.pwrite(self.lines, struct.pack("=I", count), _offset("crashes"))
+
+    def _word(self, name: str) -> int:
+        word: int = struct.unpack("=I", os.pread(self.lines, 4, _offset(name)))[0]
+        return word
+
+
+def _offset(field: str) -> int:
+    return int(ffi.offsetof("struct gb_export_state_header", field))
+
+
+def new_kept(lines: int, identity: bytes) -> Kept:
+    """For the guests of an export of so many lines. Raises OSError ENOMEM, EMFILE..."""
+    memory = os.memfd_create("guest", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(memory, _state_size(lines))
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, _SEALS)
+        os.pwrite(memory, _identifier(identity), 0)
+        read, write = socket.socketpair()
+    except OSError:
+        os.close(memory)
+        raise
+    return Kept(memory, read.detach(), write.detach())
+
+
 class Export(_Owned):
     """Lines as a virtio-gpio device for a guest.
 
@@ -118,6 +197,7 @@ class Export(_Owned):
         identity: comes back in EXPORT reports.
         listen_fd: from `listen`; the export owns it from here on.
         state_fd: from `open_state`, or -1; the caller's.
+        kept: for a guest that outlives this process; the caller's.
         names: one a line, None is unnamed.
         timeout_ms: deadline of one request to a controller in milliseconds.
 
@@ -131,6 +211,7 @@ class Export(_Owned):
         identity: int,
         listen_fd: int,
         state_fd: int,
+        kept: Kept | None,
         names: list[str | None],
         timeout_ms: int,
     ) -> None:
@@ -140,6 +221,8 @@ class Export(_Owned):
         text = ffi.new("char[]", block)
         config = ffi.new("struct gb_export_config *")
         config.listen_fd, config.state_fd = listen_fd, state_fd
+        config.kept_fd, *pair = kept or (-1, -1, -1)
+        config.kept_pair = pair
         config.lines, config.timeout_ms = len(names), timeout_ms
         config.names, config.names_size = text, len(block)
         handle = lib.gb_export_open(pump._handle, identity, config)
@@ -152,35 +235,35 @@ class Export(_Owned):
         """Serve guests from here on: the lines are attached that are there."""
         lib.gb_export_listen(self._handle)
 
-    def take_over(self, connection: int, state: int) -> None:
-        """As `listen`, with the guest of a `hand_over` as the first one.
+    def take_over(self, connection: int) -> None:
+        """As `listen`, with the guest that was kept as the first one.
 
         Args:
             connection: its descriptor, the export's from here on; -1: it left meanwhile.
-            state: what `hand_over` wrote, in a socket.
 
         Raises:
             OSError: errno of gb_export_take_over; it listens all the same.
         """
-        result = lib.gb_export_take_over(self._handle, connection, state)
+        result = lib.gb_export_take_over(self._handle, connection)
         if result < 0:
             raise OSError(-result, f"the guest cannot go on: {os.strerror(-result)}")
+
+    def connection(self) -> int:
+        """A copy of the guest's connection, the caller's, or -errno: there is none."""
+        return int(lib.gb_export_connection(self._handle))
 
     def pause(self) -> None:
         """Take no more requests; a report comes when status().at_rest."""
         lib.gb_export_pause(self._handle)
 
-    def hand_over(self, state: int) -> int:
+    def hand_over(self) -> int:
         """End as `close` does, but keep the guest for another process.
-
-        Args:
-            state: a stream socket for what `take_over` needs.
 
         Returns:
             The guest's connection, the caller's, or -errno: there is no guest, or it
             cannot go on elsewhere and was let go.
         """
-        return lib.gb_export_hand_over(self._take(), state)
+        return lib.gb_export_hand_over(self._take())
 
     def attach(self, line: int, controller: Controller, gpio: int) -> None:
         """Connect a line of the export with one of a controller. Raises OSError EBUSY..."""
@@ -208,6 +291,7 @@ class Export(_Owned):
             status.faults,
             bool(status.state_lost),
             bool(status.at_rest),
+            status.keep_error,
             ffi.string(status.why).decode(errors="replace"),
         )
 

@@ -1,27 +1,32 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The service is started anew under a manager that keeps descriptors: guests go on."""
+"""The service is started anew, or killed, under a manager that keeps descriptors: guests go on."""
 
 from __future__ import annotations
 
 import errno
 import os
+import random
+import signal
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from bridge.export.handover import Handover
+from bridge.export.handover import CRASHES_MAX, Handover
 from bridge.service.fd_store import FdStore
+from bridge.shim.export import Kept
 from firmware_stub import Stub
-from tests.manager import ManagedServe, Manager
+from tests.manager import CHANGING, NONE, SESSION_AT, STATES_AT, ManagedServe, Manager
 
 from . import frontend as vu
 from .frontend import F_IRQ, INDIRECT, PROTOCOL_FEATURES, VERSION_1, Frontend
 
 Eventually = Callable[..., None]
 
-LED, LOOPED = 0, 5
+LED, OTHER, LOOPED = 0, 1, 5
+PARTS = {"guest-car-lines", "guest-car-read", "guest-car-write"}
 
 
 class Restarts:
@@ -45,6 +50,32 @@ class Restarts:
 
     def restart(self) -> None:
         assert self.serve.stop() == 0
+        self.start()
+
+    def session(self) -> int:
+        """What the memory says of the session in the socket pair."""
+        self.manager.settle()
+        at = os.pread(self.manager.kept["guest-car-lines"], 4, SESSION_AT)
+        return int(struct.unpack("=I", at)[0])
+
+    def poke(self, at: int, what: bytes) -> None:
+        os.pwrite(self.manager.kept["guest-car-lines"], what, at)
+
+    def taken(self) -> int:
+        """How many requests the service has taken and not returned, by its log."""
+        for fd in Path(f"/proc/{self.serve.pid}/fd").iterdir():
+            if os.readlink(fd).startswith("/memfd:inflight"):
+                with open(fd, "rb") as log:
+                    return log.read(16 + 16 * vu.NUM)[16::16].count(1)
+        return 0
+
+    def kill(self) -> None:
+        os.kill(self.serve.pid, signal.SIGKILL)
+        assert self.serve.process is not None
+        self.serve.process.wait()
+
+    def crash(self) -> None:
+        self.kill()
         self.start()
 
 
@@ -89,7 +120,7 @@ def test_the_guest_notices_nothing(restarts: Restarts, driver: Frontend) -> None
         driver.no_event()
     assert restarts.stub.read("LED_GREEN") == 1
     restarts.manager.settle()
-    assert restarts.manager.kept == {}
+    assert restarts.manager.most == len(restarts.manager.kept) == 4
 
 
 def test_requests_wait_for_the_next_service(restarts: Restarts, driver: Frontend) -> None:
@@ -244,6 +275,18 @@ def test_an_export_that_is_gone_lets_the_guest_go(restarts: Restarts, driver: Fr
     assert restarts.manager.kept == {}
 
 
+def test_a_guest_that_leaves_is_not_kept(
+    restarts: Restarts, driver: Frontend, eventually: Eventually
+) -> None:
+    """Nor are its memory and its queues."""
+    eventually(restarts.manager.has_guest, "the guest to be kept")
+    driver.close()
+    eventually(lambda: restarts.session() == NONE, "the end of the guest")
+    eventually(lambda: restarts.manager.kept.keys() == PARTS, "its connection to be closed")
+    with pytest.raises(BlockingIOError):
+        content(restarts.manager)
+
+
 def test_chips_that_are_not_there_yet(restarts: Restarts, driver: Frontend) -> None:
     """Until the chips are there, the guest waits, for the service after the next one if need be."""
     assert restarts.serve.stop() == 0
@@ -251,7 +294,7 @@ def test_chips_that_are_not_there_yet(restarts: Restarts, driver: Frontend) -> N
     restarts.serve.__enter__()
     assert restarts.serve.stop() == 0
     restarts.manager.settle()
-    assert len(restarts.manager.kept) == 3
+    assert len(restarts.manager.kept) == 4
     restarts.stub.start()
     restarts.start()
     assert driver.ok(vu.GET_DIRECTION, LED) == vu.OUT
@@ -269,7 +312,8 @@ def test_chips_that_are_not_there_yet(restarts: Restarts, driver: Frontend) -> N
 def test_a_state_that_is_garbage(restarts: Restarts, driver: Frontend, garbage: bytes) -> None:
     """The guest is cut off, or what it says next tells; the service and its next guest go on."""
     assert restarts.serve.stop() == 0
-    tamper(restarts.manager, lambda header: header + garbage)
+    restarts.manager.settle()
+    replace_content(restarts.manager, garbage)
     restarts.start()
     if garbage:
         assert driver.hung_up()
@@ -279,47 +323,84 @@ def test_a_state_that_is_garbage(restarts: Restarts, driver: Frontend, garbage: 
         another.up().ok(vu.GET_VALUE, LED)
 
 
-@pytest.mark.parametrize("states", [b"", b"\xff" * 63, b"\xff" * 64])
-def test_states_of_lines_that_are_garbage(
-    restarts: Restarts, driver: Frontend, states: bytes
-) -> None:
+def test_states_of_lines_that_are_garbage(restarts: Restarts, driver: Frontend) -> None:
     assert restarts.serve.stop() == 0
-    tamper(restarts.manager, lambda header: header[:-64] + states)
+    restarts.poke(STATES_AT, b"\xff" * 64)
     restarts.start()
-    if len(states) < 64:
-        assert driver.hung_up()
-    driver.close()
+    assert driver.ok(vu.GET_DIRECTION, LED) == vu.NONE
+    driver.ok(vu.SET_DIRECTION, LED, vu.OUT)
+
+
+def memory(length: int, seals: bool) -> int:
+    fd = os.memfd_create("kept", os.MFD_ALLOW_SEALING if seals else 0)
+    os.ftruncate(fd, length)
+    return fd
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: memory(0, True), lambda: memory(48 + 64, True), lambda: os.eventfd(0)],
+    ids=["empty", "unsealed", "no memory"],
+)
+def test_memory_that_is_another_is_not_used(
+    restarts: Restarts, driver: Frontend, make: Callable[[], int]
+) -> None:
+    """It could end under the service, or say what its pins are."""
+    assert restarts.serve.stop() == 0
+    restarts.manager.settle()
+    other = make()
+    if os.fstat(other).st_size:
+        os.pwrite(other, os.pread(restarts.manager.kept["guest-car-lines"], 112, 0), 0)
+    os.close(restarts.manager.kept["guest-car-lines"])
+    restarts.manager.kept["guest-car-lines"] = other
+    restarts.start()
+    assert driver.hung_up()
     with Frontend(restarts.path) as another:
         another.up().ok(vu.GET_VALUE, LED)
 
 
-def test_a_hand_over_without_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guest is let go, and the service goes on with its end."""
-
+def test_a_service_without_descriptors_keeps_no_guest(
+    restarts: Restarts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def none_left() -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(socket, "socketpair", none_left)
-    assert not Handover(FdStore({}), "car", []).give(lambda _: pytest.fail("it was called"))
+    before = os.listdir("/proc/self/fd")
+    handover = Handover(FdStore({"NOTIFY_SOCKET": restarts.manager.path}), "other", [])
+    assert handover.kept is None
+    assert not handover.give(1, lambda: pytest.fail("it was called"))
+    assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
-def tamper(manager: Manager, change: Callable[[bytes], bytes]) -> None:
-    """Replace the messages that the guest's session was left with."""
-    manager.settle()
-    kept = manager.kept
-    text = change(read_header(kept["guest-car-read"]))
+def test_a_manager_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
+    """What it has not taken is told it again later."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        store = FdStore({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        handover = Handover(store, "car", [])
+        while store.put("more", 0):
+            pass
+        assert not handover.keep(1, lambda: os.dup(0))
+        while b"FDNAME=more" not in manager.recv(4096):
+            pass
+        assert handover.keep(1, lambda: os.dup(0))
+        handover.close()
+
+
+def content(manager: Manager) -> bytes:
+    """The messages in the socket pair, which stay there. Raises BlockingIOError."""
+    with socket.socket(fileno=os.dup(manager.kept["guest-car-read"])) as pair:
+        return pair.recv(1 << 16, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+
+
+def replace_content(manager: Manager, text: bytes) -> None:
+    """Put other words in the place of those that the guest was left with."""
     for name in ("read", "write"):
-        os.close(kept[f"guest-car-{name}"])
+        os.close(manager.kept[f"guest-car-{name}"])
     read, write = socket.socketpair()
     write.send(text)
-    kept["guest-car-read"], kept["guest-car-write"] = read.detach(), write.detach()
-
-
-def read_header(fd: int) -> bytes:
-    """The header and the states of 16 lines; vhost-user's first message is SET_FEATURES."""
-    with socket.socket(fileno=os.dup(fd)) as state:
-        everything = state.recv(1 << 16, socket.MSG_PEEK)
-    return everything[: everything.index(bytes((2, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0)))]
+    manager.kept |= {"guest-car-read": read.detach(), "guest-car-write": write.detach()}
 
 
 def test_nothing_is_left_open(restarts: Restarts, driver: Frontend, eventually: Eventually) -> None:
@@ -333,3 +414,225 @@ def test_nothing_is_left_open(restarts: Restarts, driver: Frontend, eventually: 
         restarts.restart()
         driver.ok(vu.GET_VALUE, LED)
     eventually(lambda: count() <= before, "as few descriptors as before")
+
+
+# ---- the service is killed --------------------------------------------------------------
+
+
+def test_after_a_kill_the_guest_goes_on(
+    restarts: Restarts, driver: Frontend, eventually: Eventually
+) -> None:
+    """Not even its event buffer comes back: it is the one in which the next edge comes."""
+    mine = driver.buffer(LOOPED)
+    level = 0
+    for _ in range(2):
+        restarts.stub.wait_armed("LOOP_IN")
+        eventually(restarts.manager.has_guest, "the guest to be kept")
+        restarts.crash()
+        assert driver.ok(vu.GET_VALUE, LED) == 1
+        assert driver.ok(vu.GET_DIRECTION, LED) == vu.OUT
+        restarts.stub.wait_armed("LOOP_IN")
+        driver.no_event()
+        level ^= 1
+        restarts.stub.drive("LOOP_IN", level)
+        assert driver.event() == (mine, vu.VALID)
+        driver.no_event()
+        mine = driver.buffer(LOOPED)
+    driver.ok(vu.SET_IRQ_TYPE, LOOPED, vu.NONE)
+    assert driver.event() == (mine, vu.INVALID)
+    assert restarts.stub.read("LED_GREEN") == 1
+    assert restarts.manager.most == 4
+
+
+def test_what_was_in_flight_at_a_kill_is_done_and_answered_once(
+    restarts: Restarts, driver: Frontend, eventually: Eventually
+) -> None:
+    eventually(restarts.manager.has_guest, "the guest to be kept")
+    restarts.stub.fault("stall", "on")
+    queue = driver.queues[vu.REQUESTQ]
+    mine = [driver.begin(vu.SET_VALUE, LED, number % 2) for number in range(1, 8)]
+    mine.append(driver.begin(vu.GET_VALUE, LED))
+    queue.notify()
+    eventually(lambda: restarts.taken() == 8, "the requests to be taken")
+    restarts.kill()
+    waiting = driver.begin(vu.GET_DIRECTION, LED)
+    restarts.stub.fault("stall", "off")
+    restarts.start()
+    assert [queue.wait() for _ in mine] == [(head, 2) for head in mine]
+    assert [queue.answer(head, 2)[0] for head in mine] == [vu.OK] * 8
+    assert queue.answer(mine[-1], 2)[1] == 1
+    assert queue.wait() == (waiting, 2)
+    assert restarts.stub.read("LED_GREEN") == 1
+    driver.no_event()
+    assert queue.pop() is None
+
+
+def test_killed_at_any_moment_of_work(
+    restarts: Restarts, driver: Frontend, eventually: Eventually
+) -> None:
+    """What was asked is answered, once, and nothing else is; the last value is on the pin."""
+    pick = random.Random(11)
+    driver.ok(vu.SET_DIRECTION, OTHER, vu.OUT)
+    eventually(restarts.manager.has_guest, "the guest to be kept")
+    queue = driver.queues[vu.REQUESTQ]
+    asked: set[int] = set()
+    answered = 0
+
+    def ask() -> None:
+        while queue.free:
+            asked.add(driver.begin(vu.SET_VALUE, (LED, OTHER)[len(asked) % 2], pick.randint(0, 1)))
+        queue.notify()
+
+    def take(most: int) -> None:
+        nonlocal answered
+        for _ in range(most):
+            head, length = queue.wait()
+            assert length == 2 and queue.answer(head, 2)[0] == vu.OK
+            asked.remove(head)
+            answered += 1
+
+    for _ in range(CRASHES_MAX * 2):
+        ask()
+        for _ in range(pick.randint(0, 40)):
+            take(pick.randint(1, len(asked)))
+            ask()
+        restarts.crash()
+        restarts.poke(SESSION_AT + 4, bytes(4))  # a minute is over
+        eventually(restarts.manager.has_guest, "the guest to be kept")
+    take(len(asked))
+    assert queue.pop() is None
+    for line, name in ((LED, "LED_GREEN"), (OTHER, "LED_RED")):
+        driver.ok(vu.SET_VALUE, line, 1)
+        assert restarts.stub.read(name) == 1
+        assert driver.ok(vu.GET_DIRECTION, line) == vu.OUT
+
+
+def test_killed_while_the_machine_is_paused(
+    restarts: Restarts, driver: Frontend, eventually: Eventually
+) -> None:
+    driver.ok(vu.GET_VALUE, LED)
+    driver.stop()
+    eventually(restarts.manager.has_guest, "the guest to be kept")
+    restarts.crash()
+    restarts.stub.wait_armed("LOOP_IN")
+    restarts.stub.drive("LOOP_IN", 1)
+    driver.start(None)
+    mine = driver.buffer(LOOPED)
+    assert driver.event() == (mine, vu.VALID)
+    assert driver.ok(vu.GET_VALUE, LED) == 1
+
+
+def test_killed_in_the_middle_of_a_change(
+    restarts: Restarts, driver: Frontend, eventually: Eventually
+) -> None:
+    """Nobody knows what the front-end has been answered: the guest is cut off, and told so."""
+    eventually(restarts.manager.has_guest, "the guest to be kept")
+    restarts.kill()
+    restarts.poke(SESSION_AT, struct.pack("=I", CHANGING))
+    restarts.start()
+    assert driver.hung_up()
+    assert "in the middle of changing its queues or memory" in restarts.serve.log
+    with Frontend(restarts.path) as another:
+        assert another.up().ok(vu.GET_DIRECTION, LED) == vu.NONE
+        eventually(restarts.manager.has_guest, "the guest to be kept")
+        restarts.crash()
+        another.ok(vu.GET_VALUE, LED)
+
+
+def test_a_front_end_that_was_killed_too(
+    restarts: Restarts, driver: Frontend, eventually: Eventually
+) -> None:
+    """Its lines are let go."""
+    eventually(restarts.manager.has_guest, "the guest to be kept")
+    restarts.kill()
+    driver.close()
+    assert restarts.stub.state("LED_GREEN").direction == "out"
+    restarts.start()
+    eventually(lambda: restarts.stub.state("LED_GREEN").direction == "none", "the LED's release")
+
+
+def test_a_guest_that_crashes_the_service_again_and_again(
+    restarts: Restarts, driver: Frontend, eventually: Eventually
+) -> None:
+    """Others need the service: it goes on without the guest."""
+    for _ in range(CRASHES_MAX):
+        eventually(restarts.manager.has_guest, "the guest to be kept")
+        restarts.crash()
+        driver.ok(vu.GET_VALUE, LED)
+    restarts.crash()
+    assert driver.hung_up()
+    assert f"has ended {CRASHES_MAX} times soon after it had gone on" in restarts.serve.log
+    eventually(lambda: restarts.stub.state("LED_GREEN").direction == "none", "the LED's release")
+
+
+def test_a_restart_is_no_crash(restarts: Restarts, driver: Frontend) -> None:
+    for _ in range(CRASHES_MAX + 1):
+        restarts.restart()
+    assert driver.ok(vu.GET_VALUE, LED) == 1
+
+
+def test_a_log_of_the_front_end_is_used(restarts: Restarts, eventually: Eventually) -> None:
+    with Frontend(restarts.path) as guest:
+        guest.negotiate()
+        assert guest.share() == 0
+        fd, length = guest.get_log()
+        assert guest.set_log(fd, length) == 0
+        guest.start()
+        mine = guest.buffer(LOOPED)
+        guest.ok(vu.SET_DIRECTION, LOOPED, vu.IN)
+        guest.ok(vu.SET_IRQ_TYPE, LOOPED, vu.BOTH)
+        eventually(restarts.manager.has_guest, "the guest to be kept")
+        restarts.crash()
+        restarts.stub.wait_armed("LOOP_IN")
+        restarts.stub.drive("LOOP_IN", 1)
+        assert guest.event() == (mine, vu.VALID)
+        os.close(fd)
+
+
+def test_a_log_that_lacks_a_queue_keeps_no_guest(
+    restarts: Restarts, eventually: Eventually
+) -> None:
+    """It would be unknown which buffers the device has."""
+    with Frontend(restarts.path) as guest:
+        guest.negotiate()
+        assert guest.share() == 0
+        fd, length = guest.get_log(queues=1)
+        assert guest.set_log(fd, length, queues=1) == 0
+        guest.start()
+        guest.ok(vu.GET_VALUE, LED)
+        why = "the guest would not outlive a crash of the service: Operation not supported"
+        eventually(lambda: why in restarts.serve.log, "the warning")
+        restarts.crash()
+        assert guest.hung_up()
+        os.close(fd)
+
+
+def test_a_hostile_front_end_does_not_fill_the_store(
+    restarts: Restarts, eventually: Eventually
+) -> None:
+    """However often it comes, and whatever it says."""
+    for _ in range(100):
+        with Frontend(restarts.path) as guest:
+            guest.negotiate()
+    with Frontend(restarts.path) as guest:
+        guest.up()
+        eventually(restarts.manager.has_guest, "the guest to be kept")
+        before = len(content(restarts.manager))
+        for _ in range(300):
+            assert guest.share() == 0
+            guest.tell(vu.SET_VRING_CALL, struct.pack("=Q", 0), (guest.queues[0].call,))
+        eventually(restarts.manager.has_guest, "the guest to be kept")
+        assert len(content(restarts.manager)) == before
+        assert restarts.manager.most == 4
+        restarts.crash()
+        guest.ok(vu.GET_VALUE, LED)
+
+
+def test_without_a_manager_nothing_is_kept() -> None:
+    handover = Handover(FdStore({}), "car", [])
+    assert handover.kept is None and handover.take() is None
+    assert not handover.give(1, lambda: pytest.fail("it was called"))
+
+
+def test_what_is_kept_is_all_named() -> None:
+    assert {f"guest-car-{name}" for name in Kept._fields} == PARTS

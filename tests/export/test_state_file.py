@@ -20,7 +20,7 @@ from bridge.shim.export import listen, open_state
 from .conftest import Start
 from .frontend import NONE, OUT, SET_DIRECTION
 
-LINES, SIZE = 1024, 40 + 4096
+LINES, SIZE = 1024, 48 + 4096
 PINS = b"these pins"
 
 
@@ -54,9 +54,9 @@ def test_it_is_kept_for_the_same_lines_only(tmp_path: Path) -> None:
     os.close(open_state(str(path), LINES, PINS))
     assert path.read_bytes() == kept
     os.close(open_state(str(path), LINES, b"other pins"))
-    assert path.read_bytes()[40:] == bytes(4096)
+    assert path.read_bytes()[48:] == bytes(4096)
     os.close(open_state(str(path), LINES - 1, PINS))
-    assert path.read_bytes()[40:] == bytes(4092)
+    assert path.read_bytes()[48:] == bytes(4092)
 
 
 def test_one_of_before_is_emptied(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_one_of_before_is_emptied(tmp_path: Path) -> None:
     path.write_bytes(b"\1" * SIZE)
     path.chmod(0o600)
     os.close(open_state(str(path), LINES, PINS))
-    assert path.read_bytes()[40:] == bytes(4096)
+    assert path.read_bytes()[48:] == bytes(4096)
 
 
 def hard_link(path: Path, other: Path) -> None:

@@ -36,10 +36,16 @@ class Bed:
             board=lambda command: rig.stub.command(patient(command), 70),
             board_restart=rig.stub.restart,
             stop_service=rig.serve.stop,
+            kill_service=self._kill_service,
             start_service=lambda: rig.serve.__enter__().wait_for_chips(2),
             status=lambda: self.status,
             kill_guest=self._kill,
         )
+
+    def _kill_service(self) -> None:
+        os.kill(self.rig.serve.pid, signal.SIGKILL)
+        assert self.rig.serve.process is not None
+        self.rig.serve.process.wait()
 
     def _kill(self) -> None:
         self._killed = True

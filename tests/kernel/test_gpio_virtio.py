@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.bench.rig import Rig
+from bridge.export.handover import CRASHES_MAX
 from tests.manager import Manager, managed
 
 from .gpio_bed import GPIO, Bed, board, chip, out, read_line, start
@@ -40,7 +41,9 @@ def bed(kernel: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Any:
     arguments = ("-v", "--export", f"vhost-user-gpio:{path},chip=fw-0,lines={lines}")
     manager = Manager(tmp_path / "notify")
     with Rig(request.param, arguments=arguments, service=managed(manager)) as rig:
-        yield Bed(Machine(kernel, (), (f"virtio_uml.device={path}:{GPIO}",)), rig)
+        machine = Machine(kernel, (), (f"virtio_uml.device={path}:{GPIO}",))
+        machine.calls.update(has_guest=manager.has_guest)
+        yield Bed(machine, rig)
 
 
 # ---- inside -----------------------------------------------------------------------
@@ -127,14 +130,15 @@ def firmware_restarts(guest: Guest, rounds: int) -> None:
         process.wait(30)
 
 
-def service_restarts(guest: Guest, rounds: int) -> None:
-    """Under a manager that keeps the guest for the next service, its programs go on."""
+def service_restarts(guest: Guest, rounds: int, end: str = "stop_service") -> None:
+    """Under a manager that keeps the guest for the next one: its programs go on."""
     holding = start("gpioset", "--mode=wait", chip(), f"{LED}=1")
     watching = start("gpiomon", "--rising-edge", "--format=%e", chip(), str(LOOP_IN))
     guest.until(lambda: board(guest, "read LED_GREEN") == "1", "the LED")
     board(guest, "wait-armed LOOP_IN")
     for _ in range(rounds):
-        guest.host("stop_service")
+        guest.until(lambda: guest.host("has_guest"), "the guest to be kept")
+        guest.host(end)
         assert board(guest, "read LED_GREEN") == "1", "pins stay as they are"
         board(guest, "drive LOOP_IN 0")
         # This is asked while there is no service, and the next one answers.
@@ -151,6 +155,26 @@ def service_restarts(guest: Guest, rounds: int) -> None:
         process.kill()
         process.wait(30)
     guest.until(lambda: "direction none" in board(guest, "state LED_GREEN"), "the release")
+
+
+def service_crashes(guest: Guest, rounds: int) -> None:
+    service_restarts(guest, rounds, "kill_service")
+
+
+def service_crashes_at_work(guest: Guest, rounds: int) -> None:
+    """In the middle of what a program asks, which goes on as if nothing was."""
+    turn = f"gpioset {chip()} {LOOP_OUT}=1 && gpioget {chip()} {LOOP_IN} && gpioget {chip()} {LED}"
+    asking = start("sh", "-c", f"while {turn}; do :; done; echo failed")
+    for number in range(rounds):
+        guest.until(lambda: guest.host("has_guest"), "the guest to be kept")
+        for _ in range(20 + number):
+            assert read_line(asking).strip() in ("0", "1")
+        guest.host("kill_service")
+        guest.host("start_service")
+    for _ in range(50):
+        assert read_line(asking).strip() in ("0", "1")
+    asking.kill()
+    asking.wait(30)
 
 
 def is_killed(guest: Guest) -> None:
@@ -183,6 +207,15 @@ def test_firmware_restarts_under_a_live_guest(bed: Bed) -> None:
 
 def test_service_restarts_under_a_live_guest(bed: Bed) -> None:
     bed.run(service_restarts, 5)
+
+
+def test_service_crashes_under_a_live_guest(bed: Bed) -> None:
+    bed.run(service_crashes, CRASHES_MAX)
+
+
+@pytest.mark.parametrize("bed", ["all"], indirect=True)
+def test_service_crashes_in_the_middle_of_work(bed: Bed) -> None:
+    bed.run(service_crashes_at_work, CRASHES_MAX)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from .test_gpio_virtio import (
     edges,
     firmware_restarts,
     is_killed,
+    service_crashes,
     service_restarts,
     tools,
 )
@@ -55,7 +56,11 @@ def bed(pc_kernel: Path, tmp_path: Path) -> Iterator[Bed]:
             machine.qmp("cont")
 
         bed = Bed(machine, rig)
-        machine.calls.update(pause_edge_resume=pause_edge_resume, forget_guest=manager.forget)
+        machine.calls.update(
+            pause_edge_resume=pause_edge_resume,
+            has_guest=manager.has_guest,
+            forget_guest=manager.forget,
+        )
         yield bed
 
 
@@ -66,7 +71,7 @@ def whole_life(guest: Guest) -> None:
     """One boot serves all tests: without KVM a boot is what takes the time."""
     for step in (
         *(tools, edges, binds_twice, is_paused, firmware_restarts_twice),
-        *(service_restarts_thrice, service_restarts_without_a_manager),
+        *(service_restarts_thrice, service_crashes_thrice, service_restarts_without_a_manager),
     ):
         guest.say(f"== {step.__name__}")
         step(guest)
@@ -84,6 +89,10 @@ def firmware_restarts_twice(guest: Guest) -> None:
 
 def service_restarts_thrice(guest: Guest) -> None:
     service_restarts(guest, 3)
+
+
+def service_crashes_thrice(guest: Guest) -> None:
+    service_crashes(guest, 3)
 
 
 def is_paused(guest: Guest) -> None:

@@ -24,6 +24,8 @@
 
 /* Chains taken from a ring in one turn of the loop, which others use, too. */
 #define TURN_MAX 256u
+/* What a message changed is kept so much later: of many, one after the other, once. */
+#define KEEP_DELAY_NS UINT64_C(10000000)
 /* When no guest can be taken in for want of descriptors or memory. */
 #define ACCEPT_PAUSE_NS UINT64_C(1000000000)
 
@@ -32,6 +34,7 @@ void export_unreference(struct gb_export *e)
 	if (--e->references)
 		return;
 	state_file_close(&e->file);
+	kept_close(&e->kept);
 	free(e->states);
 	free(e->lines);
 	free(e->names);
@@ -60,6 +63,7 @@ void export_note_fault(struct gb_export *e)
 
 void export_save(struct gb_export *e, const struct line *line)
 {
+	kept_line(&e->kept, line_of(e, line), state_of(e, line));
 	if (state_file_put(&e->file, line_of(e, line), state_of(e, line)))
 		return;
 	e->status.state_lost = true;
@@ -196,25 +200,34 @@ static void check_states(struct gb_export *e)
 	}
 }
 
-/* It goes with a guest that is handed over: the file may be lost by then, or another. */
-static int save_states(const struct gb_export *e, int to)
-{
-	size_t size = e->count * sizeof(*e->states);
-	ssize_t sent = send(to, e->states, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+/* ---- a guest that outlives this process ---------------------------------------------------- */
 
-	if (sent < 0)
-		return -errno;
-	return (size_t)sent == size ? 0 : -EIO;
+static void keep(struct gb_export *e)
+{
+	int error = -kept_save(&e->kept, &e->guest.session, false);
+
+	/* A message that is on its way here, or held, comes back to it. */
+	if (error == EBUSY || error == e->status.keep_error)
+		return;
+	e->status.keep_error = error;
+	export_report(e);
 }
 
-static int load_states(struct gb_export *e, int from)
+static void keep_now(struct gb_timer *timer)
 {
-	size_t size = e->count * sizeof(*e->states);
-	ssize_t got = recv(from, e->states, size, MSG_DONTWAIT | MSG_WAITALL);
-	int error = got < 0 ? -errno : (size_t)got == size ? 0 : -EPROTO;
+	struct gb_export *e =
+		(struct gb_export *)(void *)((char *)timer - offsetof(struct gb_export, keep_timer));
 
-	check_states(e);
-	return error;
+	if (e->guest.session.socket >= 0 && !e->guest.closing)
+		keep(e);
+}
+
+static void on_changing(struct guest *guest)
+{
+	struct gb_export *e = of_guest(guest);
+
+	if (kept_changing(&e->kept) && !e->keep_timer.armed)
+		gb_timer_arm(e->pump, &e->keep_timer, gb_now_ns() + KEEP_DELAY_NS);
 }
 
 /* ---- the door ------------------------------------------------------------------------------ */
@@ -264,6 +277,9 @@ static void on_gone(struct guest *guest)
 		e->lines[i].tickets = e->lines[i].answers = 0;
 	}
 	e->status.connected = false;
+	gb_timer_cancel(e->pump, &e->keep_timer);
+	if (!e->handed_over)
+		kept_forget(&e->kept);
 	memcpy(e->status.why, guest->why, sizeof(e->status.why));
 	export_report(e);
 	if (e->closed)
@@ -286,6 +302,7 @@ static const struct guest_ops guest_ops = {
 		.refused = guest_refused,
 	},
 	.look = on_look,
+	.changing = on_changing,
 	.gone = on_gone,
 };
 
@@ -295,6 +312,7 @@ static void welcome(struct gb_export *e)
 	e->status.guests++;
 	e->status.no_irq = false;
 	e->status.why[0] = '\0';
+	e->guest.session.keeps_log = kept_is_open(&e->kept);
 	export_report(e);
 }
 
@@ -319,41 +337,57 @@ static void on_connection(void *owner, int index, uint32_t events)
 void gb_export_listen(struct gb_export *e)
 {
 	gb_lock(e->pump);
+	kept_begin(&e->kept, e->states, e->count);
+	kept_forget(&e->kept);
 	listen_again(e);
 	gb_unlock(e->pump);
 }
 
-static int take_over(struct gb_export *e, int connection, int from)
+static int take_over(struct gb_export *e, int connection)
 {
 	int error;
 
 	e->stale = true;
 	welcome(e);
-	error = guest_take_over(&e->guest, connection, from);
+	on_changing(&e->guest);
+	error = guest_take_over(&e->guest, connection, e->kept.from);
 	if (error)
 		e->status.connected = false;
+	else if (e->status.connected)
+		keep(e);
 	/* Also with rings that are stopped: of a pause no edge is lost. */
 	if (e->stale && e->status.connected && e->guest.session.based)
 		go_on(e);
 	return error;
 }
 
-int gb_export_take_over(struct gb_export *e, int connection, int from)
+int gb_export_take_over(struct gb_export *e, int connection)
 {
-	int error;
+	int error = 0;
 
 	gb_lock(e->pump);
-	error = load_states(e, from);
-	if (error && connection >= 0)
-		close(connection);
-	else if (connection >= 0)
-		error = take_over(e, connection, from);
+	kept_lines(&e->kept, e->states, e->count);
+	kept_begin(&e->kept, e->states, e->count);
+	check_states(e);
+	if (connection >= 0)
+		error = take_over(e, connection);
 	if (!e->status.connected) {
+		kept_forget(&e->kept);
 		on_reset(&e->guest);
 		listen_again(e);
 	}
 	gb_unlock(e->pump);
 	return error;
+}
+
+int gb_export_connection(struct gb_export *e)
+{
+	int connection;
+
+	gb_lock(e->pump);
+	connection = guest_connection(&e->guest);
+	gb_unlock(e->pump);
+	return connection;
 }
 
 void gb_export_pause(struct gb_export *e)
@@ -411,7 +445,9 @@ static int open_states(struct gb_export *e, int fd)
 		return -ENOMEM;
 	if (fd < 0)
 		return 0;
-	error = state_file_open(&e->file, fd, e->states, e->count);
+	error = state_file_open(&e->file, fd, e->count);
+	if (!error)
+		error = state_file_read(fd, e->states, e->count);
 	if (error)
 		return error;
 	e->stale = true;
@@ -420,6 +456,8 @@ static int open_states(struct gb_export *e, int fd)
 
 static int prepare(struct gb_export *e, const struct gb_export_config *config)
 {
+	int error;
+
 	e->lines = calloc(config->lines, sizeof(*e->lines));
 	e->names = malloc(config->names_size + 1);
 	if (!e->lines || !e->names)
@@ -430,7 +468,8 @@ static int prepare(struct gb_export *e, const struct gb_export_config *config)
 	e->names_size = config->names_size;
 	e->config.ngpio = rpmsg_gpio_store16((uint16_t)config->lines);
 	e->config.gpio_names_size = rpmsg_gpio_store32(config->names_size);
-	return open_states(e, config->state_fd);
+	error = open_states(e, config->state_fd);
+	return error ? error : kept_open(&e->kept, config);
 }
 
 /* A guest whose request is not answered hangs for ever, and one that goes on with
@@ -442,15 +481,21 @@ static void answer_all(struct gb_export *e)
 	export_refuse_requests(e);
 }
 
-static int hand_over(struct gb_export *e, int to)
+static int hand_over(struct gb_export *e)
 {
-	int error = save_states(e, to);
+	int connection = guest_connection(&e->guest);
+	int error = connection < 0 ? connection : kept_save(&e->kept, &e->guest.session, true);
 
-	return error ? error : guest_hand_over(&e->guest, to);
+	if (!error) {
+		e->guest.stays = e->handed_over = true;
+		return connection;
+	}
+	if (connection >= 0)
+		close(connection);
+	return error;
 }
 
-/* With `to` the guest is handed over, see gb_export_hand_over(). */
-static int end(struct gb_export *e, int to)
+static int end(struct gb_export *e, bool hands_over)
 {
 	int connection = -ENOTCONN;
 
@@ -460,8 +505,8 @@ static int end(struct gb_export *e, int to)
 	close(e->listen_fd);
 	guest_enter(&e->guest);
 	answer_all(e);
-	if (to >= 0)
-		connection = hand_over(e, to);
+	if (hands_over)
+		connection = hand_over(e);
 	guest_drop(&e->guest);
 	guest_leave(&e->guest);
 	for (uint32_t i = 0; i < e->count; i++)
@@ -472,7 +517,7 @@ static int end(struct gb_export *e, int to)
 
 void gb_export_free(struct gb_export *e)
 {
-	end(e, -1);
+	end(e, false);
 }
 
 static void free_export(struct gb_part *part)
@@ -496,6 +541,7 @@ static struct gb_export *export_new(struct gb_pump *pump, uint64_t id,
 	e->timeout_ns = (uint64_t)config->timeout_ms * 1000000;
 	e->listen_fd = config->listen_fd;
 	e->listen_timer.expired = pause_over;
+	e->keep_timer.expired = keep_now;
 	e->part.free = free_export;
 	error = prepare(e, config);
 	if (!error)
@@ -526,18 +572,23 @@ struct gb_export *gb_export_open(struct gb_pump *pump, uint64_t id,
 	return e;
 }
 
-void gb_export_close(struct gb_export *e)
-{
-	gb_export_hand_over(e, -1);
-}
-
-int gb_export_hand_over(struct gb_export *e, int to)
+static int lock_and_end(struct gb_export *e, bool hands_over)
 {
 	struct gb_pump *pump = e->pump;
 	int connection;
 
 	gb_lock(pump);
-	connection = end(e, to);
+	connection = end(e, hands_over);
 	gb_unlock(pump);
 	return connection;
+}
+
+void gb_export_close(struct gb_export *e)
+{
+	lock_and_end(e, false);
+}
+
+int gb_export_hand_over(struct gb_export *e)
+{
+	return lock_and_end(e, true);
 }

@@ -21,8 +21,22 @@ struct gb_export;
 #define GB_EXPORT_LINES_MAX 1024
 #define GB_EXPORT_WHY_MAX   200
 
-/* Bytes at the beginning of a state file, which the caller made and checks. */
-#define GB_EXPORT_STATE_HEADER 40
+/* At the beginning of a state file, which the caller made and checks. */
+struct gb_export_state_header {
+	uint8_t magic[8];
+	uint8_t identity[32]; /* of the lines */
+	uint32_t session;     /* enum gb_export_session; of what is kept */
+	uint32_t crashes;     /* the caller's */
+};
+
+#define GB_EXPORT_STATE_HEADER sizeof(struct gb_export_state_header)
+
+/* Of the guest's session, in the socket pair beside the memory. */
+enum gb_export_session {
+	GB_EXPORT_SESSION_NONE,
+	GB_EXPORT_SESSION_CHANGING, /* what is in the socket pair is not as it is now */
+	GB_EXPORT_SESSION_WHOLE,
+};
 
 /* What the guest has set up of a line; survives in a file, see below. */
 struct gb_export_line {
@@ -47,6 +61,7 @@ struct gb_export_status {
 	uint64_t faults;   /* lines that could not be set up again or let go */
 	bool state_lost; /* its file was truncated: no guest outlives this process */
 	bool at_rest; /* paused, and no request is under way */
+	int keep_error; /* errno: why the guest would not outlive a crash; 0: it would */
 	char why[GB_EXPORT_WHY_MAX]; /* why the last guest was disconnected; empty: it left */
 };
 
@@ -54,6 +69,8 @@ struct gb_export_config {
 	int listen_fd;    /* SOCK_STREAM, listening; the export owns it */
 	int state_fd;     /* file of a header and a struct gb_export_line for each line,
 			   * with all of its blocks, or -1; the caller's */
+	int kept_fd;      /* sealed memory of the same form, or -1: no guest is kept */
+	int kept_pair[2]; /* both ends of a stream socket pair, to read and to write */
 	uint32_t lines;   /* 1..GB_EXPORT_LINES_MAX */
 	const char *names; /* as in GET_LINE_NAMES: each with its NUL, or none at all */
 	uint32_t names_size;
@@ -61,9 +78,11 @@ struct gb_export_config {
 };
 
 /*
- * Serve guests, one at a time, from gb_export_listen() on. Reports GB_REPORT_EXPORT with `id` when the status or
- * the direction of a line changed. With a state file a guest that stays while the service is started anew
- * finds its lines as they were. NULL with errno; the descriptors are closed then.
+ * Serve guests, one at a time, from gb_export_listen() on. Reports GB_REPORT_EXPORT with `id`
+ * when the status or the direction of a line changed. With a state file a guest that connects
+ * again after the service was started anew finds its lines as they were. Where all that is kept,
+ * and the guest's connection, outlive this process however it ends, gb_export_take_over() of
+ * the next one goes on with the guest. NULL with errno; listen_fd is closed then.
  */
 struct gb_export *gb_export_open(struct gb_pump *pump, uint64_t id,
 				 const struct gb_export_config *config);
@@ -79,11 +98,12 @@ int64_t gb_export_changed(struct gb_export *exported, uint32_t index);
 int gb_export_line(struct gb_export *exported, uint32_t index, struct gb_export_line *state);
 /* Let guests connect. Lines that are attached before never answer ERR because they are missing. */
 void gb_export_listen(struct gb_export *exported);
-/* As gb_export_listen(), with a guest that gb_export_hand_over() of another process
- * gave: its connection, the export's from here on, and what was written there, in a
- * socket. -1 as connection: the guest left meanwhile, and its lines are let go.
- * 0 or -errno; it listens either way. */
-int gb_export_take_over(struct gb_export *exported, int connection, int from);
+/* As gb_export_listen(), with the guest that was kept by the process before: its
+ * connection is the export's from here on. -1 as connection: the guest left meanwhile,
+ * and its lines are let go. 0 or -errno; it listens either way. */
+int gb_export_take_over(struct gb_export *exported, int connection);
+/* A copy of the guest's connection, the caller's, or -errno: there is none. */
+int gb_export_connection(struct gb_export *exported);
 /* Take no more requests; a report comes when the last one under way is answered. */
 void gb_export_pause(struct gb_export *exported);
 /* End the export: requests under way are answered ERR, the guest is let go, lines stay as they
@@ -92,10 +112,9 @@ void gb_export_close(struct gb_export *exported);
 /* The same with the pump's lock held. */
 void gb_export_free(struct gb_export *exported);
 /*
- * As gb_export_close(), but the guest stays connected, for another process. `to`, a
- * stream socket, gets what gb_export_take_over() needs. The connection, the caller's,
- * or -errno: there is no guest, or it was let go all the same.
+ * As gb_export_close(), but the guest stays connected, for another process. Its
+ * connection, the caller's, or -errno: there is no guest, or it was let go all the same.
  */
-int gb_export_hand_over(struct gb_export *exported, int to);
+int gb_export_hand_over(struct gb_export *exported);
 
 #endif

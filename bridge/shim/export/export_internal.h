@@ -8,12 +8,14 @@
  *   lines.c     what the guest has set up: interrupts, and lines that come and go
  *   guest.c     one vhost-user session on the pump's loop
  *   state_file.c  what the guest has set up, in a file
+ *   kept.c      the guest outside of this process, which may end at any time
  */
 #ifndef EXPORT_INTERNAL_H
 #define EXPORT_INTERNAL_H
 
 #include "export.h"
 #include "guest.h"
+#include "kept.h"
 #include "pump/interrupt.h"
 #include "rpmsg_gpio.h"
 #include "state_file.h"
@@ -77,6 +79,7 @@ struct gb_export {
 	struct gb_timer listen_timer; /* listens again after a pause */
 	int listen_fd;
 	bool closed;
+	bool handed_over; /* the guest is the next process's */
 	bool paused;   /* it takes no more requests */
 	bool reported; /* a report waits for gb_export_status() */
 	bool starved;  /* all requests are under way */
@@ -91,6 +94,8 @@ struct gb_export {
 	struct line *lines;
 	struct gb_export_line *states;
 	struct state_file file; /* a copy of them */
+	struct kept kept;       /* and one, with the guest's session */
+	struct gb_timer keep_timer;
 	struct request requests[UNDERWAY_MAX];
 };
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "state_file.h"
@@ -239,8 +240,10 @@ static void socket_ready(void *owner, int index, uint32_t events)
 	guest_enter(guest);
 	if (guest->session.held && events & (EPOLLHUP | EPOLLERR))
 		guest->closing = true;
-	else if (!guest->closing)
+	else if (!guest->closing) {
+		guest->ops->changing(guest);
 		received(guest, vhost_user_session_receive(&guest->session));
+	}
 	guest_leave(guest);
 }
 
@@ -248,6 +251,7 @@ void guest_resume(struct guest *guest)
 {
 	if (!guest->session.held || guest->closing)
 		return;
+	guest->ops->changing(guest);
 	received(guest, vhost_user_session_resume(&guest->session));
 	look(guest); /* there may have been kicks meanwhile, even if the message was refused */
 }
@@ -291,15 +295,12 @@ int guest_take_over(struct guest *guest, int socket, int from)
 	return 0;
 }
 
-int guest_hand_over(struct guest *guest, int to)
+int guest_connection(const struct guest *guest)
 {
-	int error, socket;
+	int socket;
 
 	if (guest->session.socket < 0 || guest->closing || guest->memory_lost)
 		return -ENOTCONN;
-	error = vhost_user_session_save(&guest->session, to);
-	if (error)
-		return error;
 	socket = fcntl(guest->session.socket, F_DUPFD_CLOEXEC, 0);
 	return socket < 0 ? -errno : socket;
 }
@@ -311,9 +312,12 @@ void guest_drop(struct guest *guest)
 	gb_timer_cancel(guest->pump, &guest->again);
 	gb_source_remove(guest->pump, guest->source);
 	guest->source = NULL;
+	/* Others may have copies of it. */
+	if (!guest->stays)
+		shutdown(guest->session.socket, SHUT_RDWR);
 	vhost_user_session_end(&guest->session);
 	memset(guest->taken, 0, sizeof(guest->taken));
-	guest->closing = false;
+	guest->closing = guest->stays = false;
 	guest->memory_lost = 0;
 	guest->ops->gone(guest);
 }

@@ -29,7 +29,9 @@ struct guest_ops {
 	struct vhost_user_session_ops session; /* context: struct guest; see guest.c */
 	/* Chains may be waiting. */
 	void (*look)(struct guest *guest);
-	/* The guest is gone, and its rings too; guest->why says why it was disconnected. */
+	/* A message is about to be read, or to be executed that was held. */
+	void (*changing)(struct guest *guest);
+	/* The guest is gone, its rings too; guest->why says why it was disconnected. */
 	void (*gone)(struct guest *guest);
 };
 
@@ -43,6 +45,7 @@ struct guest {
 	/* Heads that were taken and not pushed, by ring. */
 	uint64_t taken[VHOST_USER_RINGS][SPLIT_RING_NUM_MAX / 64];
 	bool closing;
+	bool stays; /* its connection is the next process's, too */
 	char why[200];
 	unsigned int busy;   /* callbacks in hand */
 	struct guest *outer; /* in the thread's stack of callbacks */
@@ -57,10 +60,9 @@ int guest_open(struct guest *guest, int socket);
  * `from` says how it was left (vhost_user_handover.h). 0 or -errno.
  */
 int guest_take_over(struct guest *guest, int socket, int from);
-/* For the next process: writes to `to` what that needs, and returns the socket, which is the
- * caller's then. The guest stays here until it is dropped. -errno: it cannot be handed over. */
-int guest_hand_over(struct guest *guest, int to);
-/* Let the guest go now. Not to be called inside a callback. */
+/* A copy of its socket, the caller's, or -errno. */
+int guest_connection(const struct guest *guest);
+/* Let it go now. Not inside a callback. */
 void guest_drop(struct guest *guest);
 /* Around everything that touches its memory. */
 void guest_enter(struct guest *guest);

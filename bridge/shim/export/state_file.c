@@ -13,9 +13,16 @@
 /* The file that this thread writes to right now. */
 static _Thread_local struct state_file *in_hand;
 
-int state_file_open(struct state_file *file, int fd, struct gb_export_line *lines, uint32_t count)
+int state_file_read(int fd, struct gb_export_line *lines, uint32_t count)
 {
-	size_t size = count * sizeof(*lines), length = GB_EXPORT_STATE_HEADER + size;
+	size_t size = count * sizeof(*lines);
+
+	return pread(fd, lines, size, GB_EXPORT_STATE_HEADER) == (ssize_t)size ? 0 : -EIO;
+}
+
+int state_file_open(struct state_file *file, int fd, uint32_t count)
+{
+	size_t length = GB_EXPORT_STATE_HEADER + count * sizeof(struct gb_export_line);
 	struct stat st;
 	void *base;
 
@@ -23,8 +30,6 @@ int state_file_open(struct state_file *file, int fd, struct gb_export_line *line
 		return -errno;
 	if ((size_t)st.st_size != length)
 		return -EINVAL;
-	if (pread(fd, lines, size, GB_EXPORT_STATE_HEADER) != (ssize_t)size)
-		return -EIO;
 	base = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (base == MAP_FAILED)
 		return -errno;

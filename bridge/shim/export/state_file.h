@@ -3,7 +3,7 @@
  * state_file.h - what a guest has set up, in a file that outlives the process.
  *
  * The file is written only, by way of memory: a change costs no system call. It is
- * read once, when it is opened. Whoever truncates it meanwhile takes it from the next
+ * read once, in the beginning. Whoever truncates it meanwhile takes it from the next
  * service, and nothing from this one.
  */
 #ifndef STATE_FILE_H
@@ -22,8 +22,10 @@ struct state_file {
 	volatile sig_atomic_t lost;
 };
 
-/* Read the states of `count` lines. 0 or -errno: -EINVAL: it has another length. */
-int state_file_open(struct state_file *file, int fd, struct gb_export_line *lines, uint32_t count);
+/* Of `count` lines. 0 or -errno: -EINVAL: it has another length. */
+int state_file_open(struct state_file *file, int fd, uint32_t count);
+/* What is in it before anything is written. 0 or -errno. */
+int state_file_read(int fd, struct gb_export_line *lines, uint32_t count);
 /* Write one. False: the file has been lost in this call. */
 bool state_file_put(struct state_file *file, uint32_t line, const struct gb_export_line *state);
 void state_file_close(struct state_file *file);

@@ -237,8 +237,10 @@ int inflight_map(struct inflight_log *log, struct vhost_user_message *message,
 	memset(log, 0, sizeof(*log));
 	if (!wrong)
 		wrong = map(log, message);
-	if (wrong)
+	if (wrong) {
+		memset(log, 0, sizeof(*log));
 		return refuse(why, why_size, "SET", wrong);
+	}
 	log->message = *message;
 	message->fd_count = 0;
 	return 0;

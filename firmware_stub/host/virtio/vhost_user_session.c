@@ -69,6 +69,23 @@ static void reset(struct vhost_user_session *session)
 		session->ops->reset(session->context);
 }
 
+/* Makes a log for queues of any size. Without memory there is none, and the guest goes on. */
+static void make_log(struct vhost_user_session *session)
+{
+	struct vhost_user_message message = {
+		.header = {.request = VHOST_USER_SET_INFLIGHT_FD,
+			   .size = sizeof(message.payload.inflight)},
+		.payload.inflight = {.num_queues = VHOST_USER_RINGS,
+				     .queue_size = SPLIT_RING_NUM_MAX},
+	};
+
+	if (inflight_create(&message, VHOST_USER_RINGS, session->why, sizeof(session->why)) < 0)
+		return;
+	if (inflight_map(&session->log, &message, VHOST_USER_RINGS, session->why,
+			 sizeof(session->why)) < 0)
+		vhost_user_close_fds(&message);
+}
+
 /* With a log, takes again what the back-end before did not return. */
 static int recover_ring(struct vhost_user_session *session, int index)
 {
@@ -113,6 +130,8 @@ static int start_ring(struct vhost_user_session *session, int index)
 	if (index == 0 && session->beginning == VHOST_USER_RING_TELLS &&
 	    split_device_untouched(&ring->device))
 		reset(session);
+	if (session->keeps_log && !session->log.base)
+		make_log(session);
 	if (recover_ring(session, index) < 0)
 		return -1;
 	ring->device.indirect = session->features & VHOST_USER_BIT(VIRTIO_F_INDIRECT_DESC);

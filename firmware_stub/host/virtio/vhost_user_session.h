@@ -78,6 +78,7 @@ struct vhost_user_session {
 	bool based; /* the base of ring 0 was told */
 	enum vhost_user_beginning beginning;
 	bool loading; /* see vhost_user_handover.h */
+	bool keeps_log; /* of its own, where the front-end has none: the owner's, from start to end */
 	char why[200];
 };
 
