@@ -196,6 +196,11 @@ bool rpmsg_remote_announce(struct rpmsg_remote *remote, const char *name, uint32
 	return rpmsg_remote_send(remote, address, RPMSG_NS_ADDR, &ns, sizeof(ns));
 }
 
+bool rpmsg_remote_pending(const struct rpmsg_remote *remote)
+{
+	return !remote->broken && ahead(&remote->rings[RPMSG_VQ_TX]);
+}
+
 bool rpmsg_remote_receive(struct rpmsg_remote *remote, rpmsg_remote_received received,
 			  void *context)
 {

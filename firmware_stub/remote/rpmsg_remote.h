@@ -110,6 +110,10 @@ bool rpmsg_remote_announce(struct rpmsg_remote *remote, const char *name, uint32
 typedef bool (*rpmsg_remote_received)(void *context, uint32_t source, uint32_t destination,
 				      const void *message, size_t length);
 
+/* Whether a message waits. Unlike rpmsg_remote_receive() it does not ask for a kick where
+ * none does: for who looks again soon. */
+bool rpmsg_remote_pending(const struct rpmsg_remote *remote);
+
 /* Hand over one message. False when there is none, or when it was not taken. */
 bool rpmsg_remote_receive(struct rpmsg_remote *remote, rpmsg_remote_received received,
 			  void *context);

@@ -16,6 +16,10 @@
 #define ADDRESS 1024u /* of our endpoint */
 #define EDGES   64    /* on their way */
 
+/* At the rings after a message, before the core sleeps: 0.2 ms in QEMU, where an interrupt
+ * and its kick take two threads and a process. On silicon 0 is enough. */
+#define LOOKS 12000u
+
 /* Longer than any request: one that is cut off at it is refused as well. */
 #define REQUEST_MAX 64u
 
@@ -104,18 +108,52 @@ static void announce(void)
 		trace_say("announced " RPMSG_GPIO_CHANNEL_PREFIX "0");
 }
 
-static void serve_rings(void)
+static bool handle_message(void)
+{
+	bool handled = rpmsg_remote_receive(&remote, received, NULL);
+
+	(void)rpmsg_gpio_device_run(&device);
+	return handled;
+}
+
+static void publish(void)
 {
 	unsigned int i;
+
+	for (i = 0; i < RPMSG_VQ_COUNT; i++)
+		if (rpmsg_remote_publish(&remote, i))
+			machine_mailbox((uint8_t)(MAILBOX_QUEUE | i));
+}
+
+/* A driver that waits for a reply has the next request soon: until then it is spared the
+ * kick, and this core an interrupt. */
+static bool next_comes_soon(void)
+{
+	unsigned int looks = LOOKS;
+
+	while (looks-- && !woken)
+		if (rpmsg_remote_pending(&remote))
+			return true;
+	return false;
+}
+
+static void serve_rings(void)
+{
+	bool handled;
 
 	if (!announced && rpmsg_remote_ready(&remote))
 		announce();
 	(void)rpmsg_gpio_device_run(&device);
-	while (rpmsg_remote_receive(&remote, received, NULL))
-		(void)rpmsg_gpio_device_run(&device);
-	for (i = 0; i < RPMSG_VQ_COUNT; i++)
-		if (rpmsg_remote_publish(&remote, i))
-			machine_mailbox((uint8_t)(MAILBOX_QUEUE | i));
+	do {
+		handled = false;
+		while (rpmsg_remote_pending(&remote) && handle_message())
+			handled = true;
+		publish();
+	} while (handled && next_comes_soon());
+	/* Nothing waits: this asks for a kick, unless something came meanwhile. */
+	while (handle_message())
+		;
+	publish();
 	if (remote.broken) {
 		begin(false);
 		attachment_broken();

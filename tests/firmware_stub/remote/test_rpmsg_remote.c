@@ -201,6 +201,17 @@ static void kicks_are_wanted_only_while_nothing_waits(void)
 	CHECK(say("c", 1));
 }
 
+static void who_looks_again_soon_asks_for_no_kick(void)
+{
+	set_up();
+	CHECK(say("a", 1));
+	CHECK(rpmsg_remote_pending(&bed.remote));
+	CHECK(receive());
+	CHECK(!rpmsg_remote_pending(&bed.remote));
+	CHECK(!say("b", 1));
+	CHECK(rpmsg_remote_pending(&bed.remote));
+}
+
 static void interrupts_that_the_driver_does_not_want_are_spared(void)
 {
 	set_up();
@@ -415,6 +426,7 @@ int main(void)
 	RUN(a_longer_name_than_the_field_ends_with_a_zero);
 	RUN(two_hundred_thousand_messages_go_both_ways);
 	RUN(kicks_are_wanted_only_while_nothing_waits);
+	RUN(who_looks_again_soon_asks_for_no_kick);
 	RUN(interrupts_that_the_driver_does_not_want_are_spared);
 	RUN(without_a_buffer_a_message_waits_for_a_kick);
 	RUN(a_message_that_is_refused_comes_again);
