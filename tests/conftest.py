@@ -192,6 +192,13 @@ def background(socket_path: str) -> Iterator[Background]:
         process.communicate()
 
 
+def make_mcu() -> None:
+    """Make what `make mcu` does, one process of pytest after the other."""
+    with open(ROOT / "Makefile") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        subprocess.run(["make", "-s", "-C", ROOT, "mcu"], check=True, timeout=500)
+
+
 @pytest.fixture(scope="session")
 def image() -> str:
     """The Cortex-M's firmware of this tree, or the one that FIRMWARE_MCU names."""
@@ -201,9 +208,7 @@ def image() -> str:
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
     if not path:
-        with open(ROOT / "Makefile") as turn:  # other processes of pytest make it too
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            subprocess.run(["make", "-s", "-C", ROOT, "mcu"], check=True, timeout=500)
+        make_mcu()
         path = str(ROOT / "build" / "mcu" / "firmware.elf")
     return path
 
@@ -225,4 +230,4 @@ def mcu_programs() -> None:
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
     if not os.environ.get("FIRMWARE_RINGS"):
-        subprocess.run(["make", "-s", "-C", ROOT, "mcu"], check=True, timeout=100)
+        make_mcu()
