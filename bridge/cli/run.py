@@ -80,6 +80,11 @@ class Place:
     is_flag=True,
     help="Use a seccomp supervisor, as for programs that load no library.",
 )
+@click.option(
+    "--gpiod",
+    is_flag=True,
+    help="Only give Python programs a module gpiod that has the chips; load nothing else.",
+)
 @click.option("--shell", is_flag=True, help="Run $SHELL, in which everything is run so.")
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
 def run(
@@ -88,6 +93,7 @@ def run(
     links: tuple[str, ...],
     socket: str | None,
     seccomp: bool,
+    gpiod: bool,
     shell: bool,
     program: tuple[str, ...],
 ) -> int:
@@ -111,9 +117,11 @@ def run(
         raise click.UsageError("say what to run: PROGRAM ARGS..., or --shell")
     if [stub is not None, bool(links), socket is not None].count(True) > 1:
         raise click.UsageError("only one of --stub, --link and --socket says where the chips are")
+    if gpiod and seccomp:
+        raise click.UsageError("--gpiod needs no supervisor: leave --seccomp out")
     command = [_shell()] if shell else list(program)
     found = read_program(command[0])
-    supervised = _is_supervised(found, seccomp)
+    supervised = not gpiod and _is_supervised(found, seccomp)
     if stub is not None:
         place = _in_background(lambda: _stub(stub))
     elif links:
@@ -121,6 +129,8 @@ def run(
     else:
         place = Place(socket or default_socket())
     names = _names(place, chips)
+    if gpiod:
+        os.execve(found.path, command, _environment_of_python(place, names))
     environment = _environment(place, names)
     if supervised:
         from bridge.cli.supervised import run_supervised
@@ -204,6 +214,19 @@ def _environment(place: Place, names: Sequence[str]) -> dict[str, str]:
     if place.stub is not None:
         added["FIRMWARE_STUB_SOCKET"] = place.stub
     return added
+
+
+def _environment_of_python(place: Place, names: Sequence[str]) -> dict[str, str]:
+    """That of a program whose module gpiod leads to the chips, under the same paths."""
+    from bridge import as_gpiod
+
+    first = first_number()
+    chips = {f"/dev/gpiochip{first + at}": name for at, name in enumerate(names)}
+    chips |= {f"/dev/{name}": name for name in names}
+    added = {SOCKET_VARIABLE: os.path.abspath(place.socket)}
+    if place.stub is not None:
+        added["FIRMWARE_STUB_SOCKET"] = place.stub
+    return as_gpiod.environment(chips, {**os.environ, **added})
 
 
 # ---- firmware and service for the time of the run -----------------------------------

@@ -77,6 +77,21 @@ print(os.path.dirname(os.environ["GPIO_BRIDGE_SOCKET"]))
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("path", ["/dev/fw-0", "first", "fw-0"])
+def test_python_with_a_module_gpiod_of_ours(rig: Rig, path: str) -> None:
+    """Under the same paths as without --gpiod; nothing is preloaded."""
+    path = f"/dev/gpiochip{FIRST}" if path == "first" else path
+    program = """
+import os, sys, gpiod
+print(gpiod.Chip.__module__, os.environ.get("LD_PRELOAD"))
+print(gpiod.request_lines(sys.argv[1], {"DIP_0": None}).get_value("DIP_0").name)
+"""
+    socket = ["--socket", rig.serve.socket, "--gpiod", "--"]
+    before = os.environ.get("LD_PRELOAD")
+    said = says(*socket, sys.executable, "-c", program, path)
+    assert said == f"bridge.as_gpiod {before}\nACTIVE\n"
+
+
 def test_status_and_signals_are_the_programs(rig: Rig) -> None:
     socket = ["--socket", rig.serve.socket, "--"]
     assert run(*socket, "sh", "-c", "exit 7").returncode == 7
@@ -106,6 +121,7 @@ def test_a_shell(rig: Rig) -> None:
     [
         ([], "say what to run"),
         (["--shell", "ls"], "say what to run"),
+        (["--gpiod", "--seccomp", "ls"], "--gpiod needs no supervisor"),
         (["--stub", "demo", "--link", "x:", "ls"], "only one of --stub, --link and --socket"),
         (["--", "nope"], "there is no program nope in the PATH"),
         (["--", "/nope"], "/nope: No such file or directory"),
