@@ -253,7 +253,7 @@ class RemoteProcessor:
 
     # ---- the character device ---------------------------------------------------------
 
-    def hold(self) -> Hold:
+    def hold(self) -> AutoStop:
         """Start it through /dev/remoteprocN; it stops when the hold is closed, or we die.
 
         Raises:
@@ -283,10 +283,10 @@ class RemoteProcessor:
         except OSError as error:
             os.close(fd)
             raise self._explained(error.errno or errno.EIO, "start") from None
-        return Hold(fd)
+        return AutoStop(fd)
 
 
-class Hold:
+class AutoStop:
     """A processor that runs as long as this is open.
 
     Args:

@@ -117,7 +117,7 @@ class Features(NamedTuple):
     epoch: int
 
 
-class Config(NamedTuple):
+class ConfigSpace(NamedTuple):
     """Body of the GET_CONFIG reply; `label` is empty where there is none."""
 
     ngpio: int
@@ -172,7 +172,7 @@ def parse_features(body: bytes) -> Features:
     return Features(*_unpack(_FEATURES_BODY, body, "GET_FEATURES"))
 
 
-def parse_config(body: bytes) -> Config:
+def parse_config(body: bytes) -> ConfigSpace:
     """Read ``struct rpmsg_gpio_config_body``.
 
     A label that is no printable 7-bit ASCII is dropped (empty).
@@ -183,7 +183,7 @@ def parse_config(body: bytes) -> Config:
     ngpio, names_size, label = _unpack(_CONFIG_BODY, body, "GET_CONFIG")
     if ngpio == 0:
         raise OSError(errno.EPROTO, "the firmware says it has 0 lines; at least 1 is needed")
-    return Config(ngpio, names_size, _ascii(label.split(b"\0", 1)[0]) or "")
+    return ConfigSpace(ngpio, names_size, _ascii(label.split(b"\0", 1)[0]) or "")
 
 
 def parse_line_caps(body: bytes, check: int) -> LineCaps:

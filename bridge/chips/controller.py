@@ -292,7 +292,7 @@ class Controller:
             )
         return directions
 
-    async def _names(self, count: int, config: wire.Config | None) -> list[str | None]:
+    async def _names(self, count: int, config: wire.ConfigSpace | None) -> list[str | None]:
         """Names of the lines; trouble leaves lines unnamed, as in the kernel."""
         limit = wire.names_limit(count)
         size = config.names_size if config else limit

@@ -474,7 +474,7 @@ def _names(plan: list[_Line], known: list[str | None]) -> dict[str, int]:
     return names
 
 
-def _config(line: _Line, values: dict[int, Value] | None) -> line_config.Config:
+def _config(line: _Line, values: dict[int, Value] | None) -> line_config.LineAttributes:
     value = None if values is None else values.get(line.offset, Value.INACTIVE)
     return line_config.config_of(line.settings, value)
 

@@ -11,10 +11,10 @@ from bridge import uapi
 from bridge.client.line_settings import LineSettings, debounce_us, flags_of
 from bridge.line import Value
 
-__all__ = ["Config", "config_of", "pack"]
+__all__ = ["LineAttributes", "config_of", "pack"]
 
 
-class Config(NamedTuple):
+class LineAttributes(NamedTuple):
     """What the kernel's interface says of one line; `value` is 0 or 1, logical."""
 
     flags: int
@@ -27,16 +27,16 @@ class Config(NamedTuple):
         return bool(self.flags & uapi.GPIO_V2_LINE_FLAG_OUTPUT)
 
 
-def config_of(settings: LineSettings, value: Value | None = None) -> Config:
+def config_of(settings: LineSettings, value: Value | None = None) -> LineAttributes:
     """Return what `settings` ask for; `value` overrides their output value.
 
     Raises ValueError and AttributeError as flags_of() and debounce_us() do.
     """
     wanted = settings.output_value if value is None else value
-    return Config(flags_of(settings), wanted.value, debounce_us(settings))
+    return LineAttributes(flags_of(settings), wanted.value, debounce_us(settings))
 
 
-def pack(configs: Sequence[Config]) -> bytes:
+def pack(configs: Sequence[LineAttributes]) -> bytes:
     """Return the struct gpio_v2_line_config of all lines of a request.
 
     Raises OSError E2BIG when their settings are more than it holds, or the lines are.
@@ -44,7 +44,7 @@ def pack(configs: Sequence[Config]) -> bytes:
     return uapi.pack_line_config(configs[0].flags, _attributes_of(configs))
 
 
-def _attributes_of(configs: Sequence[Config]) -> list[uapi.Attribute]:
+def _attributes_of(configs: Sequence[LineAttributes]) -> list[uapi.Attribute]:
     """Return the attributes that the lines need beside the first line's flags."""
     if len(configs) > uapi.GPIO_V2_LINES_MAX:
         raise OSError(

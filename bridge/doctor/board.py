@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bridge import wire
 from bridge.doctor.findings import Finding, Place, note, ok, problem
-from bridge.link.rpmsg_sysfs import CHARDEV, Channel, Node, Processor, Sysfs, claimant
+from bridge.link.rpmsg_sysfs import CHARDEV, BusChannel, Node, Processor, Sysfs, claimant
 from bridge.remoteproc import processors
 from bridge.text import printable
 
@@ -123,7 +123,7 @@ def _names(sysfs: Sysfs, processor: Processor) -> str:
 def _channel(
     check: str,
     processor: Processor,
-    channel: Channel,
+    channel: BusChannel,
     made: list[Node],
     aliases: list[tuple[str, str]],
 ) -> Finding:

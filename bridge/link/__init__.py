@@ -56,14 +56,14 @@ class Backend(Protocol):
         """Default name of the link."""
 
 
-class Target(NamedTuple):
+class LinkUrl(NamedTuple):
     """A link URL taken apart: its backend and what follows the scheme."""
 
     backend: Backend
     rest: str
 
 
-def resolve(url: str) -> Target:
+def resolve(url: str) -> LinkUrl:
     """Find the backend of a link URL, importing only that one.
 
     Args:
@@ -83,12 +83,12 @@ def resolve(url: str) -> Target:
         )
     module = _MODULES.get(scheme)
     if module is not None:
-        return Target(cast("Backend", importlib.import_module(module)), rest)
+        return LinkUrl(cast("Backend", importlib.import_module(module)), rest)
     from importlib.metadata import entry_points
 
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == scheme:
-            return Target(cast("Backend", entry.load()), rest)
+            return LinkUrl(cast("Backend", entry.load()), rest)
     hint = did_you_mean(scheme, schemes())
     raise OSError(
         errno.EPROTONOSUPPORT,

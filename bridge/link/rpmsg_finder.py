@@ -27,7 +27,7 @@ from bridge import wire
 from bridge.link.rpmsg_sysfs import (
     ADDR_ANY,
     CHARDEV,
-    Channel,
+    BusChannel,
     Node,
     Sysfs,
     claimant,
@@ -260,7 +260,7 @@ class Finder:
         found = (_endpoint(channel, nodes) for channel in channels)
         return [endpoint for endpoint in found if endpoint is not None]
 
-    def _usable(self, channel: Channel, aliases: list[tuple[str, str]]) -> bool:
+    def _usable(self, channel: BusChannel, aliases: list[tuple[str, str]]) -> bool:
         """Whether no other driver has a controller's channel, or could have it."""
         if channel.driver not in (None, CHARDEV):
             self._tell(channel.identity, f"channel {channel.name} has driver {channel.driver}")
@@ -274,7 +274,7 @@ class Finder:
             )
         return module is None
 
-    def _make_node(self, channel: Channel) -> None:
+    def _make_node(self, channel: BusChannel) -> None:
         bind = self._target.via == "bind" or (
             self._target.via == "auto" and self._sysfs.may_bind(channel)
         )
@@ -378,7 +378,7 @@ class Finder:
             log.warning("%s: %s", self._processor.title, sentence)
 
 
-def _endpoint(channel: Channel, nodes: Iterable[Node]) -> Endpoint | None:
+def _endpoint(channel: BusChannel, nodes: Iterable[Node]) -> Endpoint | None:
     """A channel through its own node, or one made for it through the control device."""
     made = None
     for node in nodes:

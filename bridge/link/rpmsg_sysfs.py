@@ -34,7 +34,7 @@ _CHARDEV_MODULE = "rpmsg_char"
 _ALIAS = re.compile(rb"^(?:alias rpmsg:(\S+) (\S+)|(\w+)\.alias=rpmsg:(\S+))$", re.MULTILINE)
 
 
-class Channel(NamedTuple):
+class BusChannel(NamedTuple):
     """A device on the rpmsg bus.
 
     Attributes:
@@ -125,7 +125,7 @@ class Sysfs:
         except OSError:
             return False
 
-    def channels(self, processor: Processor) -> list[Channel]:
+    def channels(self, processor: Processor) -> list[BusChannel]:
         """The channels of a processor, in order of their addresses."""
         found = []
         for path in self._devices("bus/rpmsg/devices"):
@@ -134,7 +134,7 @@ class Sysfs:
             # A device that vanishes while it is looked at counts as not there.
             with contextlib.suppress(OSError, ValueError):
                 found.append(
-                    Channel(
+                    BusChannel(
                         os.stat(path).st_ino,
                         path,
                         read_attribute(f"{path}/name"),
@@ -202,13 +202,13 @@ class Sysfs:
 
     # ---- making device nodes ----------------------------------------------------
 
-    def may_bind(self, channel: Channel) -> bool:
+    def may_bind(self, channel: BusChannel) -> bool:
         """Whether we may give this channel a driver."""
         return os.access(f"{channel.path}/driver_override", os.W_OK) and os.access(
             f"{self.root}/bus/rpmsg/drivers/{CHARDEV}/bind", os.W_OK
         )
 
-    def bind(self, channel: Channel) -> None:
+    def bind(self, channel: BusChannel) -> None:
         """Give a channel without driver a character device.
 
         Raises:

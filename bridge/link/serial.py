@@ -66,7 +66,7 @@ _OPTIONS = {
 }
 
 
-class Target(NamedTuple):
+class PortTarget(NamedTuple):
     """What follows ``serial:``, taken apart.
 
     Attributes:
@@ -80,7 +80,7 @@ class Target(NamedTuple):
     processor: dict[str, str]
 
 
-def parse(rest: str) -> Target:
+def parse(rest: str) -> PortTarget:
     """Take ``PORT?OPTIONS`` apart.
 
     Args:
@@ -119,7 +119,7 @@ def parse(rest: str) -> Target:
         raise OSError(
             errno.EINVAL, f"serial:{rest}: no port; write serial:/dev/ttyUSB0?baud=115200"
         )
-    return Target(port + ("?" + "&".join(foreign) if foreign else ""), options, processor)
+    return PortTarget(port + ("?" + "&".join(foreign) if foreign else ""), options, processor)
 
 
 def _rpmsg_tty(processor: dict[str, str]) -> str:
@@ -164,7 +164,7 @@ def _refusal(error: Exception, port: str) -> OSError:
     return OSError(number or errno.EIO, f"{port}: {reason}")
 
 
-def _open_port(target: Target) -> serial.SerialBase:
+def _open_port(target: PortTarget) -> serial.SerialBase:
     """Let pyserial find, open, lock and configure the port. Raises OSError."""
     try:
         import serial
@@ -213,7 +213,7 @@ def _open_socket(port: str, timeout_ms: int) -> int:
     return stream.detach()
 
 
-def _descriptor(target: Target, timeout_ms: int) -> int:
+def _descriptor(target: PortTarget, timeout_ms: int) -> int:
     """Open the port and return its descriptor. Raises OSError."""
     port = target.port
     if port.startswith("socket://"):

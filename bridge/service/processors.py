@@ -50,7 +50,7 @@ class Processors:
         self._monitor: pyudev.Monitor | None = None
         self._event = asyncio.Event()
         self._appeared = asyncio.Event()
-        self._holds: list[remoteproc.Hold] = []
+        self._holds: list[remoteproc.AutoStop] = []
 
     async def run(self) -> None:
         """Watch until cancelled."""

@@ -11,7 +11,7 @@ from bridge.bench.rig import Serve
 from bridge.client.chip import Chip
 from bridge.client.line_settings import LineSettings
 from bridge.line import Bias, Direction, Edge, Value
-from bridge.link.rpmsg_sysfs import Channel, Processor, Sysfs
+from bridge.link.rpmsg_sysfs import BusChannel, Processor, Sysfs
 
 from .guest import Guest
 from .load import PATIENCE_S
@@ -40,7 +40,7 @@ def the_processor(guest: Guest, sysfs: Sysfs, channels: int) -> Processor:
     return processor
 
 
-def controllers(sysfs: Sysfs, processor: Processor) -> list[Channel]:
+def controllers(sysfs: Sysfs, processor: Processor) -> list[BusChannel]:
     return [c for c in sysfs.channels(processor) if c.name.startswith("rpmsg-")]
 
 

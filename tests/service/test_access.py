@@ -165,7 +165,7 @@ def test_other_settings_are_asked_for_again(connect: Connect) -> None:
 
 def reconfigure(operation: int, flags: int) -> int:
     """The errno of new settings for a request."""
-    config = line_config.Config(flags, 0, 0)
+    config = line_config.LineAttributes(flags, 0, 0)
     descriptor = OperationDescriptor(os.dup(operation), 20_000)
     try:
         descriptor.exchange(lib.GB_OPERATION_RECONFIGURE, line_config.pack([config]), 20_000)
