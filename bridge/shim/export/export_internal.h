@@ -125,7 +125,7 @@ static inline bool frees(uint16_t type, uint32_t value)
 	return type == VIRTIO_GPIO_MSG_SET_DIRECTION && value == VIRTIO_GPIO_DIRECTION_NONE;
 }
 
-/* Such a request the driver takes for done, whatever comes of it. */
+/* The driver takes such a request for done, whatever comes of it. */
 static inline bool lets_go(uint16_t type, uint32_t value)
 {
 	return frees(type, value) || (type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE &&
@@ -143,13 +143,13 @@ static inline uint8_t *writable_byte(const struct split_chain *chain, size_t off
 
 /* ---- export.c ------------------------------------------------------------------ */
 
-/* Let Python look; at most one report waits, however often a guest comes and goes. */
+/* Wake Python; at most one report waits, however often a guest comes and goes. */
 void export_report(struct gb_export *e);
 /* A line could not be set up again, armed or let go. */
 void export_note_fault(struct gb_export *e);
 /* The state of a line has changed: what outlives the process must be the same. */
 void export_save(struct gb_export *e, const struct line *line);
-/* No request is under way any more. */
+/* Called when no request is under way any more. */
 void export_at_rest(struct gb_export *e);
 /* A call came back, or was not submitted. */
 void export_unreference(struct gb_export *e);
@@ -161,7 +161,8 @@ void export_unreference(struct gb_export *e);
 int export_submit(struct gb_export *e, const struct line *line, const struct gb_call *wanted);
 /* The guest's request is about to be submitted. */
 void export_line_ask(struct gb_export *e, struct line *line, uint16_t type, uint32_t value);
-/* What came of it: 0 or an errno. `irq_type_before` is of before export_line_ask(). */
+/* The outcome of the guest's request: 0 or an errno. `irq_type_before` is the type before
+ * export_line_ask(). */
 void export_line_settle(struct gb_export *e, struct line *line, const struct gb_call *call,
 			uint8_t irq_type_before, int error);
 /* The guest is gone, or its driver begins anew. */
@@ -182,8 +183,8 @@ void export_line_detach(struct line *line);
 bool export_sensible(uint16_t type, uint32_t value);
 /* Whether the guest has requests under way. `guest` is of the export. */
 bool export_busy(void *guest);
-/* Take one request from the ring: 1, or 0: nothing there, nothing free, or the guest
- * was cut off. */
+/* Take one request from the ring. Returns 1, or 0 when there is none, no place is free, or the
+ * guest was disconnected. */
 int export_take_request(struct gb_export *e);
 /* Answer all that are under way with ERR: the export ends. */
 void export_refuse_requests(struct gb_export *e);

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-/* Unanswered messages in a row that make a fault of a line. */
+/* So many unanswered messages in a row count as a fault of the line. */
 #define ATTEMPTS 2u
 
 static bool is_edge(uint8_t irq_type)
@@ -15,13 +15,13 @@ static bool is_edge(uint8_t irq_type)
 
 /* ---- calls to the controller -------------------------------------------------- */
 
-/* The argument of a call of our own says for which line, in which life of it. */
+/* The argument of a call of our own says which line it is for, and which attachment of it. */
 static uint64_t argument_of(const struct gb_export *e, const struct line *line)
 {
 	return (uint64_t)line->life << 32 | line_of(e, line);
 }
 
-/* The line of a call that came back, NULL when it was detached in between. */
+/* The line of a call that came back; NULL when it was detached in between. */
 static struct line *line_of_call(struct gb_export *e, const struct gb_call *call)
 {
 	struct line *line = &e->lines[call->argument & UINT32_MAX];
@@ -52,8 +52,8 @@ int export_submit(struct gb_export *e, const struct line *line, const struct gb_
 	return error;
 }
 
-/* For the export itself. A line that is not let go stays driven, one that is not armed
- * is silent: however long the queue is, it is joined. */
+/* Submits a call of the export itself. It joins the queue however long that is, since a line that
+ * is not let go stays driven, and one that is not armed is silent. */
 static int submit(struct gb_export *e, const struct line *line, uint16_t type, uint32_t value,
 		  gb_call_fn done)
 {
@@ -91,8 +91,8 @@ static void set_latched(struct gb_export *e, const struct line *line, bool latch
 
 static void let_go(struct gb_export *e, struct line *line);
 
-/* Lost on the way, perhaps. Unless somebody uses the line again, it is asked for as
- * long as there is no answer: it would stay driven. */
+/* The message may be lost. Unless somebody uses the line again, it is sent until an answer comes,
+ * since the line would stay driven. */
 static void not_let_go(struct gb_export *e, struct line *line)
 {
 	if (state_of(e, line)->flags & GB_EXPORT_LINE_TOUCHED)
@@ -107,7 +107,7 @@ static void set_up_done(struct gb_call *call, const struct gb_outcome *outcome)
 	struct line *line = line_of_call(e, call);
 	bool lost = outcome->error == ETIMEDOUT && frees(call->type, call->value);
 
-	/* Of a silence that lasts, one fault is enough. */
+	/* Count one fault, however long the silence lasts. */
 	if (outcome->error && outcome->error != ENODEV && !e->closed &&
 	    !(lost && line && line->attempts++))
 		export_note_fault(e);
@@ -124,10 +124,8 @@ static void set_up(struct gb_export *e, struct line *line, uint16_t type, uint32
 		export_note_fault(e);
 }
 
-/*
- * DIRECTION_NONE makes the firmware forget the line. Its interrupt is disabled
- * before, as the driver would; requests behind these find the line free.
- */
+/* DIRECTION_NONE makes the firmware forget the line. The interrupt is disabled before, as the
+ * driver would do it; later requests find the line free. */
 static void let_go(struct gb_export *e, struct line *line)
 {
 	if (!line->interrupt.controller ||
@@ -225,7 +223,7 @@ static struct line *of_interrupt(struct gb_interrupt *interrupt)
 	return (struct line *)(void *)((char *)interrupt - offsetof(struct line, interrupt));
 }
 
-/* Which edge it was, the guest finds out itself. */
+/* The guest finds out by itself which edge it was. */
 static bool take_edge(struct gb_interrupt *interrupt, const struct gb_edge *edge)
 {
 	struct line *line = of_interrupt(interrupt);
@@ -272,8 +270,7 @@ static bool changes(uint16_t type)
 	       type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE;
 }
 
-/* As of the moment the firmware is asked: its interrupt may be here before its
- * answer. */
+/* This counts from the moment the firmware is asked: the interrupt may come before the answer. */
 static void set_irq_type(struct gb_export *e, struct line *line, uint8_t type)
 {
 	forget_irq(e, line);
@@ -304,8 +301,8 @@ static void remember(struct gb_export *e, struct line *line, const struct gb_cal
 	}
 }
 
-/* Whatever came of it, the driver goes on as if it was done. The buffer returns
- * before the answer, or the driver meets it in its next life. */
+/* Whatever came of the request, the driver goes on as if it had succeeded. The buffer is returned
+ * before the answer, or the driver would meet it in its next session. */
 static void line_let_go(struct gb_export *e, struct line *line, uint16_t type, int error)
 {
 	struct gb_export_line *state = state_of(e, line);
@@ -316,7 +313,7 @@ static void line_let_go(struct gb_export *e, struct line *line, uint16_t type, i
 			set_flag(e, line, GB_EXPORT_LINE_TOUCHED, false);
 		forget_state(e, line);
 		forget_irq(e, line);
-		/* With others under way the driver uses the line again. */
+		/* If other requests are under way, the driver uses the line again. */
 		if (error == ETIMEDOUT && line->tickets - line->answers == 1)
 			let_go(e, line);
 	}
@@ -324,8 +321,8 @@ static void line_let_go(struct gb_export *e, struct line *line, uint16_t type, i
 		export_line_give_back(e, line, VIRTIO_GPIO_EVENT_INVALID);
 }
 
-/* A driver that is refused a type ignores that: its buffer stays here. One that
- * got no answer believes in the type: it is asked for again with the buffer. */
+/* A driver ignores that a type was refused: its buffer stays here. A driver that got no answer
+ * believes that the type is set, so it is asked for again with the buffer. */
 static void irq_type_failed(struct gb_export *e, struct line *line,
 			    uint8_t irq_type_before, int error)
 {
@@ -359,7 +356,7 @@ void export_line_restore(struct gb_export *e, struct line *line)
 	if (e->stale)
 		return; /* whose state is that? */
 	if (state->direction == VIRTIO_GPIO_DIRECTION_NONE)
-		let_go(e, line); /* first: it would discard the value */
+		let_go(e, line); /* this comes first, since it discards the value */
 	if (state->flags & GB_EXPORT_LINE_VALUE) {
 		set_flag(e, line, GB_EXPORT_LINE_TOUCHED, true);
 		set_up(e, line, VIRTIO_GPIO_MSG_SET_VALUE, state->value);

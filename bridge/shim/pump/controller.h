@@ -23,8 +23,8 @@ void gb_controller_close(struct gb_controller *controller);
 /* After negotiation: TAG and EPOCH change how requests are framed and checked. */
 void gb_controller_accept(struct gb_controller *controller, uint32_t features,
 			  uint32_t epoch);
-/* How an untagged session gets into step after a timeout: by probes, or, for
- * firmware that is silent on unknown types, by waiting one more deadline. */
+/* How an untagged session finds its place in the stream of replies after a timeout: by probes,
+ * or, for firmware that is silent on unknown types, by waiting one more deadline. */
 void gb_controller_mute(struct gb_controller *controller, bool mute);
 
 /* Queue a request; its outcome comes as GB_REPORT_REPLY with `cookie`. Ends
@@ -56,7 +56,7 @@ void gb_controller_clock(struct gb_controller *controller, struct gb_clock_state
 /* ---- calls: what follows is used with the pump's lock held ------------------ */
 
 struct gb_call *gb_call_new(struct gb_controller *controller);
-/* Back into the pool: only for a call that was not submitted. */
+/* Put a call back into the pool; only for a call that was not submitted. */
 void gb_call_discard(struct gb_controller *controller, struct gb_call *call);
 /* Submit; `done` is called exactly once unless an error is returned. */
 int gb_call_submit(struct gb_controller *controller, struct gb_call *call,

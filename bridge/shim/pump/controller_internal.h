@@ -118,12 +118,12 @@ static inline struct gb_interrupt *interrupt_at(const struct gb_controller *c, u
 bool gb_interrupt_take(struct gb_interrupt *interrupt, const struct gb_edge *edge);
 /* An interrupt came that is no record. False: nobody wants it. */
 bool gb_interrupt_fired(struct gb_controller *c, uint16_t gpio);
-/* Whoever has a line learns that the controller goes. */
+/* Tell whoever has a line that the controller goes. */
 void gb_interrupts_free(struct gb_controller *c);
 
 /* ---- controller.c --------------------------------------------------------- */
 
-/* The session is gone: every call ends now. */
+/* The session is gone: every call ends now with ENODEV. */
 void gb_controller_abandon(struct gb_controller *c);
 
 #endif

@@ -15,7 +15,7 @@ static uint64_t stamp(const struct gb_line *line, uint64_t monotonic_ns)
 	if (!(line->plan.flags & GB_LINE_REALTIME))
 		return monotonic_ns;
 	clock_gettime(CLOCK_REALTIME, &real);
-	/* As of the moment the edge arrived, not of now. */
+	/* The event clock's time when the edge arrived, not that of now. */
 	return (uint64_t)real.tv_sec * 1000000000u + (uint64_t)real.tv_nsec -
 	       (gb_now_ns() - monotonic_ns);
 }
@@ -54,7 +54,7 @@ static void report_line_fault(struct gb_request *request, uint32_t index, int er
 	report->reason = reason;
 }
 
-/* An edge of unknown kind: a gap in the numbers shows it. */
+/* The kind of the edge is unknown: it shows as a gap in the numbers. */
 static void miss_edge(struct gb_request *request, uint32_t index, int error, uint32_t reason)
 {
 	request->seqno++;
@@ -75,7 +75,7 @@ static void level_done(struct gb_call *call, const struct gb_outcome *outcome)
 	gb_request_unreference(request);
 }
 
-/* The level after the edge tells which one it was, as in the kernel; read before the
+/* The level after the edge shows which one it was, as in the kernel. It is read before the
  * re-arm, so that no later edge hides. */
 static void read_level(struct gb_request *request, uint32_t index, uint64_t now_ns)
 {
@@ -86,8 +86,8 @@ static void read_level(struct gb_request *request, uint32_t index, uint64_t now_
 		miss_edge(request, index, -error, gb_submit_reason(error));
 }
 
-/* Without its level the line would stay as it was, perhaps for ever: ask again, at
- * once after a timeout. */
+/* Without its level the line would stay as it was, perhaps for ever: ask again, and at once after
+ * a timeout. */
 static void settle_later(struct gb_request *request, uint32_t index, int error, uint32_t reason)
 {
 	uint64_t pause_ns = error == ETIMEDOUT ? 0 : request->timeout_ns;
@@ -136,7 +136,7 @@ static uint32_t index_of(const struct gb_line *line)
 	return (uint32_t)(line - line->request->lines);
 }
 
-/* An edge that is no record: what it was is known by the type, or by the level. */
+/* For an edge that is no record, the type or the level says what it was. */
 static void take_plain(struct gb_request *request, struct gb_line *line, uint64_t now_ns)
 {
 	uint8_t type = line->plan.irq_type;
@@ -151,12 +151,12 @@ static void take_plain(struct gb_request *request, struct gb_line *line, uint64_
 
 /* ---- edges that come as records -------------------------------------------- */
 
-/* Of the edges lost, those that would have been reported. */
+/* How many of the lost edges would have been reported. */
 static uint32_t reported(const struct gb_line *line, uint32_t lost)
 {
 	uint32_t both = GB_LINE_EDGE_RISING | GB_LINE_EDGE_FALLING;
 
-	/* Every other one, when the line has both and its client wants one. */
+	/* It is every other one, when the line has both edges and its client wants one. */
 	if (line->plan.irq_type == VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH &&
 	    (line->plan.flags & both) != both)
 		return lost / 2;
@@ -168,7 +168,7 @@ static void take_record(struct gb_request *request, struct gb_line *line,
 {
 	uint32_t lost = reported(line, edge->lost);
 
-	/* A gap in the numbers: the client sees what did not come. */
+	/* Leave a gap in the numbers, so that the client sees what did not come. */
 	request->seqno += lost;
 	line->line_seqno += lost;
 	push_edge(request, line, edge->high, stamp(line, edge->time_ns));
@@ -240,7 +240,7 @@ static uint32_t taken(const struct gb_event_places *places)
 	return request->client->waiting(request->client_owner);
 }
 
-/* The client's places are shared by the lines that have edges. */
+/* The lines that have edges share the client's places. */
 void gb_edges_count(struct gb_request *request)
 {
 	struct gb_event_places *places = &request->places;

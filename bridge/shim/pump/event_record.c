@@ -8,13 +8,13 @@
 
 #include <string.h>
 
-/* A delayed message comes within this; a record that does not fit the numbers
- * later than this means that the numbers are wrong. */
+/* A delayed message comes within this time; when a record does not fit the numbers later than
+ * this, the numbers are wrong. */
 #define LATE_NS (1000 * MS)
-/* No source counts edges faster than this, but for what it had in store. */
+/* No source counts edges faster than this, except those that it had stored. */
 #define EDGE_NS_MIN 50u
 #define PLAUSIBLE_EDGES 10000u
-/* Records in a row that make sure that the numbers are right. */
+/* So many records in a row confirm that the numbers are right. */
 #define RUN_CONFIRMS 4
 
 #define KNOWN_FLAGS (RPMSG_GPIO_EVENT_HIGH | RPMSG_GPIO_EVENT_LATE)
@@ -26,11 +26,9 @@ struct record {
 	uint64_t timestamp;
 };
 
-/*
- * A record that is not ahead is a duplicate or late, unless the last number was
- * ahead by mistake (damaged): then this one is behind the last number that is
- * confirmed, and later in time.
- */
+/* A record that is not ahead is a duplicate or late, unless the last number was ahead by mistake
+ * because it was damaged: then this record comes after the last number that is confirmed, and is
+ * later in time. */
 static bool corrects(const struct gb_controller *c, const struct gb_stream *s,
 		     const struct record *record, uint64_t now_ns)
 {
@@ -42,7 +40,7 @@ static bool corrects(const struct gb_controller *c, const struct gb_stream *s,
 	return now_ns - s->event_ns > LATE_NS;
 }
 
-/* A time that the device's clock has not reached: damaged. */
+/* A time that the device's clock has not reached is damaged. */
 static bool in_future(const struct gb_controller *c, const struct record *record, uint64_t now_ns)
 {
 	uint64_t host_ns, bound_ns;
@@ -52,8 +50,8 @@ static bool in_future(const struct gb_controller *c, const struct record *record
 	       (int64_t)(host_ns - now_ns) > (int64_t)bound_ns;
 }
 
-/* A number that is ahead by more than one, at an earlier time: damaged, and
- * perhaps it was taken already. Without the clock the last time is not trusted. */
+/* A number that is ahead by more than one at an earlier time is damaged, and its event perhaps
+ * was taken already. Without the clock the last time is not trusted. */
 static bool jumps_back(const struct gb_controller *c, const struct gb_stream *s,
 		       const struct record *record)
 {
@@ -79,7 +77,7 @@ static bool accept_sequence(const struct gb_controller *c, struct gb_stream *s,
 {
 	int32_t ahead = (int32_t)(record->sequence - s->sequence);
 
-	/* More than can have happened: a damaged number. */
+	/* There cannot have been so many edges: the number is damaged. */
 	if (ahead > 0 && (uint64_t)ahead > PLAUSIBLE_EDGES + (now_ns - s->event_ns) / EDGE_NS_MIN)
 		return false;
 	if (ahead <= 0) {
@@ -101,9 +99,9 @@ static bool accept_sequence(const struct gb_controller *c, struct gb_stream *s,
 	return true;
 }
 
-/* The device's own time of the record. It does not go back, and is not one to come:
- * what is damaged so has the time of the record before. A second one to come is true:
- * the host slept, and its clock stood still. */
+/* The device's own time of the record. It neither goes back nor lies ahead of the device's clock:
+ * a record whose time is damaged in this way gets the time of the record before. The second time
+ * in a row that lies ahead is true: the host slept, and its clock stood still. */
 static uint64_t source_time(const struct gb_controller *c, struct gb_stream *s,
 			    const struct record *record, uint64_t now_ns)
 {

@@ -6,11 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How often one line may be under way to be armed: once, and once for an edge that
- * overtook the reply to it. More events than that are not the firmware's. */
+/* So many calls that arm one line may be under way: one, and one for an edge that overtook the
+ * reply to it. More events than that are not the firmware's. */
 #define ASKED_MAX 2
-/* Arming that the firmware refuses is asked for so many times in a row again: it may
- * have been damaged on its way. */
+/* A refused arming is repeated so many times in a row: the message may have been damaged. */
 #define REFUSALS_MAX 3
 
 /* ---- arming ----------------------------------------------------------------- */
@@ -50,7 +49,7 @@ static void answered(struct gb_call *call, const struct gb_outcome *outcome)
 	}
 }
 
-/* However long the queue is, it is joined: a line that is not armed is silent. */
+/* The call joins the queue however long that is: a line that is not armed is silent. */
 static int ask(struct gb_interrupt *interrupt)
 {
 	struct gb_controller *c = interrupt->controller;

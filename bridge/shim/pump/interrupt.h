@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * interrupt.h - the interrupts of a line, for who consumes its edges: a line request, or
- * an export. Used with the pump's lock held.
- *
- * An edge masks the line at the firmware, unless its edges come by credits; the consumer
- * arms it again, and what is lost of that is asked for again here.
- */
+/* interrupt.h - the interrupts of a line, for the consumer of its edges: a line request, or an
+ * export. Used with the pump's lock held. An edge masks the line at the firmware, unless its
+ * edges come by credits; the consumer arms it again, and a call for that which is lost is
+ * repeated here. */
 #ifndef GB_INTERRUPT_H
 #define GB_INTERRUPT_H
 
@@ -29,8 +26,8 @@ struct gb_edge {
 struct gb_interrupt_ops {
 	/* An edge came. False: nobody wants it. */
 	bool (*edge)(struct gb_interrupt *interrupt, const struct gb_edge *edge);
-	/* The line may miss edges: the firmware was asked in vain. `again`: it is asked again.
-	 * For each failure in a row, of which a consumer may tell one. */
+	/* The line may miss edges, since the firmware could not be asked. `again`: it will be
+	 * asked again. Called for each failure in a row; a consumer may report only one of them. */
 	void (*fault)(struct gb_interrupt *interrupt, int error, uint32_t reason, bool again);
 	/* It was armed as asked for. */
 	void (*armed)(struct gb_interrupt *interrupt);
@@ -38,8 +35,8 @@ struct gb_interrupt_ops {
 	void (*orphan)(struct gb_interrupt *interrupt);
 };
 
-/* Places for events that the lines of one consumer share: credits are given for what can
- * be held beside what waits already. */
+/* The places for events that the lines of one consumer share: credits are given for the places
+ * that no event occupies. */
 struct gb_event_places {
 	uint32_t count;
 	uint32_t lines; /* that share them */

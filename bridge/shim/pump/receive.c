@@ -59,8 +59,8 @@ static bool parse_irq(const uint8_t *message, uint16_t length, uint16_t *gpio)
 	return true;
 }
 
-/* The firmware answers as if nothing had been negotiated, or from another
- * boot: nothing it knows of our lines can be trusted. */
+/* The firmware answers as if nothing had been negotiated, or from another boot: nothing that it
+ * knows of our lines can be trusted. */
 static void lose_session(struct gb_controller *c)
 {
 	if (c->calls.lost)
@@ -95,8 +95,8 @@ static void epoch_done(struct gb_call *call, const struct gb_outcome *outcome)
 	call->controller->asking_epoch = false;
 }
 
-/* Another epoch once is a damaged byte, perhaps: the chips of all clients do not
- * hang on that. The answer to this tells. */
+/* Another epoch may be one damaged byte, which must not end the chips of all clients. The answer
+ * to this question decides. */
 static void ask_epoch(struct gb_controller *c)
 {
 	struct gb_call *call;
@@ -158,8 +158,8 @@ static void answer(struct gb_call *call, const struct reply *reply)
 	gb_call_complete(call, &outcome);
 }
 
-/* It says the epoch twice, in its head and as its body: no one damaged byte
- * makes another epoch of it. */
+/* The answer has the epoch twice, in its head and as its body: one damaged byte cannot change
+ * both. */
 static bool tells_epoch(const struct gb_call *call, const struct reply *reply)
 {
 	rpmsg_gpio_le32 epoch;
@@ -170,7 +170,7 @@ static bool tells_epoch(const struct gb_call *call, const struct reply *reply)
 	return (uint16_t)rpmsg_gpio_load32(epoch) == reply->epoch;
 }
 
-/* A reply with another epoch than ours; what it says is not to be trusted. */
+/* Handles a reply with another epoch than ours; what it says is not to be trusted. */
 static void answered_by_another(struct gb_controller *c, struct gb_call *call,
 				const struct reply *reply)
 {
@@ -182,18 +182,18 @@ static void answered_by_another(struct gb_controller *c, struct gb_call *call,
 	}
 	gb_call_land(call);
 	gb_call_fail(call, EPROTO, GB_REASON_REPLY);
-	/* An answer that is damaged itself: the next reply of another epoch
-	 * asks again, so that no firmware makes us ask without end. */
+	/* If the answer itself is damaged, the next reply of another epoch asks again, so that no
+	 * firmware makes us ask without end. */
 	if (!asked)
 		ask_epoch(c);
 	gb_calls_advance(&c->calls);
 }
 
-/* Without tags: whether the reply is to no call. */
+/* Without tags: whether the reply belongs to no call. */
 static bool answers_no_call(struct gb_controller *c, const struct reply *reply)
 {
 	if (reply->tag) {
-		c->endpoint.strays++; /* to one that timed out while TAG was accepted */
+		c->endpoint.strays++; /* to a call that timed out while TAG was accepted */
 	} else if (c->calls.resync.step == GB_PROBING) {
 		gb_resync_replied(&c->calls, reply->status);
 	} else if (c->calls.resync.step == GB_WAITING) {

@@ -130,13 +130,13 @@ static int own_lines(struct gb_request *request)
 	return 0;
 }
 
-/* Of Linux 6.16 on; older headers lack it. */
+/* Linux has this from 6.16 on; older headers lack it. */
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83
 #endif
 
-/* No descriptors come with what a client sends: the kernel would close them here, and
- * some wait as long as the client likes. Older kernels take them all the same. */
+/* A client's messages carry no descriptors: the kernel would close them here, and some wait as
+ * long as the client likes. Older kernels accept them all the same. */
 static void refuse_descriptors(int fd)
 {
 	const int no = 0;
@@ -184,7 +184,7 @@ static void push_event(void *client, const struct gb_line_event *event)
 {
 	struct gb_request *request = client;
 
-	/* A full socket is a bell that rings. */
+	/* When the socket is full, the bell is ringing already. */
 	if (gb_event_ring_push(request->ring, event) &&
 	    send(request->event_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return;

@@ -76,7 +76,7 @@ struct gb_request *gb_request_open_for(struct gb_pump *pump, uint64_t id,
 int gb_request_submit(struct gb_request *request, uint32_t index, uint16_t type, uint32_t value,
 		      gb_call_fn done, uint64_t now_ns);
 void gb_request_unreference(struct gb_request *request);
-/* The client let go. Python releases the lines and closes the request. */
+/* The client let go of its descriptors. Python releases the lines and closes the request. */
 void gb_request_hang_up(struct gb_request *request);
 /* The lines of `mask` are driven to `levels`, as the firmware said. */
 void gb_request_drove(struct gb_request *request, uint64_t mask, uint64_t levels);

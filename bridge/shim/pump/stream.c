@@ -9,26 +9,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How often to look for room, and when to go on without: then the client
- * loses its oldest, as one of the kernel's does. */
+/* How often to look for room, and when to go on without: then the client loses its oldest event,
+ * as one of the kernel's does. */
 #define ROOM_POLL_NS (1 * MS)
 #define ROOM_PATIENCE_NS (50 * MS)
-/* After a silence the credits used are made up for: events may have been lost
- * on the way, and their credits with them. */
+/* After a silence, credits that were used are granted again: events may have been lost on the
+ * way, and their credits with them. */
 #define QUIET_NS (1000 * MS)
 #define GRANT_TIMEOUT_NS (250 * MS)
 #define ATTEMPTS_MAX 3u
-/* More than any owner of a line gives. */
+/* No owner of a line grants as many. */
 #define CREDITS_MAX 4096u
-/* A firmware whose answers make no sense is asked again after QUIET_NS, and after twice
- * as long each time, up to this many times twice: some minutes. */
+/* Firmware whose answers make no sense is asked again after QUIET_NS, and each time after twice
+ * as long, up to this many doublings, which is some minutes. */
 #define DOUBTS_MAX 8
 
 static void report_fault(struct gb_controller *c, uint16_t gpio, int error, uint32_t reason)
 {
 	struct gb_interrupt *interrupt = interrupt_at(c, gpio);
 
-	/* Who takes one event at a time has asked for it, and hears of that alone. */
+	/* A consumer that takes one event at a time has asked for it, and only then learns that
+	 * it is lost. */
 	if (interrupt && interrupt->places)
 		interrupt->ops->fault(interrupt, error, reason, true);
 }
@@ -54,8 +55,8 @@ bool gb_stream_flows(const struct gb_controller *c, const struct gb_stream *s)
 
 static void grant(struct gb_controller *c, uint16_t gpio, uint32_t granted, uint64_t now_ns);
 
-/* Sooner than others, so that a line does not run dry: a grant may be repeated.
- * Without tags a timeout costs the place in the stream of replies. */
+/* Its timeout is shorter than that of other calls, so that a line does not run dry: a grant may
+ * be repeated. Without tags a timeout costs the place in the stream of replies. */
 static uint64_t grant_timeout(const struct gb_controller *c)
 {
 	bool soon = c->calls.tagged && c->calls.timeout_ns > GRANT_TIMEOUT_NS;
@@ -76,7 +77,7 @@ static void wait_for_timer(struct gb_controller *c, uint16_t gpio, uint64_t due_
 	arm_by(c, due_ns);
 }
 
-/* Nothing is given up for good, but who answers nonsense is asked ever more seldom. */
+/* No line is given up for good, but firmware that answers nonsense is asked ever more seldom. */
 static void try_later(struct gb_controller *c, uint16_t gpio)
 {
 	struct gb_stream *s = &c->streams.lines[gpio];
@@ -93,7 +94,7 @@ static void enabled_again(struct gb_call *call, const struct gb_outcome *outcome
 	struct gb_controller *c = call->controller;
 	struct gb_stream *s = stream_at(c, call->gpio);
 
-	/* When it went well, a new stream has begun already. */
+	/* When the call succeeded, a new stream has begun already. */
 	if (!outcome->error || !s || s->generation != (uint32_t)call->argument ||
 	    gb_calls_over(&c->calls))
 		return;
@@ -101,7 +102,7 @@ static void enabled_again(struct gb_call *call, const struct gb_outcome *outcome
 	try_later(c, call->gpio);
 }
 
-/* Disabled behind our back, by a message that came twice perhaps. */
+/* The line was disabled without us, perhaps by a message that came twice. */
 static void enable_again(struct gb_controller *c, uint16_t gpio)
 {
 	struct gb_stream *s = &c->streams.lines[gpio];
@@ -131,18 +132,19 @@ static void retry_grant(struct gb_controller *c, uint16_t gpio, const struct gb_
 
 	if (outcome->error)
 		report_fault(c, gpio, outcome->error, outcome->reason);
-	/* A message lost is asked for again at once, for as long as it takes;
-	 * what is answered wrongly, a few times. */
+	/* A message that was lost is repeated at once, for as long as it takes; one that is
+	 * answered wrongly, a few times. */
 	if (outcome->error != ETIMEDOUT && ++s->attempts > ATTEMPTS_MAX)
 		try_later(c, gpio);
-	/* Refused once: damaged on its way. Twice: the line is not enabled. */
+	/* A grant that is refused once was damaged on its way. When it is refused twice, the line
+	 * is not enabled. */
 	else if (outcome->reason == GB_REASON_STATUS && s->attempts > 1)
 		enable_again(c, gpio);
 	else
 		grant(c, gpio, s->granted, gb_now_ns());
 }
 
-/* Neither more nor less than was asked for, and not more used than given. */
+/* The answer must say neither more nor less than was asked for, and not more used than given. */
 static bool fits(const struct gb_stream *s, uint32_t has, uint32_t sent)
 {
 	return has == s->granted && (int32_t)(has - sent) >= 0;
@@ -154,8 +156,8 @@ static bool goes_on(const struct gb_stream *s, uint32_t has, uint32_t sent)
 	return !s->agreed && (int32_t)(has - s->granted) > 0 && has - sent <= CREDITS_MAX;
 }
 
-/* It says so again and again: the firmware has got a wrong number. Events may come by it;
- * a right one is not asked for at once, or it would be asked for without end. */
+/* The firmware says so again and again: it has got a wrong number. Events may come by that
+ * number; a right one is not asked for at once, or it would be asked for without end. */
 static void believe(struct gb_controller *c, uint16_t gpio, uint32_t has)
 {
 	c->streams.lines[gpio].granted = has;
@@ -174,12 +176,12 @@ static void granted(struct gb_controller *c, uint16_t gpio, const struct gb_outc
 	has = rpmsg_gpio_load32(body.granted);
 	sent = rpmsg_gpio_load32(body.sent);
 	right = fits(s, has, sent);
-	/* A damaged message: asked again it fits. */
+	/* The message was damaged: asked again, the answer fits. */
 	if (!right && s->attempts < ATTEMPTS_MAX) {
 		retry_grant(c, gpio, outcome);
 		return;
 	}
-	/* What was sent before this reply and is not here never will be. */
+	/* An event that was sent before this reply and is not here will never come. */
 	missed = (int32_t)(sent - s->received) > 0;
 	if (missed)
 		s->received = sent;
@@ -190,8 +192,8 @@ static void granted(struct gb_controller *c, uint16_t gpio, const struct gb_outc
 	s->granted = has;
 	s->agreed = true;
 	s->doubts = 0;
-	/* An owner that takes one event a re-arm still waits for its event: it was lost, or
-	 * the credit was that of the process before, and is spent. */
+	/* An owner that takes one event for each re-arm still waits for its event: it was lost,
+	 * or the credit was given by the process before, and is spent. */
 	if ((missed || asked_late) && s->granted == s->received)
 		gb_stream_owned(c, gpio);
 	else
@@ -286,11 +288,9 @@ static uint32_t window_of(const struct gb_event_places *places)
 	return places->lines && places->count > places->lines ? places->count / places->lines : 1;
 }
 
-/*
- * Credits are given for what there are places for, beside what waits in them and what may
- * come already: so a client that reads, however late, loses nothing of what the firmware
- * could keep back.
- */
+/* Credits are given for the free places: all places less the events that wait in them and those
+ * that may come already. So a client that reads, however late, loses nothing of what the firmware
+ * could keep back. */
 static uint32_t room_in(const struct gb_event_places *places)
 {
 	uint32_t taken = places->taken(places);
@@ -316,7 +316,7 @@ void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns
 	room = room_in(interrupt->places);
 	more = window - left;
 	if (more > room) {
-		/* Not now, or less: in batches still, while the client reads. */
+		/* No credits now, or fewer: they still go in batches while the client reads. */
 		if (room >= (window + 3) / 4)
 			more = room;
 		else if (!s->starved || now_ns - s->starved_ns < ROOM_PATIENCE_NS) {
@@ -327,7 +327,7 @@ void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns
 	grant(c, gpio, s->received + left + more, now_ns);
 }
 
-/* As it was granted before: the reply tells what is true. */
+/* It is granted as before: the reply says what is true. */
 static void grant_again(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 {
 	struct gb_stream *s = &c->streams.lines[gpio];
@@ -362,7 +362,7 @@ static void look_at_waiting(struct gb_controller *c, uint64_t now_ns)
 	}
 }
 
-/* After a silence: all that used credits, but for those that are in doubt. */
+/* After a silence: all events that used credits, except those that are in doubt. */
 static void make_up(struct gb_controller *c, uint64_t now_ns)
 {
 	for (uint32_t gpio = 0; gpio < c->streams.count; gpio++) {
@@ -419,7 +419,7 @@ static bool make_stream(struct gb_controller *c, uint16_t gpio)
 	return true;
 }
 
-/* What a stream knew of its firmware is over; its times still do not go back. */
+/* All that a stream knew of its firmware is void; its times still do not go back. */
 static void begin_stream(struct gb_stream *s, uint8_t irq_type)
 {
 	*s = (struct gb_stream){
@@ -448,7 +448,7 @@ void gb_stream_submitted(struct gb_controller *c, const struct gb_call *call)
 {
 	struct gb_stream *s = stream_at(c, call->gpio);
 
-	/* Nothing is granted behind it. */
+	/* Nothing is granted after it. */
 	if (s && ends_interrupt(call))
 		s->closing = true;
 	else if (s && call->type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE)
@@ -462,7 +462,7 @@ void gb_stream_owned(struct gb_controller *c, uint16_t gpio)
 
 	if (!interrupt || !s || !gb_stream_flows(c, s))
 		return;
-	/* Who takes one event and arms the line again gets one each time. */
+	/* A consumer that takes one event and arms the line again gets one credit each time. */
 	if (interrupt->places)
 		gb_stream_replenish(c, gpio, gb_now_ns());
 	else if (!s->granting)
@@ -479,7 +479,7 @@ void gb_stream_answered(struct gb_controller *c, const struct gb_call *call)
 		s = stream_at(c, call->gpio);
 		if (!s)
 			return;
-		s->interrupted = false; /* over, as its owner wants it */
+		s->interrupted = false; /* ended, as its owner wants it */
 		begin_stream(s, VIRTIO_GPIO_IRQ_TYPE_NONE);
 		return;
 	}
@@ -487,9 +487,9 @@ void gb_stream_answered(struct gb_controller *c, const struct gb_call *call)
 		return;
 	s = &c->streams.lines[call->gpio];
 	if (s->closing && !s->reopening)
-		return; /* asked for before NONE, which is still to come */
-	/* The same type again is a re-arm, and nothing to the device with CREDITS; behind a
-	 * NONE without an answer it is new as far as we know, and the grant's reply tells. */
+		return; /* asked for before a NONE that is still to come */
+	/* The same type again is a re-arm, and with CREDITS it does nothing at the device. After
+	 * a NONE without an answer it is new as far as we know, and the grant's reply will tell. */
 	if (s->irq_type != call->value || s->closing) {
 		begin_stream(s, (uint8_t)call->value);
 		gb_clock_sync_freshen(c, gb_now_ns()); /* for the first edge, too */

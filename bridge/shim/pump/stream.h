@@ -32,7 +32,7 @@ static inline struct gb_stream *stream_at(const struct gb_controller *c, uint16_
 
 /* Whether edges of the line come by credits. */
 bool gb_stream_flows(const struct gb_controller *c, const struct gb_stream *s);
-/* Grant more when half is used, as much as the owner can take. */
+/* Grant more credits when half of them are used, as many as the owner can take. */
 void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns);
 /* A message of records has been handled. */
 void gb_stream_used(struct gb_controller *c, uint64_t now_ns);
@@ -41,7 +41,7 @@ void gb_stream_used(struct gb_controller *c, uint64_t now_ns);
 
 /* Learn the clock anew. */
 void gb_clock_sync_begin(struct gb_controller *c);
-/* Edges come: keep the estimate fresh. Nothing is asked while none do. */
+/* Edges come: keep the estimate of the clock fresh. Nothing is asked while none come. */
 void gb_clock_sync_freshen(struct gb_controller *c, uint64_t now_ns);
 /* The host's time of a record; that of its arrival when there is no better. */
 uint64_t gb_clock_sync_time(struct gb_controller *c, struct gb_stream *s, uint64_t device_ns,
