@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* endpoint.h - an endpoint without a controller: messages as they are. It is for tests of
- * firmware (bridge/conformance), which send what no driver would and want to see every byte that
- * comes back. */
+/*
+ * endpoint.h - an endpoint without a controller: messages as they are.
+ *
+ * It is for tests of firmware (bridge/conformance), which send what no driver would and want
+ * to see every byte that comes back.
+ */
 #ifndef GB_ENDPOINT_H
 #define GB_ENDPOINT_H
 

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* interrupt.h - the interrupts of a line, for the consumer of its edges: a line request, or an
- * export. Used with the pump's lock held. An edge masks the line at the firmware, unless its
- * edges come by credits; the consumer arms it again, and a call for that which is lost is
- * repeated here. */
+/*
+ * interrupt.h - the interrupts of a line, for the consumer of its edges: a line request, or
+ * an export.
+ *
+ * Used with the pump's lock held. An edge masks the line at the firmware, unless its edges
+ * come by credits; the consumer arms it again, and a call for that which is lost is repeated
+ * here.
+ */
 #ifndef GB_INTERRUPT_H
 #define GB_INTERRUPT_H
 

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* serial_link.c - the driver side of docs/protocol.md section 12. Messages wait in slots until
- * they are acknowledged, in order; after a loss they are sent again from the oldest on. The
- * peer's bytes are hostile until their CRC and lengths were checked, and even then. */
+/*
+ * serial_link.c - the driver side of docs/protocol.md section 12.
+ *
+ * Messages wait in slots until they are acknowledged, in order; after a loss they are sent
+ * again from the oldest on. The peer's bytes are hostile until their CRC and lengths were
+ * checked, and even then.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdarg.h>

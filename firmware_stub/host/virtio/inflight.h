@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* inflight.h - which chains a back-end has taken and not returned, in memory that the front-end
- * keeps, so that the next back-end takes them again after a crash. Layout and order of writes are
- * those of docs/interop/vhost-user.rst, "Inflight I/O tracking", for split virtqueues. The
- * content is trusted no more than that of a ring. */
+/*
+ * inflight.h - which chains a back-end has taken and not returned, in memory that the
+ * front-end keeps, so that the next back-end takes them again after a crash.
+ *
+ * Layout and order of writes are those of docs/interop/vhost-user.rst, "Inflight I/O
+ * tracking", for split virtqueues. The content is trusted no more than that of a ring.
+ */
 #ifndef INFLIGHT_H
 #define INFLIGHT_H
 

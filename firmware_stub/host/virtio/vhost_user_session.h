@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vhost_user_session.h - the backend's side of a vhost-user connection: one guest, its memory and
- * its rings, for any kind of device. The session owns no event loop: the owner watches the socket
- * and the kick descriptors and calls in. Whatever a guest does wrong gives a sentence, and never
- * anything worse. It is single-threaded, and nothing here blocks. */
+/*
+ * vhost_user_session.h - the backend's side of a vhost-user connection: one guest, its
+ * memory and its rings, for any kind of device.
+ *
+ * The session owns no event loop: the owner watches the socket and the kick descriptors and
+ * calls in. Whatever a guest does wrong gives a sentence, and never anything worse. It is
+ * single-threaded, and nothing here blocks.
+ */
 #ifndef VHOST_USER_SESSION_H
 #define VHOST_USER_SESSION_H
 

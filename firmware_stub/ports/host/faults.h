@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* faults.h - messages lost, doubled, damaged and late, on request. Every message between the
- * rings and the firmware passes here; without an active fault that costs one call. */
+/*
+ * faults.h - messages lost, doubled, damaged and late, on request.
+ *
+ * Every message between the rings and the firmware passes here; without an active fault that
+ * costs one call.
+ */
 #ifndef HOST_FAULTS_H
 #define HOST_FAULTS_H
 
