@@ -192,17 +192,19 @@ class Device:
 
     def _answer_info(self, report: Report) -> bool:
         """Answer the most frequent ioctl at once: the info of a line that is not being released."""
-        if report.number != lib.GPIO_V2_GET_LINEINFO_IOCTL:
+        v1 = report.number == lib.GPIO_GET_LINEINFO_IOCTL
+        if not v1 and report.number != lib.GPIO_V2_GET_LINEINFO_IOCTL:
             return False
         try:
-            line = self._chip.line(_info_offset(report.body))
+            offset = _info_offset_v1(report.body) if v1 else _info_offset(report.body)
+            line = self._chip.line(offset)
             if line.holder is not None and line.holder.going:
                 return False
             info = _info(self._visitor.info(self._chip, line))
         except OSError as error:
             self._descriptor.answer(error.errno or errno.EIO)
         else:
-            self._descriptor.answer(argument=info)
+            self._descriptor.answer(argument=_info_v1(info) if v1 else info)
         return True
 
     def _chip_info(self, argument: bytes) -> bytes:
