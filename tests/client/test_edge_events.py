@@ -184,8 +184,14 @@ def test_max_events(chip: gpiod.Chip, stub: Stub) -> None:
             drive(stub, "SENSOR_IRQ", value)
         stub.wait_armed("SENSOR_IRQ")
         assert stub.count("SENSOR_IRQ").interrupts - before == 3
-        assert [event.line_seqno for event in request.read_edge_events(2)] == [1, 2]
-        assert [event.line_seqno for event in request.read_edge_events(2)] == [3]
+        # The firmware has sent three; how many of them are here is the host's affair.
+        numbers: list[int] = []
+        while len(numbers) < 3:
+            assert request.wait_edge_events(30)
+            events = request.read_edge_events(2)
+            assert len(events) <= 2
+            numbers += [event.line_seqno for event in events]
+        assert numbers == [1, 2, 3]
 
 
 def test_wait_timeouts(chip: gpiod.Chip) -> None:
