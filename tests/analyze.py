@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -39,8 +41,19 @@ ANSWERS = {
 _FINDING = re.compile(r"^(?P<file>[^:\s]+):(?P<line>\d+):\d+: warning: .*\[(?P<kind>[^]]+)]$", re.M)
 
 
+# An analysis has no bound of its own; each of ours takes a few seconds.
+CPU_MAX_S = 120
+
+
+def _limit() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_MAX_S, CPU_MAX_S))
+
+
 def _run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=_limit)
+    # gcc's driver tells it of the compiler behind it.
+    if done.returncode == -signal.SIGKILL or "Killed signal terminated" in done.stderr:
+        return f"{command[-1]}:1:1: warning: not analysed in {CPU_MAX_S} s of CPU [{command[0]}]\n"
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
     return done.stderr
