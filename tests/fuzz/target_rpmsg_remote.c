@@ -138,6 +138,8 @@ static void step(struct input *input)
 		break;
 	case 9:
 		(void)rpmsg_remote_ready(&bed.remote);
+		(void)rpmsg_remote_pending(&bed.remote);
+		(void)rpmsg_remote_forgotten(&bed.remote);
 		break;
 	case 10:
 	case 11:
