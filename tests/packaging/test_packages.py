@@ -107,7 +107,9 @@ def test_nothing_but_libc_behind_it_and_no_symbols_in_it(unpacked: Path) -> None
     if not shutil.which("readelf"):
         pytest.skip("readelf is not installed")
     found = elves(unpacked)
-    assert {p.name for p in found} == {"_native.abi3.so", "_shim.abi3.so", "firmware-stub"}
+    assert {p.name for p in found} == {
+        "_native.abi3.so", "_shim.abi3.so", "firmware-stub", "libgpio-cdev.so",
+    }  # fmt: skip
     for file in found:
         needed = re.findall(r"\(NEEDED\).*\[(.*?)\]", run("readelf", "--dynamic", file))
         assert "libc.so.6" in needed, needed
