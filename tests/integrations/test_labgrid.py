@@ -96,6 +96,23 @@ def test_inputs_and_edges(lab: Lab) -> None:
         check_no_line_is_held(lab.hosts["east"])
 
 
+def test_a_client_that_is_killed_while_it_waits_for_edges_lets_go_of_the_line(lab: Lab) -> None:
+    with acquired(lab, "east-board"):
+        pid = lab.client.program(
+            "east-board",
+            """
+            button = target.get_driver("EdgeProtocol", name="button")
+            button.watch("both")
+            print("waits")
+            button.edges(timeout=3000)
+            """,
+        )
+        lab.client.says("waits")
+        os.kill(pid, signal.SIGKILL)
+        lab.client.end()
+        check_no_line_is_held(lab.hosts["east"])
+
+
 def test_what_cannot_be_had_says_why(lab: Lab) -> None:
     host = lab.hosts["east"]
     high = ("io", "high", "LED_GREEN")

@@ -62,6 +62,7 @@ class _Client:
     """A connection, and the inputs that it has."""
 
     writer: asyncio.StreamWriter
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
     inputs: dict[Key, aio.LineRequest] = field(default_factory=dict)
 
 
@@ -154,13 +155,18 @@ class Keeper:
             writer.close()
             return
         self._clients.add(client)
+        following = asyncio.ensure_future(reader.readline())
         try:
-            while line := await reader.readline():
+            while line := await following:
+                # Its end is noticed while it waits for an answer, too.
+                following = asyncio.ensure_future(reader.readline())
+                following.add_done_callback(lambda done: _note_end(client, done))
                 writer.write(_packed(await self._answer(client, line)))
                 await writer.drain()
         except (ConnectionError, ValueError) as error:  # gone, or a line that is too long
             _log.info("a client ends: %s", error)
         finally:
+            following.cancel()
             self._clients.discard(client)
             await asyncio.shield(asyncio.ensure_future(self._gone(client)))
             writer.close()
@@ -274,12 +280,23 @@ class Keeper:
             raise ValueError("timeout must be a number of seconds")
         if not 0 <= timeout <= _WAIT_MAX_S:
             raise ValueError(f"timeout must be 0 to {_WAIT_MAX_S:g} s")
-        try:
-            events = await asyncio.wait_for(request.read_edge_events(_BUFFER), timeout or 0.001)
-        except (TimeoutError, asyncio.TimeoutError):
+        read = asyncio.ensure_future(request.read_edge_events(_BUFFER))
+        gone = asyncio.ensure_future(client.gone.wait())
+        await asyncio.wait({read, gone}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        if not read.done():
+            read.cancel()
+            await asyncio.wait({read})
+        if read.cancelled():
             return []
+        events = read.result()
         rising = EdgeEvent.Type.RISING_EDGE
         return [[one.event_type is rising, one.timestamp_ns, one.line_seqno] for one in events]
+
+
+def _note_end(client: _Client, read: asyncio.Future[bytes]) -> None:
+    if read.cancelled() or read.exception() is not None or not read.result():
+        client.gone.set()
 
 
 async def _request(place: str, key: Key, settings: LineSettings) -> aio.LineRequest:

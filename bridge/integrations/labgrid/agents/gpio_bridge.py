@@ -7,6 +7,7 @@ labgrid sends this file there; it needs nothing but a python3.
 from __future__ import annotations
 
 import json
+import select
 import socket
 from typing import Any, TextIO
 
@@ -34,6 +35,8 @@ def handle_call(path: str, request: dict[str, Any], wait: float = 0) -> Any:
     connection.settimeout(_DEADLINE_S + wait)
     try:
         connection.sendall(json.dumps(request).encode() + b"\n")
+        if _is_alone(connection, _DEADLINE_S + wait):
+            raise OSError("labgrid's client is gone")
         answer = lines.readline()
     except OSError as error:
         answer, why = "", str(error)
@@ -45,6 +48,14 @@ def handle_call(path: str, request: dict[str, Any], wait: float = 0) -> Any:
         connection.close()
         return {"error": f"the keeper at {path} does not answer: {why}"}
     return json.loads(answer)
+
+
+def _is_alone(connection: socket.socket, timeout: float) -> bool:
+    """Wait for an answer; whether the client on standard input has gone meanwhile."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    poll.register(0, select.POLLRDHUP)
+    return any(fd == 0 for fd, _ in poll.poll(timeout * 1000))
 
 
 methods = {"call": handle_call}
