@@ -309,7 +309,9 @@ def test_chips_that_are_not_there_yet(restarts: Restarts, driver: Frontend) -> N
         bytes((8, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0)) + b"\xff" * 8,  # SET_VRING_NUM
     ],
 )
-def test_a_state_that_is_garbage(restarts: Restarts, driver: Frontend, garbage: bytes) -> None:
+def test_a_state_that_is_garbage(
+    restarts: Restarts, driver: Frontend, garbage: bytes, eventually: Eventually
+) -> None:
     """The guest is cut off, or what it says next tells; the service and its next guest go on."""
     assert restarts.serve.stop() == 0
     restarts.manager.settle()
@@ -317,7 +319,8 @@ def test_a_state_that_is_garbage(restarts: Restarts, driver: Frontend, garbage: 
     restarts.start()
     if garbage:
         assert driver.hung_up()
-        assert "the guest was cut off: what the service before says of it" in restarts.serve.log
+        told = "the guest was cut off: what the service before says of it"
+        eventually(lambda: told in restarts.serve.log, told)
     driver.close()
     with Frontend(restarts.path) as another:
         another.up().ok(vu.GET_VALUE, LED)
