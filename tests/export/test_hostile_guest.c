@@ -456,7 +456,8 @@ static struct gb_export *open_export(const char *name, uint16_t first)
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
 	struct gb_export_config config = {
-		.state_fd = -1, .lines = LINES_EXPORTED, .names = "A\0B\0C\0D\0E\0F\0G\0H",
+		.state_fd = -1, .kept_fd = -1, .lines = LINES_EXPORTED,
+		.names = "A\0B\0C\0D\0E\0F\0G\0H",
 		.names_size = 16, .timeout_ms = DEADLINE_MS,
 	};
 	struct gb_export *e;

@@ -155,8 +155,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char names[] = "A\0B\0\0D\0\0F";
 	struct gb_export_config config = {
-		.state_fd = -1, .lines = EXPORTED, .names = names, .names_size = sizeof(names),
-		.timeout_ms = 1000,
+		.state_fd = -1, .kept_fd = -1, .lines = EXPORTED, .names = names,
+		.names_size = sizeof(names), .timeout_ms = 1000,
 	};
 	uint32_t features;
 	uint8_t kind;
