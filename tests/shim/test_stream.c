@@ -31,8 +31,8 @@ static void enable(struct session *s, uint16_t gpio, uint32_t type)
 	CHECK_EQ(call_and_wait(s, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, gpio, type).error, 0);
 }
 
-static void open_client(struct session *s, struct client *client, uint16_t gpio, uint32_t flags,
-			uint32_t capacity)
+static void open_disabled(struct session *s, struct client *client, uint16_t gpio, uint32_t flags,
+			  uint32_t capacity)
 {
 	struct gb_line_plan plan = {
 		.controller = s->controller, .gpio = gpio, .offset = gpio,
@@ -44,6 +44,12 @@ static void open_client(struct session *s, struct client *client, uint16_t gpio,
 					  &client->fds);
 	CHECK(client->request != NULL);
 	client->ring = gb_event_ring_map(client->fds.ring);
+}
+
+static void open_client(struct session *s, struct client *client, uint16_t gpio, uint32_t flags,
+			uint32_t capacity)
+{
+	open_disabled(s, client, gpio, flags, capacity);
 	enable(s, gpio, BOTH);
 }
 
@@ -282,6 +288,38 @@ static void a_lost_grant_stalls_no_line(void)
 		close_client(&client);
 		close_session(&s);
 	}
+}
+
+/* Whoever is told that edges are enabled may make some at once. */
+static void edges_are_enabled_when_the_first_credits_are_there(void)
+{
+	struct gb_report report;
+	struct client client;
+	struct session s;
+
+	open_session(&s, TAG | CREDITS);
+	open_disabled(&s, &client, GPIO, EDGES, 16);
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_SET_DIRECTION, GPIO,
+			       VIRTIO_GPIO_DIRECTION_IN).error, 0);
+	s.core->hold = true;
+	call(&s, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, GPIO, BOTH);
+	gb_lock(s.pump);
+	CHECK_EQ(s.core->queued, 1); /* the reply; and the grant does not get away */
+	s.core->full = true;
+	s.core->hold = false;
+	core_ready(&s.core->link, 0, EPOLLIN);
+	CHECK(!rpmsg_gpio_device_armed(&s.core->device, GPIO));
+	gb_unlock(s.pump);
+	CHECK(!gb_pump_next_report(s.pump, &report));
+	open_gate(&s);
+	CHECK_EQ(next_report(&s).error, 0);
+	CHECK(wait_armed(&s, GPIO, 0));
+	for (int n = 0; n < 16; n++)
+		edge(&s, GPIO);
+	for (uint32_t n = 1; n <= 16; n++)
+		expect_event(&client, n);
+	close_client(&client);
+	close_session(&s);
 }
 
 /* No place in the queue for a grant: the line gets its credits later. */
@@ -959,6 +997,7 @@ int main(void)
 	RUN(what_is_lost_shows_in_the_numbers);
 	RUN(at_the_source_too);
 	RUN(a_lost_grant_stalls_no_line);
+	RUN(edges_are_enabled_when_the_first_credits_are_there);
 	RUN(a_grant_that_cannot_wait_is_made_later);
 	RUN(a_rearm_that_went_wrong_is_made_again);
 	RUN(lost_credits_come_back);

@@ -30,10 +30,25 @@ void gb_calls_discard(struct gb_calls *calls, struct gb_call *call)
 void gb_call_complete(struct gb_call *call, const struct gb_outcome *outcome)
 {
 	struct gb_calls *calls = call->calls;
+	struct gb_call *waiting = call->waiting;
+	struct gb_outcome ok = {.status = VIRTIO_GPIO_STATUS_OK};
+	bool over = outcome->error == ENODEV;
 
 	gb_timer_cancel(calls->pump, &call->deadline);
+	if (waiting) {
+		ok.form = waiting->reply_form;
+		gb_call_complete(waiting, over ? outcome : &ok);
+	}
 	call->done(call, outcome);
 	gb_calls_discard(calls, call);
+}
+
+void gb_call_wait(struct gb_call *call, uint8_t reply_form, struct gb_call *first)
+{
+	gb_timer_cancel(call->calls->pump, &call->deadline);
+	call->reply_form = reply_form;
+	call->waiting = first->waiting;
+	first->waiting = call;
 }
 
 void gb_call_fail(struct gb_call *call, int error, uint32_t reason)

@@ -45,6 +45,7 @@ struct gb_call {
 	struct gb_controller *controller; /* of its submitter */
 	struct gb_calls *calls;
 	struct gb_call *next; /* in the list, or in the pool */
+	struct gb_call *waiting; /* answered, it completes with this one */
 	gb_call_fn done;
 	void *owner;
 	uint64_t argument;
@@ -54,6 +55,7 @@ struct gb_call {
 	uint16_t gpio;
 	uint16_t tag; /* 0: none yet, or none at all */
 	uint8_t form; /* GB_CALL_BASELINE or _EXTENDED */
+	uint8_t reply_form; /* of a call that waits: bytes of the reply's head */
 	bool in_flight;
 	bool owed; /* queued however many there are, since its owner has few for each line */
 	uint8_t body_length;
@@ -127,6 +129,8 @@ void gb_calls_advance(struct gb_calls *calls);
 struct gb_call *gb_calls_with_tag(const struct gb_calls *calls, uint16_t tag);
 /* Take the call out of those in flight. */
 void gb_call_land(struct gb_call *call);
+/* The call, which was answered OK by a head of so many bytes, completes with `first`. */
+void gb_call_wait(struct gb_call *call, uint8_t reply_form, struct gb_call *first);
 /* Tell the call's owner its outcome; the call is gone afterwards. */
 void gb_call_complete(struct gb_call *call, const struct gb_outcome *outcome);
 void gb_call_fail(struct gb_call *call, int error, uint32_t reason);

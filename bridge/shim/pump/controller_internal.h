@@ -31,7 +31,7 @@ struct gb_stream {
 	uint8_t doubts;      /* how often they were given up for a while, in a row */
 	bool closing;        /* NONE is under way, or went without an answer */
 	bool reopening;      /* a type was asked for behind it */
-	bool granting;       /* a grant is under way */
+	struct gb_call *granting; /* the grant that is under way */
 	bool starved;        /* no room for more */
 	bool unasked;        /* no place in the queue for the last grant */
 	bool used;           /* events since the last grant after a silence */
@@ -100,7 +100,9 @@ void gb_stream_free(struct gb_controller *controller);
 void gb_stream_accepted(struct gb_controller *controller);
 /* Every call passes here on its way, and again when it was answered OK. */
 void gb_stream_submitted(struct gb_controller *controller, const struct gb_call *call);
-void gb_stream_answered(struct gb_controller *controller, const struct gb_call *call);
+/* The line's first grant, if the call enabled edges: until that is answered, an edge takes the
+ * place of the one before. NULL: there is none to wait for. */
+struct gb_call *gb_stream_answered(struct gb_controller *controller, const struct gb_call *call);
 /* The line is enabled and somebody has it, or it was armed again. */
 void gb_stream_owned(struct gb_controller *controller, uint16_t gpio);
 /* A message of records. */

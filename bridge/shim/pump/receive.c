@@ -145,6 +145,7 @@ static void answer(struct gb_call *call, const struct reply *reply)
 		.body = reply->body,
 		.length = reply->length,
 	};
+	struct gb_call *grant = NULL;
 
 	if (!plausible(call, reply)) {
 		outcome.error = EPROTO;
@@ -153,9 +154,12 @@ static void answer(struct gb_call *call, const struct reply *reply)
 		outcome.error = EIO;
 		outcome.reason = GB_REASON_STATUS;
 	} else {
-		gb_stream_answered(call->controller, call);
+		grant = gb_stream_answered(call->controller, call);
 	}
-	gb_call_complete(call, &outcome);
+	if (grant)
+		gb_call_wait(call, outcome.form, grant);
+	else
+		gb_call_complete(call, &outcome);
 }
 
 /* The answer has the epoch twice, in its head and as its body: one damaged byte cannot change

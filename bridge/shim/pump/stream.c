@@ -208,7 +208,7 @@ static void grant_done(struct gb_call *call, const struct gb_outcome *outcome)
 
 	if (!s || s->generation != (uint32_t)call->argument)
 		return; /* of a stream that is over */
-	s->granting = false;
+	s->granting = NULL;
 	if (!gb_stream_flows(c, s) || gb_calls_over(&c->calls))
 		return;
 	if (outcome->error)
@@ -233,10 +233,10 @@ static int submit_grant(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
 	call->form = GB_CALL_EXTENDED;
 	call->argument = s->generation;
 	call->done = grant_done;
-	s->granting = true;
+	s->granting = call;
 	error = gb_call_submit(c, call, now_ns, grant_timeout(c));
 	if (error) {
-		s->granting = false;
+		s->granting = NULL;
 		gb_call_discard(c, call);
 	}
 	return error;
@@ -469,25 +469,25 @@ void gb_stream_owned(struct gb_controller *c, uint16_t gpio)
 		grant(c, gpio, s->received + 1, gb_now_ns());
 }
 
-void gb_stream_answered(struct gb_controller *c, const struct gb_call *call)
+struct gb_call *gb_stream_answered(struct gb_controller *c, const struct gb_call *call)
 {
 	struct gb_stream *s;
 
 	if (!(c->features & GB_EXTENDED_EVENTS))
-		return;
+		return NULL;
 	if (ends_interrupt(call)) {
 		s = stream_at(c, call->gpio);
 		if (!s)
-			return;
+			return NULL;
 		s->interrupted = false; /* ended, as its owner wants it */
 		begin_stream(s, VIRTIO_GPIO_IRQ_TYPE_NONE);
-		return;
+		return NULL;
 	}
 	if (call->type != VIRTIO_GPIO_MSG_SET_IRQ_TYPE || !make_stream(c, call->gpio))
-		return;
+		return NULL;
 	s = &c->streams.lines[call->gpio];
 	if (s->closing && !s->reopening)
-		return; /* asked for before a NONE that is still to come */
+		return NULL; /* asked for before a NONE that is still to come */
 	/* The same type again is a re-arm, and with CREDITS it does nothing at the device. After
 	 * a NONE without an answer it is new as far as we know, and the grant's reply will tell. */
 	if (s->irq_type != call->value || s->closing) {
@@ -495,6 +495,7 @@ void gb_stream_answered(struct gb_controller *c, const struct gb_call *call)
 		gb_clock_sync_freshen(c, gb_now_ns()); /* for the first edge, too */
 	}
 	gb_stream_owned(c, call->gpio);
+	return s->agreed ? NULL : s->granting;
 }
 
 void gb_stream_init(struct gb_controller *c)
