@@ -41,7 +41,8 @@ def test_a_get_costs_its_bytes_and_more(baud: int) -> None:
 
 
 def test_the_table() -> None:
-    assert "at most 1.5 at 115200" in bench("--seconds", "0.1").stdout
+    told = bench("--seconds", "0.1")
+    assert "at most 1.5 at 115200" in told.stdout, told.stderr
 
 
 def test_the_time_on_the_wire_is_that_of_the_bytes_the_link_counted() -> None:
