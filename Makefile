@@ -436,7 +436,7 @@ $(RINGS_BUILD)/mcu-backend: $(EMULATED) $(HOST) firmware_stub/ports/host/stub_lo
 	$(Q)$(CC) -std=gnu11 -O2 -g $(WARNINGS) $(INCLUDES) -I$(RINGS) -o $@ $(filter %.c,$^) -pthread
 
 # The core and its serial framing for 32 lines, in each configuration of
-# firmware_stub/ports/lm3s6965/footprint: bytes of flash, bytes of RAM.
+# firmware_stub/ports/lm3s6965/footprint: bytes of flash and of RAM, and those of the core alone.
 FOOTPRINTS := baseline no_events no_names all
 $(BUILD)/footprint/%.size: $(MCU)/footprint/%.h $(MCU)/footprint/footprint.c $(CORE) $(HEADERS)
 	@mkdir -p $(BUILD)/footprint/$*
@@ -444,8 +444,11 @@ $(BUILD)/footprint/%.size: $(MCU)/footprint/%.h $(MCU)/footprint/footprint.c $(C
 	$(Q)for source in $(CORE) $(MCU)/footprint/footprint.c; do \
 		$(MCU_CC) -std=c99 -pedantic $(MCU_FLAGS) -DRPMSG_GPIO_USER_CONFIG='"$(abspath $<)"' \
 			-c -o $(BUILD)/footprint/$*/$$(basename $$source .c).o $$source || exit 1; done
-	$(Q)arm-none-eabi-size $(BUILD)/footprint/$*/*.o | \
-		awk 'NR > 1 { flash += $$1 + $$2; ram += $$2 + $$3 } END { print flash, ram }' >$@
+	$(Q)$(MCU_CC) -std=c99 -pedantic $(MCU_FLAGS) -DRPMSG_GPIO_USER_CONFIG='"$(abspath $<)"' \
+		-DFOOTPRINT_WITHOUT_SERIAL -c -o $(BUILD)/footprint/$*/ram.alone $(MCU)/footprint/footprint.c
+	$(Q)arm-none-eabi-size $(BUILD)/footprint/$*/*.o $(BUILD)/footprint/$*/ram.alone | awk 'NR > 1 { \
+		if (/ram.alone/) less = $$2 + $$3; else { flash += $$1 + $$2; ram += $$2 + $$3; \
+		if (!/_serial/) core += $$1 + $$2 } } END { print flash, ram, core, less }' >$@
 
 # The RPMsg remote: its flash, and the RAM of one, which is what remote.c has of one.
 $(BUILD)/footprint/remote.size: $(REMOTE) $(MCU)/footprint/remote.c $(HEADERS)
@@ -462,12 +465,12 @@ mcu: $(BUILD)/mcu/firmware.elf $(RINGS_ELF) $(RINGS_BUILD)/mcu-backend $(FOOTPRI
 	arm-none-eabi-size $< $(RINGS_BUILD)/mps2_an385.elf
 	@command -v $(RISCV_CC) >/dev/null || \
 		echo "without the RISC-V firmware: install gcc-riscv64-unknown-elf (make deps)"
-	@awk 'BEGIN { print "core and serial framing, 32 lines, bytes:   flash    RAM" } \
+	@awk 'BEGIN { print "core and serial framing, 32 lines, bytes:   flash    RAM   the core alone" } \
 		FILENAME ~ /baseline/ { name = "no extensions" } \
 		FILENAME ~ /no_events/ { name = "all but CREDITS and TIMESTAMP" } \
 		FILENAME ~ /no_names/ { name = "all but NAMES, 16 edges on their way" } \
 		FILENAME ~ /all/ { name = "all extensions, 32 edges on their way" } \
-		{ printf "  %-40s %6d %6d\n", name, $$1, $$2; \
+		{ printf "  %-40s %6d %6d   %6d %6d\n", name, $$1, $$2, $$3, $$4; \
 		bad += $$1 > 10240 || ($$2 > 2048 && FILENAME !~ /all/) } \
 		END { if (bad) print "at most 10240 and, but for the last, 2048"; exit bad }' \
 		$(FOOTPRINTS:%=$(BUILD)/footprint/%.size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * footprint.c - the RAM that one controller of 32 lines needs, with the serial
- * framing, in the configuration that a header beside this file names.
+ * framing or without it, in the configuration that a header beside this file names.
  *
  * Not part of the firmware: the build measures this object and those of the core,
  * so that the figures are the compiler's.
@@ -12,8 +12,10 @@
 struct rpmsg_gpio_line footprint_lines[32];
 struct rpmsg_gpio_device footprint_device;
 struct rpmsg_gpio_device_config footprint_device_config;
+#ifndef FOOTPRINT_WITHOUT_SERIAL
 struct rpmsg_gpio_serial footprint_serial;
 struct rpmsg_gpio_serial_config footprint_serial_config;
+#endif
 
 #if RPMSG_GPIO_FEATURES & (RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP)
 struct rpmsg_gpio_stream footprint_streams[32];
