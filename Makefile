@@ -176,7 +176,7 @@ $(BUILD)/asan/tests/%.run: $(BUILD)/asan/tests/%
 # they are libFuzzer's; with any compiler replay.c runs the files of their corpus.
 # Without links that open devices: what comes over these, `requests` has too.
 FUZZED := $(CORE) $(REMOTE) $(HOST) $(filter-out %/gpiochip_link.c %/rpmsg_link.c,$(wildcard \
-	bridge/shim/pump/*.c bridge/shim/export/*.c)) \
+	bridge/shim/pump/*.c bridge/shim/export/*.c bridge/shim/cdev/*.c)) \
 	firmware_stub/ports/host/stub_loop.c firmware_stub/ports/host/rpmsg_backend.c
 FUZZ_NAMES := -include tests/fuzz/names.h
 # The newest: Debian's clang, or one with its version in its name.

@@ -30,7 +30,9 @@ C_TARGETS = {
     "requests": 3,
     "vhost_user_link": 2,
     "rpmsg_backend": 2,
+    "rpmsg_remote": 1,
     "export": 3,
+    "cdev": 2,
 }
 PYTHON_TARGETS = {"control": 2, "config": 1}
 TARGETS = C_TARGETS | PYTHON_TARGETS

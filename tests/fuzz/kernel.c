@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -176,6 +178,15 @@ static void happened(struct file *file)
 	spins = 0;
 }
 
+/* What was read leaves the queue. */
+static void make_room(struct file *file)
+{
+	memmove(file->queue, file->queue + file->head, file->used - file->head);
+	file->used -= file->head;
+	file->fds_at -= file->fd_count ? file->head : 0;
+	file->head = 0;
+}
+
 void kernel_feed(int fd, const void *bytes, size_t length)
 {
 	struct file *file = find(fd);
@@ -184,8 +195,7 @@ void kernel_feed(int fd, const void *bytes, size_t length)
 
 	if (!file || file->hung_up)
 		return;
-	if (file->head && file->head == file->used)
-		file->head = file->used = 0;
+	make_room(file);
 	if (file->used + head + length > QUEUE)
 		return;
 	if (head)
@@ -201,16 +211,13 @@ void kernel_feed_fds(int fd, const int *fds, unsigned int count)
 	struct file *file = find(fd);
 	bool behind_others = file && file->fd_count;
 
-	if (file && !behind_others) {
-		if (file->head == file->used)
-			file->head = file->used = 0;
+	if (file && !behind_others)
 		file->fds_at = file->used;
-	}
 	for (unsigned int i = 0; i < count; i++) {
 		if (file && !behind_others && file->fd_count < FDS)
 			file->fds[file->fd_count++] = fds[i];
 		else if (fds[i] >= 0)
-			files[fds[i] - FIRST].open = false;
+			kernel_close(fds[i]);
 	}
 }
 
@@ -249,9 +256,9 @@ int kernel_close(int fd)
 	struct file *file = get(fd, "close");
 	struct file *peer = find(file->peer);
 
-	for (unsigned int i = 0; i < file->fd_count; i++)
-		files[file->fds[i] - FIRST].open = false;
 	file->open = false;
+	for (unsigned int i = 0; i < file->fd_count; i++)
+		kernel_close(file->fds[i]);
 	if (peer) {
 		peer->peer = -1;
 		peer->hung_up = true;
@@ -293,6 +300,8 @@ static ssize_t take(struct file *file, void *to, size_t size, int flags)
 		memcpy(to, file->queue + file->head, count);
 	if (!(flags & MSG_PEEK))
 		file->head += count;
+	if (find(file->peer))
+		find(file->peer)->edge = true; /* it has room */
 	return (ssize_t)count;
 }
 
@@ -325,7 +334,7 @@ static void take_fds(struct file *file, struct msghdr *message)
 	struct cmsghdr *cmsg;
 
 	for (unsigned int i = count; i < file->fd_count; i++)
-		files[file->fds[i] - FIRST].open = false;
+		kernel_close(file->fds[i]);
 	if (count < file->fd_count)
 		message->msg_flags |= MSG_CTRUNC;
 	file->fd_count = 0;
@@ -345,9 +354,19 @@ ssize_t kernel_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t kernel_recvmsg(int fd, struct msghdr *message, int flags)
 {
 	struct file *file = get(fd, "recvmsg");
-	bool brings_fds = file->fd_count && file->head == file->fds_at;
-	ssize_t got = take(file, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len, flags);
+	const struct iovec *part = message->msg_iov;
+	size_t before = file->head;
+	ssize_t got = take(file, part->iov_base, part->iov_len, flags);
+	bool brings_fds;
 
+	/* A part goes on to bytes that bring descriptors where the one before it ended. */
+	for (size_t i = 1; i < message->msg_iovlen && file->kind == KERNEL_STREAM; i++) {
+		if (got < 0 || file->head - before != (size_t)got || file->head == file->used)
+			break;
+		got += take(file, part[i].iov_base, part[i].iov_len, flags);
+	}
+	brings_fds = file->fd_count && (file->fds_at == before ||
+					(file->fds_at > before && file->fds_at < file->head));
 	message->msg_flags = 0;
 	if (got > 0 && brings_fds)
 		take_fds(file, message);
@@ -656,15 +675,38 @@ int kernel_getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 int kernel_getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
 	const struct file *file = get(fd, "getsockopt");
-	int domain = AF_UNIX;
+	int answer = AF_UNIX;
 
 	if (file->kind != KERNEL_STREAM && file->kind != KERNEL_PACKETS) {
 		errno = ENOTSOCK;
 		return -1;
 	}
-	if (level != SOL_SOCKET || name != SO_DOMAIN || *length < sizeof(domain))
-		kernel_broken("getsockopt %d of level %d is not known here", name, level);
-	memcpy(value, &domain, sizeof(domain));
+	if (name == SO_TYPE)
+		answer = file->kind == KERNEL_STREAM ? SOCK_STREAM : SOCK_SEQPACKET;
+	else if (name != SO_DOMAIN)
+		kernel_broken("getsockopt %d is not known here", name);
+	if (level != SOL_SOCKET || *length < sizeof(answer))
+		kernel_broken("getsockopt of level %d is not known here", level);
+	memcpy(value, &answer, sizeof(answer));
+	return 0;
+}
+
+/* Of stream sockets: the bytes that were not read, by this end or by the other one. */
+int kernel_ioctl(int fd, unsigned long request, ...);
+int kernel_ioctl(int fd, unsigned long request, ...)
+{
+	const struct file *file = get(fd, "ioctl");
+	va_list args;
+	int *bytes;
+
+	if (request != SIOCINQ && request != SIOCOUTQ)
+		kernel_broken("ioctl %lu is not known here", request);
+	if (request == SIOCOUTQ)
+		file = find(file->peer);
+	va_start(args, request);
+	bytes = va_arg(args, int *);
+	va_end(args);
+	*bytes = file ? (int)(file->used - file->head) : 0;
 	return 0;
 }
 

@@ -21,6 +21,7 @@
 #pragma redefine_extname ftruncate kernel_ftruncate
 #pragma redefine_extname getrandom kernel_getrandom
 #pragma redefine_extname getsockopt kernel_getsockopt
+#pragma redefine_extname ioctl kernel_ioctl
 #pragma redefine_extname isatty kernel_isatty
 #pragma redefine_extname listen kernel_listen
 #pragma redefine_extname lstat kernel_stat

@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import fuzz
 import fuzz_config
 import fuzz_control
 
@@ -21,6 +22,14 @@ def service() -> Iterator[None]:
     """The service of fuzz_control, ended."""
     yield
     fuzz_control.stop()
+
+
+def test_make_fuzz_runs_each_target() -> None:
+    folder = Path(__file__).parent
+    in_c = {path.stem.removeprefix("target_") for path in folder.glob("target_*.c")}
+    in_python = {path.stem.removeprefix("fuzz_") for path in folder.glob("fuzz_*.py")}
+    assert set(fuzz.C_TARGETS) == in_c
+    assert set(fuzz.PYTHON_TARGETS) == in_python
 
 
 def test_a_configuration_is_taken_or_refused_with_a_sentence() -> None:

@@ -274,6 +274,32 @@ static void a_chip_hands_its_ioctls_on(void)
 	close_session(&s);
 }
 
+/* The program's thread offers one and lets go of the others before the pump looks. */
+static void a_channel_takes_the_place_of_those_that_hang_up_just_then(void)
+{
+	struct gpio_v2_line_values values = {.mask = 1};
+	struct gb_request *request;
+	struct session s;
+	int fd, old[GB_CHANNELS_MAX], to;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	request = open_cdev(&s, 0, 0, &fd);
+	for (unsigned int i = 0; i < GB_CHANNELS_MAX; i++) {
+		old[i] = offer(fd, GB_CHANNEL_MAGIC);
+		CHECK_EQ(ask(old[i], GPIO_V2_LINE_GET_VALUES_IOCTL, &values, sizeof(values)), 0);
+	}
+	gb_lock(s.pump);
+	to = offer(fd, GB_CHANNEL_MAGIC);
+	for (unsigned int i = 0; i < GB_CHANNELS_MAX; i++)
+		close(old[i]);
+	gb_unlock(s.pump);
+	CHECK_EQ(ask(to, GPIO_V2_LINE_GET_VALUES_IOCTL, &values, sizeof(values)), 0);
+	close(fd);
+	close(to);
+	gb_request_close(request);
+	close_session(&s);
+}
+
 static void of_many_descriptors_at_once_one_is_taken(void)
 {
 	struct gb_cdev_chip *chip;
@@ -314,6 +340,7 @@ int main(void)
 	RUN(of_too_many_events_the_oldest_in_the_ring_goes);
 	RUN(of_too_many_changes_the_newest_goes);
 	RUN(a_chip_hands_its_ioctls_on);
+	RUN(a_channel_takes_the_place_of_those_that_hang_up_just_then);
 	RUN(of_many_descriptors_at_once_one_is_taken);
 	RUN(nothing_is_left_open);
 	return check_report();

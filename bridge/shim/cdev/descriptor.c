@@ -163,6 +163,17 @@ static void remove_channel(struct gb_descriptor *descriptor, struct gb_channel *
 	free(channel);
 }
 
+static void take_offers(struct gb_descriptor *descriptor);
+
+/* The channel ended; one that was offered may have waited for its place. */
+static void lose_channel(struct gb_channel *channel)
+{
+	struct gb_descriptor *descriptor = channel->descriptor;
+
+	remove_channel(descriptor, channel);
+	take_offers(descriptor);
+}
+
 static void read_ioctl(struct gb_channel *channel)
 {
 	struct gb_descriptor *descriptor = channel->descriptor;
@@ -175,7 +186,7 @@ static void read_ioctl(struct gb_channel *channel)
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got < (ssize_t)sizeof(packet.head) || (size_t)got > sizeof(packet)) {
-		remove_channel(descriptor, channel);
+		lose_channel(channel);
 		return;
 	}
 	descriptor->busy = true;
@@ -194,7 +205,7 @@ static void channel_ready(void *owner, int index, uint32_t events)
 
 	(void)index;
 	if (!(events & EPOLLIN)) {
-		remove_channel(descriptor, channel);
+		lose_channel(channel);
 	} else if (descriptor->busy) {
 		channel->paused = true;
 		gb_source_modify(descriptor->pump, channel->source, 0);
