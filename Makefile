@@ -332,7 +332,7 @@ coverage: $(VENV)/.coverage $(GCOV_TESTS) $(GCOV_STUB)
 
 # Both analyzers; tests/analyze.py says why a finding is none.
 analyze:
-	$(PYTHON) tests/analyze.py "$(INCLUDES)" "$(CLANG)" $(C_SOURCES)
+	$(PYTHON) tests/analyze.py "$(INCLUDES)" "$(CLANG)" $(C_SOURCES) $(PRELOAD)
 
 # The stub that the Python tests talk to is their own: sanitized, and it can break rules. They
 # run in twice as many processes as there are processors, since most wait most of the time.

@@ -50,7 +50,14 @@ def _limit() -> None:
 
 
 def _run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=_limit)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=_limit,
+        env=os.environ | {"LC_ALL": "C"},
+    )
     # gcc's driver tells it of the compiler behind it.
     if done.returncode == -signal.SIGKILL or "Killed signal terminated" in done.stderr:
         return f"{command[-1]}:1:1: warning: not analysed in {CPU_MAX_S} s of CPU [{command[0]}]\n"
@@ -82,7 +89,9 @@ def main(includes: str, clang: str, *sources: str) -> int:
     for file, kind in ANSWERS.keys() - asked:
         if file in sources:
             print(f"{file}: {kind} is answered, and was not found by these compilers")
-    print(f"{len(sources)} sources, {bad} findings without an answer")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = used.ru_utime + used.ru_stime
+    print(f"{len(sources)} sources, {bad} findings without an answer, {cpu:.0f} s of CPU")
     if not clang:
         print("make analyze: clang is not there; gcc's analyzer alone (make deps installs it)")
     return 1 if bad else 0

@@ -262,6 +262,8 @@ class Device:
     async def _get_handle(self, argument: bytes) -> tuple[bytes, int]:
         _check_size(argument, _HANDLE_REQUEST.size)
         *offsets, flags, values, consumer, count, _ = _HANDLE_REQUEST.unpack(argument)
+        if not 1 <= count <= uapi.GPIO_V2_LINES_MAX:
+            raise OSError(errno.EINVAL, "1 to 64 lines")
         flags = _flags_of_v1(flags)
         configs = [
             LineConfig(offset, flags, int(value != 0))

@@ -36,6 +36,8 @@
 /* The service answers within the deadlines of its firmware, or hangs up. */
 #define PATIENCE_S 120
 #define ATTEMPTS_MAX 8
+/* Answers to questions that were given up, before the one that is waited for. */
+#define LATE_MAX 64
 /* A number that programs which close everything from 3 on leave alone. */
 #define CHANNEL_FROM 200
 #define DEVICES_MAX 256
@@ -262,6 +264,14 @@ static ssize_t receive_with(int from, struct iovec *parts, size_t count, int *fd
 	return got;
 }
 
+static void be_patient(int fd)
+{
+	const struct timeval patience = {.tv_sec = PATIENCE_S};
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+}
+
 /* A channel to what stands behind a descriptor, -1 with errno. */
 static int make_channel(int fd)
 {
@@ -269,7 +279,6 @@ static int make_channel(int fd)
 		uint32_t magic, version, form, reserved;
 		uint8_t tail;
 	} offer = {.magic = OFFER_MAGIC, .version = 1};
-	const struct timeval patience = {.tv_sec = PATIENCE_S};
 	int ends[2], high;
 
 	offer.form = sizeof(struct gpioevent_data) == 12;
@@ -282,12 +291,20 @@ static int make_channel(int fd)
 		return -1;
 	}
 	real_close(ends[1]);
-	setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	be_patient(ends[0]);
 	high = fcntl(ends[0], F_DUPFD_CLOEXEC, CHANNEL_FROM);
 	if (high < 0)
 		return ends[0];
 	real_close(ends[0]);
 	return high;
+}
+
+/* What came with an answer that nobody takes. */
+static void refuse(int *made)
+{
+	if (*made >= 0)
+		real_close(*made);
+	*made = -1;
 }
 
 enum outcome { ANSWERED, HUNG_UP };
@@ -306,20 +323,26 @@ static enum outcome ask(int channel, uint32_t sequence, uint32_t command, void *
 	struct iovec parts[2] = {{&answer, sizeof(answer)}, {back, sizeof(back)}};
 	struct msghdr message = {.msg_iov = question, .msg_iovlen = 2};
 	ssize_t got;
+	int late = 0;
 
 	if (sendmsg(channel, &message, MSG_NOSIGNAL) < 0)
 		return HUNG_UP;
-	do {
+	for (;;) {
 		got = receive_with(channel, parts, 2, made);
 		if (got < 0 && errno == EAGAIN) {
 			*error = ETIMEDOUT;
 			return ANSWERED;
 		}
-		if (got < (ssize_t)sizeof(answer))
+		if (got >= (ssize_t)sizeof(answer) && answer.sequence == sequence)
+			break;
+		refuse(made);
+		if (got < (ssize_t)sizeof(answer) || ++late > LATE_MAX)
 			return HUNG_UP;
-	} while (answer.sequence != sequence);
+	}
 	*error = answer.error;
-	if (!answer.error && got == (ssize_t)(sizeof(answer) + size))
+	if (answer.error)
+		refuse(made);
+	else if (got == (ssize_t)(sizeof(answer) + size))
 		memcpy(argument, back, size);
 	return ANSWERED;
 }
@@ -414,16 +437,17 @@ static int errno_in(const uint8_t *packet, size_t size)
 static int connect_to_service(void)
 {
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	const struct timeval patience = {.tv_sec = PATIENCE_S};
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -1;
 	strcpy(name.sun_path, preload_service());
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	be_patient(fd);
 	if (!connect(fd, (struct sockaddr *)&name, sizeof(name)))
 		return fd;
-	if (errno != EACCES)
+	if (errno == EAGAIN)
+		errno = ETIMEDOUT;
+	else if (errno != EACCES)
 		errno = ENODEV; /* nobody serves the chip */
 	real_close(fd);
 	return -1;
@@ -584,8 +608,10 @@ static void wait_for_release(struct device *device)
 {
 	int error, made;
 
-	if (ask(device->channel, ++device->sequence, CLOSED, NULL, 0, &error, &made) == ANSWERED)
+	if (ask(device->channel, ++device->sequence, CLOSED, NULL, 0, &error, &made) == ANSWERED) {
+		refuse(&made);
 		return;
+	}
 	drop_channel(device);
 	device->cookie = 0;
 }

@@ -150,10 +150,14 @@ class Account:
             OSError: EMFILE, or ENOBUFS for memory; the sentence names the limit.
         """
         wanted["memory"] = sum(_BYTES[what] * count for what, count in wanted.items())
-        for what, count in wanted.items():
-            self._check(what, count)
         descriptors = sum(_DESCRIPTORS.get(what, 0) * count for what, count in wanted.items())
-        self._budgets.take_descriptors(self, descriptors)
+        try:
+            for what, count in wanted.items():
+                self._check(what, count)
+            self._budgets.take_descriptors(self, descriptors)
+        except OSError:
+            self._forget_if_empty()
+            raise
         self._used.update(wanted)
         return Grant(self, wanted, descriptors)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 
 from bridge.chips.chip import Chip
 from bridge.chips.dispatcher import Dispatcher
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 # So many seconds after the last chip came, configuration for others counts as a mistake.
 _PATIENCE_S = 2.0
+_INDEXES_MAX = 1024
 
 
 class LinkContext:
@@ -33,8 +35,8 @@ class LinkContext:
     Attributes:
         memory: what clients held when the firmware went away.
         roster: who has which number on channels rpmsg-raw.
-        disputed: where a channel was that another address claimed too, by its name.
-        indexes: of channels rpmsg-io-<index>, present or past.
+        disputed: where a channel was that another address claimed too, by its index.
+        indexes: of channels rpmsg-io-<index>, present or past, the latest at the end.
     """
 
     def __init__(
@@ -55,9 +57,25 @@ class LinkContext:
             name, config.raw, lambda number: self.memory.forget(f"{name}-{number}")
         )
         self.disputed: dict[str, int] = {}
-        self.indexes: set[str] = set()
+        self.indexes: dict[str, None] = {}
         self._seen = Seen(config, name)
         self._check: asyncio.TimerHandle | None = None
+
+    def claim(self, index: str, present: Collection[str]) -> None:
+        """A channel is called by this index: none on rpmsg-raw can have it as its number.
+
+        Args:
+            index: of the channel.
+            present: indexes that channels have now; of others so many are remembered.
+        """
+        self.indexes.pop(index, None)
+        self.indexes[index] = None
+        past = [known for known in self.indexes if known != index and known not in present]
+        for known in past[: max(0, len(self.indexes) - _INDEXES_MAX)]:
+            del self.indexes[known]
+            self.disputed.pop(known, None)
+            self.memory.forget(f"{self.name}-{known}")
+        self.roster.displace(index)
 
     @property
     def doubts(self) -> list[str]:

@@ -55,10 +55,10 @@ class Numbering:
         self.give_numbers()
 
     def _place_of_index(self, channel: Channel, index: str) -> Place:
-        before = self._context.disputed.get(channel.name)
+        before = self._context.disputed.get(index)
         if before is None:
             return Place(index, "index")
-        self._context.disputed[channel.name] = channel.address
+        self._context.disputed[index] = channel.address
         if before == channel.address:
             return Place(index, "address")
         doubt = (

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Collection, Iterable
 
 from bridge.chips.chip import Chip
 from bridge.errors import did_you_mean
 from bridge.service.config import LinkConfig
+
+KEPT_MAX = 4096
+"""Names that are kept for hints, beside those in the configuration."""
 
 
 class Seen:
@@ -30,8 +34,9 @@ class Seen:
 
     def add(self, number: str, chip: Chip) -> None:
         """A chip came, under this number."""
-        self._numbers.add(number)
-        self._lines.update(chip.line_names)
+        numbers = {*self._config.labels, *self._config.names, *self._config.raw}
+        _keep(self._numbers, (number,), numbers)
+        _keep(self._lines, chip.line_names, self._config.lines_on_restart)
 
     def mistakes(self) -> list[str]:
         """The sentences about configuration that fits nothing seen so far; only new ones."""
@@ -52,3 +57,14 @@ class Seen:
             if line not in self._lines:
                 hint = did_you_mean(line, self._lines)
                 yield f'on_restart of "{line}": no line is called so{hint and f"; {hint}"}'
+
+
+def _keep(kept: set[str], found: Iterable[str], wanted: Collection[str]) -> None:
+    """Keep the names that were wanted, and as many others as there is room for."""
+    others = []
+    for name in found:
+        if name in wanted:
+            kept.add(name)
+        elif name not in kept:
+            others.append(name)
+    kept.update(itertools.islice(others, max(0, KEPT_MAX - len(kept))))

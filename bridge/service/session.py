@@ -106,14 +106,14 @@ class Session:
             return
         index = wire.channel_index(name)
         owner = self._owner(index)
-        if owner is not None and owner.name == name:
+        if index is not None and owner is not None and owner.name == name:
             log.warning(
                 "link %s: channel %s is announced twice; the one at %#x waits for the other to go",
                 link,
                 name,
                 address,
             )
-            self.context.disputed.setdefault(name, owner.address)
+            self.context.disputed.setdefault(index, owner.address)
             if len(self._waiting) < CHANNELS_MAX:
                 self._waiting[name, address] = None
             return
@@ -141,8 +141,7 @@ class Session:
                 owner.address,
             )
             self._destroyed(owner.name, owner.address)
-        self.context.indexes.add(index)
-        self.context.roster.displace(index)
+        self.context.claim(index, [c.index for c in self._channels.values() if c.index])
 
     def _take_up(self, name: str) -> None:
         """The channel of a name is gone: the next one that has it takes its place."""

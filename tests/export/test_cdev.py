@@ -38,6 +38,7 @@ from tests.export.uapi_client import (
     V1_WATCH,
     WATCH,
     Channel,
+    closing,
     config,
     info_in,
     open_chip,
@@ -50,6 +51,7 @@ controller 0 label "pins" lines 8
 line 0/1 foo
 line 0/2 bar
 wire 0/2 0/3
+controller 1 lines 64
 """ + "".join(f"pull 0/{line} down\n" for line in (0, 1, 4, 5, 6, 7))
 
 
@@ -301,6 +303,18 @@ def test_handles_of_v1(chip: Channel, lines: list[int], stub: Stub) -> None:
             chip.make(V1_HANDLE, handle_request(4, flags))
     with refused(errno.EINVAL):
         handle.get(1)  # of v2
+
+
+def test_a_handle_has_1_to_64_lines(rig: Rig) -> None:
+    with closing(open_chip(rig.serve.socket, "fw-1")) as fd:
+        wide = Channel(fd)
+        for count in (0, 65, 2**32 - 1):
+            with refused(errno.EINVAL):
+                wide.make(V1_HANDLE, struct.pack("=64II64x32sIi", *range(64), 1, b"", count, 0))
+        close_and_wait(
+            wide.make(V1_HANDLE, struct.pack("=64II64x32sIi", *range(64), 1, b"", 64, 0))
+        )
+        wide.close()
 
 
 @pytest.mark.parametrize(("packed", "size"), [(False, 16), (True, 12)])

@@ -264,3 +264,11 @@ def test_a_thousand_clients_at_once() -> None:
                     os.close(fd)
                 assert reply is not None
                 assert "ok" in reply, f"client {number}: {reply}"
+
+
+def test_a_user_who_was_refused_everything_is_forgotten() -> None:
+    budgets = Budgets(replace(Limits(), connections=0))
+    for uid in range(1000, 1100):
+        with pytest.raises(OSError, match=r"limits\.connections"):
+            budgets.account(uid).take(connections=1)
+    assert budgets.status()["users"] == []

@@ -7,14 +7,17 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from bridge.chips.controller import Controller, Setup
 from bridge.service import numbering
-from bridge.service.config import ConfigError, link_from_flag
+from bridge.service.config import ConfigError, LinkConfig, link_from_flag
+from bridge.service.link_context import LinkContext
 from bridge.service.roster import KNOWN_MAX, Roster
+from bridge.service.seen import KEPT_MAX, Seen
 from bridge.shim.ffi import lib
 from firmware_stub import Stub
 
@@ -292,3 +295,31 @@ def test_addresses_that_never_come_again_are_forgotten_in_the_end() -> None:
     numbers = [board.comes(address) for address in range(KNOWN_MAX + 10)]
     assert len(set(numbers)) == len(numbers), "no name meant two"
     assert board.forgotten == [str(number) for number in range(10)]
+
+
+def test_indexes_that_come_and_go_are_not_remembered_without_end() -> None:
+    nothing = cast(Any, None)
+    context = LinkContext(nothing, nothing, LinkConfig("serial:/dev/null"), "m4", 1000)
+    context.claim("first", ())
+    context.disputed["first"] = context.disputed["1"] = 0x400
+    for index in range(5000):
+        context.claim(str(index), ("first",))
+    assert "first" in context.indexes
+    assert "4999" in context.indexes
+    assert len(context.indexes) <= 1024
+    assert context.disputed == {"first": 0x400}
+
+
+def test_names_that_come_and_go_are_not_remembered_without_end() -> None:
+    config = LinkConfig(
+        "serial:/dev/null", labels={"99999": "x"}, lines_on_restart={"reset": "hold"}
+    )
+    seen = Seen(config, "m4")
+    for index in range(2 * KEPT_MAX):
+        lines = [f"{index}-{line}" for line in range(2)]
+        seen.add(str(index), cast(Any, SimpleNamespace(line_names=lines)))
+    assert len(seen._numbers) <= KEPT_MAX
+    assert len(seen._lines) <= KEPT_MAX
+    assert len(seen.mistakes()) == 2
+    seen.add("99999", cast(Any, SimpleNamespace(line_names=["reset"])))
+    assert seen.mistakes() == []
