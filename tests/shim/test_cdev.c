@@ -9,6 +9,8 @@
 #include "cdev/descriptor.h"
 #include "core_link.h"
 #include "fds.h"
+#include "slow_close.h"
+#include "virtio/peer_fd.h"
 
 #define CAPACITY 16u
 #define OFFERED_MAX 3u
@@ -300,6 +302,35 @@ static void a_channel_takes_the_place_of_those_that_hang_up_just_then(void)
 	close_session(&s);
 }
 
+/* While as many closes hang as may, no descriptor is taken; afterwards each is. */
+static void an_offer_waits_for_others_that_do_not_close(void)
+{
+	static struct slow_close slow[PEER_FD_CLOSES_MAX];
+	struct gpio_v2_line_values values = {.mask = 1};
+	struct gb_request *request;
+	struct session s;
+	int fd, to;
+
+	open_session(&s, RPMSG_GPIO_F_TAG);
+	request = open_cdev(&s, 0, 0, &fd);
+	for (unsigned int i = 0; i < PEER_FD_CLOSES_MAX; i++) {
+		slow[i] = make_slow_close();
+		peer_fd_close(slow[i].fd);
+	}
+	to = offer(fd, GB_CHANNEL_MAGIC);
+	/* The pump has seen the offer once it has seen the reply. */
+	CHECK_EQ(call_and_wait(&s, VIRTIO_GPIO_MSG_GET_DIRECTION, 5, 0).error, 0);
+	for (unsigned int i = 0; i < PEER_FD_CLOSES_MAX; i++)
+		let_close(&slow[i]);
+	CHECK_EQ(ask(to, GPIO_V2_LINE_GET_VALUES_IOCTL, &values, sizeof(values)), 0);
+	close(fd);
+	close(to);
+	gb_request_close(request);
+	close_session(&s);
+	while (!peer_fd_welcome())
+		usleep(1000); /* the test's own deadline ends it */
+}
+
 static void of_many_descriptors_at_once_one_is_taken(void)
 {
 	struct gb_cdev_chip *chip;
@@ -341,6 +372,7 @@ int main(void)
 	RUN(of_too_many_changes_the_newest_goes);
 	RUN(a_chip_hands_its_ioctls_on);
 	RUN(a_channel_takes_the_place_of_those_that_hang_up_just_then);
+	RUN(an_offer_waits_for_others_that_do_not_close);
 	RUN(of_many_descriptors_at_once_one_is_taken);
 	RUN(nothing_is_left_open);
 	return check_report();

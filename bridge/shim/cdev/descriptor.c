@@ -22,6 +22,8 @@
 /* SIOCOUTQ counts the memory that the kernel took for packets, several hundred bytes each; while
  * the last one is being freed it says 1. */
 #define OUTQ_EMPTY 256
+/* How often to look whether descriptors of peers are taken again. */
+#define WELCOME_POLL_NS UINT64_C(100000000)
 /* The handler is called when something changes, and reads everything that is there. */
 #define WATCHED (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
@@ -330,13 +332,24 @@ static void take_offers(struct gb_descriptor *descriptor)
 
 	while (!descriptor->closed && !ioctl(descriptor->fd, SIOCINQ, &bytes) &&
 	       bytes > (int)GB_CHANNEL_OFFER_SIZE) {
-		if (!peer_fd_welcome() || !make_room(descriptor))
-			return; /* the channel is looked at again when an ioctl is answered */
+		if (!peer_fd_welcome()) {
+			gb_timer_arm(descriptor->pump, &descriptor->again,
+				     gb_now_ns() + WELCOME_POLL_NS);
+			return;
+		}
+		if (!make_room(descriptor))
+			return; /* looked at again when an ioctl is answered, or a channel ends */
 		if (!take_offer(descriptor)) {
 			closed(descriptor);
 			return;
 		}
 	}
+}
+
+static void look_again(struct gb_timer *timer)
+{
+	take_offers((struct gb_descriptor *)(void *)((char *)timer -
+						     offsetof(struct gb_descriptor, again)));
 }
 
 /* ---- life ----------------------------------------------------------------- */
@@ -369,6 +382,7 @@ int gb_descriptor_init(struct gb_descriptor *descriptor, struct gb_pump *pump,
 		.capacity = capacity,
 		.keep_oldest = keep_oldest,
 		.flush.flush = flush,
+		.again.expired = look_again,
 	};
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
@@ -445,6 +459,7 @@ void gb_descriptor_close(struct gb_descriptor *descriptor)
 {
 	descriptor->closed = true;
 	gb_flush_cancel(descriptor->pump, &descriptor->flush);
+	gb_timer_cancel(descriptor->pump, &descriptor->again);
 	while (descriptor->channel_count)
 		remove_channel(descriptor, descriptor->channels[0]);
 	gb_source_remove(descriptor->pump, descriptor->source);

@@ -94,6 +94,7 @@ struct gb_descriptor {
 	uint32_t size; /* of its argument */
 	struct gb_channel *channels[GB_CHANNELS_MAX]; /* the oldest first */
 	uint32_t channel_count;
+	struct gb_timer again; /* looks at offers that no descriptor is taken of now */
 	/* Records. */
 	uint8_t *records;
 	uint32_t record_size;
