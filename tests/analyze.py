@@ -19,6 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 # (file, kind of finding): why it is none.
 ANSWERS = {
+    ("bridge/preload/files.c", "core.NullDereference"): (
+        "an empty path is no file of ours: where the chip is NULL, the file is FILE_NONE"
+    ),
+    ("bridge/preload/listing.c", "-Wanalyzer-malloc-leak"): (
+        "the stream is the program's, which closes it"
+    ),
     ("bridge/shim/cdev/descriptor.c", "core.NullDereference"): (
         "none of the first channel_count channels is NULL; memmove() is not followed"
     ),

@@ -342,7 +342,7 @@ static enum outcome ask(int channel, uint32_t sequence, uint32_t command, void *
 	*error = answer.error;
 	if (answer.error)
 		refuse(made);
-	else if (got == (ssize_t)(sizeof(answer) + size))
+	else if (size && got == (ssize_t)(sizeof(answer) + size))
 		memcpy(argument, back, size);
 	return ANSWERED;
 }
