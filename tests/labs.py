@@ -41,4 +41,11 @@ def need(*packages: str) -> dict[str, str]:
         if importlib.util.find_spec(package) is None and not PathFinder.find_spec(package, path):
             lacks(f"{package} is not installed (make labs)")
     paths = [*path, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    environment = {
+        **os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"
+    }  # fmt: skip
+    if place:
+        # Each of these programs would compile them again, for longer than it then runs.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        environment["PYTHONPYCACHEPREFIX"] = str(place.with_name("labs-pycache"))
+    return environment

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,11 @@ LINES = ("LED_GREEN", "LED_RED", "LED_BLUE", "RELAY", "BUTTON_USER")
 
 
 class Sshd:
-    """An sshd on loopback, and an `ssh` on a path of its own that knows it by a name."""
+    """An sshd on loopback, and an `ssh` on a path of its own that knows it by any name.
+
+    The host "east" is reached over a connection that is there already, as users of labs set
+    up ssh; each other one by new connections.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.bin = directory / "bin"
@@ -39,10 +44,11 @@ class Sshd:
         shutil.copy(directory / "user.pub", directory / "authorized")
         (directory / "sshd_config").write_text(
             f"Port {self._port}\nListenAddress 127.0.0.1\nHostKey {directory}/host\n"
-            f"PidFile none\nUsePAM no\nStrictModes no\nMaxStartups 100\n"
+            f"PidFile none\nUsePAM no\nStrictModes no\nMaxStartups 100\nMaxSessions 100\n"
             f"AuthorizedKeysFile {directory}/authorized\n"
         )
         (directory / "ssh_config").write_text(
+            f"Host east\nControlPath {directory}/east\n"
             f"Host *\nHostName 127.0.0.1\nPort {self._port}\nIdentityFile {directory}/user\n"
             f"IdentitiesOnly yes\nUserKnownHostsFile /dev/null\nStrictHostKeyChecking no\n"
             f"LogLevel ERROR\n"
@@ -60,17 +66,35 @@ class Sshd:
             "Server listening", directory, dict(os.environ),
         )  # fmt: skip
         self._program.ready()
+        self._shared = Program(
+            [str(self.bin / "ssh"), "-MN", "-oPermitLocalCommand=yes",
+             "-oLocalCommand=echo connected", "east"],
+            "connected", directory, dict(os.environ),
+        )  # fmt: skip
+        self._shared.ready()
 
     def stop(self) -> None:
+        self._shared.stop()
         self._program.stop()
 
 
-# labgrid's client takes seconds to load; each run of it is a fork of a process that has.
+# labgrid's client takes seconds to load: each run of it is a fork of a process that has.
+# Each connection is a fork, too, and has one run after the other.
 _FORKS = """
-import json, os, sys, traceback
+import json, os, signal, socket, sys, traceback
 import labgrid.driver, labgrid.remote.client, labgrid.resource, labgrid.strategy
 import bridge.integrations.labgrid
-for line in sys.stdin:
+server = socket.socket(fileno=0)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+while True:
+    connection, _ = server.accept()
+    if not os.fork():
+        break
+    connection.close()
+signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+stream = connection.makefile("rw")
+for line in stream:
     asked = json.loads(line)
     child = os.fork()
     if not child:
@@ -93,44 +117,53 @@ for line in sys.stdin:
         finally:
             sys.stdout.flush()
             os._exit(status)
-    print(child, flush=True)
+    print(child, file=stream, flush=True)
     _, status = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
+    print(os.waitstatus_to_exitcode(status), file=stream, flush=True)
 """
+
+
+class Clients:
+    """The process that loads labgrid's client once for all of them."""
+
+    def __init__(self, lab: Lab) -> None:
+        """Begin to load it."""
+        self.path = str(lab.directory / "clients")
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(self.path)
+            server.listen()
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _FORKS], cwd=lab.directory, env=lab.environment, stdin=server
+            )
+        lab.stack.callback(self._stop)
+
+    def _stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
 class Client:
     """Runs labgrid's client, or programs with it, one after the other."""
 
     def __init__(self, lab: Lab) -> None:
-        """Begin to load it."""
         self._lab = lab
         self._output = lab.directory / f"client-{id(self)}"
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _FORKS],
-            cwd=lab.directory, env=lab.environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        lab.stack.callback(self._stop)
-
-    def _stop(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        connection = lab.stack.enter_context(socket.socket(socket.AF_UNIX))
+        connection.connect(lab.clients.path)
+        self._stream = lab.stack.enter_context(connection.makefile("rw"))
 
     def begin(self, user: str, **asked: object) -> int:
         """Start a run; return its process id."""
-        assert self._process.stdin is not None and self._process.stdout is not None
         self._output.write_text("")
         environment = {"LG_USERNAME": user}
         asked = {"output": str(self._output), "environment": environment, **asked}
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        self._stream.write(json.dumps(asked) + "\n")
+        self._stream.flush()
+        return int(self._stream.readline())
 
     def end(self) -> tuple[int, str]:
         """Wait for the end of the run: its status, and what it said."""
-        assert self._process.stdout is not None
-        return int(self._process.stdout.readline()), self._output.read_text()
+        return int(self._stream.readline()), self._output.read_text()
 
     def says(self, line: str) -> None:
         """Wait until the run says a line."""
@@ -274,6 +307,7 @@ class Lab:
                 "LG_HOSTNAME": "here",
             }
             (self.directory / "places.yaml").write_text(self._places or "{}\n")
+            self.clients = Clients(self)
             self.client = Client(self)
             self.coordinator = self.program(
                 "-m", "labgrid.remote.coordinator", "-l", self.coordinator_at,
@@ -306,7 +340,7 @@ class Lab:
 
     def environment_file(self, place: str) -> Path:
         """labgrid's description of a target that is a place, with a driver for each line."""
-        # A place of one line, of the load test, is called after it.
+        # A place of one line is called after it.
         lines = [line for line in LINES if place.endswith(f"-{line}")] or LINES[:4]
         drivers = "".join(
             f"    - GPIOBridgeOutputDriver: {{name: {line}, bindings: {{line: {line}}}}}\n"
@@ -324,11 +358,6 @@ class Lab:
             + "imports: [bridge.integrations.labgrid]\n"
         )
         return file
-
-    def make_place(self, place: str, host: str, board: int = 0) -> None:
-        """Make a place of the lines of a board."""
-        self.client(place, "create")
-        self.client(place, "add-match", f"{host}/b{board}/*")
 
 
 @contextlib.contextmanager
