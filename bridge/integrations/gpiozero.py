@@ -11,6 +11,7 @@ import errno
 import os
 import selectors
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ __all__ = ["BridgeFactory", "BridgePin"]
 
 SCHEME = "rpmsg:"
 
-_BIAS = {"up": Bias.PULL_UP, "down": Bias.PULL_DOWN, "floating": Bias.AS_IS}
+_BIAS = {"up": Bias.PULL_UP, "down": Bias.PULL_DOWN, "floating": Bias.DISABLED}
 _EDGES = {"both": Edge.BOTH, "rising": Edge.RISING, "falling": Edge.FALLING, "none": Edge.NONE}
 _DIRECTIONS = {"input": Direction.INPUT, "output": Direction.OUTPUT}
 
@@ -79,7 +80,7 @@ class BridgeFactory(Factory):
         line = self.line(name)
         if line not in self.pins:
             self.pins[line] = BridgePin(self, line, self.info(name), self._edges)
-        return self.pins[line]
+        return self.pins[line].open()
 
     def line(self, name: str) -> _Line:
         """Return where the line of a pin is. Raises gpiozero's PinInvalidPin."""
@@ -145,20 +146,27 @@ class BridgePin(Pin):
         self._changed: Callable[[], Changed | None] | None = None
         self._pwm: _SoftwarePwm | None = None
         self._lock = threading.RLock()
+        self._closed = False
 
     def __repr__(self) -> str:
         """The pin as its device was called."""
         return f"{SCHEME}{self._line.name}"
 
+    def open(self) -> BridgePin:
+        """Be of use to a device, the first one or the next."""
+        self._closed = False
+        return self
+
     def close(self) -> None:
-        """Release the line; the pin may be used again."""
+        """Release the line. Who still uses the pin is told so by gpiozero's DeviceClosed."""
         self._set_frequency(None)
         self._set_when_changed(None)
         with self._lock:
+            self._closed = True
             request, self._request = self._request, None
             self._settings = bridge.LineSettings()
-        if request is not None:
-            request.release()
+            if request is not None:
+                request.release()
 
     def output_with_state(self, state: bool) -> None:
         """Become an output that drives `state` from its first moment."""
@@ -175,6 +183,9 @@ class BridgePin(Pin):
     def _configure(self, **changes: Any) -> bridge.LineRequest:
         """Give the line other settings, requesting it if need be."""
         with self._lock:
+            if self._closed:
+                # A thread that reads the device's values was late: it is not to take the line.
+                raise exc.GPIODeviceClosed(f"pin {self!r} is closed")
             settings = bridge.LineSettings(
                 **{
                     name: changes.get(name, getattr(self._settings, name))
@@ -231,7 +242,8 @@ class BridgePin(Pin):
     def _get_state(self) -> float:
         if self._pwm is not None:
             return self._pwm.duty
-        return self._held().get_value(self._line.offset).value
+        with self._lock:
+            return self._held().get_value(self._line.offset).value
 
     def _set_state(self, value: float) -> None:
         if self._settings.direction is not Direction.OUTPUT:
@@ -241,10 +253,12 @@ class BridgePin(Pin):
                 raise exc.PinInvalidState(f'invalid state "{value}" for pin {self!r}')
             self._pwm.duty = value
             return
-        self._held().set_value(self._line.offset, _value(value))
+        with self._lock:
+            self._held().set_value(self._line.offset, _value(value))
 
     def _get_pull(self) -> str:
-        return next(word for word, bias in _BIAS.items() if bias is self._settings.bias)
+        words = {bias: word for word, bias in _BIAS.items()}
+        return words.get(self._settings.bias, "floating")
 
     def _set_pull(self, value: str) -> None:
         if self._settings.direction is Direction.OUTPUT:
@@ -445,7 +459,11 @@ class _EdgeThread:
                 selector.unregister(fd)
             return
         for event in events:
-            report(event)
+            try:
+                report(event)
+            except Exception:  # of the user's function: told, and other pins go on
+                told = (*sys.exc_info(), threading.current_thread())
+                threading.excepthook(threading.ExceptHookArgs(told))
 
 
 def _value(state: object) -> Value:

@@ -83,6 +83,27 @@ def test_button_calls_when_pressed_and_released(factory: BridgeFactory, stub: St
     assert stub.state("BUTTON_USER").irq == "none"
 
 
+def test_a_function_that_fails_is_told_and_the_next_edge_heard(
+    factory: BridgeFactory, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda what: told.append(str(what.exc_value)))
+    released = threading.Event()
+
+    def fail() -> None:
+        raise RuntimeError("of the user's")
+
+    with gpiozero.Button("BUTTON_USER", pin_factory=factory) as button:
+        button.when_pressed = fail
+        button.when_released = released.set
+        stub.wait_armed("BUTTON_USER")
+        stub.press("BUTTON_USER")
+        assert button.wait_for_press(30)
+        stub.release("BUTTON_USER")
+        assert released.wait(30)
+    assert told == ["of the user's"]
+
+
 def test_button_that_bounces_is_pressed_once(factory: BridgeFactory) -> None:
     heard: list[str] = []
     released = threading.Event()
@@ -179,6 +200,33 @@ def test_an_input_cannot_be_set(factory: BridgeFactory) -> None:
     with pytest.raises(gpiozero.PinPWMFixedValue):
         pin.frequency = 100
     pin.close()
+
+
+def test_a_closed_pin_takes_no_line(factory: BridgeFactory, chip: bridge.Chip) -> None:
+    pin = factory.pin("DIP_0")
+    pin.function = "input"
+    pin.close()
+    with pytest.raises(gpiozero.DeviceClosed, match="rpmsg:DIP_0 is closed"):
+        pin.state  # noqa: B018 - a thread of gpiozero's may be late
+    assert not chip.get_line_info("DIP_0").used
+    with factory.pin("DIP_0") as again:
+        assert again.state == 1
+
+
+def test_a_pin_that_floats_has_no_pull(factory: BridgeFactory) -> None:
+    with (
+        Stub("loopback") as board,
+        factory.pin(f"{board.url}/OUT_0") as one,
+        factory.pin(f"{board.url}/IN_0") as other,  # a wire joins them
+    ):
+        other.input_with_pull("down")
+        assert (other.pull, other.state) == ("down", 0)
+        other.pull = "floating"
+        one.input_with_pull("up")
+        assert (one.state, other.state) == (1, 1)
+        assert (one.pull, other.pull) == ("up", "floating")
+        one.pull = "down"
+        assert (one.state, other.state) == (0, 0)
 
 
 def test_closing_the_factory_frees_all_lines(socket_path: str, chip: bridge.Chip) -> None:
