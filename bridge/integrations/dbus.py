@@ -57,6 +57,7 @@ ROOT = "/io/gpiod1"
 CHIPS = f"{ROOT}/chips"
 REQUESTS = f"{ROOT}/requests"
 NAME = "io.gpiod1"
+_OBJECTS = "org.freedesktop.DBus.ObjectManager"
 _INVALID = "org.freedesktop.DBus.Error.InvalidArgs"
 # How long the service is asked to wait for a chip, in s; then it is asked again.
 _PATIENCE_S = 600.0
@@ -135,6 +136,16 @@ def _config(given: list[Any]) -> tuple[dict[int, LineSettings], dict[int | str, 
     return config, {
         offset: Value.ACTIVE if value else Value.INACTIVE
         for offset, value in zip(config, values, strict=False)
+    }
+
+
+def _interfaces(face: ServiceInterface) -> dict[str, dict[str, Variant]]:
+    """What an object manager says of an object."""
+    return {
+        face.name: {
+            one.name: Variant(one.signature, getattr(face, one.prop_getter.__name__))
+            for one in ServiceInterface._get_properties(face)
+        }
     }
 
 
@@ -349,6 +360,9 @@ class Manager:
     def __init__(self, bus: MessageBus, socket: str) -> None:
         """Offer the chips of the service on `socket` on a bus that is connected."""
         self._bus = bus
+        bus.add_message_handler(self._objects)
+        # The objects of each object manager, by their paths.
+        self._managed: dict[str, dict[str, ServiceInterface]] = {CHIPS: {}, REQUESTS: {}}
         self._socket = socket
         self._numbers: dict[str, int] = {}
         self._chips: dict[str, _Chip] = {}
@@ -489,20 +503,26 @@ class Manager:
     def _export(self, manager: str, path: str, face: ServiceInterface) -> None:
         """Add an object, and say so as its object manager does."""
         self._bus.export(path, face)
-        properties = {
-            one.name: Variant(one.signature, getattr(face, one.prop_getter.__name__))
-            for one in ServiceInterface._get_properties(face)
-        }
-        self._signal(manager, "InterfacesAdded", "oa{sa{sv}}", [path, {face.name: properties}])
+        self._managed.setdefault(manager, {})[path] = face
+        self._signal(manager, "InterfacesAdded", "oa{sa{sv}}", [path, _interfaces(face)])
+
+    def _objects(self, call: Message) -> Message | None:
+        """Answer GetManagedObjects: a manager has its own objects, and not those below them."""
+        if (call.interface, call.member) != (_OBJECTS, "GetManagedObjects"):
+            return None
+        managed = self._managed.get(call.path or "")
+        if managed is None:
+            return None
+        objects = {path: _interfaces(face) for path, face in managed.items()}
+        return Message.new_method_return(call, "a{oa{sa{sv}}}", [objects])
 
     def _unexport(self, manager: str, path: str, face: ServiceInterface) -> None:
         self._bus.unexport(path, face)
+        del self._managed[manager][path]
         self._signal(manager, "InterfacesRemoved", "oas", [path, [face.name]])
 
     def _signal(self, path: str, member: str, signature: str, body: list[Any]) -> None:
-        self._bus.send(
-            Message.new_signal(path, "org.freedesktop.DBus.ObjectManager", member, signature, body)
-        )
+        self._bus.send(Message.new_signal(path, _OBJECTS, member, signature, body))
 
 
 async def _run(bus_name: str, socket: str) -> None:

@@ -19,7 +19,8 @@ from bridge.bench.rig import Rig
 from tests import labs
 from tests.integrations.programs import Program
 
-CHIP = "/io/gpiod1/chips/gpiochip0"
+CHIPS = "/io/gpiod1/chips"
+CHIP = f"{CHIPS}/gpiochip0"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 
 
@@ -115,6 +116,12 @@ def test_chips_and_lines(bus: Bus) -> None:
     }  # fmt: skip
     (objects,) = bus.call(CHIP, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
     assert sorted(objects) == sorted(f"{CHIP}/line{offset}" for offset in range(16))
+    # gpiocli dies of a manager that tells of objects below its own.
+    (chips,) = bus.call(CHIPS, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
+    assert {path: list(faces) for path, faces in chips.items()} == {
+        f"{CHIPS}/gpiochip0": ["io.gpiod1.Chip"],
+        f"{CHIPS}/gpiochip1": ["io.gpiod1.Chip"],
+    }
 
 
 def test_the_interface_has_libgpiods_members(bus: Bus) -> None:
