@@ -50,12 +50,14 @@ def test_log_levels(
     assert all(words in line for words, line in zip(said, lines, strict=True))
 
 
-def test_the_journal_gets_priorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_journal_gets_priorities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
     log = tmp_path / "serve.log"
     log.touch()
     monkeypatch.setenv("JOURNAL_STREAM", f"{log.stat().st_dev}:{log.stat().st_ino}")
     with Serve(tmp_path, "--link", f"vhost-user:{tmp_path}/none") as serve:
-        serve.wait_for_chips(0)
+        eventually(lambda: "link none: down" in serve.log, "the link is told to be down")
     listening, down = serve.log.splitlines()
     assert listening == f"<6>gpio-bridge serve: listening on {serve.socket}"
     assert down.startswith("<4>gpio-bridge serve: link none: down: ")
