@@ -367,6 +367,8 @@ class Manager:
         self._numbers: dict[str, int] = {}
         self._chips: dict[str, _Chip] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Chips of one firmware come back together, and each is looked for.
+        self._finding = asyncio.Lock()
         self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def serve(self, ready: Callable[[], None]) -> None:
@@ -437,15 +439,17 @@ class Manager:
 
     async def _find(self) -> None:
         """Take in the chips that are new."""
-        for found in await asyncio.to_thread(bridge.list_chips, self._socket):
-            name = found.name
-            if name in self._chips:
-                continue
-            try:
-                chip = await aio.Chip.open(f"{self._socket}#{name}")
-                await self._add(name, chip)
-            except OSError as error:
-                _log.warning("chip %s: %s", name, error.strerror)
+        async with self._finding:
+            for found in await asyncio.to_thread(bridge.list_chips, self._socket):
+                if found.name not in self._chips:
+                    await self._take(found.name)
+
+    async def _take(self, name: str) -> None:
+        try:
+            chip = await aio.Chip.open(f"{self._socket}#{name}")
+            await self._add(name, chip)
+        except OSError as error:
+            _log.warning("chip %s: %s", name, error.strerror)
 
     async def _add(self, name: str, chip: aio.Chip) -> None:
         number = self._numbers.setdefault(name, len(self._numbers))
