@@ -103,9 +103,8 @@ def test_status_and_signals_are_the_programs(rig: Rig) -> None:
     )
     assert process.stdout is not None
     assert int(process.stdout.readline()) == process.pid
-    # SIGINT may be ignored where the tests run in the background.
-    process.terminate()
-    assert process.wait(LATE_S) == -signal.SIGTERM
+    process.send_signal(signal.SIGINT)
+    assert process.wait(LATE_S) == -signal.SIGINT
 
 
 def test_a_shell(rig: Rig) -> None:
