@@ -41,20 +41,27 @@ class Wait:
         now = time.monotonic()
         passed, self._last = now - self._last, now
         self._left -= min(passed, _SLICE_S)
-        self._late = max(self._late, passed - _SLICE_S)
-        Wait.worst_s = max(Wait.worst_s, self._late)
+        self._was_late(passed - _SLICE_S)
         return self._left <= 0
 
     def readable(self, *fds: int) -> bool:
         """Sleep for at most a slice; return whether a descriptor can be read."""
-        return bool(select.select(fds, [], [], self._slice())[0])
+        return self._select(fds, ())[0]
 
     def writable(self, fd: int, or_readable: Iterable[int] = ()) -> bool:
         """The same until it can be written, or one of some others be read."""
-        return bool(select.select(or_readable, [fd], [], self._slice())[1])
+        return self._select(or_readable, (fd,))[1]
 
-    def _slice(self) -> float:
-        return max(0.0, min(self._left, _SLICE_S))
+    def _select(self, readable: Iterable[int], writable: Iterable[int]) -> tuple[bool, bool]:
+        """Sleep for a slice. What comes at its end does not hide that it ended late."""
+        began, slice_s = time.monotonic(), max(0.0, min(self._left, _SLICE_S))
+        can_be_read, can_be_written, _ = select.select(readable, writable, (), slice_s)
+        self._was_late(time.monotonic() - began - slice_s)
+        return bool(can_be_read), bool(can_be_written)
+
+    def _was_late(self, seconds: float) -> None:
+        self._late = max(self._late, seconds)
+        Wait.worst_s = max(Wait.worst_s, self._late)
 
     @property
     def excuse(self) -> str:

@@ -37,6 +37,8 @@ LOOP_NUMBERS = ("4", "5")
 FRAMING = {check.id for check in all_checks() if "serial" in check.needs}
 ROOT = Path(__file__).resolve().parents[2]
 
+Eventually = Callable[[Callable[[], bool], str], None]
+
 
 def complaints(done: Run) -> dict[str, str]:
     return {r.check.id: r.message for r in done.results if r.outcome == FAILED}
@@ -234,7 +236,12 @@ def test_time_in_which_nobody_ran_does_not_count() -> None:
     assert Wait(0.1).excuse == ""
 
 
-def test_a_host_that_had_no_time_is_told_from_silent_firmware() -> None:
+def state_of(pid: int) -> str:
+    """That of a process in proc(5): R, S (it sleeps), T."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_host_that_had_no_time_is_told_from_silent_firmware(eventually: Eventually) -> None:
     with Stub("demo") as stub:
         assert stub.pid is not None
         process = subprocess.Popen(
@@ -249,8 +256,9 @@ def test_a_host_that_had_no_time_is_told_from_silent_firmware() -> None:
         )
         stub.wait_edges("LOOP_OUT", 1, timeout=60)
         for _ in range(3):
-            for pid in (stub.pid, process.pid):
-                os.kill(pid, signal.SIGSTOP)
+            os.kill(stub.pid, signal.SIGSTOP)
+            eventually(lambda: state_of(process.pid) == "S", "a wait for the firmware")
+            os.kill(process.pid, signal.SIGSTOP)
             time.sleep(0.5)
             for pid in (process.pid, stub.pid):
                 os.kill(pid, signal.SIGCONT)
