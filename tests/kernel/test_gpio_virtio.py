@@ -213,7 +213,7 @@ def test_service_crashes_under_a_live_guest(bed: Bed) -> None:
     bed.run(service_crashes, CRASHES_MAX)
 
 
-# Slow until it is known why, once in a dozen runs, a guest on a busy host waited for ever after the
+# Slow until it is known why, once in five runs, a guest on a busy host waited for ever after the
 # third crash: docs/virtual-machines.md says so.
 @pytest.mark.slow
 @pytest.mark.parametrize("bed", ["all"], indirect=True)
