@@ -500,8 +500,7 @@ int preload_open(const struct preload_chip *chip, int flags)
 
 /* ---- ioctls ---------------------------------------------------------------- */
 
-/* Where an ioctl that makes a descriptor puts it, 0 for others; what it can be read for. */
-static size_t place_of_fd(uint32_t command, uint32_t *record_size)
+size_t preload_place_of_fd(uint32_t command, uint32_t *record_size)
 {
 	switch (command) {
 	case (uint32_t)GPIO_V2_GET_LINE_IOCTL:
@@ -532,7 +531,7 @@ static void name_chip(struct gpiochip_info *info)
 static void note_result(struct device *device, uint32_t command, void *argument, int made)
 {
 	uint32_t record_size;
-	size_t place = place_of_fd(command, &record_size);
+	size_t place = preload_place_of_fd(command, &record_size);
 
 	if (place && made >= 0) {
 		remember(made, NULL, record_size);

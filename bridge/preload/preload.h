@@ -81,6 +81,9 @@ int preload_open_dev(const struct preload_chip *chip);
 int preload_open(const struct preload_chip *chip, int flags);
 /* ioctl(2) of the GPIO character device on a socket: the result, with errno. */
 int preload_ioctl(int fd, uint32_t command, void *argument);
+/* Where an ioctl that makes a descriptor puts its number, 0 for others; tells the size of the
+ * records that can be read from it (0: it has none). */
+size_t preload_place_of_fd(uint32_t command, uint32_t *record_size);
 /* Whether the descriptor is one of ours; tells the size of its records (0: it has none),
  * and the chip if it is one. */
 bool preload_is_ours(int fd, uint32_t *record_size, const struct preload_chip **chip);

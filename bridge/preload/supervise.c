@@ -14,7 +14,6 @@
 #include <limits.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
-#include <linux/gpio.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -372,25 +371,11 @@ static void on_access(struct call *call, uint64_t path, int mode)
 		go_on(call);
 }
 
-/* Where an ioctl that makes a descriptor puts its number, 0 for others. */
-static size_t place_of_fd(uint32_t command)
-{
-	switch (command) {
-	case (uint32_t)GPIO_V2_GET_LINE_IOCTL:
-		return offsetof(struct gpio_v2_line_request, fd);
-	case (uint32_t)GPIO_GET_LINEHANDLE_IOCTL:
-		return offsetof(struct gpiohandle_request, fd);
-	case (uint32_t)GPIO_GET_LINEEVENT_IOCTL:
-		return offsetof(struct gpioevent_request, fd);
-	default:
-		return 0;
-	}
-}
-
 /* The descriptor that an ioctl made here becomes the program's. */
 static int hand_over(const struct call *call, uint32_t command, uint8_t *argument)
 {
-	size_t place = place_of_fd(command);
+	uint32_t record_size;
+	size_t place = preload_place_of_fd(command, &record_size);
 	int fd, number;
 
 	if (!place)
