@@ -31,7 +31,8 @@ struct gb_request *gb_cdev_open_line(struct gb_pump *pump, uint64_t id,
 struct gb_cdev_chip;
 
 /* Ioctls come as GB_REPORT_OPERATION: number = the ioctl's, body = what it points to, value =
- * 1 where struct gpioevent_data is to have 12 bytes (GB_LINE_EVENT_32). At its end comes GB_REPORT_HANGUP. NULL with errno; `fd` is the program's. */
+ * 1 where struct gpioevent_data is to have 12 bytes (GB_LINE_EVENT_32). At its end comes
+ * GB_REPORT_HANGUP. NULL with errno; `fd` is the program's. */
 struct gb_cdev_chip *gb_cdev_open_chip(struct gb_pump *pump, uint64_t id, int *fd);
 /* `argument`: as long as the ioctl's, or NULL. `fd`: -1, or one to pass along; closed here. */
 void gb_cdev_answer_chip(struct gb_cdev_chip *chip, int error, const void *argument, int fd);

@@ -248,9 +248,13 @@ static struct gb_request *request_new(struct gb_pump *pump, uint64_t id,
 				      const struct gb_line_plan *lines, size_t count,
 				      uint32_t timeout_ms)
 {
-	struct gb_request *request =
-		calloc(1, sizeof(*request) + count * sizeof(request->lines[0]));
+	struct gb_request *request;
 
+	if (count < 1 || count > GB_LINES_MAX) {
+		errno = EINVAL;
+		return NULL;
+	}
+	request = calloc(1, sizeof(*request) + count * sizeof(request->lines[0]));
 	if (!request)
 		return NULL;
 	request->pump = pump;
@@ -280,10 +284,6 @@ struct gb_request *gb_request_open(struct gb_pump *pump, uint64_t id,
 	int error;
 
 	*fds = (struct gb_request_fds){-1, -1, -1};
-	if (count < 1 || count > GB_LINES_MAX) {
-		errno = EINVAL;
-		return NULL;
-	}
 	request = request_new(pump, id, lines, count, timeout_ms);
 	if (!request)
 		return NULL;
@@ -318,10 +318,6 @@ struct gb_request *gb_request_open_for(struct gb_pump *pump, uint64_t id,
 	struct gb_request *request;
 	int error;
 
-	if (count < 1 || count > GB_LINES_MAX) {
-		errno = EINVAL;
-		return NULL;
-	}
 	request = request_new(pump, id, lines, count, timeout_ms);
 	if (!request)
 		return NULL;
