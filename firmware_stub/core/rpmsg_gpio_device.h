@@ -159,6 +159,17 @@ void rpmsg_gpio_device_init(struct rpmsg_gpio_device *device,
 bool rpmsg_gpio_device_receive(struct rpmsg_gpio_device *device,
 			       const void *message, size_t length);
 
+/*
+ * For a channel that sends to whoever asked last: ask before the sender of the next
+ * message takes the place of the one before. False when an earlier reply or event still
+ * waits, which is the other's: keep the message, as one that was refused.
+ */
+static inline bool rpmsg_gpio_device_ready(struct rpmsg_gpio_device *device)
+{
+	device->refused = device->reply_length;
+	return !device->refused;
+}
+
 /* The enabled interrupt of a line fired (ISR safe). */
 void rpmsg_gpio_device_irq(struct rpmsg_gpio_device *device, uint16_t gpio);
 

@@ -45,8 +45,7 @@ static bool take_oldest(struct gpio_endpoint *gpio)
 {
 	unsigned int at = gpio->tail % RX_BUFFERS;
 
-	gpio->device.refused = gpio->device.reply_length; /* no more events before it */
-	if (gpio->device.refused)
+	if (!rpmsg_gpio_device_ready(&gpio->device))
 		return false;
 	gpio->driver = gpio->held[at].source;
 	gpio->driver_known = true;

@@ -59,9 +59,7 @@ static bool take_oldest(struct gpio_endpoint *gpio)
 {
 	uint16_t core, driver;
 
-	/* A reply that waits goes to the one who asked before. */
-	gpio->device.refused = gpio->device.reply_length;
-	if (gpio->device.refused || !fetch(gpio, &core, &driver))
+	if (!rpmsg_gpio_device_ready(&gpio->device) || !fetch(gpio, &core, &driver))
 		return false;
 	if (!gpio->length)
 		return true; /* no request */

@@ -89,9 +89,7 @@ static bool deliver_rx(void *context, uint32_t source, uint32_t destination, con
 		report_stray(firmware, source, destination);
 		return true;
 	}
-	/* A reply that still waits for a buffer goes to the source of its own request. */
-	controller->device.refused = controller->device.reply_length;
-	if (controller->device.refused)
+	if (!rpmsg_gpio_device_ready(&controller->device))
 		return false;
 	if (length) { /* else it is no request */
 		controller->driver = source;

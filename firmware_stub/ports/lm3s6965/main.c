@@ -80,9 +80,7 @@ static bool serial_received(void *context, uint8_t endpoint, uint8_t port,
 	if (endpoint >= BOARD_CONTROLLERS || !length)
 		return true;
 	controller = &controllers[endpoint];
-	/* A reply that still waits for room goes to the port that asked before. */
-	controller->device.refused = controller->device.reply_length;
-	if (controller->device.refused)
+	if (!rpmsg_gpio_device_ready(&controller->device))
 		return false;
 	controller->port = port;
 	controller->port_known = true;

@@ -64,9 +64,7 @@ static bool received(void *context, uint32_t source, uint32_t destination,
 	(void)context;
 	if (destination != ADDRESS)
 		return true;
-	/* A reply that still waits for a buffer belongs to the driver before. */
-	device.refused = device.reply_length;
-	if (device.refused)
+	if (!rpmsg_gpio_device_ready(&device))
 		return false;
 	driver = source;
 	driver_known = true;
