@@ -12,7 +12,7 @@ void gpio_port_init(struct rpmsg_gpio_device *device);
 
 extern const struct rpmsg_gpio_port gpio_port;
 
-/* NUL-terminated names of all lines in a row; sizeof() includes the last NUL. */
+/* NUL-terminated names of all lines in a row. */
 extern const char gpio_names[];
 extern const uint32_t gpio_names_size;
 
