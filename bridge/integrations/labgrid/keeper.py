@@ -20,7 +20,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -44,7 +44,12 @@ _BIAS = {
 _EDGES = {"rising": Edge.RISING, "falling": Edge.FALLING, "both": Edge.BOTH}
 _FALLBACKS = {"release": None, "inactive": Value.INACTIVE, "active": Value.ACTIVE}
 
-Key = tuple[str, str]
+
+class Key(NamedTuple):
+    """A line as its resource says where it is."""
+
+    chip: str
+    line: str
 
 
 @dataclass
@@ -59,11 +64,11 @@ class _Output:
 
 @dataclass(eq=False)
 class _Client:
-    """A connection, and the inputs that it has."""
+    """A connection, and the inputs that it has, which may be of several places."""
 
     writer: asyncio.StreamWriter
     gone: asyncio.Event = field(default_factory=asyncio.Event)
-    inputs: dict[Key, aio.LineRequest] = field(default_factory=dict)
+    inputs: dict[tuple[str, Key], aio.LineRequest] = field(default_factory=dict)
 
 
 class Keeper:
@@ -115,12 +120,12 @@ class Keeper:
         """Nobody has the place any more, or somebody else."""
         for key, output in list(self._outputs.items()):
             if output.place == place:
-                _log.info("%s left %s: %s of %s falls back", user, place, key[1], key[0])
+                _log.info("%s left %s: %s of %s falls back", user, place, key.line, key.chip)
                 await self._fall_back(key, output)
         for client in self._clients:
-            for key, request in list(client.inputs.items()):
-                if key[0].startswith(f"{place}\0"):
-                    del client.inputs[key]
+            for own, request in list(client.inputs.items()):
+                if own[0] == place:
+                    del client.inputs[own]
                     await request.release()
 
     async def _lost(self) -> None:
@@ -135,11 +140,11 @@ class Keeper:
                 return
             try:
                 if output.fallback is not None:
-                    await output.request.set_value(_line(key), output.fallback)
+                    await output.request.set_value(key.line, output.fallback)
                     output.place, output.client = "", None
                     return
             except (OSError, RequestReleasedError) as error:
-                _log.warning("%s of %s cannot fall back: %s", key[1], key[0], error)
+                _log.warning("%s of %s cannot fall back: %s", key.line, key.chip, error)
             del self._outputs[key]
             await output.request.release()
 
@@ -186,7 +191,7 @@ class Keeper:
             if verb is None:
                 raise ValueError(f"does must be one of {', '.join(self._verbs)}")
             await self._check(place)
-            return {"result": await verb(client, place, (chip, name), asked)}
+            return {"result": await verb(client, place, Key(chip, name), asked)}
         except (ValueError, NotImplementedError, RequestReleasedError) as error:
             return {"error": str(error)}
         except OSError as error:
@@ -209,7 +214,7 @@ class Keeper:
             output = self._of(place, key)
             if output is not None:
                 try:
-                    await output.request.set_value(_line(key), value)
+                    await output.request.set_value(key.line, value)
                 except (OSError, RequestReleasedError):  # the firmware restarted: ask again
                     del self._outputs[key]
                     await output.request.release()
@@ -238,20 +243,20 @@ class Keeper:
         async with self._lock(key):
             output = self._of(place, key)
             if output is not None:
-                return bool((await output.request.get_value(_line(key))).value)
+                return bool((await output.request.get_value(key.line)).value)
             settings = LineSettings(active_low=_flag(asked, "active_low"))
             async with await _request(place, key, settings) as request:
-                return bool((await request.get_value(_line(key))).value)
+                return bool((await request.get_value(key.line)).value)
 
     async def _read(self, client: _Client, place: str, key: Key, asked: dict[str, Any]) -> bool:
-        request = client.inputs.get(_own(place, key))
+        request = client.inputs.get((place, key))
         if request is None:
             request = await self._input(client, place, key, asked, Edge.NONE)
-        return bool((await request.get_value(_line(key))).value)
+        return bool((await request.get_value(key.line)).value)
 
     async def _watch(self, client: _Client, place: str, key: Key, asked: dict[str, Any]) -> None:
         edge = _EDGES[_one_of(asked, "edge", _EDGES)]
-        before = client.inputs.pop(_own(place, key), None)
+        before = client.inputs.pop((place, key), None)
         if before is not None:
             await before.release()
         await self._input(client, place, key, asked, edge)
@@ -266,13 +271,13 @@ class Keeper:
             active_low=_flag(asked, "active_low"),
         )
         request = await _request(place, key, settings)
-        client.inputs[_own(place, key)] = request
+        client.inputs[place, key] = request
         return request
 
     async def _edges(
         self, client: _Client, place: str, key: Key, asked: dict[str, Any]
     ) -> list[list[object]]:
-        request = client.inputs.get(_own(place, key))
+        request = client.inputs.get((place, key))
         if request is None:
             raise ValueError("nobody watches it: watch() comes first")
         timeout = asked.get("timeout")
@@ -301,17 +306,8 @@ def _note_end(client: _Client, read: asyncio.Future[bytes]) -> None:
 
 async def _request(place: str, key: Key, settings: LineSettings) -> aio.LineRequest:
     return await aio.request_lines(
-        key[0], {_line(key): settings}, consumer=f"labgrid {place}", event_buffer_size=_BUFFER
+        key.chip, {key.line: settings}, consumer=f"labgrid {place}", event_buffer_size=_BUFFER
     )
-
-
-def _line(key: Key) -> str:
-    return key[1]
-
-
-def _own(place: str, key: Key) -> Key:
-    """The key of an input: those of one client may be of several places."""
-    return (f"{place}\0{key[0]}", key[1])
 
 
 def _text(asked: Any, word: str) -> str:
