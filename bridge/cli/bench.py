@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from bridge.cli.figures import print_table, progress
+
+_Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 class _Seconds(click.FloatRange):
@@ -25,12 +28,27 @@ class _Seconds(click.FloatRange):
         return seconds
 
 
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+_UNPINNED = click.option("--unpinned", is_flag=True, help="Let processes run on all CPUs.")
+
+
+def _seconds_option(what: str) -> _Decorator:
+    return click.option(
+        "--seconds", type=_Seconds(0.1, 3600), default=2.0, show_default=True, metavar="N",
+        help=what,
+    )  # fmt: skip
+
+
+def _edges_option(what: str) -> _Decorator:
+    return click.option(
+        "--edges", "count", type=click.IntRange(1000, 100_000_000), default=1_000_000,
+        show_default=True, metavar="N", help=what,
+    )  # fmt: skip
+
+
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-@click.option(
-    "--seconds", type=_Seconds(0.1, 3600), default=2.0, show_default=True, metavar="N",
-    help="How long each measurement takes.",
-)  # fmt: skip
+@_JSON
+@_seconds_option("How long each measurement takes.")
 @click.pass_context
 def bench(ctx: click.Context, as_json: bool, seconds: float) -> None:
     """Measure the data path against firmware on a simulated board.
@@ -67,11 +85,8 @@ def bench(ctx: click.Context, as_json: bool, seconds: float) -> None:
 
 
 @bench.command("guest")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-@click.option(
-    "--seconds", type=_Seconds(0.1, 3600), default=2.0, show_default=True, metavar="N",
-    help="How long each measurement takes.",
-)  # fmt: skip
+@_JSON
+@_seconds_option("How long each measurement takes.")
 def guest(as_json: bool, seconds: float) -> None:
     """Measure an export as a guest sees it: SET_VALUE a second, and edges.
 
@@ -101,11 +116,8 @@ def guest(as_json: bool, seconds: float) -> None:
 
 
 @bench.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-@click.option(
-    "--seconds", type=_Seconds(0.1, 3600), default=2.0, show_default=True, metavar="N",
-    help="How long each attack takes.",
-)  # fmt: skip
+@_JSON
+@_seconds_option("How long each attack takes.")
 @click.argument("names", nargs=-1, metavar="[ATTACK]...")
 def attack(as_json: bool, seconds: float, names: tuple[str, ...]) -> None:
     """Measure a client's p99 beside attacks of other peers on the same service.
@@ -153,11 +165,8 @@ def attack(as_json: bool, seconds: float, names: tuple[str, ...]) -> None:
 
 
 @bench.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-@click.option(
-    "--seconds", type=_Seconds(0.1, 3600), default=2.0, show_default=True, metavar="N",
-    help="How long each measurement takes.",
-)  # fmt: skip
+@_JSON
+@_seconds_option("How long each measurement takes.")
 @click.option(
     "--machine", type=click.Choice(["sifive_u", "mps2-an385"]), default="sifive_u",
     show_default=True, help="Of QEMU: a RISC-V core, or a Cortex-M3.",
@@ -185,7 +194,7 @@ def rings(as_json: bool, seconds: float, machine: str) -> None:
 
 
 @bench.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@_JSON
 @click.option(
     "--rounds", type=click.IntRange(10, 100_000), default=300, show_default=True, metavar="N",
     help="How often each figure is measured.",
@@ -217,12 +226,9 @@ def scale(as_json: bool, rounds: int) -> None:
 
 
 @bench.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-@click.option(
-    "--edges", "count", type=click.IntRange(1000, 100_000_000), default=1_000_000,
-    show_default=True, metavar="N", help="Edges of a burst.",
-)  # fmt: skip
-@click.option("--unpinned", is_flag=True, help="Let processes run on all CPUs.")
+@_JSON
+@_edges_option("Edges of a burst.")
+@_UNPINNED
 def edges(as_json: bool, count: int, unpinned: bool) -> None:
     """Measure bursts of edges, their timestamps, and bulk operations.
 
@@ -270,16 +276,10 @@ def _print_edges(result: dict[str, Any]) -> None:
 
 
 @bench.command("run")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-@click.option(
-    "--seconds", type=_Seconds(0.1, 3600), default=2.0, show_default=True, metavar="N",
-    help="How long the gets take.",
-)  # fmt: skip
-@click.option(
-    "--edges", "count", type=click.IntRange(1000, 100_000_000), default=1_000_000,
-    show_default=True, metavar="N", help="Edges of the burst.",
-)  # fmt: skip
-@click.option("--unpinned", is_flag=True, help="Let processes run on all CPUs.")
+@_JSON
+@_seconds_option("How long the gets take.")
+@_edges_option("Edges of the burst.")
+@_UNPINNED
 def run_(as_json: bool, seconds: float, count: int, unpinned: bool) -> None:
     """Measure a program of the kernel's uAPI, in C, under `gpio-bridge run`.
 
@@ -341,11 +341,8 @@ def _print_figures(result: dict[str, Any]) -> None:
 
 
 @bench.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-@click.option(
-    "--seconds", type=_Seconds(0.1, 3600), default=2.0, show_default=True, metavar="N",
-    help="How long to measure.",
-)  # fmt: skip
+@_JSON
+@_seconds_option("How long to measure.")
 @click.option(
     "--baud", type=click.IntRange(300, 4000000), default=115200, show_default=True, metavar="N",
     help="Rate of the simulated UART in bits per second.",
