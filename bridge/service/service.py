@@ -25,6 +25,7 @@ from bridge.link import resolve
 from bridge.service.config import LINK_NAME_MAX, Config
 from bridge.service.control import ControlServer
 from bridge.service.fd_store import FdStore, notify
+from bridge.service.link_context import LinkContext
 from bridge.service.operations import Operations
 from bridge.service.processors import Processors
 from bridge.service.registry import Registry
@@ -96,7 +97,8 @@ class Service:
             self.registry.takers.append(self.aggregates[-1].appeared)
         self._prepare_exports(dispatcher)
         for link, name in zip(self.config.links, link_names(self.config), strict=True):
-            supervisor = Supervisor(dispatcher, self.registry, link, name, timeout_ms)
+            context = LinkContext(dispatcher, self.registry, link, name, timeout_ms)
+            supervisor = Supervisor(context)
             self.supervisors.append(supervisor)
             self._tasks.spawn(supervisor.run(), f"link {name}")
 
@@ -109,7 +111,7 @@ class Service:
 
     def _watch_processors(self) -> None:
         """Watch the states of remote processors where there are rpmsg links."""
-        links = [s for s in self.supervisors if s.config.url.startswith("rpmsg:")]
+        links = [s for s in self.supervisors if s.context.config.url.startswith("rpmsg:")]
         if not links and not self.config.remoteproc:
             return
         self._processors = Processors(lambda: any(link.state != "up" for link in links))

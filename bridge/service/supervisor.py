@@ -10,12 +10,9 @@ import logging
 import time
 from typing import Any
 
-from bridge.chips.dispatcher import Dispatcher
 from bridge.link import resolve
 from bridge.service.channel import RESTART_PAUSE_S, SHORT_LIFE_S
-from bridge.service.config import LinkConfig
 from bridge.service.link_context import LinkContext
-from bridge.service.registry import Registry
 from bridge.service.session import Session
 from bridge.service.watch import PathWatch, UeventWatch, Watch
 
@@ -30,51 +27,37 @@ class Supervisor:
     """One link and the chips on it.
 
     Args:
-        dispatcher: whose pump carries the link.
-        registry: where the chips appear.
-        config: of the link.
-        name: of the link, unique in the service.
-        timeout_ms: deadline of one request to the firmware in milliseconds.
+        context: of the link.
 
     Attributes:
+        context: of the link.
         state: ``connecting``, ``up`` or ``down``.
         why: the reason when it is not up, empty otherwise.
         ups: how often it came up.
     """
 
-    def __init__(
-        self,
-        dispatcher: Dispatcher,
-        registry: Registry,
-        config: LinkConfig,
-        name: str,
-        timeout_ms: int,
-    ) -> None:
-        self.name = name
-        self.config = config
+    def __init__(self, context: LinkContext) -> None:
+        self.context = context
         self.state = "connecting"
         self.why = ""
         self.ups = 0
         self._since = time.monotonic()
-        self._dispatcher = dispatcher
-        self._timeout_ms = timeout_ms
-        self._context = LinkContext(dispatcher, registry, config, name, timeout_ms)
-        self._target = resolve(config.url)
+        self._target = resolve(context.config.url)
         self._session: Session | None = None
         self._told = ""  # the last reason that was logged, until a link has lasted
 
     def status(self) -> dict[str, object]:
         """The link as the control socket shows it."""
         return {
-            "name": self.name,
-            "url": self.config.url,
+            "name": self.context.name,
+            "url": self.context.config.url,
             "state": self.state,
             "why": self.why,
             "since_s": time.monotonic() - self._since,
             "ups": self.ups,
             "strays": self._session.link.strays if self._session else 0,
             "unusable": self._session.unusable() if self._session else [],
-            "doubts": [*(self._session.doubts() if self._session else []), *self._context.doubts],
+            "doubts": [*(self._session.doubts() if self._session else []), *self.context.doubts],
         }
 
     @property
@@ -88,7 +71,7 @@ class Supervisor:
         while True:
             opened = await self._connect()
             try:
-                self._session = Session(self._context, opened)
+                self._session = Session(self.context, opened)
             except OSError as error:
                 self._down(error.strerror or str(error))
                 await asyncio.sleep(_BACKOFF_LAST_S)
@@ -98,7 +81,7 @@ class Supervisor:
             self.ups += 1
             born = loop.time()
             again = " again" if self.ups > 1 else ""
-            log.info("link %s: up%s (%s)", self.name, again, self.config.url)
+            log.info("link %s: up%s (%s)", self.context.name, again, self.context.config.url)
             try:
                 why = await self._session.down
             finally:
@@ -116,7 +99,7 @@ class Supervisor:
 
     def _down(self, why: str) -> None:
         if why != self._told:
-            log.warning("link %s: down: %s", self.name, why)
+            log.warning("link %s: down: %s", self.context.name, why)
         self.state, self.why, self._told = "down", why, why
 
     async def _connect(self) -> Any:
@@ -158,19 +141,21 @@ class Supervisor:
                 return PathWatch(path)
             return UeventWatch(subsystem) if subsystem is not None else None
         except OSError as error:
-            log.warning("link %s: %s; trying now and then instead", self.name, error.strerror)
+            log.warning(
+                "link %s: %s; trying now and then instead", self.context.name, error.strerror
+            )
             return None
 
     async def _open(self) -> Any:
         """Open the link in a thread; a link that comes too late is thrown away."""
         backend, rest = self._target
-        timeout_ms = max(self._timeout_ms, _CONNECT_MIN_MS)
+        timeout_ms = max(self.context.timeout_ms, _CONNECT_MIN_MS)
         opening = asyncio.ensure_future(asyncio.to_thread(backend.connect, rest, timeout_ms))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
             with contextlib.suppress(OSError):
-                self._dispatcher.pump.discard_link(await opening)
+                self.context.dispatcher.pump.discard_link(await opening)
             raise
         except RuntimeError as error:
             if "shutdown" in str(error):  # at the end of the interpreter this thread ends with it

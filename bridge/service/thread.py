@@ -97,7 +97,7 @@ class ServiceThread:
             )
         if not found:
             links = "; ".join(
-                f"link {s.name} is {s.state}" + (f": {s.why}" if s.why else "")
+                f"link {s.context.name} is {s.state}" + (f": {s.why}" if s.why else "")
                 for s in self._service.supervisors
             )
             there = ", ".join(chip.name for chip in registry.all()) or "none"
