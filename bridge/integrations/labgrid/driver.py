@@ -17,22 +17,19 @@ from labgrid.util.agentwrapper import AgentError, AgentException, AgentWrapper
 
 import bridge
 from bridge.integrations.labgrid.protocol import (
+    BIASES,
+    EDGES,
     ButtonProtocol,
     DigitalInputProtocol,
     EdgeEvent,
     EdgeProtocol,
 )
 from bridge.integrations.labgrid.resource import NetworkGPIOBridgeLine
-from bridge.line import Bias, Direction, Edge, Value
+from bridge.line import Direction, Value
 
 __all__ = ["DigitalOutputButtonDriver", "GPIOBridgeInputDriver", "GPIOBridgeOutputDriver"]
 
 _AGENTS = str(Path(__file__).parent / "agents")
-_BIAS = {
-    "as-is": Bias.AS_IS, "pull-up": Bias.PULL_UP, "pull-down": Bias.PULL_DOWN,
-    "disabled": Bias.DISABLED,
-}  # fmt: skip
-_EDGES = {"rising": Edge.RISING, "falling": Edge.FALLING, "both": Edge.BOTH}
 _RESOURCES = {"line": {"GPIOBridgeLine", "NetworkGPIOBridgeLine"}}
 
 
@@ -69,7 +66,7 @@ class _Here:
         return bridge.LineSettings(active_low=self._line.active_low, **more)
 
     def _input(self, **more: Any) -> bridge.LineSettings:
-        return self._settings(direction=Direction.INPUT, bias=_BIAS[self._line.bias], **more)
+        return self._settings(direction=Direction.INPUT, bias=BIASES[self._line.bias], **more)
 
     def _ask(self, settings: bridge.LineSettings) -> bridge.LineRequest:
         self._request = bridge.request_lines(
@@ -100,7 +97,7 @@ class _Here:
 
     def watch(self, edge: str) -> None:
         self.close()
-        self._ask(self._input(edge_detection=_EDGES[edge]))
+        self._ask(self._input(edge_detection=EDGES[edge]))
 
     def edges(self, timeout: float) -> list[EdgeEvent]:
         request = self._request
@@ -225,8 +222,8 @@ class GPIOBridgeInputDriver(_LineDriver, DigitalInputProtocol, EdgeProtocol):
     @step(args=["edge"])
     def watch(self, edge: str = "both") -> None:
         """Begin to collect edges; up to 1024 wait, then the oldest go. Raises as get()."""
-        if edge not in _EDGES:
-            raise ValueError(f"no edge {edge!r}; write {', '.join(_EDGES)}")
+        if edge not in EDGES:
+            raise ValueError(f"no edge {edge!r}; write {', '.join(EDGES)}")
         self.way.watch(edge)
 
     @Driver.check_active

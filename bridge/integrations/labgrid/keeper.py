@@ -26,8 +26,9 @@ import click
 
 from bridge import EdgeEvent, LineSettings, RequestReleasedError, aio
 from bridge.integrations.labgrid.places import Places
+from bridge.integrations.labgrid.protocol import BIASES, EDGES
 from bridge.integrations.labgrid.resource import KEEPER_SOCKET
-from bridge.line import Bias, Direction, Edge, Value
+from bridge.line import Direction, Edge, Value
 
 __all__ = ["Keeper"]
 
@@ -37,11 +38,6 @@ _LINE_MAX = 4096
 _CLIENTS_MAX = 256
 _WAIT_MAX_S = 3600.0
 _BUFFER = 1024
-_BIAS = {
-    "as-is": Bias.AS_IS, "pull-up": Bias.PULL_UP, "pull-down": Bias.PULL_DOWN,
-    "disabled": Bias.DISABLED,
-}  # fmt: skip
-_EDGES = {"rising": Edge.RISING, "falling": Edge.FALLING, "both": Edge.BOTH}
 _FALLBACKS = {"release": None, "inactive": Value.INACTIVE, "active": Value.ACTIVE}
 
 
@@ -255,7 +251,7 @@ class Keeper:
         return bool((await request.get_value(key.line)).value)
 
     async def _watch(self, client: _Client, place: str, key: Key, asked: dict[str, Any]) -> None:
-        edge = _EDGES[_one_of(asked, "edge", _EDGES)]
+        edge = EDGES[_one_of(asked, "edge", EDGES)]
         before = client.inputs.pop((place, key), None)
         if before is not None:
             await before.release()
@@ -267,7 +263,7 @@ class Keeper:
         settings = LineSettings(
             direction=Direction.INPUT,
             edge_detection=edge,
-            bias=_BIAS[_one_of(asked, "bias", _BIAS)],
+            bias=BIASES[_one_of(asked, "bias", BIASES)],
             active_low=_flag(asked, "active_low"),
         )
         request = await _request(place, key, settings)

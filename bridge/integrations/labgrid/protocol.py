@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What labgrid has no protocol for: inputs, their edges, and buttons."""
+"""What labgrid has no protocol for: inputs, their edges, and buttons; and the words of lines."""
 
 from __future__ import annotations
 
 import abc
 from typing import NamedTuple
 
+from bridge.line import Bias, Edge
+
 __all__ = ["ButtonProtocol", "DigitalInputProtocol", "EdgeEvent", "EdgeProtocol"]
+
+#: What resources, clients and the keeper call the biases and edges of an input.
+BIASES = {
+    "as-is": Bias.AS_IS, "pull-up": Bias.PULL_UP, "pull-down": Bias.PULL_DOWN,
+    "disabled": Bias.DISABLED,
+}  # fmt: skip
+EDGES = {"rising": Edge.RISING, "falling": Edge.FALLING, "both": Edge.BOTH}
 
 
 class EdgeEvent(NamedTuple):

@@ -10,6 +10,8 @@ from labgrid.factory import target_factory
 from labgrid.resource.common import ManagedResource, NetworkResource, Resource
 from labgrid.resource.remote import RemotePlaceManager
 
+from bridge.integrations.labgrid.protocol import BIASES
+
 __all__ = ["KEEPER_SOCKET", "GPIOBridgeLine", "NetworkGPIOBridgeLine"]
 
 #: Where the keeper listens unless it is told otherwise.
@@ -47,7 +49,7 @@ class GPIOBridgeLine(Resource):
     chip = _text()
     line = _line()
     active_low = _active_low()
-    bias = _one_of("as-is", "pull-up", "pull-down", "disabled")
+    bias = _one_of(*BIASES)
 
 
 @target_factory.reg_resource
@@ -71,7 +73,7 @@ class NetworkGPIOBridgeLine(NetworkResource, ManagedResource):
     chip = _text()
     line = _line()
     active_low = _active_low()
-    bias = _one_of("as-is", "pull-up", "pull-down", "disabled")
+    bias = _one_of(*BIASES)
     until = _one_of("place", "client")
     fallback = _one_of("release", "inactive", "active")
     socket = attr.ib(default=KEEPER_SOCKET, validator=attr.validators.instance_of(str))
