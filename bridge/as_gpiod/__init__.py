@@ -104,6 +104,11 @@ def _chips(environ: Mapping[str, str]) -> dict[str, str]:
     return {path: chip for path, found, chip in (line.partition("=") for line in lines) if found}
 
 
+def _led_to(path: str) -> str:
+    """The chip of ours that a path leads to, else the path; what is no str is passed on."""
+    return _chips(os.environ).get(path, path) if isinstance(path, str) else path
+
+
 def _package() -> Path | None:
     """The folder of the installed package gpiod, libgpiod 2."""
     spec = PathFinder.find_spec("gpiod", [path for path in sys.path if path != _PATH])
@@ -143,7 +148,7 @@ class _Kinds(type):
     """Chip makes chips of two classes, and both are instances of it."""
 
     def __call__(cls, path: str) -> Any:
-        path = _chips(os.environ).get(path, path) if isinstance(path, str) else path
+        path = _led_to(path)
         if _is_kernel(path):
             return _kernel_chip()(path)
         return import_module("bridge").Chip(path)
@@ -177,10 +182,9 @@ def request_lines(
 
 def is_gpiochip_device(path: str) -> bool:
     """Whether a chip of either kind is at a path; as gpiod.is_gpiochip_device()."""
-    path = _chips(os.environ).get(path, path) if isinstance(path, str) else path
+    path = _led_to(path)
     if _is_kernel(path):
-        subsystem = _subsystem(os.stat(path).st_rdev)
-        return subsystem == "gpio"
+        return _subsystem(os.stat(path).st_rdev) == "gpio"
     return bool(import_module("bridge").is_gpiochip_device(path))
 
 
