@@ -45,6 +45,14 @@ class Place:
     socket: str
     stub: str | None = None
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells a program where it is."""
+        told = {SOCKET_VARIABLE: os.path.abspath(self.socket)}
+        if self.stub is not None:
+            told["FIRMWARE_STUB_SOCKET"] = self.stub
+        return told
+
 
 @click.command(
     context_settings={
@@ -206,14 +214,11 @@ def _environment(place: Place, names: Sequence[str]) -> dict[str, str]:
             "package elsewhere",
         )
     first = first_number()
-    added = {
+    return {
         "GPIO_BRIDGE_RUN": socket,
         "GPIO_BRIDGE_RUN_CHIPS": ",".join(f"{first + at}:{name}" for at, name in enumerate(names)),
-        SOCKET_VARIABLE: socket,
+        **place.environment,
     }
-    if place.stub is not None:
-        added["FIRMWARE_STUB_SOCKET"] = place.stub
-    return added
 
 
 def _environment_of_python(place: Place, names: Sequence[str]) -> dict[str, str]:
@@ -223,10 +228,7 @@ def _environment_of_python(place: Place, names: Sequence[str]) -> dict[str, str]
     first = first_number()
     chips = {f"/dev/gpiochip{first + at}": name for at, name in enumerate(names)}
     chips |= {f"/dev/{name}": name for name in names}
-    added = {SOCKET_VARIABLE: os.path.abspath(place.socket)}
-    if place.stub is not None:
-        added["FIRMWARE_STUB_SOCKET"] = place.stub
-    return as_gpiod.environment(chips, {**os.environ, **added})
+    return as_gpiod.environment(chips, {**os.environ, **place.environment})
 
 
 # ---- firmware and service for the time of the run -----------------------------------
