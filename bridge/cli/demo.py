@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,9 +104,7 @@ def _demo_stub(features: str, dialect: str, say: Say, show: Say) -> dict[str, An
         say(f"firmware-stub runs the board 'demo' on [bold]{rig.stub.url}[/bold]")
         say(f"gpio-bridge serve listens on [bold]{rig.serve.socket}[/bold]\n")
         result: dict[str, Any] = {"dialect": dialect, "features": features}
-        result["chips"] = _chips(rig.serve.socket)
-        result["lines"] = _lines(rig.serve.socket)
-        _show_tables(result, show)
+        result |= _tables(rig.serve.socket, show)
         with rig.chip() as chip:
             result["led"] = _led(chip, "LED_GREEN", _LED_GREEN, rig.stub.read, say)
             result["loop"] = _loop(chip, say)
@@ -118,16 +117,11 @@ def _demo_mcu(say: Say, show: Say) -> dict[str, Any]:
     """The firmware of the Cortex-M port in QEMU, at the end of a serial line."""
     from firmware_stub.emulated.lm3s6965 import Mcu
 
-    with (
-        tempfile.TemporaryDirectory(prefix="gpio-bridge-") as directory,
-        Mcu() as mcu,
-        Serve(Path(directory), "--link", mcu.url) as serve,
-    ):
+    with Mcu() as mcu, _serving(mcu.url) as serve:
         say(f"QEMU runs the firmware of a Cortex-M3; its UART is [bold]{mcu.url}[/bold]")
         say(f"gpio-bridge serve listens on [bold]{serve.socket}[/bold]\n")
         names = serve.wait_for_chips(2)
-        result: dict[str, Any] = {"chips": _chips(serve.socket), "lines": _lines(serve.socket)}
-        _show_tables(result, show)
+        result = _tables(serve.socket, show)
         with Chip(f"{serve.socket}#{names[0]}") as chip:
             result["led"] = _led(chip, "LED", _LED, mcu.level, say)
             result["events"] = _button(chip, "BUTTON_SELECT", _BUTTON_SELECT, mcu, say)
@@ -139,17 +133,12 @@ def _demo_rings(say: Say, show: Say) -> dict[str, Any]:
     """The firmware on a RISC-V core in QEMU whose RAM is the service's rings."""
     from firmware_stub.emulated.rings import RingMcu
 
-    with (
-        tempfile.TemporaryDirectory(prefix="gpio-bridge-") as directory,
-        RingMcu() as mcu,
-        Serve(Path(directory), "--link", mcu.url) as serve,
-    ):
+    with RingMcu() as mcu, _serving(mcu.url) as serve:
         say(f"QEMU runs firmware whose RAM is that of [bold]{mcu.url}[/bold]")
         say(f"gpio-bridge serve listens on [bold]{serve.socket}[/bold]\n")
         (name,) = serve.wait_for_chips(1)
         mcu.wait_attached()
-        result: dict[str, Any] = {"chips": _chips(serve.socket), "lines": _lines(serve.socket)}
-        _show_tables(result, show)
+        result = _tables(serve.socket, show)
         with Chip(f"{serve.socket}#{name}") as chip:
             result["led"] = _led(chip, "LED", _LED, mcu.level, say)
             result["events"] = _button(chip, "BUTTON", _BUTTON_USER, mcu, say)
@@ -157,6 +146,16 @@ def _demo_rings(say: Say, show: Say) -> dict[str, Any]:
         say("\nQEMU is killed, as firmware that crashes:")
         result["recovery_s"] = _crash(mcu, serve, say)
     return result
+
+
+@contextmanager
+def _serving(url: str) -> Iterator[Serve]:
+    """A service on a link, in a directory that is gone with it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="gpio-bridge-") as directory,
+        Serve(Path(directory), "--link", url) as serve,
+    ):
+        yield serve
 
 
 def _crash(mcu: RingMcu, serve: Serve, say: Say) -> float:
@@ -206,10 +205,13 @@ def _lines(socket: str) -> list[dict[str, Any]]:
     return lines
 
 
-def _show_tables(result: dict[str, Any], show: Say) -> None:
+def _tables(socket: str, show: Say) -> dict[str, Any]:
+    """The chips and their lines, shown."""
+    chips, lines = _chips(socket), _lines(socket)
     if show is not _silent:
-        show(_chip_table(result["chips"]))
-        show(_line_table(result["lines"]))
+        show(_chip_table(chips))
+        show(_line_table(lines))
+    return {"chips": chips, "lines": lines}
 
 
 def _chip_table(chips: list[dict[str, Any]]) -> object:
