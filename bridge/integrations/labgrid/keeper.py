@@ -105,7 +105,7 @@ class Keeper:
             follow.cancel()
             for client in list(self._clients):
                 client.writer.close()
-            for output in self._outputs.values():
+            for output in list(self._outputs.values()):  # a client's end takes its own away
                 await output.request.release()
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
@@ -118,10 +118,10 @@ class Keeper:
             if output.place == place:
                 _log.info("%s left %s: %s of %s falls back", user, place, key.line, key.chip)
                 await self._fall_back(key, output)
-        for client in self._clients:
-            for own, request in list(client.inputs.items()):
-                if own[0] == place:
-                    del client.inputs[own]
+        for client in list(self._clients):  # some come and go while lines are released
+            for own in [own for own in client.inputs if own[0] == place]:
+                request = client.inputs.pop(own, None)
+                if request is not None:
                     await request.release()
 
     async def _lost(self) -> None:
@@ -173,7 +173,7 @@ class Keeper:
             writer.close()
 
     async def _gone(self, client: _Client) -> None:
-        for request in client.inputs.values():
+        for request in list(client.inputs.values()):
             await request.release()
         for key, output in list(self._outputs.items()):
             if output.client is client:
