@@ -146,9 +146,10 @@ def _service(rig: Rig, seconds: float) -> list[int]:
 
 def _direct(seconds: float) -> list[int]:
     """Time the link inside this process, without a service process."""
+    from bridge.bench.rig import direct_chip
     from firmware_stub import Stub
 
-    with Stub("demo") as stub, Chip(stub.url) as chip:
+    with Stub("demo") as stub, direct_chip(stub.url) as chip:
         return round_trips(chip, seconds)
 
 

@@ -10,18 +10,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
+from bridge.client.direct import Direct
 from firmware_stub import Stub
 from firmware_stub.signals import SignalsWait
 
-__all__ = ["Rig", "Serve"]
+__all__ = ["Rig", "Serve", "direct_chip"]
 
 _DEADLINE_S = 90.0
 # The firmware is a process of this machine: when it is silent, it most often only waits for its
@@ -201,3 +202,18 @@ class Rig:
     def chip(self, index: int = 0) -> Chip:
         """Open the chip of a controller of the board."""
         return Chip(f"{self.serve.socket}#{self.chips[index]}")
+
+
+@contextmanager
+def direct_chip(url: str) -> Iterator[Chip]:
+    """Open the first chip of a link that lives in this process, as patiently as a `Rig`.
+
+    `url` is the link's. Raises OSError when no chip comes up in 90 s.
+    """
+    user = Direct(url, _TIMEOUT_MS)
+    try:
+        user.open("", _DEADLINE_S)[0].close()
+        with Chip(url) as chip:  # on the same link
+            yield chip
+    finally:
+        user.close()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.bench.measure import Tell, percentile, round_trips, silent
-from bridge.client.chip import Chip
+from bridge.bench.rig import direct_chip
 from firmware_stub import Stub
 from firmware_stub.emulated.rings import RingMcu
 
@@ -26,8 +26,8 @@ def measure_rings(seconds: float, machine: str, tell: Tell = silent) -> dict[str
     with (
         Stub("demo") as stub,
         RingMcu(machine) as mcu,
-        Chip(stub.url) as stub_chip,
-        Chip(mcu.url) as mcu_chip,
+        direct_chip(stub.url) as stub_chip,
+        direct_chip(mcu.url) as mcu_chip,
     ):
         for _ in range(_TURNS):
             for name, chip in (("stub", stub_chip), ("mcu", mcu_chip)):

@@ -48,8 +48,12 @@ os.register_at_fork(after_in_child=_renew_lock)
 class Direct:
     """One user of the service thread of a URL; the last close() stops the thread."""
 
-    def __init__(self, url: str) -> None:
-        """Start the thread unless it runs. Raises ValueError or OSError for a bad URL."""
+    def __init__(self, url: str, timeout_ms: int | None = None) -> None:
+        """Start the thread unless it runs. Raises ValueError or OSError for a bad URL.
+
+        Who starts it says how long a request to the firmware may take, in milliseconds;
+        None is the service's default.
+        """
         self._key: tuple[int, str] | None = (os.getpid(), url)
         self._url = url
         with _lock:
@@ -57,19 +61,24 @@ class Direct:
             if running is None:
                 from bridge.service import Config, LinkConfig, ServiceThread
 
-                running = _Running(ServiceThread(Config(socket=None, links=(LinkConfig(url),))))
+                config = Config(
+                    socket=None,
+                    links=(LinkConfig(url),),
+                    timeout_ms=timeout_ms or Config.timeout_ms,
+                )
+                running = _Running(ServiceThread(config))
                 _running[self._key] = running
             running.users += 1
             self._thread = running.thread
 
-    def open(self, name: str) -> tuple[Connection, str]:
-        """Return a connection and the name of a chip, waiting at most 5 s for it.
+    def open(self, name: str, timeout_s: float = 5.0) -> tuple[Connection, str]:
+        """Return a connection and the name of a chip, waiting at most `timeout_s` for it.
 
         `name` is that of the chip or its channel, or the number of an rpmsg-io-
         channel; "" takes the first chip. Raises OSError ETIMEDOUT, with the reason.
         """
         wanted = f"{_CHANNEL}{name}" if name.isascii() and name.isdigit() else name
-        chip = self._thread.wait_chip(wanted or None)
+        chip = self._thread.wait_chip(wanted or None, timeout_s)
         return Connection(self._thread.connect(), self._url), chip
 
     def share(self) -> Direct:
