@@ -336,8 +336,9 @@ analyze:
 
 # The stub that the Python tests talk to is their own: sanitized, and it can break rules. They
 # run in twice as many processes as there are processors, since most wait most of the time.
+# They start Python a thousand times: where its bytecode is not kept, a third of all is compiling.
 pytest: $(VENV)/.test $(ASAN_STUB)
-	FIRMWARE_STUB=$(CURDIR)/$(ASAN_STUB) $(BIN)/python -m pytest \
+	PYTHONDONTWRITEBYTECODE= FIRMWARE_STUB=$(CURDIR)/$(ASAN_STUB) $(BIN)/python -m pytest \
 		-n $$((2 * $$(nproc))) $(PYTEST_ARGS)
 
 # Beside make test, since a kernel for it is minutes more the first time.
