@@ -171,8 +171,7 @@ void gb_calls_advance(struct gb_calls *calls)
 {
 	if (calls->endpoint->link->dead)
 		return;
-	if (calls->resync.step == GB_PROBING && calls->resync.probe_due)
-		gb_resync_probe(calls);
+	gb_resync_advance(&calls->resync);
 	while (calls->queue.first && may_send(calls)) {
 		struct gb_call *call = calls->queue.first;
 		int error;
@@ -204,7 +203,7 @@ static void call_expired(struct gb_timer *timer)
 	} else {
 		gb_call_land(call);
 		if (!calls->tagged)
-			gb_resync_lose(calls);
+			gb_calls_lose_step(calls);
 	}
 	gb_call_fail(call, ETIMEDOUT, GB_REASON_TIMEOUT);
 	gb_calls_advance(calls);
@@ -229,10 +228,36 @@ void gb_calls_submit(struct gb_calls *calls, struct gb_call *call, uint64_t now_
 	calls->timeout_ns = timeout_ns;
 	gb_timer_arm(calls->pump, &call->deadline, now_ns + timeout_ns);
 	join_queue(calls, call);
-	if (calls->resync.step == GB_PROBING && calls->resync.probe_due &&
-	    !calls->resync.timer.armed)
-		gb_resync_wait(calls);
+	gb_resync_demand(&calls->resync, timeout_ns);
 	gb_calls_advance(calls);
+}
+
+/* ---- the place in the stream of replies ---------------------------------- */
+
+void gb_calls_lose_step(struct gb_calls *calls)
+{
+	gb_resync_lose(&calls->resync, calls->mute);
+}
+
+void gb_calls_find_step(struct gb_calls *calls)
+{
+	gb_resync_found(&calls->resync);
+	gb_calls_advance(calls);
+}
+
+void gb_calls_probe_replied(struct gb_calls *calls, uint8_t status)
+{
+	if (gb_resync_replied(&calls->resync, status))
+		gb_calls_advance(calls);
+}
+
+static void resync_expired(struct gb_timer *timer)
+{
+	struct gb_calls *calls = (struct gb_calls *)(void *)(
+		(char *)timer - offsetof(struct gb_calls, resync.timer));
+
+	if (gb_resync_expired(&calls->resync, calls->queue.first))
+		gb_calls_advance(calls);
 }
 
 /* ---- the end ------------------------------------------------------------ */
@@ -244,7 +269,7 @@ bool gb_calls_over(const struct gb_calls *calls)
 
 void gb_calls_abandon(struct gb_calls *calls)
 {
-	gb_timer_cancel(calls->pump, &calls->resync.timer);
+	gb_resync_end(&calls->resync);
 	while (calls->flying.first) {
 		struct gb_call *call = calls->flying.first;
 
@@ -266,7 +291,7 @@ void gb_calls_init(struct gb_calls *calls, struct gb_pump *pump,
 {
 	calls->pump = pump;
 	calls->endpoint = endpoint;
-	gb_resync_init(calls);
+	gb_resync_init(&calls->resync, pump, endpoint, resync_expired);
 }
 
 void gb_calls_free(struct gb_calls *calls)

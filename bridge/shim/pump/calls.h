@@ -2,9 +2,6 @@
 /*
  * calls.h - calls to one device: their queue, their tags and deadlines, and, without
  * tags, the place in the stream of replies. Used with the pump's lock held.
- *
- *   calls.c   from submission to outcome
- *   resync.c  finding the place in the stream of replies again
  */
 #ifndef GB_CALLS_H
 #define GB_CALLS_H
@@ -14,6 +11,7 @@
 #include <stdint.h>
 
 #include "link.h"
+#include "resync.h"
 
 struct gb_call;
 struct gb_calls;
@@ -71,23 +69,6 @@ struct gb_call_list {
 	uint32_t count;
 };
 
-enum gb_step {
-	GB_IN_STEP,
-	GB_PROBING, /* finding the place in the stream of replies again (resync.c) */
-	GB_WAITING, /* mute firmware: letting a late reply pass */
-};
-
-/* Without tags: the place in the stream of replies. */
-struct gb_resync {
-	enum gb_step step;
-	unsigned int word_errors; /* length of this round's word, less its OK */
-	unsigned int probes_sent, replies_seen; /* in this round */
-	unsigned int errors_seen; /* ERR in a row, the latest replies */
-	bool ok_seen;             /* before them, in this round */
-	bool probe_due; /* the next probe waits for a buffer, or for demand */
-	struct gb_timer timer;
-};
-
 /* The calls to one device: those that wait, those in flight. */
 struct gb_calls {
 	struct gb_pump *pump;
@@ -135,17 +116,13 @@ void gb_call_wait(struct gb_call *call, uint8_t reply_form, struct gb_call *firs
 void gb_call_complete(struct gb_call *call, const struct gb_outcome *outcome);
 void gb_call_fail(struct gb_call *call, int error, uint32_t reason);
 
-/* ---- resync.c ------------------------------------------------------------- */
+/* ---- without tags: the place in the stream of replies ---------------------- */
 
-void gb_resync_init(struct gb_calls *calls);
 /* A call had no reply: other messages may come in the place of its reply. */
-void gb_resync_lose(struct gb_calls *calls);
-void gb_resync_found(struct gb_calls *calls);
-/* Send the next probe; it stays due when there is no buffer. */
-void gb_resync_probe(struct gb_calls *calls);
+void gb_calls_lose_step(struct gb_calls *calls);
+/* The next reply is that of the next call. */
+void gb_calls_find_step(struct gb_calls *calls);
 /* A reply came while probing. */
-void gb_resync_replied(struct gb_calls *calls, uint8_t status);
-/* From now on a deadline may pass without a reply. */
-void gb_resync_wait(struct gb_calls *calls);
+void gb_calls_probe_replied(struct gb_calls *calls, uint8_t status);
 
 #endif

@@ -129,7 +129,7 @@ void gb_controller_accept(struct gb_controller *c, uint32_t features, uint32_t e
 	c->epoch = (uint16_t)epoch;
 	c->calls.tagged = features & RPMSG_GPIO_F_TAG;
 	if (c->calls.tagged && c->calls.resync.step != GB_IN_STEP)
-		gb_resync_found(&c->calls);
+		gb_calls_find_step(&c->calls);
 	gb_stream_accepted(c);
 	gb_unlock(pump);
 }
@@ -147,7 +147,7 @@ void gb_controller_mute(struct gb_controller *c, bool mute)
 	c->calls.mute = mute;
 	/* Probes of an unknown type would never be answered. */
 	if (mute && c->calls.resync.step == GB_PROBING)
-		gb_resync_lose(&c->calls);
+		gb_calls_lose_step(&c->calls);
 	gb_unlock(pump);
 }
 

@@ -199,10 +199,10 @@ static bool answers_no_call(struct gb_controller *c, const struct reply *reply)
 	if (reply->tag) {
 		c->endpoint.strays++; /* to a call that timed out while TAG was accepted */
 	} else if (c->calls.resync.step == GB_PROBING) {
-		gb_resync_replied(&c->calls, reply->status);
+		gb_calls_probe_replied(&c->calls, reply->status);
 	} else if (c->calls.resync.step == GB_WAITING) {
 		c->endpoint.strays++; /* the late one */
-		gb_resync_found(&c->calls);
+		gb_calls_find_step(&c->calls);
 	} else {
 		return false;
 	}

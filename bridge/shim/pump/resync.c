@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Getting into step again without tags (docs/protocol.md, "Resynchronisation"). */
-#include "calls.h"
+#include "resync.h"
 
 #include <errno.h>
 
@@ -13,26 +13,25 @@
 #define WORD_ERRORS 2u
 #define WORD_ERRORS_MAX 16u
 
-void gb_resync_wait(struct gb_calls *calls)
+/* From now on a deadline may pass without a reply. */
+static void wait(struct gb_resync *r)
 {
-	gb_timer_arm(calls->pump, &calls->resync.timer, gb_now_ns() + calls->timeout_ns);
+	gb_timer_arm(r->pump, &r->timer, gb_now_ns() + r->timeout_ns);
 }
 
-void gb_resync_found(struct gb_calls *calls)
+void gb_resync_found(struct gb_resync *r)
 {
-	calls->resync.step = GB_IN_STEP;
-	gb_timer_cancel(calls->pump, &calls->resync.timer);
-	gb_calls_advance(calls);
+	r->step = GB_IN_STEP;
+	gb_timer_cancel(r->pump, &r->timer);
 }
 
-void gb_resync_probe(struct gb_calls *calls)
+static void probe(struct gb_resync *r)
 {
-	struct gb_resync *r = &calls->resync;
 	bool first = r->probes_sent == 0;
-	struct virtio_gpio_request probe = {
+	struct virtio_gpio_request request = {
 		.type = rpmsg_gpio_store16(first ? VIRTIO_GPIO_MSG_GET_DIRECTION : UNKNOWN_TYPE),
 	};
-	int error = gb_link_transmit(calls->endpoint, &probe, sizeof(probe));
+	int error = gb_link_transmit(r->endpoint, &request, sizeof(request));
 
 	r->probe_due = error == -EAGAIN;
 	if (error)
@@ -40,13 +39,24 @@ void gb_resync_probe(struct gb_calls *calls)
 	r->probes_sent++;
 	/* A probe that waited for demand may leave for another reason. */
 	if (!r->timer.armed)
-		gb_resync_wait(calls);
+		wait(r);
 }
 
-static void new_round(struct gb_calls *calls)
+void gb_resync_advance(struct gb_resync *r)
 {
-	struct gb_resync *r = &calls->resync;
+	if (r->step == GB_PROBING && r->probe_due)
+		probe(r);
+}
 
+void gb_resync_demand(struct gb_resync *r, uint64_t timeout_ns)
+{
+	r->timeout_ns = timeout_ns;
+	if (r->step == GB_PROBING && r->probe_due && !r->timer.armed)
+		wait(r);
+}
+
+static void new_round(struct gb_resync *r)
+{
 	/* Probes of a round that had replies may still be answered: their remains cannot make a
 	 * longer word. */
 	if (r->replies_seen && r->word_errors < WORD_ERRORS_MAX)
@@ -57,66 +67,71 @@ static void new_round(struct gb_calls *calls)
 	r->ok_seen = false;
 }
 
-static void start_round(struct gb_calls *calls)
+static void start_round(struct gb_resync *r)
 {
-	calls->resync.step = GB_PROBING;
-	new_round(calls);
-	gb_resync_wait(calls);
-	gb_resync_probe(calls);
+	r->step = GB_PROBING;
+	new_round(r);
+	wait(r);
+	probe(r);
 }
 
-void gb_resync_lose(struct gb_calls *calls)
+void gb_resync_lose(struct gb_resync *r, bool mute)
 {
-	struct gb_resync *r = &calls->resync;
-
-	if (calls->mute) {
+	if (mute) {
 		r->step = GB_WAITING;
 		/* Half of the time: what is asked meanwhile must have time for its answer. */
-		gb_timer_arm(calls->pump, &r->timer, gb_now_ns() + calls->timeout_ns / 2);
+		gb_timer_arm(r->pump, &r->timer, gb_now_ns() + r->timeout_ns / 2);
 	} else {
 		r->word_errors = WORD_ERRORS;
 		r->replies_seen = 0;
-		start_round(calls);
+		start_round(r);
 	}
 }
 
-void gb_resync_replied(struct gb_calls *calls, uint8_t status)
+bool gb_resync_replied(struct gb_resync *r, uint8_t status)
 {
-	struct gb_resync *r = &calls->resync;
 	bool ok = status == VIRTIO_GPIO_STATUS_OK;
 
 	r->replies_seen++;
 	r->errors_seen = ok ? 0 : r->errors_seen + 1;
 	r->ok_seen |= ok;
 	if (r->ok_seen && r->probes_sent > r->word_errors && r->errors_seen == r->word_errors) {
-		gb_resync_found(calls);
-		return;
+		gb_resync_found(r);
+		return true;
 	}
-	gb_resync_wait(calls);
+	wait(r);
 	if (r->probes_sent <= r->word_errors)
-		gb_resync_probe(calls);
+		probe(r);
+	return false;
 }
 
-static void expired(struct gb_timer *timer)
+bool gb_resync_expired(struct gb_resync *r, bool demand)
 {
-	struct gb_calls *calls = (struct gb_calls *)(void *)(
-		(char *)timer - offsetof(struct gb_calls, resync.timer));
-	struct gb_resync *r = &calls->resync;
-
 	if (r->step == GB_WAITING || r->replies_seen > r->word_errors) {
 		/* There was silence for a whole deadline: no late reply is under way. */
-		gb_resync_found(calls);
-	} else if (calls->queue.first) {
-		start_round(calls);
+		gb_resync_found(r);
+		return true;
+	}
+	if (demand) {
+		start_round(r);
 	} else {
 		/* The firmware does not answer and nobody asks: the next call starts a new
 		 * round. */
-		new_round(calls);
+		new_round(r);
 		r->probe_due = true;
 	}
+	return false;
 }
 
-void gb_resync_init(struct gb_calls *calls)
+void gb_resync_init(struct gb_resync *r, struct gb_pump *pump, struct gb_link_endpoint *endpoint,
+		    void (*expired)(struct gb_timer *timer))
 {
-	calls->resync.timer.expired = expired;
+	r->pump = pump;
+	r->endpoint = endpoint;
+	r->timer.expired = expired;
+}
+
+void gb_resync_end(struct gb_resync *r)
+{
+	gb_timer_cancel(r->pump, &r->timer);
 }
