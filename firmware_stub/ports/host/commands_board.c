@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "commands_internal.h"
+#include "verbs.h"
 
 #define CLOCK_MAX_NS (24 * 3600 * NS_PER_S)
 #define BOUNCES_MAX 1000

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "commands_internal.h"
+#include "verbs.h"
 
 #define WAIT_DEFAULT_NS (5 * NS_PER_S)
 #define WAIT_MAX_NS (3600 * NS_PER_S)

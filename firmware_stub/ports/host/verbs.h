@@ -1,50 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * commands_internal.h - a command taken apart, and what its words can be.
+ * verbs.h - what the verbs of the language do; commands.c has the table of them.
  *
- *   commands.c           the language: words, numbers, the table of verbs, board files
  *   commands_board.c     what is on the board, and what happens on it
  *   commands_firmware.c  looking at the firmware, waiting for it, and its faults
  *
- * What returns an int returns 0, or -errno with a sentence in the reply.
+ * Each returns 0, or -errno with a sentence in the reply.
  */
-#ifndef HOST_COMMANDS_INTERNAL_H
-#define HOST_COMMANDS_INTERNAL_H
+#ifndef HOST_VERBS_H
+#define HOST_VERBS_H
 
-#include "commands.h"
-
-#define WORDS_MAX 16
-#define NS_PER_US UINT64_C(1000)
-#define NS_PER_MS UINT64_C(1000000)
-#define NS_PER_S UINT64_C(1000000000)
-
-/* One command taken apart. */
-struct request {
-	struct commands *commands;
-	struct command *command;
-	const char *line;
-	int count;
-	char *words[WORDS_MAX];
-	size_t starts[WORDS_MAX]; /* of each word in the line */
-	char text[COMMAND_LENGTH_MAX + 1];
-};
-
-/* Add to the reply's values. */
-__attribute__((format(printf, 2, 3)))
-void request_answer(struct request *request, const char *format, ...);
-/* Put a sentence into the reply; returns -error. */
-__attribute__((format(printf, 3, 4)))
-int request_fail(struct request *request, int error, const char *format, ...);
-/* The words do not fit the verb. */
-int request_usage(struct request *request);
-
-/* The word of this index, as ... */
-int request_number(struct request *request, int word, const char *what, uint64_t min, uint64_t max,
-		   uint64_t *value);
-int request_duration(struct request *request, int word, uint64_t max_ns, uint64_t *ns);
-int request_level(struct request *request, int word, int8_t *value);
-int request_pin(struct request *request, int word, struct board_pin **found);
-bool request_is(const struct request *request, int word, const char *text);
+#include "command_words.h"
 
 /* commands_board.c */
 int do_button(struct request *request);
