@@ -47,6 +47,7 @@ def test_the_files_keep_to_the_order(tool: ModuleType, page: str, texts: dict[st
         ("bridge/shim/pump/link.c", "gb_controller_call;", "uses gb_controller_call()"),
         ("bridge/shim/pump/serial_link.c", "gb_timer_arm(0);", "uses gb_timer_arm()"),
         ("firmware_stub/host/loop/timers.h", '#include "timers.h"', "headers in a circle"),
+        ("bridge/shim/pump/resync.c", "gb_calls_advance(0);", "in a circle with bridge/shim/pump"),
     ],
 )
 def test_what_goes_up_is_found(

@@ -7,38 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- calls -------------------------------------------------------------- */
-
-struct gb_call *gb_call_new(struct gb_controller *c)
-{
-	return gb_calls_new(&c->calls);
-}
-
-void gb_call_discard(struct gb_controller *c, struct gb_call *call)
-{
-	gb_calls_discard(&c->calls, call);
-}
-
-int gb_call_submit(struct gb_controller *c, struct gb_call *call, uint64_t now_ns,
-		   uint64_t timeout_ns)
-{
-	int error = gb_calls_check(&c->calls, call);
-
-	if (error)
-		return error;
-	call->controller = c;
-	gb_stream_submitted(c, call);
-	gb_calls_submit(&c->calls, call, now_ns, timeout_ns);
-	return 0;
-}
-
 /* ---- life --------------------------------------------------------------- */
-
-void gb_controller_abandon(struct gb_controller *c)
-{
-	gb_timer_cancel(c->pump, &c->streams.timer);
-	gb_calls_abandon(&c->calls);
-}
 
 static void end(struct gb_controller *c)
 {

@@ -3,10 +3,11 @@
  * controller_internal.h - a controller, as its parts see it. Used with the pump's lock
  * held.
  *
- *   controller.c    life, and calls of Python
- *   receive.c       what comes back
- *   interrupt.c     who has the interrupts of a line, and arming them
- *   stream.c        streams of events (stream.h has their parts)
+ *   controller_calls.c  calls of the other parts
+ *   stream.c            streams of events (stream.h has their parts)
+ *   interrupt.c         who has the interrupts of a line, and arming them
+ *   receive.c           what comes back
+ *   controller.c        life, and calls of Python
  */
 #ifndef GB_CONTROLLER_INTERNAL_H
 #define GB_CONTROLLER_INTERNAL_H
@@ -98,10 +99,8 @@ void gb_stream_init(struct gb_controller *controller);
 void gb_stream_free(struct gb_controller *controller);
 /* Other features are in force. */
 void gb_stream_accepted(struct gb_controller *controller);
-/* Every call passes here on its way, and again when it was answered OK. */
-void gb_stream_submitted(struct gb_controller *controller, const struct gb_call *call);
-/* The line's first grant, if the call enabled edges: until that is answered, an edge takes the
- * place of the one before. NULL: there is none to wait for. */
+/* A call was answered OK. Returns the line's first grant, if the call enabled edges: until that is
+ * answered, an edge takes the place of the one before. NULL: there is none to wait for. */
 struct gb_call *gb_stream_answered(struct gb_controller *controller, const struct gb_call *call);
 /* The line is enabled and somebody has it, or it was armed again. */
 void gb_stream_owned(struct gb_controller *controller, uint16_t gpio);
@@ -123,7 +122,7 @@ bool gb_interrupt_fired(struct gb_controller *c, uint16_t gpio);
 /* Tell whoever has a line that the controller goes. */
 void gb_interrupts_free(struct gb_controller *c);
 
-/* ---- controller.c --------------------------------------------------------- */
+/* ---- controller_calls.c ---------------------------------------------------- */
 
 /* The session is gone: every call ends now with ENODEV. */
 void gb_controller_abandon(struct gb_controller *c);

@@ -26,36 +26,6 @@ void gb_operation_reply_to_ring(void *client, const struct gb_operation_reply *r
 		gb_request_hang_up(request);
 }
 
-static void answer(struct gb_request *request, const struct gb_operation_reply *reply,
-		   const void *body, size_t length)
-{
-	request->operation.busy = false;
-	request->client->answer(request->client_owner, reply, body, length);
-}
-
-void gb_operation_finish(struct gb_request *request)
-{
-	struct gb_operation_state *op = &request->operation;
-	struct gb_operation_reply reply = {
-		.sequence = op->sequence,
-		.error = op->error,
-		.reason = op->reason,
-		.line = op->line,
-		.bits = op->bits,
-	};
-
-	answer(request, &reply, NULL, 0);
-}
-
-void gb_operation_error(struct gb_operation_state *op, int error, uint32_t reason, uint32_t line)
-{
-	if (op->error)
-		return;
-	op->error = error;
-	op->reason = reason;
-	op->line = line;
-}
-
 static void report_operation(struct gb_request *request, const struct gb_operation *operation,
 			     const uint8_t *body, size_t length)
 {
@@ -151,7 +121,7 @@ int gb_request_answer(struct gb_request *request, uint32_t sequence, int32_t err
 	    request->operation.sequence != sequence) {
 		result = -ESTALE;
 	} else {
-		answer(request, &reply, body, length);
+		gb_operation_answer(request, &reply, body, length);
 	}
 	gb_unlock(pump);
 	return result;

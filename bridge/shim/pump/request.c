@@ -10,50 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-void gb_request_unreference(struct gb_request *request)
-{
-	if (--request->references == 0)
-		free(request);
-}
-
-void gb_request_drove(struct gb_request *request, uint64_t mask, uint64_t levels)
-{
-	request->driven_mask |= mask;
-	request->driven = (request->driven & ~mask) | (levels & mask);
-}
-
-int gb_request_submit(struct gb_request *request, uint32_t index, uint16_t type, uint32_t value,
-		      gb_call_fn done, uint64_t now_ns)
-{
-	struct gb_line *line = &request->lines[index];
-	struct gb_call *call;
-	int error;
-
-	if (!line->plan.controller)
-		return -ENODEV;
-	call = gb_call_new(line->plan.controller);
-	if (!call)
-		return -ENOMEM;
-	call->type = type;
-	call->gpio = line->plan.gpio;
-	call->value = value;
-	call->argument = index;
-	call->owner = request;
-	call->done = done;
-	request->references++;
-	error = gb_call_submit(line->plan.controller, call, now_ns, request->timeout_ns);
-	if (error) {
-		gb_call_discard(line->plan.controller, call);
-		request->references--;
-	}
-	return error;
-}
-
-uint32_t gb_submit_reason(int error)
-{
-	return error == -ENODEV ? GB_REASON_LINK : GB_REASON_QUEUE;
-}
-
 /* Nothing is read from this socket; it only tells that the client is gone. */
 static void on_event_end(void *owner, int index, uint32_t events)
 {
@@ -80,15 +36,6 @@ static void close_ends(struct gb_request *request)
 		close(request->event_fd);
 	request->operation_fd = -1;
 	request->event_fd = -1;
-}
-
-void gb_request_hang_up(struct gb_request *request)
-{
-	if (request->hung_up)
-		return;
-	request->hung_up = true;
-	request->client->hang_up(request->client_owner);
-	gb_report_add(request->pump, GB_REPORT_HANGUP, request->id);
 }
 
 static void end(struct gb_request *request)

@@ -2,10 +2,11 @@
 /*
  * request_internal.h - a line request, as its parts see it. Used with the pump's lock held.
  *
- *   request.c    life: plans, descriptors, owners of lines
- *   operation.c  the client's operations, one after the other
- *   values.c     those that get and set values: messages to the firmware
- *   edges.c      from an edge to an event, debouncing
+ *   request_calls.c  calls to the firmware, answers to the client
+ *   values.c         operations that get and set values: messages to the firmware
+ *   operation.c      the client's operations, one after the other
+ *   edges.c          from an edge to an event, debouncing
+ *   request.c        life: plans, descriptors, owners of lines
  */
 #ifndef GB_REQUEST_INTERNAL_H
 #define GB_REQUEST_INTERNAL_H
@@ -63,14 +64,8 @@ struct gb_request {
 	struct gb_line lines[];
 };
 
-/* ---- request.c ------------------------------------------------------------ */
+/* ---- request_calls.c ------------------------------------------------------ */
 
-/* A request of another kind of client than those with a ring. With the pump's lock not
- * held; NULL with errno. */
-struct gb_request *gb_request_open_for(struct gb_pump *pump, uint64_t id,
-				       const struct gb_line_plan *lines, size_t count,
-				       uint32_t timeout_ms,
-				       const struct gb_request_client *client, void *owner);
 /* Submit a call about a line; `done` gets its index as the argument and gives the
  * reference back. 0 or -errno. */
 int gb_request_submit(struct gb_request *request, uint32_t index, uint16_t type, uint32_t value,
@@ -82,6 +77,22 @@ void gb_request_hang_up(struct gb_request *request);
 void gb_request_drove(struct gb_request *request, uint64_t mask, uint64_t levels);
 /* Why a call was not submitted. */
 uint32_t gb_submit_reason(int error);
+/* The first error of an operation is its result. */
+void gb_operation_error(struct gb_operation_state *op, int error, uint32_t reason, uint32_t line);
+/* Answer the operation in hand. */
+void gb_operation_finish(struct gb_request *request);
+/* Answer the operation in hand, with a body. */
+void gb_operation_answer(struct gb_request *request, const struct gb_operation_reply *reply,
+			 const void *body, size_t length);
+
+/* ---- request.c ------------------------------------------------------------ */
+
+/* A request of another kind of client than those with a ring. With the pump's lock not
+ * held; NULL with errno. */
+struct gb_request *gb_request_open_for(struct gb_pump *pump, uint64_t id,
+				       const struct gb_line_plan *lines, size_t count,
+				       uint32_t timeout_ms,
+				       const struct gb_request_client *client, void *owner);
 
 /* ---- operation.c ---------------------------------------------------------- */
 
@@ -93,10 +104,6 @@ void gb_operation_reply_to_ring(void *client, const struct gb_operation_reply *r
 /* Start an operation; none may be in hand. */
 void gb_operation_start(struct gb_request *request, const struct gb_operation *operation,
 			const uint8_t *body, size_t length);
-/* The first error of an operation is its result. */
-void gb_operation_error(struct gb_operation_state *op, int error, uint32_t reason, uint32_t line);
-/* Answer the operation in hand. */
-void gb_operation_finish(struct gb_request *request);
 
 /* ---- values.c ------------------------------------------------------------- */
 

@@ -436,25 +436,6 @@ static void begin_stream(struct gb_stream *s, uint8_t irq_type)
 	};
 }
 
-static bool ends_interrupt(const struct gb_call *call)
-{
-	return (call->type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE &&
-		call->value == VIRTIO_GPIO_IRQ_TYPE_NONE) ||
-	       (call->type == VIRTIO_GPIO_MSG_SET_DIRECTION &&
-		call->value == VIRTIO_GPIO_DIRECTION_NONE);
-}
-
-void gb_stream_submitted(struct gb_controller *c, const struct gb_call *call)
-{
-	struct gb_stream *s = stream_at(c, call->gpio);
-
-	/* Nothing is granted after it. */
-	if (s && ends_interrupt(call))
-		s->closing = true;
-	else if (s && call->type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE)
-		s->reopening = s->closing;
-}
-
 void gb_stream_owned(struct gb_controller *c, uint16_t gpio)
 {
 	const struct gb_interrupt *interrupt = interrupt_at(c, gpio);

@@ -28,6 +28,15 @@ static inline struct gb_stream *stream_at(const struct gb_controller *c, uint16_
 	return gpio < c->streams.count ? &c->streams.lines[gpio] : NULL;
 }
 
+/* Whether the call, answered OK, ends the line's stream. */
+static inline bool ends_interrupt(const struct gb_call *call)
+{
+	return (call->type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE &&
+		call->value == VIRTIO_GPIO_IRQ_TYPE_NONE) ||
+	       (call->type == VIRTIO_GPIO_MSG_SET_DIRECTION &&
+		call->value == VIRTIO_GPIO_DIRECTION_NONE);
+}
+
 /* ---- stream.c ------------------------------------------------------------- */
 
 /* Whether edges of the line come by credits. */
