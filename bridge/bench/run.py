@@ -22,6 +22,7 @@ _TIMEOUT_S = 20.0
 _ROUNDS_PER_S = 5000
 _WARM_UP = 200
 _PASSES = 4
+_HOUR_NS = 3600 * 10**9
 
 
 def measure_run(
@@ -114,7 +115,7 @@ def _get(path: str, socket: str, seconds: float) -> dict[str, Any]:
             Chip(f"{socket}#fw-0") as chip,
             chip.request_lines({0: LineSettings()}, "bench") as request,
         ):
-            _check(lib.gb_bench_client_get(request.operation_fd, rounds, samples))
+            _check(lib.gb_bench_client_get(request.operation_fd, _HOUR_NS, rounds, samples))
         client += ffi.unpack(samples, rounds)[_WARM_UP:]
     ours, theirs = percentile(client, 50), percentile(uapi, 50)
     return {

@@ -6,11 +6,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import Any
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bridge.cli.figures import print_table, progress
+
+if TYPE_CHECKING:
+    from bridge.bench.histogram import Histogram
 
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -26,6 +31,16 @@ class _Seconds(click.FloatRange):
         if math.isnan(seconds):
             self.fail(f"{value} is no number of seconds.", param, ctx)
         return seconds
+
+
+def _loop(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, str] | None:
+    """Take the names of two lines apart."""
+    if value is None:
+        return None
+    output, colon, read = value.partition(":")
+    if not (output and colon and read):
+        raise click.BadParameter(f"{value!r} is not OUT:IN, the names of two lines")
+    return output, read
 
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
@@ -67,6 +82,7 @@ def bench(ctx: click.Context, as_json: bool, seconds: float) -> None:
     \b
       gpio-bridge bench
       gpio-bridge bench --json --seconds 5
+      gpio-bridge bench link --stub demo       any link; on your board: --link rpmsg:
       gpio-bridge bench serial                 a get over a UART
     """
     if ctx.invoked_subcommand is not None:
@@ -378,3 +394,102 @@ def serial(as_json: bool, seconds: float, baud: int) -> None:
     ]
     title = f"gpio-bridge bench serial, {baud} bits/s"
     print_table(title, ("figure", "measured", "unit", "target"), rows)
+
+
+@bench.command()
+@_JSON
+@_seconds_option("How long each way is measured.")
+@click.option("--link", "url", metavar="URL", help="Link to measure.")
+@click.option("--stub", metavar="BOARD", help="Measure firmware on this simulated board.")
+@click.option("--socket", metavar="PATH", help="Measure the service that runs there.")
+@click.option(
+    "--line", metavar="NAME",
+    help="Line to get, or its offset on the first chip [default: the first free input].",
+)  # fmt: skip
+@click.option("--input", "as_input", is_flag=True, help="Make it an input first.")
+@click.option(
+    "--loop", metavar="OUT:IN", callback=_loop,
+    help="An output that is driven, and an input that is wired to it: measure edges, too.",
+)  # fmt: skip
+@click.option(
+    "--load", type=click.IntRange(0, 1000), default=0, show_default=True, metavar="N",
+    help="Let so many processes compute meanwhile.",
+)  # fmt: skip
+@click.option(
+    "--histogram", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write a histogram: .csv, or by matplotlib .svg or .png.",
+)  # fmt: skip
+def link(
+    as_json: bool,
+    seconds: float,
+    url: str | None,
+    stub: str | None,
+    socket: str | None,
+    line: str | None,
+    as_input: bool,
+    loop: tuple[str, str] | None,
+    load: int,
+    histogram: Path | None,
+) -> None:
+    """Measure round trips on a link: a get of a line, timed in C.
+
+    \b
+    node     the least that the link allows: one thread that writes GET_VALUE and waits
+             for the reply, on the same endpoint
+    direct   with the link in this process
+    service  through a service
+    edge     with --loop: from before the set of the one line to the event of the other
+
+    The line is requested as it is; strict firmware tells the value of an input or output
+    only, and then --input is needed. Where a service has the link, that
+    service is measured, and nothing else can be. docs/timing.md has the method.
+
+    \b
+      gpio-bridge bench link --link rpmsg:
+      gpio-bridge bench link --link serial:/dev/ttyUSB0 --line READY --seconds 20
+      gpio-bridge bench link --stub demo --loop LOOP_OUT:LOOP_IN --load 2
+      gpio-bridge bench link --socket /tmp/gpio.sock --histogram latency.svg
+    """
+    from bridge.bench.histogram import check_file, write_file
+    from bridge.bench.link import Asked, Running, measure_link
+    from bridge.cli.reach import holder_of
+    from bridge.cli.signals import ends_on_signals
+
+    if [url, stub, socket].count(None) != 2:
+        raise click.UsageError("say what to measure: one of --link, --stub and --socket")
+    ends_on_signals()
+    if histogram is not None:
+        check_file(histogram)
+    with ExitStack() as stack:
+        running = None if socket is None else Running(socket, None)
+        if stub is not None:
+            from firmware_stub import Stub
+
+            url = stack.enter_context(Stub(stub)).url
+        elif url is not None:
+            holder = holder_of(url)
+            running = None if holder is None else Running(holder.socket, holder.link)
+        tell = stack.enter_context(progress())
+        found = measure_link(Asked(url, running, line, as_input, loop, seconds, load), tell)
+    figures = {"url": url, "load": load, **found.figures()}
+    if histogram is not None:
+        write_file(histogram, found.histograms, f"gpio-bridge bench link {url or socket}")
+    if as_json:
+        print(json.dumps(figures))
+        return
+    _print_link(figures, found.histograms)
+
+
+def _print_link(figures: dict[str, Any], histograms: dict[str, Histogram]) -> None:
+    heads = ("us", "min", "p50", "p99", "p99.9", "max", "x node", "rounds")
+    rows = []
+    for name in histograms:
+        one = figures[name]
+        times = (one[key] for key in ("min_us", "p50_us", "p99_us", "p999_us", "max_us"))
+        rows.append((name, *times, figures["ratio"].get(name, ""), one["rounds"]))
+    print_table("gpio-bridge bench link", heads, rows)
+    for what, why in figures["why"].items():
+        print(f"no {what}: {why}")
+    for name, histogram in histograms.items():
+        print(f"\n{name}")
+        print("\n".join(histogram.bars()))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge import errors
 from bridge.client import address
@@ -99,31 +99,45 @@ def _prepare(url: str) -> None:
     refuse_held(url)
 
 
+class Holder(NamedTuple):
+    """A service that has a link: its control socket and process, and what it calls the link."""
+
+    socket: str
+    pid: int
+    link: str
+
+
 def refuse_held(url: str) -> None:
     """Raise OSError EBUSY, with the service's name, when one has this link up."""
+    holder = holder_of(url)
+    if holder is not None:
+        raise OSError(
+            errno.EBUSY,
+            f"the service on {holder.socket} (pid {holder.pid}) has this link, as {holder.link}: "
+            f"use its chips (gpio-bridge detect --socket {holder.socket}), or stop it",
+        )
+
+
+def holder_of(url: str) -> Holder | None:
+    """Return the service that has this link up, of those that we may ask."""
     for socket in dict.fromkeys((default_socket(), DEFAULT_SOCKET, *_sockets())):
-        holder = _holder(url, socket) if os.path.exists(socket) else None
-        if holder is not None:
-            raise OSError(errno.EBUSY, holder)
+        status = _status(socket) if os.path.exists(socket) else {"links": []}
+        for link in status["links"]:
+            if link["state"] == "up" and _same(url, link["url"]):
+                return Holder(socket, status["pid"], link["name"])
+    return None
 
 
-def _holder(url: str, socket: str) -> str | None:
-    """Say that the service on `socket` has the link, if it has, and if we may ask it."""
+def _status(socket: str) -> dict[str, Any]:
+    """What the service on `socket` says of itself, if it does to us."""
     try:
         connection = Connection.open(socket)
         try:
-            status = connection.call(STATUS)
+            return connection.call(STATUS)
         finally:
             connection.close()
     except (OSError, ValueError):
-        return None
-    for link in status["links"]:
-        if link["state"] == "up" and _same(url, link["url"]):
-            return (
-                f"the service on {socket} (pid {status['pid']}) has this link, as "
-                f"{link['name']}: use its chips (gpio-bridge detect --socket {socket}), or stop it"
-            )
-    return None
+        return {"links": []}
 
 
 def _same(one: str, other: str) -> bool:

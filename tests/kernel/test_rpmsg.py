@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import re
 import select
@@ -490,3 +491,24 @@ def test_restarts_under_load(guest: Guest) -> str:
 def test_200_restarts_under_load(guest: Guest) -> str:
     assert RESTARTS == 200
     return restarts_under_load(guest)
+
+
+@in_kernel("demo")
+def test_bench_link_measures_the_node_beside_direct_and_service(guest: Guest) -> None:
+    """Each has the endpoint in turn, by whichever way the URL says."""
+    for url in ("rpmsg:?via=ctrl", "rpmsg:"):
+        told = subprocess.run(
+            [
+                *(sys.executable, "-m", "bridge.cli", "bench", "link", "--json"),
+                *("--link", url, "--seconds", "1", "--loop", "LOOP_OUT:LOOP_IN"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert told.returncode == 0, told.stderr
+        guest.say(told.stdout)
+        result = json.loads(told.stdout)
+        for what in ("node", "direct", "service", "direct_edge", "service_edge"):
+            assert result[what]["rounds"] > 0
+        assert set(result["ratio"]) == {"direct", "service"}

@@ -15,7 +15,31 @@ class _Lib:
     def gb_bench_uapi_get(
         self, path: bytes, offset: int, rounds: int, samples_ns: CData
     ) -> int: ...
-    def gb_bench_client_get(self, operation_fd: int, rounds: int, samples_ns: CData) -> int: ...
+    def gb_bench_client_get(
+        self, operation_fd: int, duration_ns: int, rounds: int, samples_ns: CData
+    ) -> int: ...
+    def gb_bench_client_edge(
+        self,
+        operation_fd: int,
+        bell: int,
+        ring_fd: int,
+        duration_ns: int,
+        rounds: int,
+        samples_ns: CData,
+    ) -> int: ...
+    def gb_bench_device_get(
+        self, fd: int, gpio: int, duration_ns: int, rounds: int, samples_ns: CData
+    ) -> int: ...
+    def gb_bench_link_get(
+        self,
+        link: CData,
+        channel: bytes,
+        gpio: int,
+        why: CData,
+        duration_ns: int,
+        rounds: int,
+        samples_ns: CData,
+    ) -> int: ...
     def gb_bench_uapi_watch(self, path: bytes, lines: int) -> int: ...
     def gb_bench_uapi_edges(self, fd: int, count: int, timeout_ms: int, result: CData) -> int: ...
 

@@ -32,15 +32,24 @@ DECLARATIONS = """
 
     int gb_bench_uapi_get(const char *path, uint32_t offset, uint32_t rounds,
                           uint32_t *samples_ns);
-    int gb_bench_client_get(int operation_fd, uint32_t rounds, uint32_t *samples_ns);
     int gb_bench_uapi_watch(const char *path, uint32_t lines);
     int gb_bench_uapi_edges(int fd, uint32_t count, uint32_t timeout_ms,
                             struct gb_bench_edges_read *result);
+
+    int64_t gb_bench_client_get(int operation_fd, uint64_t duration_ns, uint32_t rounds,
+                                uint32_t *samples_ns);
+    int64_t gb_bench_client_edge(int operation_fd, int bell, int ring_fd, uint64_t duration_ns,
+                                 uint32_t rounds, uint32_t *samples_ns);
+    int64_t gb_bench_device_get(int fd, uint16_t gpio, uint64_t duration_ns, uint32_t rounds,
+                                uint32_t *samples_ns);
+    int64_t gb_bench_link_get(void *link, const char *channel, uint16_t gpio, char why[160],
+                              uint64_t duration_ns, uint32_t rounds, uint32_t *samples_ns);
 """
 HEADERS = """
     #include "edges.h"
     #include "floor.h"
     #include "guest.h"
+    #include "trips.h"
     #include "uapi.h"
 """
 INCLUDE_DIRS = [
@@ -60,6 +69,10 @@ ffibuilder.set_source(
         *sorted(glob("bridge/bench/native/[a-z]*.c")),
         "bridge/shim/pump/client.c",
         "bridge/shim/pump/event_ring.c",
+        # Of a link, what the calling thread needs to drive it alone.
+        "bridge/shim/pump/link.c",
+        "bridge/shim/pump/pump.c",
+        "bridge/shim/pump/reports.c",
         *sorted(glob("firmware_stub/host/*/*.c")),
     ],
     include_dirs=INCLUDE_DIRS,

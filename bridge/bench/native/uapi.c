@@ -11,9 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pump/client.h"
-
-#define PATIENCE_MS 10000
 #define BUFFER 1024
 #define AT_ONCE 256
 
@@ -56,23 +53,6 @@ int gb_bench_uapi_get(const char *path, uint32_t offset, uint32_t rounds, uint32
 	if (fd >= 0)
 		close(fd);
 	return fd < 0 ? fd : error;
-}
-
-int gb_bench_client_get(int operation_fd, uint32_t rounds, uint32_t *samples_ns)
-{
-	int error = gb_client_prepare(operation_fd, PATIENCE_MS);
-
-	for (uint32_t i = 0; !error && i < rounds; i++) {
-		struct gb_operation operation = {
-			.code = GB_OPERATION_GET, .sequence = i, .mask = 1,
-		};
-		struct gb_operation_reply reply;
-		uint64_t start = now_ns();
-
-		error = -gb_client_operate(operation_fd, PATIENCE_MS, &operation, &reply);
-		samples_ns[i] = (uint32_t)(now_ns() - start);
-	}
-	return error;
 }
 
 int gb_bench_uapi_watch(const char *path, uint32_t lines)

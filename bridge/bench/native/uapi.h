@@ -7,8 +7,6 @@
 
 /* Get line `offset` of the chip at `path`, so many times. 0 or -errno. */
 int gb_bench_uapi_get(const char *path, uint32_t offset, uint32_t rounds, uint32_t *samples_ns);
-/* The same through the operation descriptor of a request of one line. */
-int gb_bench_client_get(int operation_fd, uint32_t rounds, uint32_t *samples_ns);
 
 /* Edges of lines 0 to `lines` - 1, with the largest event buffer: 0 or -errno. */
 struct gb_bench_edges_read {
