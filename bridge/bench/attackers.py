@@ -8,6 +8,7 @@ it did what it does.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import mmap
 import os
@@ -49,6 +50,7 @@ LYING = "backend-0"
 IDLE = "idle"
 """Not an attack: what one of these processes costs the machine by computing."""
 
+_PR_SET_PDEATHSIG = 1
 _SET_FEATURES, _SET_OWNER, _SET_BASE, _SET_ENABLE = 2, 3, 10, 18
 _EDGES = (
     uapi.GPIO_V2_LINE_FLAG_INPUT
@@ -381,6 +383,8 @@ def main(name: str, folder: str) -> None:
         raise SystemExit
 
     signal.signal(signal.SIGTERM, end)
+    # Also when who measures is killed.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     attack = idle if name == IDLE else ATTACKS[name]
     try:
         for done in attack(Path(folder)):

@@ -36,11 +36,12 @@ class Serve:
     def __init__(self, directory: Path, *arguments: str) -> None:
         """Prepare a service whose control socket and log are in `directory`.
 
-        `arguments` go to `gpio-bridge serve`, such as ``--link URL``.
+        `arguments` go to `gpio-bridge serve`, such as ``--link URL``. Requests to the
+        firmware end after 10 s where they do not say ``--timeout-ms``.
         """
         self.socket = str(directory / "control.sock")
         self._log = directory / "serve.log"
-        self._arguments = arguments
+        self._arguments = ("--timeout-ms", str(_TIMEOUT_MS), *arguments)
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Serve:
@@ -147,8 +148,7 @@ class Rig:
         """Say which firmware and board, in the words of firmware_stub.Stub.
 
         `arguments` go to `gpio-bridge serve`, which makes so many `aggregates` of
-        the board's chips; `service` is called as the class Serve is. Requests to the
-        firmware end after 10 s where `arguments` do not say ``--timeout-ms``.
+        the board's chips; `service` is called as the class Serve is.
         """
         self._service = service
         self._aggregates = aggregates
@@ -179,11 +179,7 @@ class Rig:
                 )
             )
             self.serve = stack.enter_context(
-                self._service(
-                    directory,
-                    *("--link", self.stub.url, "--timeout-ms", str(_TIMEOUT_MS)),
-                    *self._arguments,
-                )
+                self._service(directory, "--link", self.stub.url, *self._arguments)
             )
             count = len(self.stub.channels()) + self._aggregates
             self.chips = self.serve.wait_for_chips(count)

@@ -25,7 +25,7 @@ CLIENTS = 8
 # Inside the kernel its command line is the environment.
 RESTARTS = int(os.environ.get("KERNEL_TEST_RESTARTS", "20"))
 DEADLINE_S = 1.0
-"""Deadline of one request to the firmware, the service's default."""
+"""Deadline of one request to the firmware."""
 GRACE_S = 5.0
 """What a busy host may add to it; a call that waits for the kernel would take 15 s."""
 # A wait for a state may take this long: the machine may have other things to do.

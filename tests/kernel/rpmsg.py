@@ -14,7 +14,7 @@ from bridge.line import Bias, Direction, Edge, Value
 from bridge.link.rpmsg_sysfs import BusChannel, Processor, Sysfs
 
 from .guest import Guest
-from .load import PATIENCE_S
+from .load import DEADLINE_S, PATIENCE_S
 
 RAW = """
 controller 0 channel rpmsg-raw label "raw" lines 8
@@ -49,7 +49,8 @@ def serving(*urls: str, arguments: tuple[str, ...] = ()) -> Iterator[Serve]:
     directory = Path("/run/tmp/serve")
     directory.mkdir(exist_ok=True)
     links = [word for url in urls for word in ("--link", url)]
-    with Serve(directory, *links, *arguments) as serve:
+    deadline = ("--timeout-ms", str(int(DEADLINE_S * 1000)))
+    with Serve(directory, *links, *deadline, *arguments) as serve:
         try:
             yield serve
         finally:

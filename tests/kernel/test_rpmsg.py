@@ -209,7 +209,7 @@ def test_node_without_permission_is_used_once_it_is_given(guest: Guest) -> None:
     assert serve.wait_for_chips(2) == ["rpmsg-0", "rpmsg-1"]
     scenario(guest, serve, "rpmsg-0")
     process.terminate()
-    assert process.wait(10) == 0
+    assert process.wait(PATIENCE_S) == 0
 
 
 @in_kernel("demo")
