@@ -497,18 +497,9 @@ install-help: setup
 # What the system needs around the program; pip or a package installs that itself.
 LIBDIR ?= /usr/lib
 install-system:
-	install -D -m 644 -t $(DESTDIR)$(LIBDIR)/udev/rules.d udev/60-rpmsg-gpio-bridge.rules
-	install -D -m 644 -t $(DESTDIR)$(LIBDIR)/systemd/system \
-		udev/gpio-bridge.service udev/gpio-bridge@.service udev/gpio-bridge-keeper.service \
-		udev/gpio-bridge-dbus.service
-	install -D -m 644 udev/rpmsg-gpio-bridge.dbus.conf \
-		$(DESTDIR)$(LIBDIR)/../share/dbus-1/system.d/rpmsg-gpio-bridge.conf
-	install -D -m 644 udev/rpmsg-gpio-bridge.sysusers \
-		$(DESTDIR)$(LIBDIR)/sysusers.d/rpmsg-gpio-bridge.conf
-	install -D -m 644 udev/rpmsg-gpio-bridge.tmpfiles \
-		$(DESTDIR)$(LIBDIR)/tmpfiles.d/rpmsg-gpio-bridge.conf
-	install -D -m 644 udev/rpmsg-gpio-bridge.modules-load \
-		$(DESTDIR)$(LIBDIR)/modules-load.d/rpmsg-gpio-bridge.conf
+	@grep -v '^#' udev/places | while read -r kind file place; do \
+		case $$place in lib/*) place=$(LIBDIR)/$${place#lib/};; *) place=$(LIBDIR)/../$$place;; esac; \
+		echo "  INSTALL $(DESTDIR)$$place"; install -D -m 644 "udev/$$file" "$(DESTDIR)$$place" || exit 1; done
 
 clean:
 	rm -rf $(BUILD) $(VENV) *.egg-info firmware_stub/bin bridge/shim/_shim.c bridge/shim/_shim*.so \

@@ -10,6 +10,7 @@ from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 # A shim of one Python's stable ABI serves every later one: one wheel a platform.
 ABI = "cp310"
@@ -112,12 +113,25 @@ class BuildExt(build_ext):
         )
 
 
+class BuildPy(build_py):
+    """Takes along udev/, which `gpio-bridge system install` puts in place; its source stays one."""
+
+    def run(self) -> None:
+        """Copy the modules, and the files beside bridge/system/places.py."""
+        super().run()
+        if not self.editable_mode:
+            folder = os.path.join(self.build_lib, "bridge/system/files")
+            self.mkpath(folder)
+            for file in glob("udev/*"):
+                self.copy_file(file, folder, preserve_mode=False)
+
+
 setup(
     cffi_modules=[
         "bridge/shim/build.py:ffibuilder",
         "bridge/bench/native/build.py:ffibuilder",
     ],
     ext_modules=[STUB, PRELOAD],
-    cmdclass={"build_ext": BuildExt},
+    cmdclass={"build_ext": BuildExt, "build_py": BuildPy},
     options={"bdist_wheel": {"py_limited_api": ABI}},
 )

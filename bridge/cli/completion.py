@@ -39,14 +39,19 @@ def completion(shell: str) -> int:
       gpio-bridge completion bash > ~/.local/share/bash-completion/completions/gpio-bridge
       gpio-bridge completion zsh > ~/.zfunc/_gpio-bridge    with ~/.zfunc in fpath
     """
+    print(source(shell))
+    return 0
+
+
+def source(shell: str) -> str:
+    """Return what the verb prints for a shell."""
     from bridge.cli.group import cli
 
     found = get_completion_class(shell)
     assert found is not None
-    source = found(cli, {}, "gpio-bridge", _VARIABLE).source()
     # After LINE= comes the value, without a blank.
-    print(source.replace("    return 0\n}", f"{_BASH_NO_BLANK}\n    return 0\n}}"))
-    return 0
+    no_blank = f"{_BASH_NO_BLANK}\n    return 0\n}}"
+    return found(cli, {}, "gpio-bridge", _VARIABLE).source().replace("    return 0\n}", no_blank)
 
 
 def shown_to_click(verb: str) -> click.Command:

@@ -27,6 +27,7 @@ VERBS = {
     "run": "Run a program that knows /dev/gpiochipN on these lines, unchanged.",
     "remoteproc": "Start and stop remote processors by their names.",
     "doctor": "Check what goes wrong on boards, and say what to do.",
+    "system": "Install udev rules, systemd units, manual pages and completion, or remove them.",
     "conformance": "Check firmware against the protocol, over any link.",
     "bench": "Measure round trips, edge rate, idle CPU and memory.",
     "completion": "Print what bash or zsh needs to complete verbs, options and lines.",

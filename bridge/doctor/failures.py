@@ -32,7 +32,7 @@ FAILURES: dict[str, Failure] = {
     ),
     "module-missing": Failure(
         "a module is not loaded",
-        "modprobe it; install udev/rpmsg-gpio-bridge.modules-load to have it at every boot",
+        "modprobe it; gpio-bridge system install has it at every boot",
     ),
     "no-remoteproc": Failure(
         "no remoteproc here",
@@ -69,7 +69,7 @@ FAILURES: dict[str, Failure] = {
     ),
     "no-rules": Failure(
         "our udev rules are not installed",
-        "make install-system, then udevadm control --reload and udevadm trigger",
+        "gpio-bridge system install",
     ),
     "no-link": Failure(
         "a node has no link in /dev/rpmsg-gpio",
@@ -77,7 +77,7 @@ FAILURES: dict[str, Failure] = {
     ),
     "no-group": Failure(
         "a group does not exist",
-        "systemd-sysusers (after make install-system), or groupadd --system GROUP",
+        "gpio-bridge system install users, or groupadd --system GROUP",
     ),
     "not-in-group": Failure(
         "this user is not in group gpio",

@@ -18,7 +18,7 @@ PAGES = [
 ]
 FOLDERS = r"(?:bridge|docs|examples|firmware_stub|tests|tools|udev)"
 # Built, not in the tree.
-BUILT = {"firmware_stub/bin/firmware-stub"}
+BUILT = {"bridge/system/files", "firmware_stub/bin/firmware-stub"}
 
 
 def prose(page: Path) -> str:

@@ -131,6 +131,17 @@ def test_it_runs_without_the_tree(unpacked: Path, tmp_path: Path) -> None:
     assert "everything is stopped and removed" in said
 
 
+def test_it_brings_the_files_of_the_system(unpacked: Path, tmp_path: Path) -> None:
+    run(
+        sys.executable, "-m", "bridge.cli", "system", "install", "--root", tmp_path,
+        cwd=tmp_path, PYTHONPATH=str(unpacked),
+    )  # fmt: skip
+    rules = "60-rpmsg-gpio-bridge.rules"
+    installed = tmp_path / "usr/local/lib/udev/rules.d" / rules
+    assert installed.read_bytes() == (ROOT / "udev" / rules).read_bytes()
+    assert (tmp_path / "usr/local/share/man/man1/gpio-bridge.1").exists()
+
+
 def test_one_version(unpacked: Path) -> None:
     (metadata,) = unpacked.glob("*.dist-info/METADATA")
     assert Parser().parsestr(metadata.read_text())["Version"] == bridge.__version__
