@@ -23,6 +23,7 @@ VERBS = {
     "get": "Read lines (as gpioget).",
     "set": "Set lines and hold them (as gpioset).",
     "mon": "Print edge events (as gpiomon).",
+    "record": "Write edges to a file for GTKWave and sigrok: VCD, CSV, sr, JSON lines.",
     "notify": "Print who requests and releases lines (as gpionotify).",
     "run": "Run a program that knows /dev/gpiochipN on these lines, unchanged.",
     "remoteproc": "Start and stop remote processors by their names.",
@@ -33,10 +34,10 @@ VERBS = {
     "completion": "Print what bash or zsh needs to complete verbs, options and lines.",
 }
 
-# These are libgpiod's tools, and status. Scripts call them over and over, so they do without click
-# and rich: their module has main(arguments) -> exit status. The modules of other verbs have a click
-# command.
-TOOLS = ("status", "detect", "info", "get", "set", "mon", "notify")
+# These are libgpiod's tools, and some like them. Scripts call them over and over, so they do
+# without click and rich: their module has main(arguments) -> exit status. The modules of other
+# verbs have a click command.
+TOOLS = ("status", "detect", "info", "get", "set", "mon", "record", "notify")
 
 
 def main(arguments: list[str] | None = None) -> None:

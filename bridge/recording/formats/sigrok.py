@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sessions of sigrok (.sr): samples at a rate, in a zip file, for PulseView and sigrok-cli."""
+
+from __future__ import annotations
+
+import configparser
+import errno
+import io
+import zipfile
+
+from bridge import __version__
+from bridge.recording.model import UNKNOWN, Header, Recording, Wave
+
+__all__ = ["Writer", "read"]
+
+_NS = 1_000_000_000
+# A member of the zip file has at most so many bytes, and at most what so much time brings: a
+# recorder that is killed loses what is not in a member yet.
+_PIECE_MAX = 4 << 20
+_PIECE_NS = _NS
+
+
+class Writer:
+    """A file as it is recorded; after each piece it is a whole zip file.
+
+    The format has no unknown level: a line whose edges were lost keeps its last one.
+    """
+
+    def __init__(self, path: str | None, header: Header, levels: list[int]) -> None:
+        """Begin a file; see `bridge.recording.formats.writer`."""
+        if path in (None, "-"):
+            raise OSError(errno.EINVAL, "a zip file such as .sr needs a file: give -o FILE.sr")
+        assert path is not None
+        self._path = path
+        self._rate = header.rate_hz
+        self._unit = max(1, (len(levels) + 7) // 8)
+        self._bits = sum((level == 1) << index for index, level in enumerate(levels))
+        self._done = 0  # samples
+        self._pieces = 0
+        self._waiting: list[bytes] = []
+        self._waiting_size = 0
+        self._piece_end = _PIECE_NS
+        self.size = 0
+        #: Edges that no sample shows, since another one of the line followed within the sample.
+        self.unseen = 0
+        self._changed: dict[int, int] = {}  # line: the sample that shows its last change
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr("version", "2")
+            file.writestr("metadata", self._metadata(header))
+
+    def _metadata(self, header: Header) -> str:
+        lines = ["[global]", f"sigrok version=gpio-bridge {__version__}", "", "[device 1]"]
+        lines += ["capturefile=logic-1", f"total probes={len(header.signals)}"]
+        lines += [f"samplerate={_rate_text(self._rate)}", "total analog=0"]
+        lines += [f"probe{n}={signal.name}" for n, signal in enumerate(header.signals, 1)]
+        lines += [f"unitsize={self._unit}"]
+        return "\n".join(lines) + "\n"
+
+    def write(self, times: list[int], codes: list[int]) -> None:
+        """Write the samples until each change, and note the change for the following ones."""
+        rate = self._rate
+        for time, code in zip(times, codes, strict=True):
+            sample = time * rate // _NS
+            if sample > self._done:
+                self._repeat(sample - self._done)
+            level, index = code & 3, code >> 2
+            if level == UNKNOWN:
+                continue
+            if self._changed.get(index) == sample:
+                self.unseen += 1
+            self._changed[index] = sample
+            self._bits = self._bits | 1 << index if level else self._bits & ~(1 << index)
+        if times and times[-1] >= self._piece_end:
+            self._flush()
+            self._piece_end = times[-1] + _PIECE_NS
+
+    def note(self, time: int, text: str) -> None:
+        """Do nothing: the format has no place for notes."""
+
+    def close(self, time: int, notes: list[str]) -> None:
+        """Write the samples until the end."""
+        end = time * self._rate // _NS + 1
+        if end > self._done:
+            self._repeat(end - self._done)
+        self._flush()
+
+    def _repeat(self, samples: int) -> None:
+        """Let the levels hold for so many samples."""
+        word = self._bits.to_bytes(self._unit, "little")
+        self._done += samples
+        while samples:
+            count = min(samples, max(1, (_PIECE_MAX - self._waiting_size) // self._unit))
+            self._waiting.append(word * count)
+            self._waiting_size += count * self._unit
+            samples -= count
+            if self._waiting_size + self._unit > _PIECE_MAX:
+                self._flush()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        self._pieces += 1
+        with zipfile.ZipFile(self._path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+            file.writestr(f"logic-1-{self._pieces}", b"".join(self._waiting))
+            self.size = file.start_dir
+        self._waiting.clear()
+        self._waiting_size = 0
+
+
+def _rate_text(rate: int) -> str:
+    for size, unit in ((1_000_000, "MHz"), (1000, "kHz")):
+        if rate % size == 0:
+            return f"{rate // size} {unit}"
+    return f"{rate} Hz"
+
+
+def read(path: str) -> Recording:
+    """Read a session, of sigrok or of ours."""
+    if path == "-":
+        raise OSError(errno.EINVAL, "a zip file such as .sr is read from a file, not from a pipe")
+    try:
+        with zipfile.ZipFile(path) as file:
+            return _read(file)
+    except (zipfile.BadZipFile, KeyError, configparser.Error, ValueError, IndexError) as error:
+        raise ValueError(f"{path} is no session of sigrok: {error}") from None
+
+
+def _read(file: zipfile.ZipFile) -> Recording:
+    metadata = configparser.ConfigParser(interpolation=None, delimiters=("=",))
+    metadata.read_file(io.TextIOWrapper(file.open("metadata"), "utf-8", errors="replace"))
+    device = metadata["device 1"]
+    rate = _rate(device["samplerate"])
+    unit = int(device["unitsize"])
+    if not 1 <= unit <= 64:
+        raise ValueError(f"a sample of {unit} bytes")
+    probes = {
+        int(key[5:]): name
+        for key, name in device.items()
+        if key.startswith("probe") and key[5:].isdigit()
+    }
+    names = [probes[number] for number in sorted(probes)]
+    shifts = [number - 1 for number in sorted(probes)]
+    waves = [Wave(name) for name in names]
+    capture = device.get("capturefile", "logic-1")
+    pieces = sorted(
+        (int(name[len(capture) + 1 :]), name)
+        for name in file.namelist()
+        if name.startswith(f"{capture}-")
+    )
+    sample, last = 0, -1
+    for name in [name for _, name in pieces] or [capture]:
+        with file.open(name) as data:
+            while block := data.read(unit << 12):
+                samples = len(block) // unit
+                if last >= 0 and block == last.to_bytes(unit, "little") * samples:
+                    sample += samples  # most of a file is silence
+                    continue
+                for at in range(0, len(block) - unit + 1, unit):
+                    word = int.from_bytes(block[at : at + unit], "little")
+                    if word != last:
+                        time = sample * _NS // rate
+                        for wave, shift in zip(waves, shifts, strict=True):
+                            wave.change(time, word >> shift & 1)
+                        last = word
+                    sample += 1
+    return Recording(waves, max(0, sample - 1) * _NS // rate, [f"{rate} samples a second"])
+
+
+def _rate(text: str) -> int:
+    number, _, unit = text.partition(" ")
+    rate = int(float(number) * {"": 1, "Hz": 1, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9}[unit])
+    if rate < 1:
+        raise ValueError(f"a rate of {text}")
+    return rate
