@@ -69,6 +69,7 @@ class Asked:
         loop: an output, and an input that is wired to it.
         seconds: for each way.
         busy: so many processes compute meanwhile.
+        realtime: a priority of SCHED_FIFO with which a service is measured once more, 0: none.
     """
 
     url: str | None
@@ -78,6 +79,7 @@ class Asked:
     loop: tuple[str, str] | None = None
     seconds: float = 2.0
     busy: int = 0
+    realtime: int = 0
 
 
 @dataclass
@@ -96,11 +98,14 @@ class Measured:
         """Return what --json prints."""
         figures = {what: found.figures() for what, found in self.histograms.items()}
         node = figures.get("node")
-        ratio = {
+        ratio: dict[str, float] = {
             what: round(figures[what]["p50_us"] / node["p50_us"], 2)
             for what in ("direct", "service")
             if node and what in figures
         }
+        if "service_realtime" in figures:
+            before, after = (figures[what]["p999_us"] for what in ("service", "service_realtime"))
+            ratio["realtime_p999"] = round(after / before, 2)
         assert self.line is not None
         missing = dict.fromkeys(self.why)
         line = {"chip": self.line.chip, "offset": self.line.offset, "name": self.line.name}
@@ -122,19 +127,19 @@ def measure_link(asked: Asked, tell: Tell = silent) -> Measured:
     """
     found = Measured()
     passes = max(2, math.ceil(asked.seconds / _PASS_MAX_S))
-    ways = [_service]
+    ways: dict[str, Callable[[Asked, float, Measured], None]] = {"service": _service}
     if asked.running is None:
-        ways = [_direct, _node, _service]
+        ways = {"direct": _direct, "node": _node, **ways}
     else:
         held = f"the service on {asked.running.socket} has the link, and only one program can"
         found.why = {"node": held, "direct": held}
+    if asked.realtime:
+        ways["service, real time"] = _service_realtime
     with _busy(asked.busy):
         for turn in range(passes):
-            # The line is known once it was looked for.
-            order = ways if turn % 2 == 0 else ways[::-1]
-            for way in order:
-                tell(f"{way.__name__[1:]}, part {turn + 1} of {passes}")
-                way(asked, asked.seconds / passes, found)
+            for name in list(ways) if turn % 2 == 0 else reversed(ways):
+                tell(f"{name}, part {turn + 1} of {passes}")
+                ways[name](asked, asked.seconds / passes, found)
     return found
 
 
@@ -155,18 +160,51 @@ def _direct(asked: Asked, seconds: float, found: Measured) -> None:
 
 
 def _service(asked: Asked, seconds: float, found: Measured) -> None:
+    _served(asked, "service", (), seconds, found)
+
+
+def _service_realtime(asked: Asked, seconds: float, found: Measured) -> None:
+    options = ("--realtime", f"{asked.realtime},lock-memory,required")
+    with first_in_first_out(asked.realtime):
+        _served(asked, "service_realtime", options, seconds, found)
+
+
+@contextmanager
+def first_in_first_out(priority: int, pid: int = 0) -> Iterator[None]:
+    """Give a thread, 0 is this one, a real-time priority while the block runs.
+
+    What it starts is scheduled as ever. Raises OSError EPERM.
+    """
+    try:
+        os.sched_setscheduler(pid, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"no real-time priority {priority} for this program ({error.strerror}): "
+            "run it as root, or where ulimit -r is that high",
+        ) from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _served(
+    asked: Asked, what: str, options: tuple[str, ...], seconds: float, found: Measured
+) -> None:
     with ExitStack() as stack:
         running = asked.running
         if running is None:
             assert asked.url is not None
             directory = Path(tempfile.mkdtemp(prefix="gpio-bridge-"))
             stack.callback(shutil.rmtree, directory, ignore_errors=True)
-            serve = Serve(directory, "--link", asked.url, "--timeout-ms", _TIMEOUT_MS)
+            serve = Serve(directory, "--link", asked.url, "--timeout-ms", _TIMEOUT_MS, *options)
             stack.enter_context(serve)
             running = Running(serve.socket, None)
         connection = Connection.open(running.socket)
         stack.callback(connection.close)
-        _through(connection, "service", running.link, asked, seconds, found)
+        _through(connection, what, running.link, asked, seconds, found)
 
 
 def _node(asked: Asked, seconds: float, found: Measured) -> None:

@@ -23,12 +23,15 @@ class Listener(Protocol):
 class Dispatcher:
     """Owns the pump of a service; all of it belongs to one event loop.
 
+    Args:
+        realtime: as `Pump`.
+
     Attributes:
         pump: the data plane.
     """
 
-    def __init__(self) -> None:
-        self.pump = Pump()
+    def __init__(self, realtime: bool = False) -> None:
+        self.pump = Pump(realtime)
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
         self._calls: dict[int, asyncio.Future[Report]] = {}

@@ -416,6 +416,10 @@ def serial(as_json: bool, seconds: float, baud: int) -> None:
     help="Let so many processes compute meanwhile.",
 )  # fmt: skip
 @click.option(
+    "--realtime", type=click.IntRange(1, 98), default=0, metavar="PRIORITY",
+    help="Measure the service once more with its real-time options, and this client with them.",
+)  # fmt: skip
+@click.option(
     "--histogram", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
     help="Write a histogram: .csv, or by matplotlib .svg or .png.",
 )  # fmt: skip
@@ -429,6 +433,7 @@ def link(
     as_input: bool,
     loop: tuple[str, str] | None,
     load: int,
+    realtime: int,
     histogram: Path | None,
 ) -> None:
     """Measure round trips on a link: a get of a line, timed in C.
@@ -438,6 +443,9 @@ def link(
              for the reply, on the same endpoint
     direct   with the link in this process
     service  through a service
+    service_realtime
+             with --realtime: the same with [realtime] priority and lock_memory, and a
+             client of that priority; a service that runs already stays as it is
     edge     with --loop: from before the set of the one line to the event of the other
 
     The line is requested as it is; strict firmware tells the value of an input or output
@@ -448,10 +456,11 @@ def link(
       gpio-bridge bench link --link rpmsg:
       gpio-bridge bench link --link serial:/dev/ttyUSB0 --line READY --seconds 20
       gpio-bridge bench link --stub demo --loop LOOP_OUT:LOOP_IN --load 2
+      gpio-bridge bench link --stub demo --load 2 --realtime 50
       gpio-bridge bench link --socket /tmp/gpio.sock --histogram latency.svg
     """
     from bridge.bench.histogram import check_file, write_file
-    from bridge.bench.link import Asked, Running, measure_link
+    from bridge.bench.link import Asked, Running, first_in_first_out, measure_link
     from bridge.cli.reach import holder_of
     from bridge.cli.signals import ends_on_signals
 
@@ -465,13 +474,17 @@ def link(
         if stub is not None:
             from firmware_stub import Stub
 
-            url = stack.enter_context(Stub(stub)).url
+            board = stack.enter_context(Stub(stub))
+            url = board.url
+            if realtime:  # it stands for a processor that has nothing else to do
+                stack.enter_context(first_in_first_out(realtime + 1, board.pid or 0))
         elif url is not None:
             holder = holder_of(url)
             running = None if holder is None else Running(holder.socket, holder.link)
         tell = stack.enter_context(progress())
-        found = measure_link(Asked(url, running, line, as_input, loop, seconds, load), tell)
-    figures = {"url": url, "load": load, **found.figures()}
+        asked = Asked(url, running, line, as_input, loop, seconds, load, realtime)
+        found = measure_link(asked, tell)
+    figures = {"url": url, "load": load, "realtime": realtime, **found.figures()}
     if histogram is not None:
         write_file(histogram, found.histograms, f"gpio-bridge bench link {url or socket}")
     if as_json:

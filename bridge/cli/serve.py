@@ -125,6 +125,11 @@ the service stops.
     "however it ends. May be repeated.",
 )
 @click.option(
+    "--realtime",
+    metavar="PRIORITY[,...]",
+    help="Run the pump with this priority of SCHED_FIFO (see below).",
+)
+@click.option(
     "--ready-fd",
     type=click.IntRange(0),
     metavar="N",
@@ -223,6 +228,7 @@ def _configuration(
     on_restart: str | None,
     exports: tuple[str, ...],
     remoteprocs: tuple[str, ...],
+    realtime: str | None,
 ) -> Any:
     """The file, and over it the flags."""
     from bridge.service import config as configs
@@ -247,6 +253,8 @@ def _configuration(
         configs.check_exports(changes["exports"], "--export")
     if remoteprocs:
         changes["remoteproc"] = tuple(configs.remoteproc_from_flag(text) for text in remoteprocs)
+    if realtime is not None:
+        changes["realtime"] = configs.realtime_from_flag(realtime)
     for key, text in (("socket", socket_path), ("mode", mode), ("group", group)):
         if text is not None:
             changes[key] = configs.from_flag(key, text)

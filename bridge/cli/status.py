@@ -54,6 +54,7 @@ def _records(status: dict[str, Any]) -> Iterator[_Record]:
     """What, its name, its state, and more, for everything there is."""
     about = f"pid {status['pid']}, up for {_duration(status['uptime_s'])}"
     yield "service", status["socket"], "running", f"version {status['version']}, {about}"
+    yield from _realtime(status.get("realtime", {}))
     for name, state in status["processors"].items():
         yield "remoteproc", name, state, ""
     for link in status["links"]:
@@ -80,6 +81,21 @@ def _records(status: dict[str, Any]) -> Iterator[_Record]:
         yield _user(user, status["limits"])
     for peer in status.get("peers", ()):
         yield _peer(peer)
+
+
+def _realtime(realtime: dict[str, Any]) -> Iterator[_Record]:
+    """How the pump is scheduled, if it is, and what of that was refused."""
+    words = []
+    if realtime.get("priority"):
+        words.append(f"priority {realtime['priority']}")
+    if realtime.get("cpus"):
+        words.append(f"CPUs {', '.join(map(str, realtime['cpus']))}")
+    if realtime.get("lock_memory"):
+        words.append("locked memory")
+    if words:
+        refused = "; ".join(realtime["refused"])
+        state = "refused" if refused else "in effect"
+        yield "realtime", "pump", state, f"{', '.join(words)}{': ' if refused else ''}{refused}"
 
 
 def _link(link: dict[str, Any], chips: list[dict[str, Any]]) -> _Record:

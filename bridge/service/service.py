@@ -28,6 +28,7 @@ from bridge.service.fd_store import FdStore, notify
 from bridge.service.link_context import LinkContext
 from bridge.service.operations import Operations
 from bridge.service.processors import Processors
+from bridge.service.realtime import Realtime
 from bridge.service.registry import Registry
 from bridge.service.supervisor import Supervisor
 from bridge.service.watchdog import Watchdog
@@ -68,6 +69,7 @@ class Service:
         self._control = ControlServer(operations, config.limits, self.registry)
         self._processors: Processors | None = None
         self._store = FdStore({})
+        self._realtime = Realtime(config.realtime)
 
     async def start(self) -> None:
         """Listen on the control socket and start to connect the links.
@@ -82,7 +84,8 @@ class Service:
             check_chip_names(self.config)
             if self.config.socket is not None:
                 self._control.listen(self.config.socket, self.config.mode, self.config.group)
-            self._dispatcher = Dispatcher()
+            self._dispatcher = Dispatcher(self._realtime.wanted)
+            self._realtime.apply(self._dispatcher.pump)
             self._make_parts(self._dispatcher)
             self._watch_processors()
         except BaseException:
@@ -168,6 +171,7 @@ class Service:
             "exports": [export.status() for export in self.exports],
             **self._control.budgets.status(),
             "access": [rule.status() for rule in self.config.access],
+            "realtime": self._realtime.status(),
         }
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:

@@ -17,6 +17,7 @@ HEADERS = """
 #include <linux/gpio.h>
 #include <stdbool.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include "rpmsg_gpio.h"
 #include "pump/request.h"
 #include "pump/vhost_user_link.h"

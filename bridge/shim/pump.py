@@ -334,10 +334,14 @@ class Link(_Owned):
 
 
 class Pump(_Owned):
-    """The data plane: a thread of its own without the GIL."""
+    """The data plane: a thread of its own without the GIL.
 
-    def __init__(self) -> None:
-        handle = lib.gb_pump_new()
+    Args:
+        realtime: make its lock lend its owner the priority of who waits for it.
+    """
+
+    def __init__(self, realtime: bool = False) -> None:
+        handle = lib.gb_pump_new_realtime() if realtime else lib.gb_pump_new()
         if handle == ffi.NULL:
             number = ffi.errno
             raise OSError(number, f"the pump did not start: {os.strerror(number)}")
@@ -348,6 +352,20 @@ class Pump(_Owned):
     def report_fd(self) -> int:
         """Readable while reports wait; owned by the pump."""
         return lib.gb_pump_report_fd(self._handle)
+
+    def schedule(self, priority: int, cpus: Sequence[int]) -> None:
+        """Schedule its thread, and those that it starts from here on.
+
+        Args:
+            priority: of SCHED_FIFO, 0 leaves it as it is.
+            cpus: where they may run, () leaves that as it is.
+
+        Raises:
+            OSError: EPERM, EINVAL as sched_setscheduler(2) and sched_setaffinity(2).
+        """
+        error = lib.gb_pump_schedule(self._handle, priority, ffi.new("int[]", cpus), len(cpus))
+        if error:
+            raise OSError(-error, os.strerror(-error))
 
     def reports(self, limit: int = 256) -> Iterator[Report]:
         """Take the waiting reports, at most `limit`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,14 @@ def test_node_direct_and_service_of_a_simulated_board() -> None:
         ratio = result[what]["p50_us"] / result["node"]["p50_us"]
         assert result["ratio"][what] == pytest.approx(ratio, abs=0.01)
     assert result["load"] == 1 and result["why"] == {}
+
+
+def test_with_real_time_options_beside() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: real-time priorities")
+    result = measured("--stub", "demo", "--realtime", "20")
+    ratio = result["service_realtime"]["p999_us"] / result["service"]["p999_us"]
+    assert result["ratio"]["realtime_p999"] == pytest.approx(ratio, abs=0.01)
 
 
 def test_a_serial_link() -> None:

@@ -272,6 +272,42 @@ def test_service_in_its_sandbox(guest: Guest) -> None:
 
 
 @in_kernel("demo", processors=("m4_0",))
+def test_real_time_is_refused_by_the_sandbox_and_had_with_the_drop_in(guest: Guest) -> None:
+    """The drop-in is that of docs/configuration.md; no capability comes with it."""
+    install()
+    page = Path("docs/configuration.md").read_text()
+    drop_in = page.partition("```ini\n[Service]\n")[2].partition("```")[0].splitlines()
+    assert "LimitRTPRIO=50" in drop_in
+    with Systemd(guest) as systemd:
+        arguments = "--link rpmsg: --realtime 50,lock-memory"
+        systemd.drop_in(SERVICE, f'Environment="GPIO_BRIDGE_ARGS={arguments}"')
+        systemd.control("daemon-reload")
+        with_firmware().start()
+        guest.until(lambda: systemd.active(SERVICE), "udev to start the service", PATIENCE_S)
+        wait_chip("rpmsg-0")
+        priority, memory = refused()
+        assert "set LimitRTPRIO=50" in priority and "LimitMEMLOCK=infinity" in memory
+        systemd.drop_in(SERVICE, *drop_in)
+        systemd.control("daemon-reload")
+        systemd.control("restart", SERVICE)
+        wait_chip("rpmsg-0")
+        assert refused() == []
+        threads = [line.split() for line in run("ps", "-eLo", "cls=,rtprio=,args=").splitlines()]
+        # The pump's, and a reader for each endpoint.
+        assert len([t for t in threads if t[:2] == ["FF", "50"] and "serve" in t]) == 3, threads
+        drive_as_user_of_gpio(SOCKET, "rpmsg-0")
+
+
+def refused() -> list[str]:
+    connection = Connection.open(SOCKET)
+    try:
+        sentences: list[str] = connection.call("status")["realtime"]["refused"]
+        return sentences
+    finally:
+        connection.close()
+
+
+@in_kernel("demo", processors=("m4_0",))
 def test_a_guest_outlives_the_service(guest: Guest) -> None:
     """systemd keeps its connection and its memory from one service to the next."""
     install()

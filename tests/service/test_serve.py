@@ -122,3 +122,92 @@ def test_socket_in_use(tmp_path: Path) -> None:
         os.close(reading)
         process.terminate()
         process.communicate(timeout=30)
+
+
+# ---- real time ----------------------------------------------------------------
+
+
+def scheduled(process: int) -> set[tuple[int, int]]:
+    """Policy and priority of each thread."""
+    threads = [int(thread.name) for thread in Path(f"/proc/{process}/task").iterdir()]
+    return {(os.sched_getscheduler(t), os.sched_getparam(t).sched_priority) for t in threads}
+
+
+def test_the_pump_alone_gets_the_priority(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: real-time priorities")
+    path = tmp_path / "control.sock"
+    cpu = max(os.sched_getaffinity(0))
+    with Stub("demo") as stub:
+        process, reading = start(
+            *("--link", stub.url, "--socket", str(path)),
+            *("--realtime", f"20,cpus={cpu},lock-memory,required"),
+        )
+        try:
+            assert os.read(reading, 100) == b"ready\n"
+            client = RawClient.connect(path)
+            client.wait("fw-0")
+            told = client.ok("status")["realtime"]
+            assert told == {"priority": 20, "cpus": [cpu], "lock_memory": True, "refused": []}
+            assert scheduled(process.pid) == {(os.SCHED_OTHER, 0), (os.SCHED_FIFO, 20)}
+            locked = re.search(r"VmLck:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
+            assert locked is not None and int(locked[1]) > 0
+        finally:
+            os.close(reading)
+            process.terminate()
+            process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("required", ["", ",required"])
+def test_refused_real_time_is_said_or_ends_the_service(tmp_path: Path, required: str) -> None:
+    """Without the right to a priority, as in a unit that was not told."""
+    path = tmp_path / "control.sock"
+    words = ["serve", "--link", f"vhost-user:{tmp_path}/fw.sock", "--socket", str(path)]
+    drop = ["setpriv", "--bounding-set=-sys_nice,-ipc_lock", "--inh-caps=-all"]
+    limits = ["prlimit", "--rtprio=0", "--memlock=65536"]
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [
+            *(limits + drop if os.geteuid() == 0 else limits),
+            *(sys.executable, "-m", "bridge.cli", *words, "--ready-fd", str(writing)),
+            *("--realtime", f"20,lock-memory{required}"),
+        ],
+        pass_fds=(writing,),
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    os.close(writing)
+    ready = os.read(reading, 100)
+    os.close(reading)
+    if not required:
+        assert ready == b"ready\n"
+        priority, memory = RawClient.connect(path).ok("status")["realtime"]["refused"]
+        assert "set LimitRTPRIO=20 and RestrictRealtime=no" in priority
+        assert "set LimitMEMLOCK=infinity" in memory
+        process.terminate()
+    _, errors = process.communicate(timeout=30)
+    assert "real-time priority (Operation not permitted): set LimitRTPRIO=20" in errors
+    assert process.returncode == (1 if required else 0)
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("high", "a priority of SCHED_FIFO from 0 to 99"),
+        ("100", "a priority of SCHED_FIFO from 0 to 99"),
+        ("50,cpus=1-2", "a list of CPUs, each from 0 to 1023"),
+        ("50,fast", '"fast" is no option; there are cpus=N+N, lock-memory and required'),
+    ],
+)
+def test_wrong_real_time_options(argument: str, sentence: str) -> None:
+    status, errors = run("--link", "vhost-user:/tmp/fw.sock", "--realtime", argument)
+    assert (status, sentence in errors) == (1, True), errors
+
+
+def test_no_such_cpu(tmp_path: Path) -> None:
+    status, errors = run(
+        *("--link", f"vhost-user:{tmp_path}/fw.sock", "--socket", str(tmp_path / "control.sock")),
+        *("--realtime", "0,cpus=1023,required"),
+    )
+    assert status == 1 and "the pump has no CPUs 1023 (Invalid argument)" in errors

@@ -9,6 +9,7 @@ from bridge.service.config.flags import (
     export_from_flag,
     from_flag,
     link_from_flag,
+    realtime_from_flag,
     remoteproc_from_flag,
     shared_from_flags,
 )
@@ -17,6 +18,7 @@ from bridge.service.config.model import (
     Config,
     ConfigError,
     LinkConfig,
+    RealtimeConfig,
     RemoteprocConfig,
 )
 from bridge.service.config.tables import check_exports, check_names, from_table, load
@@ -26,6 +28,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "LinkConfig",
+    "RealtimeConfig",
     "RemoteprocConfig",
     "check_exports",
     "check_names",
@@ -34,6 +37,7 @@ __all__ = [
     "from_table",
     "link_from_flag",
     "load",
+    "realtime_from_flag",
     "remoteproc_from_flag",
     "shared_from_flags",
 ]

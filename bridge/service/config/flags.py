@@ -9,8 +9,13 @@ from typing import Any
 
 from bridge.export.selection import ExportConfig
 from bridge.service.config import values
-from bridge.service.config.model import ConfigError, LinkConfig, RemoteprocConfig
-from bridge.service.config.tables import GLOBAL, SHARED, export, link, some
+from bridge.service.config.model import (
+    ConfigError,
+    LinkConfig,
+    RealtimeConfig,
+    RemoteprocConfig,
+)
+from bridge.service.config.tables import GLOBAL, REALTIME, SHARED, export, link, some
 
 # Splits at commas; a comma within double quotes belongs to a line's name.
 _WORD = re.compile(r'(?:"[^"]*"|[^,])+')
@@ -150,3 +155,30 @@ def remoteproc_from_flag(text: str) -> RemoteprocConfig:
         return values.remoteproc(text)
     except values.Expected as expected:
         raise ConfigError(f"--remoteproc {text}: expected {expected}") from None
+
+
+def realtime_from_flag(text: str) -> RealtimeConfig:
+    """Read the argument of ``--realtime``: ``PRIORITY[,cpus=N+N][,lock-memory][,required]``.
+
+    Raises:
+        ConfigError: unknown option, wrong value.
+    """
+    priority, *options = text.split(",")
+    table: dict[str, Any] = {"priority": _number(priority)}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if key == "cpus":
+            table[key] = [_number(word) for word in value.split("+")]
+        elif key in ("lock-memory", "required") and not equals:
+            table[key.replace("-", "_")] = True
+        else:
+            raise ConfigError(
+                f'--realtime {text}: "{option}" is no option; there are cpus=N+N, lock-memory '
+                "and required"
+            )
+    return RealtimeConfig(**some(table, REALTIME, f"--realtime {text}: "))
+
+
+def _number(word: str) -> int | str:
+    """A number where it is one; the check of its key says what was expected."""
+    return int(word) if re.fullmatch("[0-9]{1,9}", word) else word

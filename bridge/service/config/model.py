@@ -73,6 +73,23 @@ class RemoteprocConfig:
 
 
 @dataclass(frozen=True)
+class RealtimeConfig:
+    """How the kernel schedules the pump.
+
+    Attributes:
+        priority: of SCHED_FIFO, 0 is none.
+        cpus: where the pump runs, () is everywhere.
+        lock_memory: no page of the service is ever paged out.
+        required: the service does not start without these.
+    """
+
+    priority: int = 0
+    cpus: tuple[int, ...] = ()
+    lock_memory: bool = False
+    required: bool = False
+
+
+@dataclass(frozen=True)
 class Config:
     """All that the service can be told.
 
@@ -87,6 +104,7 @@ class Config:
         chips: chips that are put together out of lines of others.
         limits: what one user id may have at once.
         access: who may do what with which lines.
+        realtime: how the pump is scheduled.
     """
 
     links: tuple[LinkConfig, ...] = ()
@@ -99,3 +117,4 @@ class Config:
     chips: tuple[AggregateConfig, ...] = ()
     limits: Limits = field(default_factory=Limits)
     access: tuple[AccessRule, ...] = ()
+    realtime: RealtimeConfig = field(default_factory=RealtimeConfig)

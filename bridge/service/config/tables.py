@@ -21,6 +21,7 @@ from bridge.service.config.model import (
     Config,
     ConfigError,
     LinkConfig,
+    RealtimeConfig,
 )
 
 if sys.version_info >= (3, 11):
@@ -64,7 +65,8 @@ def from_table(table: Mapping[str, Any], where: str, base: Config | None = None)
         links=tuple(link(one, shared, at) for one, at in _each(table, "link", where)),
         exports=tuple(export(one, at) for one, at in _each(table, "export", where)),
         chips=tuple(_chip(one, shared, at) for one, at in _each(table, "chip", where)),
-        limits=_limits(table.get("limits", {}), where),
+        limits=Limits(**_only(table, "limits", _LIMITS, where)),
+        realtime=RealtimeConfig(**_only(table, "realtime", REALTIME, where)),
         access=tuple(_access(one, at) for one, at in _each(table, "access", where)),
     )
     check_names(config.links, where)
@@ -80,6 +82,7 @@ _TABLES = {
     "chip": "a name and lines",
     "access": "may",
     "limits": "",
+    "realtime": "",
 }
 
 
@@ -220,10 +223,20 @@ _LIMITS: Checks = {
 }
 
 
-def _limits(table: object, where: str) -> Limits:
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where}: limits: expected a [limits] table")
-    return Limits(**_all(table, _LIMITS, f"{where}: limits: "))
+REALTIME: Checks = {
+    "priority": values.integer(0, 99, "a priority of SCHED_FIFO"),
+    "cpus": values.cpus,
+    "lock_memory": values.boolean,
+    "required": values.boolean,
+}
+
+
+def _only(table: Mapping[str, Any], key: str, checks: Checks, where: str) -> dict[str, Any]:
+    """The table [key], which is there once at most."""
+    found = table.get(key, {})
+    if not isinstance(found, dict):
+        raise ConfigError(f"{where}: {key}: expected a [{key}] table")
+    return _all(found, checks, f"{where}: {key}: ")
 
 
 _ACCESS: Checks = {

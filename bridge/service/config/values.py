@@ -16,6 +16,9 @@ from bridge.service.config.model import LINK_NAME_MAX, RemoteprocConfig
 
 EXPORT_SCHEME = "vhost-user-gpio"
 
+CPUS_MAX = 1024
+"""CPU_SETSIZE of cpu_set_t (CPU_SET(3))."""
+
 WHOLE = object()
 _SHOWN_MAX = 60
 
@@ -89,6 +92,22 @@ def integer(low: int, high: int, what: str) -> Callable[[object], int]:
         return value
 
     return check
+
+
+def boolean(value: object) -> bool:
+    """A yes or no."""
+    if not isinstance(value, bool):
+        raise Expected("true or false")
+    return value
+
+
+def cpus(value: object) -> tuple[int, ...]:
+    """A list of processors."""
+    if not isinstance(value, list) or not all(
+        isinstance(cpu, int) and not isinstance(cpu, bool) and 0 <= cpu < CPUS_MAX for cpu in value
+    ):
+        raise Expected(f"a list of CPUs, each from 0 to {CPUS_MAX - 1}, such as [3]")
+    return tuple(value)
 
 
 def extensions(value: object) -> int:

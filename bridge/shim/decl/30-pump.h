@@ -47,6 +47,8 @@ struct gb_report {
 };
 
 struct gb_pump *gb_pump_new(void);
+struct gb_pump *gb_pump_new_realtime(void);
+int gb_pump_schedule(struct gb_pump *pump, int priority, const int *cpus, size_t count);
 void gb_pump_free(struct gb_pump *pump);
 int gb_pump_report_fd(const struct gb_pump *pump);
 int gb_pump_next_report(struct gb_pump *pump, struct gb_report *report);

@@ -146,7 +146,7 @@ uint64_t gb_link_strays(struct gb_link *link)
 	return strays;
 }
 
-/* ---- descriptors and timers of a link -------------------------------------- */
+/* ---- descriptors, timers and threads of a link ------------------------------ */
 
 bool gb_link_watch(struct gb_link *link, int index, uint32_t events)
 {
@@ -164,6 +164,11 @@ void gb_link_arm(struct gb_link *link, struct gb_timer *timer, uint64_t due_ns)
 void gb_link_disarm(struct gb_link *link, struct gb_timer *timer)
 {
 	gb_timer_cancel(link->pump, timer);
+}
+
+void gb_link_adopt(struct gb_link *link, pthread_t thread)
+{
+	gb_pump_adopt(link->pump, thread);
 }
 
 /* ---- endpoints ------------------------------------------------------------ */

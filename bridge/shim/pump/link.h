@@ -104,6 +104,9 @@ bool gb_link_watch(struct gb_link *link, int index, uint32_t events);
 void gb_link_arm(struct gb_link *link, struct gb_timer *timer, uint64_t due_ns);
 void gb_link_disarm(struct gb_link *link, struct gb_timer *timer);
 
+/* Called by a link for a thread of its own, as gb_pump_adopt(). */
+void gb_link_adopt(struct gb_link *link, pthread_t thread);
+
 /* ---- endpoints ------------------------------------------------------------ */
 
 /* What a kind of endpoint implements. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -215,6 +216,38 @@ static int start_thread(struct gb_pump *pump)
 	return error;
 }
 
+int gb_pump_schedule(struct gb_pump *pump, int priority, const int *cpus, size_t count)
+{
+	const struct sched_param param = {.sched_priority = priority};
+	cpu_set_t set;
+	int error = 0;
+
+	CPU_ZERO(&set);
+	for (size_t i = 0; i < count; i++)
+		if (cpus[i] >= 0 && cpus[i] < CPU_SETSIZE)
+			CPU_SET(cpus[i], &set);
+	gb_lock(pump);
+	if (count)
+		error = pthread_setaffinity_np(pump->thread, sizeof(set), &set);
+	if (!error && priority)
+		error = pthread_setschedparam(pump->thread, SCHED_FIFO, &param);
+	gb_unlock(pump);
+	return -error;
+}
+
+void gb_pump_adopt(const struct gb_pump *pump, pthread_t thread)
+{
+	struct sched_param param;
+	cpu_set_t set;
+	int policy;
+
+	/* What the pump's thread may, one beside it may, too. */
+	if (!pthread_getschedparam(pump->thread, &policy, &param))
+		pthread_setschedparam(thread, policy, &param);
+	if (!pthread_getaffinity_np(pump->thread, sizeof(set), &set))
+		pthread_setaffinity_np(thread, sizeof(set), &set);
+}
+
 static void close_descriptors(struct gb_pump *pump)
 {
 	if (pump->wake_fd >= 0)
@@ -222,14 +255,20 @@ static void close_descriptors(struct gb_pump *pump)
 	gb_loop_close(&pump->loop);
 }
 
-struct gb_pump *gb_pump_new(void)
+static struct gb_pump *new_pump(int protocol)
 {
 	struct gb_pump *pump = calloc(1, sizeof(*pump));
+	pthread_mutexattr_t attributes;
 	int error;
 
 	if (!pump)
 		return NULL;
-	pthread_mutex_init(&pump->lock, NULL);
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setprotocol(&attributes, protocol);
+	error = pthread_mutex_init(&pump->lock, &attributes);
+	if (error) /* a kernel without CONFIG_FUTEX_PI */
+		pthread_mutex_init(&pump->lock, NULL);
+	pthread_mutexattr_destroy(&attributes);
 	error = gb_loop_open(&pump->loop);
 	pump->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (gb_reports_init(&pump->reports) || pump->wake_fd < 0 || error)
@@ -249,6 +288,16 @@ fail:
 	free(pump);
 	errno = error;
 	return NULL;
+}
+
+struct gb_pump *gb_pump_new(void)
+{
+	return new_pump(PTHREAD_PRIO_NONE);
+}
+
+struct gb_pump *gb_pump_new_realtime(void)
+{
+	return new_pump(PTHREAD_PRIO_INHERIT);
 }
 
 void gb_pump_free(struct gb_pump *pump)

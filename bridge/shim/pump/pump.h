@@ -20,6 +20,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "loop/loop.h"
@@ -29,6 +30,11 @@ struct gb_pump;
 
 /* NULL with errno. The thread runs from here on. */
 struct gb_pump *gb_pump_new(void);
+/* The same with a lock that lends its owner the priority of who waits for it. */
+struct gb_pump *gb_pump_new_realtime(void);
+/* The pump's thread and those that it starts later: SCHED_FIFO of this priority, unless it is 0,
+ * on these CPUs, unless there are none. 0 or -errno of the first that failed (EPERM, EINVAL). */
+int gb_pump_schedule(struct gb_pump *pump, int priority, const int *cpus, size_t count);
 /* Stops the thread, closes whatever is left, frees. */
 void gb_pump_free(struct gb_pump *pump);
 /* Readable while reports wait. */
@@ -101,6 +107,9 @@ void gb_flush_cancel(struct gb_pump *pump, struct gb_flush *flush);
 /* As gb_loop_arm() and gb_loop_cancel(). */
 void gb_timer_arm(struct gb_pump *pump, struct gb_timer *timer, uint64_t due_ns);
 void gb_timer_cancel(struct gb_pump *pump, struct gb_timer *timer);
+
+/* Schedule a thread that works for the pump as the pump's own. */
+void gb_pump_adopt(const struct gb_pump *pump, pthread_t thread);
 
 /* A report that Python will read; NULL when memory is exhausted. */
 struct gb_report *gb_report_add(struct gb_pump *pump, uint32_t kind, uint64_t id);

@@ -171,8 +171,10 @@ static int start_reader(struct rpmsg_link *link, struct endpoint *ep)
 	ep->outlet = fds[1];
 	error = epoll_ctl(link->base.fds[FD_ENDPOINTS], EPOLL_CTL_ADD, ep->inbox, &event) < 0
 		? errno : start_thread(ep);
-	if (!error)
+	if (!error) {
+		gb_link_adopt(&link->base, ep->reader);
 		return 0;
+	}
 	close(ep->inbox);
 	close(ep->outlet);
 	ep->inbox = -1;
