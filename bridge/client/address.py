@@ -44,7 +44,8 @@ def parse(path: str, socket: str | None = None) -> Address:
     TypeError when `path` is no str and ValueError for an embedded NUL, as open() does.
     A path with a slash is looked at, and must lead to a chip: FileNotFoundError when
     nothing is there, OSError ENOTTY and ENODEV as libgpiod's path check. So must one with
-    a ``#`` where something of that name exists: a link in a folder may be called so.
+    a ``#`` where something of that name exists: a link in a folder may be called so. What a
+    URL leads to may be called so, too.
     """
     if not isinstance(path, str):
         raise TypeError(f"a chip's path must be str, not {type(path).__name__}")
@@ -52,7 +53,8 @@ def parse(path: str, socket: str | None = None) -> Address:
         raise ValueError("embedded null byte in a chip's path")
     before, separator, after = path.rpartition("#")
     if is_url(path):
-        return Address(None, before, after) if separator else Address(None, path, "")
+        whole = not separator or os.path.lexists(path.partition(":")[2])
+        return Address(None, path, "") if whole else Address(None, before, after)
     if "/" in after or (separator and os.path.lexists(path)):
         return Address(*_file(path))
     if separator:

@@ -171,6 +171,10 @@ def test_a_path_that_exists_is_no_socket_and_name(
         at = str(tmp_path / "x.sock")
         assert address.parse(str(tmp_path / "gpio#1")) == (at, None, "fw-0")
         assert address.parse(f"{at}#fw-0") == (at, None, "fw-0")
+        (tmp_path / "fw#1.sock").touch()
+        link = f"vhost-user:{tmp_path}/fw#1.sock"
+        assert address.parse(link) == (None, link, "")
+        assert address.parse(f"{link}#1") == (None, link, "1")
         monkeypatch.chdir(tmp_path)
         assert address.parse("gpio#1") == ("x.sock", None, "fw-0")
         assert address.parse("x.sock#fw-0") == ("x.sock", None, "fw-0")
