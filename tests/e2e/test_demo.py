@@ -22,6 +22,12 @@ FIRMWARES = [
 ]
 
 
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that is short enough for sockets below it, whoever the user is."""
+    return tmp_path_factory.mktemp("x")
+
+
 def signals_as_at_login() -> None:
     """A test runner in the background, or under nohup, passes on that it ignores these signals."""
     for number in (signal.SIGINT, signal.SIGHUP):

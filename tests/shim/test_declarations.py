@@ -168,11 +168,17 @@ def test_types_for_python_are_those_of_c(builder: str, monkeypatch: pytest.Monke
 def test_python_uses_only_names_that_exist(builder: str) -> None:
     lib = importlib.import_module(MODULES[builder]).lib
     native = "native" in builder
-    used = {
-        name
-        for path in (ROOT / "bridge").rglob("*.py")
-        if ("native._native" in (text := path.read_text())) == native
-        for name in re.findall(r"(?<![\w.])lib\.([A-Za-z]\w+)", text)
-    }
+    used = set()
+    for path in (ROOT / "bridge").rglob("*.py"):
+        module = ""
+        # A file may import both, each where it is needed: a name is of the import above it.
+        for imported, name in re.findall(
+            r"^ *from (\S+) import .*\blib\b|(?<![\w.])lib\.([A-Za-z]\w+)",
+            path.read_text(),
+            re.MULTILINE,
+        ):
+            module = imported or module
+            if name and module.endswith("_native") == native:
+                used.add(name)
     assert used
     assert used <= set(dir(lib))
