@@ -416,7 +416,7 @@ def serial(as_json: bool, seconds: float, baud: int) -> None:
     help="Let so many processes compute meanwhile.",
 )  # fmt: skip
 @click.option(
-    "--realtime", type=click.IntRange(1, 98), default=0, metavar="PRIORITY",
+    "--realtime", type=click.IntRange(0, 98), default=0, metavar="PRIORITY",
     help="Measure the service once more with its real-time options, and this client with them.",
 )  # fmt: skip
 @click.option(
