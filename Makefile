@@ -364,7 +364,7 @@ lint: $(VENV)/.lint $(FREESTANDING) $(PRELOAD:%.c=$(BUILD)/preload/%.o) $(ASAN_O
 		'clang-tidy --quiet "$$@" -- -std=gnu11 $(INCLUDES) 2>&1 | { ! grep -v " generated"; }' sh
 
 # The pages lie in the site as in the tree, so that a link is right on both.
-SITE := README.md CHANGELOG.md CONTRIBUTING.md LICENSE SECURITY.md $(wildcard docs/*.md examples/*.* examples/*/README.md) \
+SITE := README.md CHANGELOG.md CONTRIBUTING.md LICENSE SECURITY.md $(wildcard docs/*.md docs/*/*.md examples/*.* examples/*/README.md) \
 	firmware_stub/host/virtio/README.md tests/fuzz/README.md
 docs: $(VENV)/.docs
 	@rm -rf $(BUILD)/docs
@@ -397,12 +397,14 @@ $(BUILD)/mcu/firmware.elf: $(MCU_OBJECTS) $(MCU)/lm3s6965.ld
 # The firmware on rings in Linux's memory, and what starts QEMU for it. By the machine; that
 # of remoteproc runs on a sifive_u as well, behind a boot ROM.
 RINGS := firmware_stub/ports/rings
+# Its resource table, which is made of what a kit has.
+TABLES := firmware_stub/kits/resource_table
 RISCV_CC := riscv64-unknown-elf-gcc
 RINGS_COMMON := $(CORE) $(REMOTE) $(LIBC)/string.c $(RINGS)/main.c $(RINGS)/trace.c
-RINGS_HEADERS := $(HEADERS) $(wildcard firmware_stub/ports/*/*.h)
+RINGS_HEADERS := $(HEADERS) $(wildcard firmware_stub/ports/*/*.h $(TABLES)/*.h)
 RINGS_LINK := -nostdlib -static -Wl,--gc-sections,--fatal-warnings,--no-warn-rwx-segments
 RISCV_FLAGS := -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -std=gnu11 $(BARE_FLAGS) \
-	-I$(RINGS) -Ifirmware_stub/ports/sifive_u
+	-I$(RINGS) -I$(TABLES) -Ifirmware_stub/ports/sifive_u
 RINGS_BUILD := $(BUILD)/mcu/rings
 RINGS_RISCV := $(addprefix $(RINGS_BUILD)/,sifive_u.elf remoteproc.elf boot.elf)
 RINGS_ELF := $(RINGS_BUILD)/mps2_an385.elf $(if $(shell command -v $(RISCV_CC)),$(RINGS_RISCV))

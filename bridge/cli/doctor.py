@@ -23,8 +23,24 @@ _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
     "/run/rpmsg-gpio-bridge/control.sock].",
 )
 @click.option("--link", metavar="URL", help="Try this link in this process, not the service.")
+@click.option(
+    "--kernel-config",
+    metavar="FILE",
+    help="Look at this kernel configuration only, such as .config of a build for the board.",
+)
+@click.option(
+    "--kernel-fragment",
+    is_flag=True,
+    help="Print the options to merge into the kernel's configuration, for this board's SoC.",
+)
 @click.option("--json", is_flag=True, help="Print one JSON object.")
-def doctor(socket: str | None, link: str | None, json: bool) -> int:
+def doctor(
+    socket: str | None,
+    link: str | None,
+    kernel_config: str | None,
+    kernel_fragment: bool,
+    json: bool,
+) -> int:
     """Check kernel, processors, channels, nodes, groups, service and firmware.
 
     What is a problem depends on the links in use: a service on vhost-user: and serial:
@@ -36,10 +52,13 @@ def doctor(socket: str | None, link: str | None, json: bool) -> int:
       gpio-bridge doctor
       gpio-bridge doctor --json
       gpio-bridge doctor --link vhost-user:/run/fw.sock    (no service needed)
+      gpio-bridge doctor --kernel-config build/.config     (of a kernel that does not run here)
+      gpio-bridge doctor --kernel-fragment > rpmsg-gpio-bridge.config
     """
     from bridge.cli.main import tell_of_silence
     from bridge.cli.reach import refuse_held
     from bridge.control_protocol import default_socket
+    from bridge.doctor import kernel
     from bridge.doctor.examination import examine
     from bridge.doctor.findings import Place
     from bridge.link import resolve
@@ -49,7 +68,15 @@ def doctor(socket: str | None, link: str | None, json: bool) -> int:
     if link is not None:
         resolve(link)  # otherwise it would be taken for the name of a chip
         refuse_held(link)
-    place = Place(sysfs=sysfs_root(), socket=socket or default_socket(), link=link)
+    place = Place(
+        sysfs=sysfs_root(),
+        socket=socket or default_socket(),
+        link=link,
+        kernel_config=kernel_config,
+    )
+    if kernel_fragment:
+        print(kernel.fragment(place), end="")
+        return 0
     found = examine(place)
     problems = sum(finding.level == "problem" for finding in found)
     if json:

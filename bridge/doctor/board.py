@@ -1,83 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checks of the kernel, the processors, their channels and device nodes."""
+"""Checks of the processors, their channels and device nodes."""
 
 from __future__ import annotations
 
-import gzip
 import os
-import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from bridge import wire
-from bridge.doctor.findings import Finding, Place, note, ok, problem
+from bridge.doctor.findings import Finding, Place, ok, problem
 from bridge.link.rpmsg_sysfs import CHARDEV, BusChannel, Node, Processor, Sysfs, claimant
 from bridge.remoteproc import processors
 from bridge.text import printable
 
 RULES = "60-rpmsg-gpio-bridge.rules"
-# By option: the module that it may be, and whether everything depends on it.
-OPTIONS = {
-    "REMOTEPROC": ("", True),
-    "RPMSG_VIRTIO": ("virtio_rpmsg_bus", True),
-    "RPMSG_NS": ("rpmsg_ns", True),
-    "RPMSG_CHAR": ("rpmsg_char", True),
-    "RPMSG_CTRL": ("rpmsg_ctrl", False),
-    "REMOTEPROC_CDEV": ("", False),
-}
-_OPTIONAL = {
-    "RPMSG_CTRL": "firmware without name service cannot be reached",
-    "REMOTEPROC_CDEV": "serve --remoteproc NAME,auto-stop cannot work",
-}
-_OPTION = re.compile(r"^CONFIG_(\w+)=([ym])$", re.MULTILINE)
-
-
-def kernel(place: Place) -> Iterator[Finding]:
-    """Options and modules."""
-    check = "kernel"
-    source, options = _configuration(place)
-    if options is None:
-        yield note(check, "its configuration is not to be had (/proc/config.gz, /boot/config-*)")
-    else:
-        yield from _options(place, check, source, options)
-    if not os.path.isdir(f"{place.sysfs}/bus/rpmsg"):
-        yield problem(check, "no-rpmsg", f"{place.sysfs}/bus/rpmsg does not exist")
-    elif options is None and not os.path.isdir(f"{place.sysfs}/bus/rpmsg/drivers/{CHARDEV}"):
-        yield problem(check, "module-missing", "rpmsg_char")
-
-
-def _options(place: Place, check: str, source: str, options: dict[str, str]) -> Iterator[Finding]:
-    """The options that rpmsg needs, and the modules that they may be."""
-    missing = [name for name in OPTIONS if name not in options]
-    there = [f"CONFIG_{name}={options[name]}" for name in OPTIONS if name in options]
-    needed = [f"CONFIG_{name}" for name in missing if OPTIONS[name][1]]
-    if there:
-        yield ok(check, f"{', '.join(there)} in {source}")
-    if needed:
-        yield problem(check, "option-missing", f"{source} has no {', '.join(needed)}")
-    for name in missing:
-        if not OPTIONS[name][1]:
-            yield note(check, f"{source} has no CONFIG_{name}: {_OPTIONAL[name]}")
-    for name, (module, _) in OPTIONS.items():
-        if options.get(name) == "m" and module and not _loaded(place, module):
-            yield problem(check, "module-missing", module)
-
-
-def _configuration(place: Place) -> tuple[str, dict[str, str] | None]:
-    """The file with the kernel's configuration, and what it says."""
-    for path in (f"{place.proc}/config.gz", f"{place.boot}/config-{os.uname().release}"):
-        try:
-            data = Path(path).read_bytes()
-            text = gzip.decompress(data) if path.endswith(".gz") else data
-        except (OSError, EOFError, zlib.error):
-            continue
-        return path, dict(_OPTION.findall(text.decode("ascii", "replace")))
-    return "", None
-
-
-def _loaded(place: Place, module: str) -> bool:
-    return os.path.isdir(f"{place.sysfs}/module/{module}")
 
 
 def remote_processors(place: Place) -> Iterator[Finding]:

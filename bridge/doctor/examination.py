@@ -6,10 +6,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from bridge.doctor import board, users
+from bridge.doctor import board, kernel, users
 from bridge.doctor.findings import Finding, Place
 
-_BOARD = (board.kernel, board.remote_processors, board.channels, board.nodes, board.rules)
+_BOARD = (kernel.kernel, board.remote_processors, board.channels, board.nodes, board.rules)
 # Where no link in use needs a board, these are not problems.
 _BOARD_CHECKS = ("kernel", "remoteproc", "channels", "nodes", "udev", "groups")
 # Boards may have processors that are used for something else, or not at all.
@@ -29,6 +29,8 @@ def examine(place: Place) -> list[Finding]:
         What was found, problems first; a ``problem`` is something that stands in the way. Of
         several problems the first may be the cause of those behind it.
     """
+    if place.kernel_config is not None:
+        return sorted(kernel.kernel(place), key=lambda f: _LEVELS.index(f.level))
     found = list(_board(place))
     found += users.groups(place)
     if any(f.level == "ok" and f.check == "channels" for f in found):

@@ -28,7 +28,11 @@ FAILURES: dict[str, Failure] = {
     ),
     "option-missing": Failure(
         "the kernel lacks an option",
-        "build it with the option named, as y or m",
+        "build it with the option named; gpio-bridge doctor --kernel-fragment prints all to merge",
+    ),
+    "module-absent": Failure(
+        "the kernel was built with a module that is not installed",
+        "put it into the image: in Yocto the package kernel-module-NAME, with - for _",
     ),
     "module-missing": Failure(
         "a module is not loaded",
@@ -52,7 +56,8 @@ FAILURES: dict[str, Failure] = {
     "no-channel": Failure(
         "no GPIO channel is announced",
         "the firmware must announce rpmsg-io-0 (name service, VIRTIO_RPMSG_F_NS); "
-        "without name service: serve --link 'rpmsg:?dst=ADDRESS'",
+        "without name service: serve --link 'rpmsg:?dst=ADDRESS'; before Linux 7.4 its two vrings "
+        "must have the same number of descriptors: dmesg",
     ),
     "other-driver": Failure(
         "another driver has the channel, or could have it",

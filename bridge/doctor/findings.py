@@ -61,6 +61,7 @@ class Place:
         libraries: folders that have udev/rules.d below them.
         socket: control socket of the service.
         link: URL to try without a service, or None.
+        kernel_config: configuration of another kernel, the only thing to look at; or None.
     """
 
     sysfs: str = "/sys"
@@ -70,3 +71,4 @@ class Place:
     libraries: tuple[str, ...] = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
     socket: str = ""
     link: str | None = None
+    kernel_config: str | None = None

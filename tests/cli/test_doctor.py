@@ -18,7 +18,7 @@ import pytest
 
 from bridge.bench.rig import Rig, Serve
 from bridge.client.chip import Chip
-from bridge.doctor import board, users
+from bridge.doctor import board, kernel, users
 from bridge.doctor.examination import examine
 from bridge.doctor.failures import FAILURES, table
 from bridge.doctor.findings import Finding, Place
@@ -99,25 +99,33 @@ def tree(tmp_path: Path) -> Tree:
 
 
 def test_kernel_options(tree: Tree) -> None:
-    (missing,) = [f for f in tree.found(board.kernel) if f.level == "problem"]
+    (missing,) = [f for f in tree.found(kernel.kernel) if f.level == "problem"]
     assert missing.what == "a module is not loaded: rpmsg_ctrl"
     tree.write("sys/module/rpmsg_ctrl/refcnt", "0")
-    assert tree.problems(board.kernel) == []
+    assert tree.problems(kernel.kernel) == []
     tree.options(REMOTEPROC="y")
-    (finding,) = [f for f in tree.found(board.kernel) if f.level == "problem"]
-    assert "CONFIG_RPMSG_VIRTIO, CONFIG_RPMSG_NS, CONFIG_RPMSG_CHAR" in finding.what
+    missing_options = [f.what for f in tree.found(kernel.kernel) if f.level == "problem"]
+    assert missing_options == [
+        f"the kernel lacks an option: CONFIG_{name} (Device Drivers > Rpmsg drivers > {prompt}) is "
+        f"not in {tree.place.proc}/config.gz: {without}"
+        for name, prompt, without in (
+            ("RPMSG_VIRTIO", "Virtio RPMSG bus driver", "there is no rpmsg bus, and no channel"),
+            ("RPMSG_CHAR", "RPMSG device interface",
+             "there is no /dev/rpmsgN that a program could open"),
+        )
+    ]  # fmt: skip
 
 
 def test_kernel_configuration_below_boot_and_none_at_all(tree: Tree) -> None:
     (tree.root / "proc/config.gz").unlink()
-    assert any("not to be had" in f.what for f in tree.found(board.kernel))
+    assert any("not to be had" in f.what for f in tree.found(kernel.kernel))
     tree.write(f"boot/config-{os.uname().release}", "# CONFIG_RPMSG_CHAR is not set\n")
-    assert tree.problems(board.kernel) == ["option-missing"]
+    assert tree.problems(kernel.kernel) == ["option-missing"] * 3
     (tree.root / "sys/bus/rpmsg/drivers/rpmsg_chrdev/bind").unlink()
     (tree.root / "sys/bus/rpmsg/drivers/rpmsg_chrdev").rmdir()
     (tree.root / "sys/bus/rpmsg/drivers").rmdir()
     (tree.root / "sys/bus/rpmsg").rmdir()
-    assert "no-rpmsg" in tree.problems(board.kernel)
+    assert "no-rpmsg" in tree.problems(kernel.kernel)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +222,7 @@ def test_the_cause_comes_before_what_it_causes(tree: Tree) -> None:
     """On a board without a service: first what the kernel lacks."""
     tree.options(REMOTEPROC="y")
     problems = [f.check for f in examine(tree.place) if f.level == "problem"]
-    assert problems[:2] == ["kernel", "remoteproc"]
+    assert problems[:3] == ["kernel", "kernel", "remoteproc"]
     assert problems[-1] == "service"
 
 
@@ -225,6 +233,142 @@ def test_without_a_link_a_board_is_told_by_its_files(tree: Tree) -> None:
     tree.write("proc/device-tree/model", "some board")
     problems = [f.check for f in examine(tree.place) if f.level == "problem"]
     assert problems[0] == "kernel"
+
+
+# ---- kernels as they are ---------------------------------------------------------------
+
+# What vendors' configurations set of what concerns us; docs/boards says where this is from.
+STM32MP1 = {
+    "REMOTEPROC": "y", "RPMSG_VIRTIO": "y", "RPMSG_CHAR": "m", "RPMSG_CTRL": "m", "RPMSG_TTY": "m",
+    "STM32_RPROC": "y", "STM32_IPCC": "y",
+}  # fmt: skip
+IMX = {
+    "REMOTEPROC": "y", "RPMSG_VIRTIO": "y", "RPMSG_CHAR": "m", "RPMSG_CTRL": "m", "RPMSG_TTY": "m",
+    "IMX_REMOTEPROC": "y", "IMX_MBOX": "y",
+}  # fmt: skip
+K3 = {
+    "REMOTEPROC": "y", "RPMSG_VIRTIO": "y", "RPMSG_CHAR": "m", "RPMSG_CTRL": "m",
+    "TI_K3_M4_REMOTEPROC": "m", "TI_K3_R5_REMOTEPROC": "m", "OMAP2PLUS_MBOX": "m",
+}  # fmt: skip
+BOARDS = {
+    "st,stm32mp157f-dk2\0st,stm32mp157\0": STM32MP1,
+    "fsl,imx93-11x11-evk\0fsl,imx93\0": IMX,
+    "ti,am625-sk\0ti,am625\0": K3,
+}
+
+
+def a_board(tree: Tree, compatible: str, **options: str) -> None:
+    """A board with this configuration, all its modules installed and loaded."""
+    tree.write("proc/device-tree/compatible", compatible)
+    tree.options(**options)
+    for option in (*kernel.OPTIONS, *(o for soc in kernel.SOCS for o in soc.options)):
+        if option.module:
+            tree.write(f"sys/module/{option.module.replace('-', '_')}/refcnt", "0")
+
+
+@pytest.mark.parametrize("compatible", BOARDS)
+def test_kernels_of_vendors_have_what_is_needed(tree: Tree, compatible: str) -> None:
+    a_board(tree, compatible, **BOARDS[compatible])
+    assert tree.problems(kernel.kernel) == []
+    (found,) = [f.what for f in tree.found(kernel.kernel) if f.level == "ok"]
+    assert all(f"CONFIG_{name}={value}" in found for name, value in BOARDS[compatible].items())
+
+
+@pytest.mark.parametrize(
+    ("compatible", "option", "menu"),
+    [
+        ("st,stm32mp257f-ev1\0st,stm32mp257\0", "STM32_RPROC", "> STM32 remoteproc support"),
+        ("fsl,imx8mp-evk\0fsl,imx8mp\0", "IMX_MBOX", "> Mailbox Hardware Support > i.MX Mailbox"),
+        ("ti,am642-evm\0ti,am642\0", "OMAP2PLUS_MBOX", "> OMAP2+ Mailbox framework support"),
+    ],
+)
+def test_what_a_soc_needs_is_named(tree: Tree, compatible: str, option: str, menu: str) -> None:
+    every = {**STM32MP1, **IMX, **K3}
+    del every[option]
+    a_board(tree, compatible, **every)
+    found = tree.found(kernel.kernel)
+    (missing,) = [f for f in found if f.level == "problem"]
+    assert missing.failure == "option-missing"
+    assert f"CONFIG_{option} (" in missing.what
+    assert menu in missing.what
+    assert any("docs/boards has a page for it" in f.what for f in found if f.level == "note")
+
+
+def test_debian_for_arm64_is_known(tree: Tree) -> None:
+    tree.options(REMOTEPROC="y")
+    tree.write(
+        "proc/version",
+        "Linux version 6.12.48+deb13-arm64 (debian-kernel@lists.debian.org) (aarch64-linux-gnu-gcc",
+    )
+    assert any(
+        "Debian's kernel for arm64 has REMOTEPROC, but neither" in f.what
+        for f in tree.found(kernel.kernel)
+    )
+
+
+def test_a_module_that_the_image_does_not_have(tree: Tree) -> None:
+    """The configuration has it as a module; the image has no package of that module."""
+    modules = f"lib/modules/{os.uname().release}/modules.dep"
+    tree.write(modules, "kernel/drivers/rpmsg/rpmsg_char.ko.xz:\n")
+    found = [(f.failure, f.what) for f in tree.found(kernel.kernel) if f.level == "problem"]
+    assert found == [
+        ("module-absent",
+         "the kernel was built with a module that is not installed: rpmsg_ctrl"),
+    ]  # fmt: skip
+    tree.write(modules, "kernel/drivers/rpmsg/rpmsg_ctrl.ko.zst: kernel/a.ko\n")
+    assert tree.problems(kernel.kernel) == ["module-missing"]
+
+
+def test_without_a_configuration_the_modules_tell(tree: Tree) -> None:
+    (tree.root / "proc/config.gz").unlink()
+    folder = f"lib/modules/{os.uname().release}"
+    tree.write(f"{folder}/modules.builtin", "kernel/drivers/rpmsg/virtio_rpmsg_bus.ko\n")
+    tree.write(f"{folder}/modules.dep", "kernel/drivers/rpmsg/rpmsg_char.ko:\n")
+    tree.write("sys/module/rpmsg_char/refcnt", "0")
+    tree.write("sys/class/remoteproc/empty", "")
+    found = tree.found(kernel.kernel)
+    assert any("RPMSG_VIRTIO=y, CONFIG_RPMSG_CHAR=m in" in f.what for f in found)
+    assert tree.problems(kernel.kernel) == []
+    assert any("CONFIG_RPMSG_CTRL (" in f.what for f in found if f.level == "note")
+
+
+def test_before_5_18_the_control_device_is_in_rpmsg_char(tree: Tree) -> None:
+    text = "# Linux/arm 5.15.24 Kernel Configuration\n" + "".join(
+        f"CONFIG_{name}=y\n" for name in ("REMOTEPROC", "RPMSG_VIRTIO", "RPMSG_CHAR")
+    )
+    tree.write("proc/config.gz", "").write_bytes(gzip.compress(text.encode()))
+    found = tree.found(kernel.kernel)
+    assert any(f.what == "Linux 5.15 has RPMSG_CTRL within RPMSG_CHAR" for f in found)
+
+
+def test_the_configuration_of_another_kernel(cli: Cli, tmp_path: Path) -> None:
+    """On a PC, before the kernel is on the board: nothing here counts."""
+    config = tmp_path / ".config"
+    config.write_text("# Linux/arm64 6.6.48 Kernel Configuration\nCONFIG_REMOTEPROC=y\n")
+    run = cli("doctor", "--kernel-config", str(config))
+    assert run.returncode == 1
+    checks = {line.split()[1] for line in run.stdout.splitlines()[:-1]}
+    assert checks == {"kernel"}
+    assert run.stdout.endswith("\n2 problems\n")
+    config.write_text("".join(f"{o.line}\n" for o in kernel.OPTIONS))
+    run = cli("doctor", "--kernel-config", str(config))
+    assert run.returncode == 0
+    assert "is no whole .config: what others select is not in it" in run.stdout
+    run = cli("doctor", "--kernel-config", f"{tmp_path}/none")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "none is no kernel configuration: No such file or directory" in run.stderr
+
+
+def test_the_fragment_is_what_the_check_asks_for(cli: Cli, tree: Tree) -> None:
+    tree.write("proc/device-tree/compatible", "st,stm32mp157c-dk2\0st,stm32mp157\0")
+    text = kernel.fragment(tree.place)
+    config = tree.write("fragment", text)
+    place = replace(tree.place, kernel_config=str(config))
+    assert [f.level for f in kernel.kernel(place)] == ["ok", "note"], "it is no whole .config"
+    assert "\nCONFIG_STM32_RPROC=m\n" in text
+    assert "IMX" not in text
+    everywhere = cli("doctor", "--kernel-fragment").stdout
+    assert "\nCONFIG_RPMSG_CHAR=m\n" in everywhere
 
 
 # ---- the verb ------------------------------------------------------------------------
@@ -294,7 +438,7 @@ def test_link_that_is_no_url(cli: Cli) -> None:
 def test_damaged_configuration_of_the_kernel(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
     tree.write("proc/config.gz", "").write_bytes(gzip.compress(b"CONFIG_X=y")[:10] + b"\xff" * 20)
-    assert [f.level for f in board.kernel(tree.place)] == ["note"]
+    assert [f.level for f in kernel.kernel(tree.place)] == ["note"]
 
 
 def test_line_that_somebody_takes_meanwhile(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

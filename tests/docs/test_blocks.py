@@ -37,7 +37,7 @@ from bridge.bench.rig import Serve
 from firmware_stub import Stub
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "examples/README.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "examples/README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 RUN = ("sh", "console", "python", "toml")
 OTHERS = ("c", "dts", "ini", "json", "text")
 LATE = 60.0

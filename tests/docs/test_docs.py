@@ -13,7 +13,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "examples/README.md",
     ROOT / "firmware_stub/host/virtio/README.md",
-    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
     *sorted(ROOT.glob("examples/*/README.md")),
 ]
 FOLDERS = r"(?:bridge|docs|examples|firmware_stub|tests|tools|udev)"
@@ -44,8 +44,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_readme_leads_to_every_page() -> None:
-    linked = set(re.findall(r"\]\((docs/\w[\w-]*\.md)\)", (ROOT / "README.md").read_text()))
-    assert linked == {f"docs/{page.name}" for page in ROOT.glob("docs/*.md")}
+    linked = set(re.findall(r"\]\((docs/[\w/-]*\.md)\)", (ROOT / "README.md").read_text()))
+    assert linked == {str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md")}
 
 
 def test_the_site_has_every_page() -> None:

@@ -8,7 +8,7 @@
  */
 #include "attachment.h"
 #include "machine.h"
-#include "table.h"
+#include "resource_table.h"
 #include "trace.h"
 
 #define RAM       0x80000000u /* Linux's physical address 0 */
@@ -17,13 +17,18 @@
 #define RING_NUM  256
 #define RING_ALIGN 4096
 
-static __attribute__((section(".resource_table"), used)) struct resource_table table = {
+static RSC_SECTION struct {
+	uint32_t ver, num, reserved[2], offset[3];
+	struct fw_rsc_carveout carveout;
+	struct fw_rsc_trace trace;
+	struct fw_rsc_vdev vdev;
+} table = {
 	.ver = 1,
 	.num = 3,
 	.offset = {
-		offsetof(struct resource_table, carveout),
-		offsetof(struct resource_table, trace),
-		offsetof(struct resource_table, vdev),
+		offsetof(__typeof__(table), carveout),
+		offsetof(__typeof__(table), trace),
+		offsetof(__typeof__(table), vdev),
 	},
 	.carveout = {
 		.type = RSC_CARVEOUT, .da = FIRMWARE, .pa = FW_RSC_ADDR_ANY, .len = 0x100000,
