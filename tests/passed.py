@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A plugin of pytest for a suite that several machines run: what passed elsewhere is left out.
 
-``-p tests.passed --passed-to FILE`` writes the ids of the tests that pass, one a line.
-``-p tests.passed --passed FILE...`` leaves out those that each of these files has.
+``-p tests.passed --passed-to=FILE`` writes the ids of the tests that pass, one a line.
+``-p tests.passed --passed=FILE...`` leaves out those that each of these files has.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Take the options above."""
     parser.addoption("--passed-to", type=Path, metavar="FILE")
-    parser.addoption("--passed", type=Path, metavar="FILE", nargs="+", default=[])
+    parser.addoption("--passed", type=Path, metavar="FILE", action="append", default=[])
 
 
 def pytest_configure(config: pytest.Config) -> None:

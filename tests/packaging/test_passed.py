@@ -40,10 +40,10 @@ def outcomes(folder: Path, *arguments: str, **environment: str) -> dict[str, str
 def test_only_what_passed_everywhere_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "test_suite.py").write_text(SUITE)
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
-    outcomes(tmp_path, "--passed-to", first, SKIPS="1")
-    outcomes(tmp_path, "--passed-to", second, FAILS="1")
+    outcomes(tmp_path, f"--passed-to={first}", SKIPS="1")
+    outcomes(tmp_path, f"--passed-to={second}", FAILS="1")
     assert len(Path(first).read_text().splitlines()) == 4
-    assert outcomes(tmp_path, "--passed", first, second) == {
+    assert outcomes(tmp_path, f"--passed={first}", f"--passed={second}") == {
         "test_skips": "PASSED",
         "test_fails": "PASSED",
     }
