@@ -33,12 +33,16 @@ WATCH = "watch"
 UNWATCH = "unwatch"
 REQUEST = "request"
 STATUS = "status"
+TRACE = "trace"
+LAST = "last"
 WAIT = "wait"
 
 OPEN_FDS = 2
 """Descriptors with the answer to OPEN: event, ring."""
 REQUEST_FDS = 3
 """Descriptors with the answer to REQUEST: operation, event, ring."""
+TRACE_FDS = 2
+"""Descriptors with the answer to TRACE: bell, ring."""
 
 # ---- limits -------------------------------------------------------------------
 

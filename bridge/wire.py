@@ -28,6 +28,10 @@ MSG_GET_FEATURES = lib.RPMSG_GPIO_MSG_GET_FEATURES
 MSG_SET_FEATURES = lib.RPMSG_GPIO_MSG_SET_FEATURES
 MSG_GET_CONFIG = lib.RPMSG_GPIO_MSG_GET_CONFIG
 MSG_GET_EPOCH = lib.RPMSG_GPIO_MSG_GET_EPOCH
+MSG_GRANT_CREDITS = lib.RPMSG_GPIO_MSG_GRANT_CREDITS
+MSG_GET_TIME = lib.RPMSG_GPIO_MSG_GET_TIME
+MSG_GET_VALUES = lib.RPMSG_GPIO_MSG_GET_VALUES
+MSG_SET_VALUES = lib.RPMSG_GPIO_MSG_SET_VALUES
 MSG_GET_LINE_CAPS = lib.RPMSG_GPIO_MSG_GET_LINE_CAPS
 MSG_SET_LINE_CONFIG = lib.RPMSG_GPIO_MSG_SET_LINE_CONFIG
 
@@ -96,6 +100,10 @@ _MESSAGES = {
     MSG_SET_FEATURES: "SET_FEATURES",
     MSG_GET_CONFIG: "GET_CONFIG",
     MSG_GET_EPOCH: "GET_EPOCH",
+    MSG_GRANT_CREDITS: "GRANT_CREDITS",
+    MSG_GET_TIME: "GET_TIME",
+    MSG_GET_VALUES: "GET_VALUES",
+    MSG_SET_VALUES: "SET_VALUES",
     MSG_GET_LINE_CAPS: "GET_LINE_CAPS",
     MSG_SET_LINE_CONFIG: "SET_LINE_CONFIG",
 }
@@ -200,6 +208,11 @@ def parse_line_caps(body: bytes, check: int) -> LineCaps:
     if check and check != lib.rpmsg_gpio_check8(body, _CAPS_BODY.size):
         raise OSError(errno.EPROTO, "the GET_LINE_CAPS reply does not fit its check")
     return caps._replace(flags=caps.flags & _CAPS_KNOWN)
+
+
+def fits_check(body: bytes, check: int) -> bool:
+    """Whether the value field of a reply with a body fits it (docs/protocol.md 8.5)."""
+    return check in (0, lib.rpmsg_gpio_check8(body, len(body)))
 
 
 def pack_pin_config(config: PinConfig) -> tuple[bytes, int]:

@@ -26,6 +26,7 @@ VERBS = {
     "record": "Write edges to a file for GTKWave and sigrok: VCD, CSV, sr, JSON lines.",
     "notify": "Print who requests and releases lines (as gpionotify).",
     "run": "Run a program that knows /dev/gpiochipN on these lines, unchanged.",
+    "trace": "Show what goes over the wire, message by message, or write it for Wireshark.",
     "remoteproc": "Start and stop remote processors by their names.",
     "doctor": "Check what goes wrong on boards, and say what to do.",
     "system": "Install udev rules, systemd units, manual pages and completion, or remove them.",
@@ -37,7 +38,7 @@ VERBS = {
 # These are libgpiod's tools, and some like them. Scripts call them over and over, so they do
 # without click and rich: their module has main(arguments) -> exit status. The modules of other
 # verbs have a click command.
-TOOLS = ("status", "detect", "info", "get", "set", "mon", "record", "notify")
+TOOLS = ("status", "detect", "info", "get", "set", "mon", "record", "notify", "trace")
 
 
 def main(arguments: list[str] | None = None) -> None:

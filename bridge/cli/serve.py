@@ -94,6 +94,18 @@ the service stops.
 @click.option("--mode", metavar="OCTAL", help="Permissions of the socket (default 0660).")
 @click.option("--group", metavar="GROUP", help="Group that owns the socket.")
 @click.option(
+    "--trace-group",
+    metavar="GROUP",
+    help="Group that may read what goes over the links, gpio-bridge trace (default: whoever may "
+    "connect, and nobody but root where there are [[access]] tables).",
+)
+@click.option(
+    "--traces",
+    metavar="DIRECTORY",
+    help="Where the last messages of a link that died are kept (default: beside the socket; "
+    '"": nowhere).',
+)
+@click.option(
     "--timeout-ms",
     type=click.IntRange(1, 60_000),
     metavar="N",
@@ -222,6 +234,8 @@ def _configuration(
     socket_path: str | None,
     mode: str | None,
     group: str | None,
+    trace_group: str | None,
+    traces: str | None,
     timeout_ms: int | None,
     extensions: str | None,
     on_release: str | None,
@@ -255,7 +269,14 @@ def _configuration(
         changes["remoteproc"] = tuple(configs.remoteproc_from_flag(text) for text in remoteprocs)
     if realtime is not None:
         changes["realtime"] = configs.realtime_from_flag(realtime)
-    for key, text in (("socket", socket_path), ("mode", mode), ("group", group)):
+    words = {
+        "socket": socket_path,
+        "mode": mode,
+        "group": group,
+        "trace_group": trace_group,
+        "traces": traces,
+    }
+    for key, text in words.items():
         if text is not None:
             changes[key] = configs.from_flag(key, text)
     if timeout_ms is not None:

@@ -26,6 +26,8 @@ from bridge.control_protocol import (
     PACKET_MAX,
     REQUEST,
     REQUEST_FDS,
+    TRACE,
+    TRACE_FDS,
     VERSION,
     WAIT,
     is_reply,
@@ -156,6 +158,13 @@ class Connection:
         Raises as call() does, and OSError EBADMSG when descriptors are missing.
         """
         return self._with_fds(OPEN_FDS, OPEN, {"chip": name}, _CALL_TIMEOUT_S)
+
+    def trace(self, link: str) -> tuple[dict[str, Any], list[int]]:
+        """Read along on a link, "" is all; return the answer and the descriptors bell, ring.
+
+        It ends with this connection. Raises as open_chip() does.
+        """
+        return self._with_fds(TRACE_FDS, TRACE, {"link": link}, _CALL_TIMEOUT_S)
 
     def request(self, **arguments: Any) -> tuple[dict[str, Any], list[int]]:
         """Ask for lines; return the answer and the descriptors operation, event, ring.

@@ -39,11 +39,11 @@ def _problems(config: Config) -> Iterator[str]:
             yield f"{path}: its directory {folder} does not exist"
         elif path and not os.access(folder, os.W_OK):
             yield f"{path}: this user may not write to {folder}"
-    if config.group is not None:
+    for group in filter(None, (config.group, config.trace_group)):
         try:
-            grp.getgrnam(config.group)
+            grp.getgrnam(group)
         except KeyError:
-            yield f"group {config.group} does not exist: systemd-sysusers or groupadd makes it"
+            yield f"group {group} does not exist: systemd-sysusers or groupadd makes it"
     for link in config.links:
         for module, package in getattr(resolve(link.url).backend, "PACKAGES", {}).items():
             if importlib.util.find_spec(module) is None:

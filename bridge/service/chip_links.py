@@ -12,14 +12,13 @@ opened without following links, is used by its descriptor from then on, and must
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import stat
 
-log = logging.getLogger(__name__)
+from bridge.service.own_directory import open_own_directory
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+log = logging.getLogger(__name__)
 
 
 def directory_of(socket_path: str) -> str:
@@ -43,7 +42,7 @@ class ChipLinks:
         self._usable = True
         self._fd = -1
         try:
-            self._fd = _open(self._directory)
+            self._fd = open_own_directory(self._directory, 0o755)
             for left_over in os.listdir(self._fd):
                 if self._ours(left_over):
                     os.unlink(left_over, dir_fd=self._fd)
@@ -86,7 +85,7 @@ class ChipLinks:
         if self._fd >= 0 and os.fstat(self._fd).st_nlink:
             return
         self._close()
-        self._fd = _open(self._directory)
+        self._fd = open_own_directory(self._directory, 0o755)
 
     def remove(self) -> None:
         """Remove the links, and the directory if nothing else is in it."""
@@ -106,26 +105,3 @@ class ChipLinks:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-
-
-def _open(path: str) -> int:
-    """A descriptor of the directory, made if need be. Raises OSError, and when it is not ours."""
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path, 0o755)
-    try:
-        fd = os.open(path, _DIRECTORY)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            # Whoever made it would choose the directory in which links are removed.
-            raise OSError(errno.ELOOP, "it is a link, or no directory; remove it") from None
-        raise
-    found = os.fstat(fd)
-    why = None
-    if found.st_uid != os.geteuid():
-        why = f"it belongs to user id {found.st_uid}"
-    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        why = f"its mode {stat.S_IMODE(found.st_mode):04o} lets others write to it"
-    if why is not None:
-        os.close(fd)
-        raise OSError(errno.EPERM, f"{why}; remove it")
-    return fd

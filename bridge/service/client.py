@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bridge.chips.chip import Chip
@@ -37,6 +37,7 @@ class Client:
         self._handles = itertools.count(1)
         self._open: dict[int, tuple[Chip, Watcher, Grant]] = {}
         self._closed = False
+        self._ends: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
         """Number of open chips."""
@@ -48,8 +49,7 @@ class Client:
         Raises:
             OSError: EMFILE, ENOBUFS a limit is reached; ENODEV the chip is gone.
         """
-        if self._closed:
-            raise OSError(errno.ECANCELED, "the client hung up")
+        self.check_open()
         if len(self._open) >= HANDLES_MAX:
             raise OSError(errno.EMFILE, f"this connection has {HANDLES_MAX} chips open; close some")
         grant = self.account.take(handles=1)
@@ -81,9 +81,20 @@ class Client:
         watcher.close()
         grant.end()
 
+    def check_open(self) -> None:
+        """Raise OSError ECANCELED when the client is gone."""
+        if self._closed:
+            raise OSError(errno.ECANCELED, "the client hung up")
+
+    def at_end(self, end: Callable[[], None]) -> None:
+        """Have something ended with the connection."""
+        self._ends.append(end)
+
     def close(self) -> None:
         """The client is gone."""
         self._closed = True
+        for end in self._ends:
+            end()
         for handle in list(self._open):
             self._let_go(handle)
         self._grant.end()

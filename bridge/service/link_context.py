@@ -11,6 +11,7 @@ from bridge.chips.chip import Chip
 from bridge.chips.dispatcher import Dispatcher
 from bridge.service.config import LinkConfig
 from bridge.service.memory import Memory
+from bridge.service.recorder import Recorder
 from bridge.service.registry import Registry
 from bridge.service.roster import Roster
 from bridge.service.seen import Seen
@@ -31,6 +32,7 @@ class LinkContext:
         config: of the link.
         name: of the link, unique in the service.
         timeout_ms: deadline of one request to the firmware in milliseconds.
+        recorder: of what goes over it.
 
     Attributes:
         memory: what clients held when the firmware went away.
@@ -46,12 +48,14 @@ class LinkContext:
         config: LinkConfig,
         name: str,
         timeout_ms: int,
+        recorder: Recorder,
     ) -> None:
         self.dispatcher = dispatcher
         self.registry = registry
         self.config = config
         self.name = name
         self.timeout_ms = timeout_ms
+        self.recorder = recorder
         self.memory = Memory(config)
         self.roster = Roster(
             name, config.raw, lambda number: self.memory.forget(f"{name}-{number}")

@@ -25,6 +25,7 @@ from bridge.service.budgets import Account, Grant
 from bridge.service.client import Client
 from bridge.service.config import Config
 from bridge.service.registry import Registry
+from bridge.service.tracing import Tracing
 from bridge.service.visitor import Visitor
 
 Answer = tuple[dict[str, Any], Sequence[int]]
@@ -38,6 +39,7 @@ class Operations:
         config: of the service.
         version: of the service.
         registry: the chips that are online.
+        tracing: what goes over the links.
         status: what the service says of itself.
         settled: whether it knows all chips that its links' firmwares announced.
     """
@@ -47,6 +49,7 @@ class Operations:
         config: Config,
         version: str,
         registry: Registry,
+        tracing: Tracing,
         status: Callable[[], dict[str, object]],
         settled: Callable[[], bool],
     ) -> None:
@@ -54,6 +57,7 @@ class Operations:
         self._timeout_ms = config.timeout_ms
         self._policy = Policy(config.access)
         self._registry = registry
+        self._tracing = tracing
         self._service_status = status
         self._settled = settled
         self._table: dict[str, Callable[[Client, Mapping[str, Any]], Awaitable[Answer]]] = {
@@ -70,6 +74,8 @@ class Operations:
             protocol.UNWATCH: self._unwatch,
             protocol.REQUEST: self._request,
             protocol.STATUS: self._status,
+            protocol.TRACE: self._trace,
+            protocol.LAST: self._last,
             protocol.WAIT: self._wait,
         }
 
@@ -243,6 +249,20 @@ class Operations:
 
     async def _status(self, client: Client, message: Mapping[str, Any]) -> Answer:
         return self._service_status(), ()
+
+    async def _trace(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        """Read along on a link, or on all."""
+        name = arguments.string(message, "link", default="")
+        self._tracing.check(client.peer)
+        links = self._tracing.links(name)
+        return {"links": links}, self._tracing.open(client, name)
+
+    async def _last(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        """The last records of a link."""
+        name = arguments.string(message, "link")
+        self._tracing.check(client.peer)
+        links = self._tracing.links(name)
+        return {"links": links, "records": self._tracing.last(name)}, ()
 
     async def _wait(self, client: Client, message: Mapping[str, Any]) -> Answer:
         """Answer when a chip is online (or offline), or when there are so many chips."""

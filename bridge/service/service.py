@@ -29,8 +29,10 @@ from bridge.service.link_context import LinkContext
 from bridge.service.operations import Operations
 from bridge.service.processors import Processors
 from bridge.service.realtime import Realtime
+from bridge.service.recorder import Recorder, directory_of
 from bridge.service.registry import Registry
 from bridge.service.supervisor import Supervisor
+from bridge.service.tracing import Tracing
 from bridge.service.watchdog import Watchdog
 from bridge.service.watchdog import interval_s as watchdog_interval_s
 
@@ -65,7 +67,11 @@ class Service:
         self._started = time.monotonic()
         self._tasks = Tasks()
         self._dispatcher: Dispatcher | None = None
-        operations = Operations(config, self.version, self.registry, self.status, self.settled)
+        self._traces = directory_of(config)
+        tracing = Tracing(config, self.supervisors)
+        operations = Operations(
+            config, self.version, self.registry, tracing, self.status, self.settled
+        )
         self._control = ControlServer(operations, config.limits, self.registry)
         self._processors: Processors | None = None
         self._store = FdStore({})
@@ -100,7 +106,10 @@ class Service:
             self.registry.takers.append(self.aggregates[-1].appeared)
         self._prepare_exports(dispatcher)
         for link, name in zip(self.config.links, link_names(self.config), strict=True):
-            context = LinkContext(dispatcher, self.registry, link, name, timeout_ms)
+            number = len(self.supervisors)
+            trace = dispatcher.pump.open_trace(number)
+            recorder = Recorder(name, number, trace, self._traces)
+            context = LinkContext(dispatcher, self.registry, link, name, timeout_ms, recorder)
             supervisor = Supervisor(context)
             self.supervisors.append(supervisor)
             self._tasks.spawn(supervisor.run(), f"link {name}")

@@ -53,7 +53,7 @@ class Session:
         dispatcher = context.dispatcher
         self._id = dispatcher.listen(self)
         try:
-            self.link: Link = dispatcher.pump.add_link(opened, self._id)
+            self.link: Link = dispatcher.pump.add_link(opened, self._id, context.recorder.trace)
         except OSError:
             dispatcher.forget(self._id)
             raise
@@ -62,6 +62,10 @@ class Session:
     def settled(self) -> bool:
         """Whether every channel announced so far was negotiated with, whatever came of it."""
         return all(channel.settled for channel in self._channels.values())
+
+    def channels(self) -> list[tuple[str, int]]:
+        """Name and address of each controller's channel."""
+        return list(self._channels)
 
     def unusable(self) -> list[dict[str, str]]:
         """The first controllers that are no chips, as the control socket shows them."""

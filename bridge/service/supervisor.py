@@ -60,6 +60,10 @@ class Supervisor:
             "doubts": [*(self._session.doubts() if self._session else []), *self.context.doubts],
         }
 
+    def channels(self) -> list[tuple[str, int]]:
+        """Name and address of each channel of a controller, now."""
+        return self._session.channels() if self._session is not None else []
+
     @property
     def settled(self) -> bool:
         """Whether the link is up and no controller is being negotiated with."""
@@ -84,6 +88,7 @@ class Supervisor:
             log.info("link %s: up%s (%s)", self.context.name, again, self.context.config.url)
             try:
                 why = await self._session.down
+                channels = self.channels()
             finally:
                 self.state = "down"
                 self._since = time.monotonic()
@@ -92,15 +97,19 @@ class Supervisor:
             short_lived = loop.time() - born < SHORT_LIFE_S
             if not short_lived:
                 self._told = ""
-            self._down(why)
+            if self._down(why):
+                self.context.recorder.link_died(channels)
             if short_lived:
                 # A link that always breaks at once must take neither a CPU nor the journal.
                 await asyncio.sleep(RESTART_PAUSE_S)
 
-    def _down(self, why: str) -> None:
-        if why != self._told:
+    def _down(self, why: str) -> bool:
+        """Note why; whether that was news."""
+        news = why != self._told
+        if news:
             log.warning("link %s: down: %s", self.context.name, why)
         self.state, self.why, self._told = "down", why, why
+        return news
 
     async def _connect(self) -> Any:
         """Try until the link opens: at once when its path appears, else ever more rarely."""

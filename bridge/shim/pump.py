@@ -286,6 +286,33 @@ class Endpoint(_Owned):
             lib.gb_endpoint_close(handle)
 
 
+class Trace(_Owned):
+    """The last records of one link (trace.h); ends with the pump."""
+
+    def last(self) -> bytes:
+        """The slots of the last records, for `bridge.trace.record.Records`."""
+        slots = ffi.new("uint8_t[]", lib.GB_TRACE_LAST * lib.GB_TRACE_SLOT_SIZE)
+        count = lib.gb_trace_last(self._handle, slots)
+        return bytes(ffi.buffer(slots, count * lib.GB_TRACE_SLOT_SIZE))
+
+
+class TapFds(NamedTuple):
+    """The client's ends of a tap; whoever holds them closes them."""
+
+    bell: int
+    ring: int
+
+
+class Tap(_Owned):
+    """One who reads along on links."""
+
+    def close(self) -> None:
+        """End it: the client sees HUP, and ENODEV from reads."""
+        handle = self._take()
+        if handle is not None:
+            lib.gb_tap_close(handle)
+
+
 class Link(_Owned):
     """An attachment to one coprocessor, owned by the pump."""
 
@@ -385,16 +412,38 @@ class Pump(_Owned):
                 bytes(ffi.buffer(report.body, report.length)) if report.length else b"",
             )
 
-    def add_link(self, opened: Any, identity: int) -> Link:
+    def open_trace(self, number: int) -> Trace:
+        """Open the trace of the link `number`. Raises OSError ENOMEM."""
+        handle = lib.gb_trace_open(self._handle, number)
+        if handle == ffi.NULL:
+            raise OSError(ffi.errno, f"no trace of a link: {os.strerror(ffi.errno)}")
+        return Trace(handle, "trace", self)
+
+    def open_tap(self, number: int) -> tuple[Tap, TapFds]:
+        """Read along on the link `number`, or on `bridge.trace.record.ALL_LINKS`.
+
+        Raises:
+            OSError: EMFILE or ENOMEM of gb_tap_open.
+        """
+        fds = ffi.new("struct gb_tap_fds *")
+        handle = lib.gb_tap_open(self._handle, number, fds)
+        if handle == ffi.NULL:
+            raise OSError(ffi.errno, f"no trace can be made: {os.strerror(ffi.errno)}")
+        return Tap(handle, "trace", self), TapFds(fds.bell, fds.ring)
+
+    def add_link(self, opened: Any, identity: int, trace: Trace | None = None) -> Link:
         """Hand an opened ``struct gb_link`` over; the pump owns it from here on.
 
         Args:
             opened: what a module of `bridge.link` returned from ``connect``.
             identity: comes back in the link's reports.
+            trace: where what goes over it is recorded.
 
         Raises:
             OSError: the pump could not take it; the link is destroyed then.
         """
+        if trace is not None:
+            lib.gb_link_record(opened, trace._handle)
         result = lib.gb_pump_add_link(self._handle, opened, identity)
         if result < 0:
             raise OSError(-result, f"the pump refused the link: {os.strerror(-result)}")

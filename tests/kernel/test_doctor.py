@@ -28,6 +28,12 @@ def examined(socket: str, *before: str) -> tuple[int, list[dict[str, Any]]]:
     return run.returncode, json.loads(run.stdout)["findings"]
 
 
+def traced(socket: str) -> str:
+    """The last messages of the links."""
+    verb = [sys.executable, "-m", "bridge.cli", "trace", "--last", "--socket", socket]
+    return subprocess.run(verb, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
 def failures(socket: str, *before: str) -> list[str]:
     return sorted({f["failure"] for f in examined(socket, *before)[1] if f["failure"]})
 
@@ -58,6 +64,7 @@ def test_from_bare_to_working(guest: Guest) -> None:
         assert failures(socket, *nobody) == ["no-service", "node-permission", "not-in-group"]
         with serving("rpmsg:remoteproc=m4_0", arguments=("--group", "gpio")) as serve:
             serve.wait_for_chips(2)
+            assert "GET_CONFIG" in traced(socket)
             assert failures(socket, *nobody) == [
                 "node-permission", "not-in-group", "service-refuses"
             ]  # fmt: skip

@@ -299,7 +299,7 @@ def test_addresses_that_never_come_again_are_forgotten_in_the_end() -> None:
 
 def test_indexes_that_come_and_go_are_not_remembered_without_end() -> None:
     nothing = cast(Any, None)
-    context = LinkContext(nothing, nothing, LinkConfig("serial:/dev/null"), "m4", 1000)
+    context = LinkContext(nothing, nothing, LinkConfig("serial:/dev/null"), "m4", 1000, nothing)
     context.claim("first", ())
     context.disputed["first"] = context.disputed["1"] = 0x400
     for index in range(5000):

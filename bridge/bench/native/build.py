@@ -73,6 +73,7 @@ ffibuilder.set_source(
         "bridge/shim/pump/link.c",
         "bridge/shim/pump/pump.c",
         "bridge/shim/pump/reports.c",
+        "bridge/shim/pump/trace.c",
         *sorted(glob("firmware_stub/host/*/*.c")),
     ],
     include_dirs=INCLUDE_DIRS,

@@ -138,7 +138,7 @@ def shared_from_flags(
 
 
 def from_flag(key: str, text: str) -> Any:
-    """Check ``--socket``, ``--mode`` or ``--group`` as the file's key of that name.
+    """Check a flag such as ``--socket`` as the file's key of that name.
 
     Raises:
         ConfigError: a value that is not allowed.
@@ -146,7 +146,7 @@ def from_flag(key: str, text: str) -> Any:
     try:
         return GLOBAL[key](text)
     except values.Expected as expected:
-        raise ConfigError(f"--{key} {text}: expected {expected}") from None
+        raise ConfigError(f"--{key.replace('_', '-')} {text}: expected {expected}") from None
 
 
 def remoteproc_from_flag(text: str) -> RemoteprocConfig:

@@ -105,6 +105,10 @@ class Config:
         limits: what one user id may have at once.
         access: who may do what with which lines.
         realtime: how the pump is scheduled.
+        trace_group: group whose members may read what goes over the links; None: whoever
+            may connect, and nobody where there are rules of access.
+        traces: directory for the last messages of links that died, "" for none, None for the
+            one beside the socket.
     """
 
     links: tuple[LinkConfig, ...] = ()
@@ -118,3 +122,5 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     access: tuple[AccessRule, ...] = ()
     realtime: RealtimeConfig = field(default_factory=RealtimeConfig)
+    trace_group: str | None = None
+    traces: str | None = None

@@ -132,6 +132,8 @@ GLOBAL: Checks = {
     "socket": values.path,
     "mode": values.mode,
     "group": values.text("the name of a group"),
+    "trace_group": values.text("the name of a group"),
+    "traces": values.directory,
     "timeout_ms": values.integer(1, 60_000, "milliseconds"),
     "remoteproc": values.remoteprocs,
 }

@@ -46,6 +46,13 @@ def path(value: object) -> str:
     return value
 
 
+def directory(value: object) -> str:
+    """The path of a directory, or "" for none."""
+    if not isinstance(value, str) or "\0" in value:
+        raise Expected('the path of a directory, or "" for none')
+    return value
+
+
 def mode(value: object) -> int:
     """Permission bits, as a number or in octal digits."""
     expected = Expected('permission bits from 0 to 0o777, such as "0660" or 0o660')

@@ -57,6 +57,40 @@ int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id);
 void gb_link_close(struct gb_link *link);
 uint64_t gb_link_strays(struct gb_link *link);
 
+/* pump/trace.h */
+struct gb_trace;
+struct gb_tap;
+
+#define GB_TRACE_LAST ...
+#define GB_TRACE_DATA_MAX ...
+#define GB_TRACE_ALL ...
+
+enum gb_trace_kind {
+	GB_TRACE_SENT,
+	GB_TRACE_RECEIVED,
+	GB_TRACE_SENT_AGAIN,
+	GB_TRACE_REPEATED,
+	GB_TRACE_DAMAGED,
+	GB_TRACE_TIMEOUT,
+	GB_TRACE_CHANNEL,
+	GB_TRACE_CHANNEL_GONE,
+	GB_TRACE_UP,
+	GB_TRACE_DOWN,
+	...
+};
+
+struct gb_tap_fds {
+	int bell;
+	int ring;
+	...;
+};
+
+struct gb_trace *gb_trace_open(struct gb_pump *pump, uint16_t link);
+size_t gb_trace_last(struct gb_trace *trace, void *slots);
+struct gb_tap *gb_tap_open(struct gb_pump *pump, uint16_t link, struct gb_tap_fds *fds);
+void gb_tap_close(struct gb_tap *tap);
+void gb_link_record(struct gb_link *link, struct gb_trace *trace);
+
 struct gb_controller *gb_controller_open(struct gb_link *link, uint64_t id,
 					 uint32_t source, uint32_t address);
 void gb_controller_close(struct gb_controller *controller);

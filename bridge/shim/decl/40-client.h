@@ -61,3 +61,9 @@ struct gb_event_ring *gb_info_ring_create(int *memfd);
 bool gb_info_ring_push(struct gb_event_ring *ring, const void *record);
 struct gb_event_ring *gb_info_ring_map(int memfd);
 int gb_info_ring_read(struct gb_event_ring *ring, int doorbell, void *record);
+
+#define GB_TRACE_SLOT_SIZE ...
+#define GB_TRACE_CAPACITY ...
+struct gb_event_ring *gb_trace_ring_map(int memfd);
+int gb_trace_ring_take(struct gb_event_ring *ring, int doorbell, void *slots, size_t count);
+uint64_t gb_trace_ring_lost(const struct gb_event_ring *ring);

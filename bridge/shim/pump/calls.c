@@ -142,20 +142,25 @@ static bool may_send(const struct gb_calls *calls)
 	return calls->resync.step == GB_IN_STEP && !calls->flying.count;
 }
 
+static struct rpmsg_gpio_ext_request head_of(const struct gb_call *call)
+{
+	return (struct rpmsg_gpio_ext_request){
+		.request = {
+			.type = rpmsg_gpio_store16(call->type),
+			.gpio = rpmsg_gpio_store16(call->gpio),
+			.value = rpmsg_gpio_store32(call->value),
+		},
+		.tag = rpmsg_gpio_store16(call->tag),
+	};
+}
+
 static int transmit_call(struct gb_calls *calls, struct gb_call *call)
 {
 	struct {
 		struct rpmsg_gpio_ext_request head;
 		uint8_t body[GB_CALL_BODY_MAX];
 	} message = {
-		.head = {
-			.request = {
-				.type = rpmsg_gpio_store16(call->type),
-				.gpio = rpmsg_gpio_store16(call->gpio),
-				.value = rpmsg_gpio_store32(call->value),
-			},
-			.tag = rpmsg_gpio_store16(call->tag),
-		},
+		.head = head_of(call),
 	};
 	size_t length = call->form == GB_CALL_EXTENDED ?
 			sizeof(message.head) + call->body_length : sizeof(message.head.request);
@@ -192,6 +197,15 @@ void gb_calls_advance(struct gb_calls *calls)
 
 /* ---- deadlines ---------------------------------------------------------- */
 
+static void trace_timeout(const struct gb_call *call)
+{
+	const struct gb_link_endpoint *endpoint = call->calls->endpoint;
+	struct rpmsg_gpio_ext_request head = head_of(call);
+
+	gb_trace_add(endpoint->link->trace, GB_TRACE_TIMEOUT, endpoint->source, endpoint->address,
+		     endpoint->features, &head, sizeof(head));
+}
+
 static void call_expired(struct gb_timer *timer)
 {
 	struct gb_call *call =
@@ -201,6 +215,7 @@ static void call_expired(struct gb_timer *timer)
 	if (!call->in_flight) {
 		leave_queue(calls, call);
 	} else {
+		trace_timeout(call);
 		gb_call_land(call);
 		if (!calls->tagged)
 			gb_calls_lose_step(calls);

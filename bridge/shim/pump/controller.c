@@ -95,6 +95,7 @@ void gb_controller_accept(struct gb_controller *c, uint32_t features, uint32_t e
 
 	gb_lock(pump);
 	c->features = features;
+	c->endpoint.features = features;
 	c->epoch = (uint16_t)epoch;
 	c->calls.tagged = features & RPMSG_GPIO_F_TAG;
 	if (c->calls.tagged && c->calls.resync.step != GB_IN_STEP)

@@ -22,6 +22,7 @@ struct gb_event_ring {
 	uint32_t capacity;      /* checked; never read from shared memory again */
 	uint32_t words;         /* of a record */
 	uint64_t head;          /* producer: the only trusted copy */
+	uint64_t lost;          /* producer: the same of `lost` */
 	_Atomic uint32_t owed;  /* consumer: bytes to take from the doorbell */
 };
 
@@ -91,7 +92,12 @@ struct gb_event_ring *gb_info_ring_create(int *memfd)
 	return ring_create(GB_INFO_CAPACITY, GB_INFO_RECORD_SIZE, memfd);
 }
 
-static struct gb_event_ring *ring_map(int memfd, uint32_t record_size)
+struct gb_event_ring *gb_trace_ring_create(int *memfd)
+{
+	return ring_create(GB_TRACE_CAPACITY, GB_TRACE_SLOT_SIZE, memfd);
+}
+
+static struct gb_event_ring *ring_map(int memfd, uint32_t record_size, uint32_t most)
 {
 	struct gb_event_ring *ring;
 	struct stat status;
@@ -109,7 +115,7 @@ static struct gb_event_ring *ring_map(int memfd, uint32_t record_size)
 	ring->capacity = ring->shared->capacity;
 	if (ring->shared->magic != GB_EVENT_RING_MAGIC ||
 	    ring->shared->record_size != record_size || ring->capacity < 2 ||
-	    ring->capacity > GB_EVENT_CAPACITY_MAX || (ring->capacity & (ring->capacity - 1)) ||
+	    ring->capacity > most || (ring->capacity & (ring->capacity - 1)) ||
 	    ring_size(ring->capacity, record_size) > ring->size) {
 		gb_event_ring_free(ring);
 		errno = EPROTO;
@@ -120,12 +126,17 @@ static struct gb_event_ring *ring_map(int memfd, uint32_t record_size)
 
 struct gb_event_ring *gb_event_ring_map(int memfd)
 {
-	return ring_map(memfd, sizeof(struct gb_line_event));
+	return ring_map(memfd, sizeof(struct gb_line_event), GB_EVENT_CAPACITY_MAX);
 }
 
 struct gb_event_ring *gb_info_ring_map(int memfd)
 {
-	return ring_map(memfd, GB_INFO_RECORD_SIZE);
+	return ring_map(memfd, GB_INFO_RECORD_SIZE, GB_EVENT_CAPACITY_MAX);
+}
+
+struct gb_event_ring *gb_trace_ring_map(int memfd)
+{
+	return ring_map(memfd, GB_TRACE_SLOT_SIZE, GB_TRACE_CAPACITY);
 }
 
 void gb_event_ring_free(struct gb_event_ring *ring)
@@ -143,9 +154,9 @@ uint32_t gb_event_ring_capacity(const struct gb_event_ring *ring)
 
 /* ---- producer ----------------------------------------------------------- */
 
-static void store_record(struct gb_event_ring *ring, const void *record)
+static void store_record(struct gb_event_ring *ring, uint64_t index, const void *record)
 {
-	_Atomic uint64_t *words = slot(ring, ring->head);
+	_Atomic uint64_t *words = slot(ring, index);
 
 	for (uint32_t i = 0; i < ring->words; i++) {
 		uint64_t word;
@@ -156,11 +167,11 @@ static void store_record(struct gb_event_ring *ring, const void *record)
 }
 
 /* True when the doorbell must be rung. */
-static bool publish(struct gb_event_ring *ring)
+static bool publish(struct gb_event_ring *ring, uint32_t count)
 {
 	struct gb_event_ring_head *shared = ring->shared;
 
-	ring->head++;
+	ring->head += count;
 	atomic_store_explicit(&shared->head, ring->head, memory_order_release);
 	/* Publish before looking at `rung`: pairs with the fence in silence(). */
 	atomic_thread_fence(memory_order_seq_cst);
@@ -181,8 +192,8 @@ bool gb_event_ring_push(struct gb_event_ring *ring, const struct gb_line_event *
 					       ring->head - ring->capacity + 1);
 	/* This must not come before the tail moved: it pairs with the fence in copy_out(). */
 	atomic_thread_fence(memory_order_release);
-	store_record(ring, event);
-	return publish(ring);
+	store_record(ring, ring->head, event);
+	return publish(ring, 1);
 }
 
 bool gb_info_ring_push(struct gb_event_ring *ring, const void *record)
@@ -190,8 +201,22 @@ bool gb_info_ring_push(struct gb_event_ring *ring, const void *record)
 	if (ring->head - atomic_load_explicit(&ring->shared->tail, memory_order_acquire) >=
 	    ring->capacity)
 		return false;
-	store_record(ring, record);
-	return publish(ring);
+	store_record(ring, ring->head, record);
+	return publish(ring, 1);
+}
+
+bool gb_trace_ring_push(struct gb_event_ring *ring, const void *record, uint32_t slots)
+{
+	struct gb_event_ring_head *shared = ring->shared;
+
+	if (ring->head + slots - atomic_load_explicit(&shared->tail, memory_order_acquire) >
+	    ring->capacity) {
+		atomic_store_explicit(&shared->lost, ++ring->lost, memory_order_relaxed);
+		return false;
+	}
+	for (uint32_t i = 0; i < slots; i++)
+		store_record(ring, ring->head + i, (const char *)record + i * GB_TRACE_SLOT_SIZE);
+	return publish(ring, slots);
 }
 
 uint32_t gb_event_ring_waiting(const struct gb_event_ring *ring)
@@ -333,4 +358,14 @@ int gb_event_ring_read(struct gb_event_ring *ring, int doorbell,
 int gb_info_ring_read(struct gb_event_ring *ring, int doorbell, void *record)
 {
 	return read_records(ring, doorbell, record, 1);
+}
+
+int gb_trace_ring_take(struct gb_event_ring *ring, int doorbell, void *slots, size_t count)
+{
+	return take(ring, doorbell, slots, count);
+}
+
+uint64_t gb_trace_ring_lost(const struct gb_event_ring *ring)
+{
+	return atomic_load_explicit(&ring->shared->lost, memory_order_relaxed);
 }

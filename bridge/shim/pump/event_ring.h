@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * event_ring.h - events from the service to one client: a ring in a memfd and
- * a socket as its doorbell. Edge events come from the pump; info events, in a
- * ring of their own kind, from Python.
+ * a socket as its doorbell. Edge events and what goes over links (trace.h) come from
+ * the pump; info events from Python. Each has a ring of its own kind.
  *
  * Edge records are laid out as struct gpio_v2_line_event (48 bytes); when the
  * ring is full the oldest goes. Info records are laid out as struct
  * gpio_v2_line_info_changed (288 bytes); when 32 wait the newest goes, as in the
- * kernel. Producer and consumer both advance `tail`
+ * kernel. A record of the trace takes one slot or several; when they do not fit it is
+ * counted and goes. Producer and consumer both advance `tail`
  * by compare-and-swap: the consumer copies first and keeps the copy only if
  * nobody moved the tail meanwhile, so it never sees a record being overwritten.
  *
@@ -33,6 +34,9 @@
 /* The kernel's gpio_chardev_data has as many. */
 #define GB_INFO_CAPACITY 32u
 #define GB_INFO_RECORD_SIZE 288u
+/* Slots of the trace: 1 MiB. */
+#define GB_TRACE_CAPACITY 16384u
+#define GB_TRACE_SLOT_SIZE 64u
 
 /* struct gpio_v2_line_event of <linux/gpio.h>. */
 struct gb_line_event {
@@ -48,8 +52,9 @@ struct gb_event_ring_head {
 	uint32_t magic;
 	uint32_t capacity; /* a power of two */
 	_Atomic uint32_t retired;
-	uint32_t record_size; /* bytes: 48 or GB_INFO_RECORD_SIZE */
-	uint32_t reserved[12];
+	uint32_t record_size; /* bytes: 48, GB_INFO_RECORD_SIZE or GB_TRACE_SLOT_SIZE */
+	_Atomic uint64_t lost; /* records of the trace */
+	uint32_t reserved[10];
 	_Alignas(64) _Atomic uint64_t head; /* written by the producer */
 	_Alignas(64) _Atomic uint64_t tail; /* next record to read */
 	_Alignas(64) _Atomic uint32_t rung;
@@ -90,5 +95,16 @@ bool gb_info_ring_push(struct gb_event_ring *ring, const void *record);
 struct gb_event_ring *gb_info_ring_map(int memfd);
 /* Does what gb_event_ring_read() does, for one record: 1 or -errno. */
 int gb_info_ring_read(struct gb_event_ring *ring, int doorbell, void *record);
+
+/* The same for the trace: a record takes `slots` slots of GB_TRACE_SLOT_SIZE bytes. */
+struct gb_event_ring *gb_trace_ring_create(int *memfd);
+/* What does not fit is counted and goes. True: ring the doorbell. */
+bool gb_trace_ring_push(struct gb_event_ring *ring, const void *record, uint32_t slots);
+struct gb_event_ring *gb_trace_ring_map(int memfd);
+/* Does what gb_event_ring_take() does, for at most GB_EVENT_CAPACITY_MAX slots; the last record
+ * may be cut, and goes on in the next ones. */
+int gb_trace_ring_take(struct gb_event_ring *ring, int doorbell, void *slots, size_t count);
+/* Records that did not fit so far. */
+uint64_t gb_trace_ring_lost(const struct gb_event_ring *ring);
 
 #endif

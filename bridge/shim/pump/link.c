@@ -89,6 +89,7 @@ int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id)
 	link->announced = 0;
 	link->endpoints = NULL;
 	link->flush = (struct gb_flush){.flush = flush_link};
+	gb_trace_add(link->trace, GB_TRACE_UP, 0, 0, 0, NULL, 0);
 	link->part.free = free_link;
 	gb_part_add(&pump->carriers, &link->part);
 	error = watch(link);
@@ -109,6 +110,7 @@ void gb_link_die(struct gb_link *link, int error)
 	if (link->dead)
 		return;
 	link->dead = true;
+	gb_trace_add(link->trace, GB_TRACE_DOWN, 0, 0, 0, link->why, strlen(link->why));
 	unwatch(link);
 	for (struct gb_link_endpoint *e = link->endpoints; e; e = e->next)
 		if (e->ops->abandon)
@@ -119,6 +121,11 @@ void gb_link_die(struct gb_link *link, int error)
 	report->error = error;
 	report->reason = GB_REASON_LINK;
 	gb_report_text(report, link->why);
+}
+
+void gb_link_record(struct gb_link *link, struct gb_trace *trace)
+{
+	link->trace = trace;
 }
 
 void gb_link_close(struct gb_link *link)
@@ -215,10 +222,14 @@ int gb_link_transmit(struct gb_link_endpoint *endpoint, const void *message, uin
 	if (link->blocked)
 		return -EAGAIN;
 	error = link->ops->send(link, endpoint->source, endpoint->address, message, length);
+	if (error == 0) {
+		gb_trace_add(link->trace, GB_TRACE_SENT, endpoint->source, endpoint->address,
+			     endpoint->features, message, length);
+		gb_flush_want(link->pump, &link->flush);
+		return 0;
+	}
 	if (error == -EAGAIN)
 		link->blocked = true;
-	else if (error == 0)
-		gb_flush_want(link->pump, &link->flush);
 	else if (error != -EMSGSIZE)
 		gb_link_die(link, -error);
 	return error;
@@ -236,6 +247,8 @@ void gb_link_received(struct gb_link *link, uint32_t source, uint32_t destinatio
 {
 	struct gb_link_endpoint *endpoint = find(link, destination);
 
+	gb_trace_add(link->trace, GB_TRACE_RECEIVED, destination, source,
+		     endpoint ? endpoint->features : 0, message, length);
 	if (endpoint && endpoint->address == source)
 		endpoint->ops->received(endpoint, message, length);
 	else
@@ -249,6 +262,8 @@ void gb_link_announced(struct gb_link *link, const char *name, uint32_t address,
 {
 	struct gb_report *report;
 
+	gb_trace_add(link->trace, created ? GB_TRACE_CHANNEL : GB_TRACE_CHANNEL_GONE, 0, address, 0,
+		     name, strlen(name));
 	if (link->announced == ANNOUNCED_MAX) {
 		snprintf(link->why, sizeof(link->why),
 			 "the firmware side announces channels without end");

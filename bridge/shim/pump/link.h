@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "pump.h"
+#include "trace.h"
 
 struct gb_link;
 struct gb_link_endpoint;
@@ -24,6 +24,8 @@ struct gb_link_endpoint;
 int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id);
 /* Close a link, added to a pump or not; its controllers are closed too. */
 void gb_link_close(struct gb_link *link);
+/* What goes over the link, before the pump has it, is recorded there. */
+void gb_link_record(struct gb_link *link, struct gb_trace *trace);
 /* The number of messages that went nowhere: no endpoint, or bad form. */
 uint64_t gb_link_strays(struct gb_link *link);
 
@@ -70,6 +72,7 @@ struct gb_link {
 	/* --- not touched by the kinds of link --- */
 	struct gb_pump *pump;
 	uint64_t id;
+	struct gb_trace *trace; /* NULL: what goes over it is not recorded */
 	bool dead;
 	bool blocked; /* send said -EAGAIN */
 	struct gb_link_endpoint *endpoints;
@@ -130,6 +133,7 @@ struct gb_link_endpoint {
 	struct gb_link *link;
 	struct gb_link_endpoint *next;
 	uint64_t strays; /* messages that its owner could not make sense of */
+	uint32_t features; /* that its owner has accepted, for the trace */
 };
 
 /* 0 or errno: ENODEV, EADDRINUSE. */

@@ -93,6 +93,7 @@ struct gb_pump {
 	/* Carriers go first: their end gives back what the users wait for. */
 	struct gb_parts carriers;
 	struct gb_parts users;
+	struct gb_tap *taps;         /* who reads along (trace.h) */
 };
 
 void gb_lock(struct gb_pump *pump);
