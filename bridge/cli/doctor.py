@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json as json_format
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -34,12 +35,14 @@ _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
     help="Print the options to merge into the kernel's configuration, for this board's SoC.",
 )
 @click.option("--json", is_flag=True, help="Print one JSON object.")
+@click.option("--bundle", metavar="FILE", help="Also put all of it into a tar.gz for a bug report.")
 def doctor(
     socket: str | None,
     link: str | None,
     kernel_config: str | None,
     kernel_fragment: bool,
     json: bool,
+    bundle: str | None,
 ) -> int:
     """Check kernel, processors, channels, nodes, groups, service and firmware.
 
@@ -54,11 +57,18 @@ def doctor(
       gpio-bridge doctor --link vhost-user:/run/fw.sock    (no service needed)
       gpio-bridge doctor --kernel-config build/.config     (of a kernel that does not run here)
       gpio-bridge doctor --kernel-fragment > rpmsg-gpio-bridge.config
+      gpio-bridge doctor --bundle /tmp/report.tar.gz
+
+    A bundle has the findings, the service's status and configuration, the last messages of its
+    links, the kernel's lines about them, and versions; not the names of users and of the host. What
+    could not be read is told. It is a new file that only its owner can read.
     """
     from bridge.cli.main import tell_of_silence
+    from bridge.cli.output import open_new
     from bridge.cli.reach import refuse_held
     from bridge.control_protocol import default_socket
     from bridge.doctor import kernel
+    from bridge.doctor.bundle import write
     from bridge.doctor.examination import examine
     from bridge.doctor.findings import Place
     from bridge.link import resolve
@@ -77,13 +87,25 @@ def doctor(
     if kernel_fragment:
         print(kernel.fragment(place), end="")
         return 0
-    found = examine(place)
+    archive = open_new(bundle) if bundle is not None else None
+    try:
+        found = examine(place)
+        contents = write(archive, place, found) if archive is not None else None
+    except BaseException:
+        if bundle is not None and archive is not None:
+            os.unlink(bundle)
+        raise
     problems = sum(finding.level == "problem" for finding in found)
     if json:
         findings = [finding._asdict() for finding in found]
         print(json_format.dumps({"findings": findings, "problems": problems}, indent=2))
     else:
         _print(found, problems)
+    if archive is not None and contents is not None:
+        archive.close()
+        print(f"{bundle}: {', '.join(contents.put)}", file=sys.stderr)
+        for one in contents.missing:
+            print(f"could not be read: {one}", file=sys.stderr)
     return 1 if problems else 0
 
 

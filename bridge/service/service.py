@@ -181,6 +181,7 @@ class Service:
             **self._control.budgets.status(),
             "access": [rule.status() for rule in self.config.access],
             "realtime": self._realtime.status(),
+            "traces": self._traces,
         }
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +21,11 @@ import pytest
 
 from bridge.bench.rig import Rig, Serve
 from bridge.client.chip import Chip
-from bridge.doctor import board, kernel, users
+from bridge.doctor import board, bundle, kernel, users
 from bridge.doctor.examination import examine
 from bridge.doctor.failures import FAILURES, table
 from bridge.doctor.findings import Finding, Place
+from bridge.trace import pcapng
 from firmware_stub import Stub
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -490,3 +494,73 @@ def test_every_failure_is_found_by_a_check() -> None:
     code = "".join(file.read_text() for file in (ROOT / "bridge/doctor").glob("*.py"))
     for name in FAILURES:
         assert code.count(f'"{name}"') >= 2, f"no check says {name}"
+
+
+# ---- the bundle -----------------------------------------------------------------
+
+
+def bundled(path: Path) -> dict[str, bytes]:
+    """The files of a bundle."""
+    with tarfile.open(path) as archive:
+        return {
+            member.name.removeprefix("gpio-bridge/"): file.read()
+            for member in archive.getmembers()
+            if (file := archive.extractfile(member)) is not None
+        }
+
+
+def test_a_bundle_has_what_a_bug_report_needs(cli: Cli, tmp_path: Path) -> None:
+    config = tmp_path / "home" / "config.toml"
+    config.parent.mkdir()
+    config.write_text(
+        'group = "nogroup"\n[[link]]\nurl = "vhost-user:/home/ada/fw.sock"\nname = "m4"\n'
+        '[[access]]\nusers = [\n  "nobody",\n]\nmay = ["read"]\n'
+    )
+    path = tmp_path / "report.tar.gz"
+    with Rig(arguments=("--config", str(config))) as rig:
+        run = cli("doctor", "--bundle", str(path), socket=rig.serve.socket)
+        files = bundled(path)
+        kept = json.loads(files["status.json"])
+        assert kept["pid"] == rig.serve.pid
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert {"doctor.json", "versions.txt", "trace/fw.pcapng", "contents.txt"} <= set(files)
+    assert b"GET_FEATURES" in files["trace/fw.txt"]
+    _, records = pcapng.read(io.BytesIO(files["trace/fw.pcapng"]), "x")
+    assert len(records) > 10
+    assert b"rpmsg-gpio-bridge " in files["versions.txt"]
+    told = files["configuration.toml"].decode()
+    assert 'name = "m4"' in told
+    for name in ("nobody", "nogroup", "ada"):
+        assert name not in told
+    assert f"{path}: doctor.json, versions.txt, status.json" in run.stderr
+    assert "kernel.txt" in run.stderr
+
+
+def test_a_bundle_without_a_service_says_what_is_missing(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "report.tar.gz"
+    run = cli("doctor", "--bundle", str(path), socket=str(tmp_path / "none.sock"))
+    assert "could not be read: status.json: no service listens on" in run.stderr
+    assert b"not there: status.json" in bundled(path)["contents.txt"]
+
+
+def test_a_bundle_never_takes_the_place_of_a_file(cli: Cli, tmp_path: Path) -> None:
+    target = tmp_path / "mine"
+    target.write_text("mine")
+    link = tmp_path / "report.tar.gz"
+    link.symlink_to(target)
+    for path in (target, link):
+        run = cli("doctor", "--bundle", str(path))
+        assert run.returncode == 1
+        assert f"{path} is there already, and is left alone" in run.stderr
+    assert target.read_text() == "mine"
+
+
+def test_the_kernels_lines_about_us_are_in_a_bundle(tmp_path: Path) -> None:
+    """A file has all records in one read; a FIFO of a kernel's has one in each."""
+    kmsg = tmp_path / "kmsg"
+    kmsg.write_text("6,1,2500000,-;remoteproc remoteproc0: m4 is available\n SUBSYSTEM=x\n")
+    assert list(bundle._kernel_lines(str(kmsg))) == [
+        "[2.500000] remoteproc remoteproc0: m4 is available\n"
+    ]
+    kmsg.write_text("6,1,2500000,-;usb 1-1: new device\n")
+    assert list(bundle._kernel_lines(str(kmsg))) == []

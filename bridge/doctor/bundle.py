@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One archive for a bug report: what the doctor, the service and the kernel have to say.
+
+Names of users, groups and home directories, passwords in URLs and the host's name are left out.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import re
+import stat
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from bridge.client.control import Connection
+from bridge.control_protocol import LAST, STATUS
+from bridge.doctor.findings import Finding, Place
+from bridge.trace.decode import Decoder
+from bridge.trace.pcapng import Interface, channel_records, pack
+from bridge.trace.record import Records
+
+__all__ = ["Contents", "write"]
+
+_KMSG_MAX = 4 * 1024 * 1024
+_FILE_MAX = 1024 * 1024
+_KERNEL = re.compile(r"remoteproc|rproc|rpmsg|virtio|gpio|mailbox|ttyRPMSG", re.IGNORECASE)
+_PACKAGES = ("rpmsg-gpio-bridge", "cffi", "msgpack", "pyserial", "pyudev")
+_LEFT_OUT = "(left out)"
+_PRIVATE = (
+    (re.compile(r"//[^/@\s]+@"), f"//{_LEFT_OUT}@"),
+    (re.compile(r"/(home|Users|run/user)/[^/\s\"']+"), rf"/\1/{_LEFT_OUT}"),
+)
+# In a configuration, whatever these keys say.
+_NAMES = re.compile(r"^(\s*(?:users|groups|group|trace_group)\s*=\s*).*$", re.MULTILINE)
+_LISTED = re.compile(r"^(\s*(?:users|groups)\s*=\s*)\[[^\]]*\]", re.MULTILINE)
+
+
+class Contents(NamedTuple):
+    """What is in a bundle.
+
+    Attributes:
+        put: names of its files.
+        missing: what could not be read, a sentence each.
+    """
+
+    put: list[str]
+    missing: list[str]
+
+
+def write(file: BinaryIO, place: Place, found: Sequence[Finding]) -> Contents:
+    """Write a tar.gz.
+
+    Args:
+        file: open for writing bytes.
+        place: where to look.
+        found: what the doctor found.
+
+    Raises:
+        OSError: the archive cannot be written.
+    """
+    contents = Contents([], [])
+    now = time.time()
+
+    def put(name: str, text: str | bytes) -> None:
+        data = text if isinstance(text, bytes) else private(text).encode("utf-8", "replace")
+        entry = tarfile.TarInfo(f"gpio-bridge/{name}")
+        entry.size, entry.mtime, entry.mode = len(data), now, 0o600
+        archive.addfile(entry, io.BytesIO(data))
+        contents.put.append(name)
+
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        put("doctor.json", json.dumps([finding._asdict() for finding in found], indent=2))
+        put("versions.txt", "".join(f"{line}\n" for line in _versions()))
+        for gather in (_service, _kernel):
+            for name, read in gather(place):
+                try:
+                    put(name, read())
+                except OSError as error:
+                    contents.missing.append(f"{name}: {error.strerror or error}")
+        summary = [*contents.put, *(f"not there: {one}" for one in contents.missing)]
+        put("contents.txt", "".join(f"{line}\n" for line in summary))
+    return contents
+
+
+def private(text: str) -> str:
+    """Text without what is nobody's business."""
+    for pattern, instead in _PRIVATE:
+        text = pattern.sub(instead, text)
+    return text
+
+
+_Parts = Iterator[tuple[str, Callable[[], "str | bytes"]]]
+
+
+def _versions() -> Iterator[str]:
+    yield f"Linux {platform.release()} {platform.machine()}"
+    yield f"Python {platform.python_version()}"
+    for package in _PACKAGES:
+        try:
+            yield f"{package} {importlib.metadata.version(package)}"
+        except importlib.metadata.PackageNotFoundError:
+            yield f"{package}: not installed"
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return
+    yield release.get("PRETTY_NAME", "")
+
+
+# ---- the service --------------------------------------------------------------
+
+
+def _fails(error: OSError) -> Callable[[], str]:
+    def read() -> str:
+        raise error
+
+    return read
+
+
+def _service(place: Place) -> _Parts:
+    """Its status, its configuration, and what went over its links."""
+    try:
+        connection = Connection.open(place.socket)
+    except (OSError, ValueError) as error:
+        cause = error if isinstance(error, OSError) else OSError(errno.EINVAL, str(error))
+        yield "status.json", _fails(cause)
+        return
+    with closing(connection):
+        try:
+            status = {**connection.call(STATUS), "chips": connection.chips()}
+        except OSError as error:
+            yield "status.json", _fails(error)
+            return
+        yield "status.json", lambda: json.dumps(_without_names(status), indent=2)
+        yield "configuration.toml", lambda: _configuration(place, status["pid"])
+        for link in status["links"]:
+            name = link["name"]
+            try:
+                answer = connection.call(LAST, link=name)
+            except OSError as error:
+                yield f"trace/{name}.pcapng", _fails(error)
+                continue
+            yield from _trace(name, answer)
+    yield from _dead_links(status["traces"])
+
+
+def _without_names(status: dict[str, Any]) -> dict[str, Any]:
+    rules = [{**rule, "users": [], "groups": []} for rule in status.get("access", ())]
+    return {**status, "access": rules}
+
+
+def _configuration(place: Place, pid: int) -> str:
+    """The file that the service's process was started with, and its flags."""
+    directory = f"{place.proc}/{pid}"
+    words = Path(directory, "cmdline").read_bytes().decode(errors="replace").split("\0")
+    pairs = list(pairwise(["", *words]))
+    hidden = ("--group", "--trace-group")
+    command = [_LEFT_OUT if before in hidden else word for before, word in pairs]
+    text = f"# {' '.join(command).strip()}\n"
+    paths = [word for before, word in pairs if before in ("-c", "--config")]
+    paths += [word.partition("=")[2] for word in words if word.startswith("--config=")]
+    for path in paths[-1:]:
+        # As the process sees it, from its own folder.
+        text += _text_of(os.path.join(directory, "cwd", path))
+    return _NAMES.sub(rf'\1"{_LEFT_OUT}"', _LISTED.sub(rf'\1["{_LEFT_OUT}"]', text))
+
+
+def _text_of(path: str) -> str:
+    """A regular file, or the beginning of it."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, f"{path} is no regular file")
+        return file.read(_FILE_MAX).decode("utf-8", "replace")
+
+
+def _trace(name: str, answer: dict[str, Any]) -> _Parts:
+    """The last messages of a link, for Wireshark and in words."""
+    records = list(Records().feed(answer["records"]))
+    links = [
+        Interface(one["number"], one["name"], [tuple(each) for each in one["channels"]])
+        for one in answer["links"]
+    ]
+    yield f"trace/{name}.pcapng", lambda: pack(records, links)
+
+    def words() -> str:
+        decoder = Decoder({link.number: link.name for link in links})
+        before = list(channel_records(links, records[0].time_ns if records else 0))
+        lines = (message for one in (*before, *records) for message in decoder.decode(one))
+        return "".join(
+            f"{line.time_ns / 1e9:.6f} {line.where} {line.direction} {line.text}"
+            f"{''.join(f' !! {fault}' for fault in line.faults)}\n"
+            for line in lines
+        )
+
+    yield f"trace/{name}.txt", words
+
+
+def _dead_links(path: str | None) -> _Parts:
+    """What is left of links that died."""
+    if path is None:
+        return
+    directory = Path(path)
+    try:
+        names = sorted(path.name for path in directory.iterdir() if path.suffix == ".pcapng")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield "dead-links", _fails(error)
+        return
+    for name in names:
+        yield f"dead-links/{name}", (directory / name).read_bytes
+
+
+# ---- the kernel ---------------------------------------------------------------
+
+
+def _kernel(place: Place) -> _Parts:
+    """What it said of remote processors and rpmsg."""
+    yield "kernel.txt", lambda: "".join(_kernel_lines(f"{place.dev}/kmsg"))
+
+
+def _kernel_lines(path: str) -> Iterator[str]:
+    """The lines that are about us: a record of kmsg is one read, `head;text`."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        total = 0
+        while total < _KMSG_MAX:
+            try:
+                record = os.read(fd, 8192)
+            except BlockingIOError:
+                return
+            except BrokenPipeError:
+                continue  # it was overwritten; the next read has the oldest that is left
+            if not record:
+                return
+            total += len(record)
+            head, _, text = record.decode("utf-8", "replace").partition(";")
+            line = text.split("\n", 1)[0]
+            if _KERNEL.search(line):
+                microseconds = head.split(",")[2:3] or ["0"]
+                yield f"[{int(microseconds[0]) / 1e6:.6f}] {line}\n"
+    finally:
+        os.close(fd)
