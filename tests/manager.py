@@ -41,11 +41,13 @@ class Manager:
     Attributes:
         kept: what it has, by name.
         most: as many descriptors it had at once.
+        dropped: names of those that it was told to close.
     """
 
     def __init__(self, path: Path) -> None:
         self.kept: dict[str, int] = {}
         self.most = 0
+        self.dropped: set[str] = set()
         self.path = str(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.path)
@@ -61,6 +63,8 @@ class Manager:
                 (self.kept[said["FDNAME"]],) = fds
                 self.most = max(self.most, len(self.kept))
             elif "FDSTOREREMOVE" in said:
+                if said["FDNAME"] in self.kept:
+                    self.dropped.add(said["FDNAME"])
                 self._drop(said["FDNAME"])
             elif "TEST" in said:
                 self._said.set()

@@ -30,8 +30,11 @@ CRASHES_MAX = 3
 LIVED_S = 60.0
 """A service that has had its guest for so long has not crashed because of it."""
 
+FIRST_GUEST = 1
+"""Number of the guest that an export goes on with: it counts them."""
+
 _PREFIX = "guest-"  # of the names in the store
-_FORMAT = 2
+_FORMAT = 3
 
 
 class Store(Protocol):
@@ -92,7 +95,7 @@ class Handover:
         self._store = store
         self._export = export
         self._lines, self.identity = len(places), identity_of(places)
-        self._guest = -1  # whose connection the manager has: nobody knows
+        self._guest = -1  # whose connection the manager has: of a service before, if any
         self.kept = self._inherit()
         self._is_new = self.kept is None
         if self.kept is None and store.has_manager:
@@ -146,6 +149,7 @@ class Handover:
             self._cut_off(connection, f"the service has ended {times}")
             return -1
         log.info("export %s: the guest of the service before goes on", self._export)
+        self._guest = FIRST_GUEST  # told again, it would not be kept for a moment
         return connection
 
     def _cut_off(self, connection: int, why: str) -> None:

@@ -182,7 +182,7 @@ def new_kept(lines: int, identity: bytes) -> Kept:
         os.ftruncate(memory, _state_size(lines))
         fcntl.fcntl(memory, fcntl.F_ADD_SEALS, _SEALS)
         os.pwrite(memory, _identifier(identity), 0)
-        read, write = socket.socketpair()
+        read, write = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     except OSError:
         os.close(memory)
         raise

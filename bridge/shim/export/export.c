@@ -349,7 +349,9 @@ static int take_over(struct gb_export *e, int connection)
 
 	e->stale = true;
 	welcome(e);
-	on_changing(&e->guest);
+	/* Nobody changes what lasts, so that a kill on the way loses nothing. */
+	if (!kept_lasts(&e->kept))
+		on_changing(&e->guest);
 	error = guest_take_over(&e->guest, connection, e->kept.from);
 	if (error)
 		e->status.connected = false;

@@ -36,6 +36,7 @@ enum gb_export_session {
 	GB_EXPORT_SESSION_NONE,
 	GB_EXPORT_SESSION_CHANGING, /* what is in the socket pair is not as it is now */
 	GB_EXPORT_SESSION_WHOLE,
+	GB_EXPORT_SESSION_AT_REST, /* whole until a chain is taken: there is no log of that */
 };
 
 /* What the guest has set up of a line; survives in a file, see below. */
@@ -70,7 +71,7 @@ struct gb_export_config {
 	int state_fd;     /* file of a header and a struct gb_export_line for each line,
 			   * with all of its blocks, or -1; the caller's */
 	int kept_fd;      /* sealed memory of the same form, or -1: no guest is kept */
-	int kept_pair[2]; /* both ends of a stream socket pair, to read and to write */
+	int kept_pair[2]; /* both ends of a SOCK_SEQPACKET pair, to read and to write */
 	uint32_t lines;   /* 1..GB_EXPORT_LINES_MAX */
 	const char *names; /* as in GET_LINE_NAMES: each with its NUL, or none at all */
 	uint32_t names_size;

@@ -15,13 +15,18 @@
 
 /* ---- what is in the pair -------------------------------------------------------- */
 
-static void say(const struct kept *kept, uint32_t session)
+static volatile uint32_t *session_word(const struct kept *kept)
 {
 	struct gb_export_state_header *header = (void *)kept->memory.base;
 
+	return &header->session;
+}
+
+static void say(const struct kept *kept, uint32_t session)
+{
 	/* A process that is killed has done what stands in front of it, and nothing behind. */
 	atomic_thread_fence(memory_order_seq_cst);
-	*(volatile uint32_t *)&header->session = session;
+	*session_word(kept) = session;
 	atomic_thread_fence(memory_order_seq_cst);
 }
 
@@ -50,19 +55,27 @@ bool kept_changing(const struct kept *kept)
 	return kept_is_open(kept);
 }
 
+bool kept_lasts(const struct kept *kept)
+{
+	return kept_is_open(kept) && *session_word(kept) == GB_EXPORT_SESSION_WHOLE;
+}
+
 int kept_save(const struct kept *kept, const struct vhost_user_session *session, bool at_rest)
 {
+	bool logged = is_logged(session);
 	int error;
 
 	if (!kept_is_open(kept))
 		return -EOPNOTSUPP;
+	if (kept_lasts(kept))
+		return 0; /* nothing has changed */
 	say(kept, GB_EXPORT_SESSION_CHANGING);
 	drain(kept);
 	error = vhost_user_session_save(session, kept->to);
-	if (!error && !at_rest && !is_logged(session))
+	if (!error && !at_rest && !logged)
 		error = -EOPNOTSUPP;
 	if (!error)
-		say(kept, GB_EXPORT_SESSION_WHOLE);
+		say(kept, logged ? GB_EXPORT_SESSION_WHOLE : GB_EXPORT_SESSION_AT_REST);
 	return error;
 }
 

@@ -39,6 +39,8 @@ void kept_line(struct kept *kept, uint32_t line, const struct gb_export_line *st
 
 /* What is in the pair is not the session any more. False: nothing is kept. */
 bool kept_changing(const struct kept *kept);
+/* It is, and stays it whatever is taken from its rings: the log says that. */
+bool kept_lasts(const struct kept *kept);
 /*
  * It is, from here on. `at_rest`: nothing is taken from its rings and not returned, now
  * and later. 0; -EBUSY: a message is on its way here, or held; -EOPNOTSUPP: nothing is kept,

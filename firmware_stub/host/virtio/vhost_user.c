@@ -151,7 +151,8 @@ static int keep_fds(struct vhost_user_receiver *receiver, struct msghdr *msg, bo
 			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
 			if (receiver->got || message->fd_count == VHOST_USER_FDS_MAX) {
 				peer_fd_close(fd);
-				surplus = true;
+				/* Each part of a message that is peeked at has all of them. */
+				surplus = !receiver->peeks;
 			} else {
 				message->fds[message->fd_count++] = fd;
 			}
@@ -177,6 +178,7 @@ static ssize_t read_some(int socket, struct vhost_user_receiver *receiver,
 	struct iovec iov = {.iov_base = to, .iov_len = size};
 	union control control;
 	bool room = peer_fd_welcome();
+	int flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (receiver->peeks ? MSG_PEEK : 0);
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -186,7 +188,7 @@ static ssize_t read_some(int socket, struct vhost_user_receiver *receiver,
 	ssize_t got;
 
 	do {
-		got = recvmsg(socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		got = recvmsg(socket, &msg, flags);
 	} while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return errno == EAGAIN ? 0 : -errno;

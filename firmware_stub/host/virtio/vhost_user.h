@@ -144,6 +144,7 @@ int vhost_user_send(int socket, const struct vhost_user_message *message,
 struct vhost_user_receiver {
 	struct vhost_user_message message;
 	size_t got;
+	bool peeks; /* messages stay in the socket: SOCK_SEQPACKET, with SO_PEEK_OFF */
 	const char *error; /* sentence for the last -EPROTO */
 };
 

@@ -2,6 +2,7 @@
 #include "vhost_user_handover.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 /* The first error is the result; what follows it is not sent. */
 struct sender {
@@ -98,16 +99,25 @@ int vhost_user_session_save(const struct vhost_user_session *session, int to)
 	return sender.error;
 }
 
+/* From the first message on, wherever a process that was killed has come to; -1: not at all. */
+static int peek_at(int from, int offset)
+{
+	return setsockopt(from, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset));
+}
+
 int vhost_user_session_load(struct vhost_user_session *session, int from)
 {
 	int socket = session->socket, ret;
 
+	if (peek_at(from, 0) < 0)
+		return 0; /* it is no Unix socket, and says nothing */
 	session->socket = from;
-	session->loading = true;
+	session->loading = session->receiver.peeks = true;
 	do {
 		ret = vhost_user_session_receive(session);
 	} while (ret > 0);
-	session->loading = false;
+	session->loading = session->receiver.peeks = false;
 	session->socket = socket;
+	peek_at(from, -1);
 	return ret == -EPROTO ? ret : 0;
 }

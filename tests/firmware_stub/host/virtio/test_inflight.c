@@ -12,13 +12,15 @@
 
 #include "check.h"
 #include "fds.h"
+#include "traced.h"
 #include "virtio/split_ring.h"
 
 #define NUM   16u
+#define MEMORY 4096u
 #define STEPS 200000u
 #define LIES  20000u
 
-static _Alignas(64) uint8_t memory[4096];
+static uint8_t *memory; /* shared with a device in a process of its own */
 static uint8_t buffers[NUM];
 static struct split_driver_slot slots[NUM];
 static struct split_driver driver;
@@ -60,7 +62,10 @@ static void set_up(void)
 	struct vhost_user_message message = ask(1, NUM);
 	char why[200];
 
-	CHECK(split_driver_size(NUM) <= sizeof(memory));
+	CHECK(split_driver_size(NUM) <= MEMORY);
+	if (!memory)
+		memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+			      0);
 	CHECK_EQ(split_driver_init(&driver, memory, NUM, slots), 0);
 	CHECK_EQ(inflight_create(&message, 2, why, sizeof(why)), 0);
 	CHECK_EQ(inflight_map(&log_, &message, 2, why, sizeof(why)), 0);
@@ -153,6 +158,96 @@ static void each_chain_returns_once_wherever_a_device_ends(void)
 	split_device_publish(&device);
 	collect();
 	CHECK_EQ(free_slots(), NUM);
+	inflight_unmap(&log_);
+}
+
+/* ---- a device that is killed between two stores --------------------------------------- */
+
+struct moment {
+	uint8_t memory[MEMORY], log[MEMORY];
+};
+
+#define MOMENTS_MAX 200u
+
+static struct moment moments[MOMENTS_MAX];
+static unsigned int moment_count;
+
+static size_t log_bytes(void)
+{
+	return log_.length < MEMORY ? log_.length : MEMORY;
+}
+
+static void note_moment(void)
+{
+	struct moment *last = moment_count ? &moments[moment_count - 1] : NULL;
+
+	if (last && !memcmp(last->memory, memory, MEMORY) &&
+	    !memcmp(last->log, log_.base, log_bytes()))
+		return;
+	if (moment_count == MOMENTS_MAX)
+		abort();
+	memcpy(moments[moment_count].memory, memory, MEMORY);
+	memcpy(moments[moment_count++].log, log_.base, log_bytes());
+}
+
+/* Six chains: one was taken before, and one returned; out of order, one by one and together. */
+static void work_of_a_device(void)
+{
+	int first = pop(), second = pop(), third;
+
+	split_device_push(&device, (uint16_t)second, 1);
+	split_device_publish(&device);
+	third = pop();
+	split_device_push(&device, (uint16_t)third, 1);
+	split_device_push(&device, (uint16_t)first, 1);
+	split_device_publish(&device);
+	pop();
+}
+
+static void go_on_from(const struct moment *moment)
+{
+	struct split_driver_slot slots_then[NUM];
+	struct split_driver then = driver;
+	int head;
+
+	memcpy(slots_then, slots, sizeof(slots));
+	memcpy(memory, moment->memory, MEMORY);
+	memcpy(log_.base, moment->log, log_bytes());
+	collect();
+	post(); /* with the head that was returned last, which the log may still name */
+	post();
+	CHECK_EQ(begin(), 0);
+	while ((head = pop()) >= 0) {
+		split_device_push(&device, (uint16_t)head, 1);
+		split_device_publish(&device);
+	}
+	CHECK_EQ(head, -EAGAIN);
+	collect();
+	CHECK_EQ(free_slots(), NUM);
+	driver = then;
+	memcpy(slots, slots_then, sizeof(slots));
+}
+
+/* Each state that the ring and its log have on the way, instruction by instruction: the next
+ * device returns what was not returned, and nothing twice. */
+static void each_chain_returns_once_whatever_store_was_the_last(void)
+{
+	pid_t child;
+
+	set_up();
+	for (int i = 0; i < 6; i++)
+		post();
+	split_device_push(&device, (uint16_t)pop(), 1);
+	split_device_publish(&device);
+	pop();
+	moment_count = 0;
+	child = traced(work_of_a_device);
+	do {
+		note_moment();
+	} while (traced_goes_on(child, PTRACE_SINGLESTEP));
+	CHECK(moment_count > 20);
+	for (unsigned int i = 0; i < moment_count && !check_bad; i++)
+		go_on_from(&moments[i]);
 	inflight_unmap(&log_);
 }
 
@@ -250,6 +345,7 @@ static void memory_of_the_wrong_size_is_refused(void)
 int main(void)
 {
 	RUN(each_chain_returns_once_wherever_a_device_ends);
+	RUN(each_chain_returns_once_whatever_store_was_the_last);
 	RUN(what_was_taken_first_comes_first);
 	RUN(a_batch_that_was_shown_is_over);
 	RUN(a_log_that_lies_ends_in_a_sentence);

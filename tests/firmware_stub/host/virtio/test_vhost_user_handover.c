@@ -13,6 +13,7 @@
 
 #include "check.h"
 #include "fds.h"
+#include "traced.h"
 
 #define SIZE    65536u
 #define GUEST   UINT64_C(0x40000000)
@@ -69,10 +70,15 @@ static struct vhost_user_session before, after;
 static int front[2];  /* the front-end's end, and the back-end's */
 static int state[2];  /* written by `before`, read by `after` */
 
+static void open_pair(int pair[2])
+{
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+}
+
 static void set_up(void)
 {
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, front), 0);
-	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, state), 0);
+	open_pair(state);
 	vhost_user_session_init(&before, &ops, NULL);
 	vhost_user_session_init(&after, &ops, NULL);
 	vhost_user_session_start(&before, dup(front[1]));
@@ -227,6 +233,45 @@ static void the_log_of_what_is_in_flight_goes_with_it(void)
 	tear_down();
 }
 
+static void load(void)
+{
+	vhost_user_session_load(&after, state[1]);
+}
+
+static bool killed_behind(unsigned int stops)
+{
+	pid_t child = traced(load);
+
+	while (stops--)
+		if (!traced_goes_on(child, PTRACE_SYSCALL))
+			return false;
+	traced_kill(child);
+	return true;
+}
+
+/* Whatever system call a process is killed at that loads the session, the next one finds it. */
+static void a_process_that_is_killed_while_it_loads_leaves_it_all(void)
+{
+	unsigned int stops = 0;
+
+	set_up();
+	run_both_rings();
+	CHECK_EQ(vhost_user_session_save(&before, state[0]), 0);
+	while (killed_behind(stops)) {
+		stops++;
+		load();
+		CHECK(after.request_fd >= 0);
+		same_ring(0);
+		same_ring(1);
+		if (check_bad)
+			break;
+		vhost_user_session_end(&after);
+		vhost_user_session_start(&after, dup(front[1]));
+	}
+	CHECK(stops > 50);
+	tear_down();
+}
+
 static void an_index_of_0_is_no_beginning(void)
 {
 	set_up();
@@ -332,14 +377,14 @@ static void tampered_states_end_in_a_sentence(void)
 
 	srandom(1);
 	for (unsigned int i = 0; i < STATES; i++) {
-		struct vhost_user_receiver receiver = {0};
-		int tampered[2];
+		struct vhost_user_receiver receiver = {.peeks = true};
+		int tampered[2], first = 0;
 
 		set_up();
 		run_both_rings();
 		CHECK_EQ(vhost_user_session_save(&before, state[0]), 0);
-		CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-				    tampered), 0);
+		open_pair(tampered);
+		CHECK_EQ(setsockopt(state[1], SOL_SOCKET, SO_PEEK_OFF, &first, sizeof(first)), 0);
 		while (vhost_user_receive(state[1], &receiver) > 0) {
 			unsigned char *bytes = (unsigned char *)&receiver.message.payload;
 
@@ -379,6 +424,7 @@ int main(void)
 	signal_once();
 	RUN(a_running_session_goes_on);
 	RUN(the_log_of_what_is_in_flight_goes_with_it);
+	RUN(a_process_that_is_killed_while_it_loads_leaves_it_all);
 	RUN(an_index_of_0_is_no_beginning);
 	RUN(at_0_the_ring_tells_who_begins);
 	RUN(a_session_that_has_said_little_goes_on);
