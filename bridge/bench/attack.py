@@ -129,8 +129,10 @@ def _attacker(name: str, folder: Path) -> Iterator[list[float]]:
         )
     assert process.stdout is not None
     try:
-        if select.select([process.stdout], [], [], _READY_S)[0]:
-            process.stdout.readline()
+        if not select.select([process.stdout], [], [], _READY_S)[0]:
+            late = f"the attacker {name} had not begun after {_READY_S:g} s"
+            raise OSError(errno.ETIMEDOUT, late)
+        process.stdout.readline()
         started = time.monotonic()
         time.sleep(_SETTLE_S)
         yield done

@@ -6,8 +6,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
-from bridge.bench.attackers import ATTACKS
+import pytest
+
+from bridge.bench import attack
+from bridge.bench.attackers import ATTACKS, IDLE
 
 
 def test_every_attack_runs_and_the_victim_is_served() -> None:
@@ -22,9 +26,9 @@ def test_every_attack_runs_and_the_victim_is_served() -> None:
     result = json.loads(done.stdout)
     assert result["failed"] == 0
     assert set(result["attacks"]) == set(ATTACKS)
-    for name, attack in result["attacks"].items():
-        assert attack["gets"] > 0, name
-        assert attack["attacks"] > 0, name
+    for name, figures in result["attacks"].items():
+        assert figures["gets"] > 0, name
+        assert figures["attacks"] > 0, name
 
 
 def test_an_unknown_attack_is_told_with_those_there_are() -> None:
@@ -37,3 +41,15 @@ def test_an_unknown_attack_is_told_with_those_there_are() -> None:
     assert done.returncode != 0
     assert "'flood'" in done.stderr
     assert "connect-flood" in done.stderr
+
+
+def test_an_attacker_that_does_not_begin_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures beside it would be those without an attack."""
+    monkeypatch.setattr(attack, "_READY_S", 0.0)
+    with (
+        pytest.raises(OSError, match="attacker idle had not begun after 0 s"),
+        attack._attacker(IDLE, tmp_path),
+    ):
+        pytest.fail("it was measured")
