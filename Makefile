@@ -284,13 +284,13 @@ $(BUILD)/tsan/soak.run: $(TSAN_SHIM) $(BUILD)/tsan/firmware-stub
 	@rm -rf $(BUILD)/tsan/package && mkdir -p $(BUILD)/tsan/package
 	@cp -as $(CURDIR)/bridge $(CURDIR)/firmware_stub $(BUILD)/tsan/package
 	@ln -sf $(CURDIR)/$(TSAN_SHIM) $(BUILD)/tsan/package/bridge/shim
-	cd $(BUILD)/tsan/package && PYTHONPATH=. FIRMWARE_STUB=$(CURDIR)/$(BUILD)/tsan/firmware-stub \
+	cd $(BUILD)/tsan/package && PYTHONPATH=.:$(CURDIR) FIRMWARE_STUB=$(CURDIR)/$(BUILD)/tsan/firmware-stub \
 		LD_PRELOAD=$$($(CC) -print-file-name=libtsan.so) $(CURDIR)/$(BIN)/python \
 		$(CURDIR)/tests/soak/soak.py --seconds 30 --tsan $(CURDIR)/$(BUILD)/tsan/soak
 
 # SECONDS is bash's and not make's own: given on the command line it is here as is.
 soak: setup
-	$(BIN)/python tests/soak/soak.py --seconds $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60)
+	PYTHONPATH=. $(BIN)/python tests/soak/soak.py --seconds $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60)
 
 # How much the tests run. It is no gate: what a test finds, `make test` says. The figure of C is
 # that of the C tests and of the stub; the shim inside of Python processes is not counted.

@@ -68,10 +68,13 @@ def open_chip(control: str, chip: str) -> int:
 class Channel:
     """A channel for the ioctls of a descriptor."""
 
-    def __init__(self, fd: int, packed: bool = False) -> None:
-        """Make a channel; with `packed`, as a program of i386 does."""
+    def __init__(self, fd: int, packed: bool = False, late_s: float | None = LATE_S) -> None:
+        """Make a channel; with `packed`, as a program of i386 does.
+
+        An answer that comes later than `late_s` seconds is a TimeoutError; None: wait for ever.
+        """
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.settimeout(LATE_S)
+        self._socket.settimeout(late_s)
         with socket.socket(fileno=os.dup(fd)) as stream, theirs:
             offer = struct.pack("=IIIIB", 0x4F495047, 1, packed, 0, 0)
             socket.send_fds(stream, [offer], [theirs.fileno()])

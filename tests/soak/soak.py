@@ -12,6 +12,7 @@ within 1 MB since the warm-up, and the idle service uses no CPU.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import random
 import resource
@@ -24,7 +25,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from bridge import wire
@@ -36,6 +37,17 @@ from bridge.client.chip import Chip
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Edge, Value
 from firmware_stub import Stub
+from tests.export.uapi_client import (
+    FALLING,
+    INPUT,
+    OUTPUT,
+    RISING,
+    Channel,
+    events_in,
+    open_chip,
+    waits,
+)
+from tests.export.uapi_client import closing as closing_fd
 
 HANG_S = 60.0
 RSS_MAX_KB = 1024
@@ -87,8 +99,9 @@ class Soak:
                         self.last[name] = time.monotonic()
                         if self.over.is_set():
                             break
-                except OSError as error:
-                    self.errors[f"{name}: {error.strerror or error}"[:60]] += 1
+                except (OSError, EOFError) as error:
+                    why = getattr(error, "strerror", None) or str(error) or "hung up"
+                    self.errors[f"{name}: {why}"[:60]] += 1
                     self.over.wait(0.05)
                 except Exception as error:
                     self.bad.append(f"{name}: {error!r}")
@@ -152,6 +165,36 @@ class Soak:
             while True:
                 guest.set_values(8, 50)
                 yield 400
+
+    def cdev(self) -> Iterator[int]:
+        """The same by ioctls of the character device, as a program of `gpio-bridge run`.
+
+        They wait for their answers without a limit: `run` finds who hangs.
+        """
+        with ExitStack() as stack:
+            chip = stack.enter_context(closing_fd(open_chip(self.serve.socket, "hostile-0")))
+            asks = stack.enter_context(closing(Channel(chip, late_s=None)))
+            driven = stack.enter_context(closing_fd(asks.request([2], OUTPUT)))
+            values = stack.enter_context(closing(Channel(driven, late_s=None)))
+            edges = INPUT | RISING | FALLING
+            watched = stack.enter_context(closing_fd(asks.request([8], edges, 256)))
+            last = 0
+            while True:
+                asks.line_info(2)
+                for bit in (1, 0):
+                    values.set(bit, 1)
+                    values.get(1)
+                self.stubs[1].pulse("SENSOR_IRQ", 50, 0)
+                while waits(watched, 0.1):
+                    data = os.read(watched, 48 * 256)
+                    if not data:
+                        raise OSError(errno.ENODEV, "the chip is gone")
+                    for event in events_in(data):
+                        if event.line_seqno <= last:
+                            self.bad.append(f"cdev: edge {event.line_seqno} came after {last}")
+                        last = event.line_seqno
+                    yield len(data) // 48
+                yield 5
 
     # ---- chaos ---------------------------------------------------------------------------
 
@@ -258,6 +301,7 @@ class Soak:
             self.work("edges", self.edges),
             self.work("control", self.control),
             self.work("guest", self.guest),
+            self.work("cdev", self.cdev),
         ]
         end = time.monotonic() + seconds
         try:
