@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge.service.budgets import _DESCRIPTORS, Limits
+
 ROOT = Path(__file__).parents[2]
 UNITS = (
     "gpio-bridge-dbus.service",
@@ -49,6 +51,19 @@ def test_what_is_installed(installed: Path) -> None:
     ]
     for file in files:
         assert (installed / file).stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("unit", ["gpio-bridge.service", "gpio-bridge@.service"])
+def test_units_have_room_for_the_budgets_of_four_users(unit: str) -> None:
+    """docs/configuration.md says so."""
+    text, limits = (ROOT / "udev" / unit).read_text(), Limits()
+    descriptors, memory_gib = (
+        int(re.findall(rf"^{name}=(\d+)", text, re.MULTILINE)[0])
+        for name in ("LimitNOFILE", "MemoryMax")
+    )
+    of_one = sum(each * limits.of(what) for what, each in _DESCRIPTORS.items())
+    assert 4 * of_one <= descriptors
+    assert 4 * limits.memory_mib <= 1024 * memory_gib
 
 
 @pytest.mark.parametrize("unit", UNITS)
