@@ -213,8 +213,8 @@ def test_service_crashes_under_a_live_guest(bed: Bed) -> None:
     bed.run(service_crashes, CRASHES_MAX)
 
 
-# Slow until it is known why, once in five runs, a guest on a busy host waited for ever after the
-# third crash: docs/virtual-machines.md says so.
+# Slow until ten runs on a busy host have shown that no guest waits for ever any more, as one did
+# after the third crash: docs/virtual-machines.md says so.
 @pytest.mark.slow
 @pytest.mark.parametrize("bed", ["all"], indirect=True)
 def test_service_crashes_in_the_middle_of_work(bed: Bed) -> None:
