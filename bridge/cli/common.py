@@ -60,6 +60,19 @@ def parse_period(text: str) -> int:
     raise Failure(f"invalid period: {text} (too long)")
 
 
+def parse_time_ns(text: str) -> int:
+    """Return a time in nanoseconds: a number and ns, us, ms (the default) or s.
+
+    Raises Failure.
+    """
+    match = re.fullmatch(r"(\d{1,15})(\.\d{1,12})?(ns|us|ms|s|)", text, re.ASCII)
+    if match is None:
+        raise Failure(f"invalid time: {text} (a number and ns, us, ms or s)")
+    size: int = {"ns": 1, "us": 1000, "ms": 1_000_000, "": 1_000_000, "s": 1_000_000_000}[match[3]]
+    fraction = match[2] or ".0"
+    return int(match[1]) * size + int(fraction[1:].ljust(12, "0")) * size // 10**12
+
+
 def pause(microseconds: int) -> None:
     """Sleep for a period, which may be longer than time.sleep() can."""
     import time

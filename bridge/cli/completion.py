@@ -58,7 +58,9 @@ def shown_to_click(verb: str) -> click.Command:
     """Return a tool as a click command, for completion: it is never run as one."""
     command: Command = import_module(f"bridge.cli.{verb}").COMMAND
     parameters: list[click.Parameter] = [_option(option) for option in command.options]
-    if command.usage:
+    if command.usage.startswith("FILE"):
+        parameters.append(click.Argument(["words"], nargs=-1, type=click.Path()))
+    elif command.usage:
         parameters.append(click.Argument(["words"], nargs=-1, shell_complete=_words(command.usage)))
     return click.Command(
         verb,

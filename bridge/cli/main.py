@@ -24,6 +24,7 @@ VERBS = {
     "set": "Set lines and hold them (as gpioset).",
     "mon": "Print edge events (as gpiomon).",
     "record": "Write edges to a file for GTKWave and sigrok: VCD, CSV, sr, JSON lines.",
+    "show": "Show a recording: waveform, frequency, duty, pulses; as text, SVG, PNG or JSON.",
     "notify": "Print who requests and releases lines (as gpionotify).",
     "run": "Run a program that knows /dev/gpiochipN on these lines, unchanged.",
     "trace": "Show what goes over the wire, message by message, or write it for Wireshark.",
@@ -38,7 +39,7 @@ VERBS = {
 # These are libgpiod's tools, and some like them. Scripts call them over and over, so they do
 # without click and rich: their module has main(arguments) -> exit status. The modules of other
 # verbs have a click command.
-TOOLS = ("status", "detect", "info", "get", "set", "mon", "record", "notify", "trace")
+TOOLS = ("status", "detect", "info", "get", "set", "mon", "record", "show", "notify", "trace")
 
 
 def main(arguments: list[str] | None = None) -> None:

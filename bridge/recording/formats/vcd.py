@@ -70,8 +70,12 @@ class Writer(TextFile):
         self.put(b"#%d\n%b\n" * len(times) % tuple(pairs))
 
     def note(self, time: int, text: str) -> None:
-        """Write a comment between changes."""
-        self.put(f"$comment {text} $end\n".encode())
+        """Write a comment between changes.
+
+        On lines of its own: libsigrok 0.5.2 does not see a $end on the line of a $comment, and
+        skips all that follows.
+        """
+        self.put(f"$comment\n{text}\n$end\n".encode())
 
     def close(self, time: int, notes: list[str]) -> None:
         """Write the time of the end, up to which viewers show the last levels."""
