@@ -25,6 +25,7 @@ VERBS = {
     "mon": "Print edge events (as gpiomon).",
     "record": "Write edges to a file for GTKWave and sigrok: VCD, CSV, sr, JSON lines.",
     "show": "Show a recording: waveform, frequency, duty, pulses; as text, SVG, PNG or JSON.",
+    "replay": "Play a recording on the pins of a simulated board.",
     "notify": "Print who requests and releases lines (as gpionotify).",
     "run": "Run a program that knows /dev/gpiochipN on these lines, unchanged.",
     "trace": "Show what goes over the wire, message by message, or write it for Wireshark.",
@@ -39,7 +40,19 @@ VERBS = {
 # These are libgpiod's tools, and some like them. Scripts call them over and over, so they do
 # without click and rich: their module has main(arguments) -> exit status. The modules of other
 # verbs have a click command.
-TOOLS = ("status", "detect", "info", "get", "set", "mon", "record", "show", "notify", "trace")
+TOOLS = (
+    "status",
+    "detect",
+    "info",
+    "get",
+    "set",
+    "mon",
+    "record",
+    "show",
+    "replay",
+    "notify",
+    "trace",
+)
 
 
 def main(arguments: list[str] | None = None) -> None:

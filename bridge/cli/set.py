@@ -40,6 +40,7 @@ gpio-bridge set --toggle 500ms LED_GREEN=on        blink
 gpio-bridge set --toggle 20ms,0 RESET=active       one pulse of 20 ms
 gpio-bridge set --interactive LED_GREEN=off        set, get, toggle... at a prompt
 gpio-bridge set --daemonize LED_GREEN=on           hold in the background, print its process id
+gpio-bridge set --from x.vcd RESET_PHY=D0          play signal D0 of a recording
 
 VALUE is 0, 1, off, on, inactive, active, false or true.
 """,
@@ -52,6 +53,11 @@ VALUE is 0, 1, off, on, inactive, active, false or true.
             "push-pull (the default), open-drain or open-source.",
             Choice("drive", common.DRIVES),
             Drive.PUSH_PULL,
+        ),
+        Option(
+            "--from FILE",
+            "Drive the lines as in a recording, then end; LINE=SIGNAL or LINE, all without any.",
+            str,
         ),
         Option("-i --interactive", "Set the lines, then wait for commands (see `help` there)."),
         common.ACTIVE_LOW,
@@ -104,6 +110,10 @@ class Handle(NamedTuple):
 def main(arguments: list[str]) -> int:
     """Run the tool; return its exit status."""
     options, words = COMMAND.parse(arguments)
+    if getattr(options, "from") is not None:
+        from bridge.cli.play import drive
+
+        return drive(getattr(options, "from"), options, words)
     if options.interactive and options.toggle is not None:
         raise Failure("can't combine interactive with toggle")
     if not words:
