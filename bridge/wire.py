@@ -87,6 +87,7 @@ ALL_FEATURES = functools.reduce(operator.or_, FEATURES.values())
 _FEATURES_BODY = struct.Struct("<II")
 _CAPS_BODY = struct.Struct("<II")  # struct rpmsg_gpio_caps_body
 _LINE_CONFIG_BODY = struct.Struct("<II")  # struct rpmsg_gpio_line_config_body
+_BITS_BODY = struct.Struct("<Q")  # struct rpmsg_gpio_mask_body, struct rpmsg_gpio_bits_body
 _CONFIG_BODY = struct.Struct(f"<H2xI{lib.RPMSG_GPIO_LABEL_SIZE}s")
 
 _MESSAGES = {
@@ -219,6 +220,27 @@ def pack_pin_config(config: PinConfig) -> tuple[bytes, int]:
     """The body of a SET_LINE_CONFIG request and its check, for the value field."""
     body = _LINE_CONFIG_BODY.pack(*config)
     return body, lib.rpmsg_gpio_check32(body, len(body))
+
+
+def pack_mask(mask: int) -> tuple[bytes, int]:
+    """The body of a GET_VALUES request and its check, for the value field."""
+    body = _BITS_BODY.pack(mask)
+    return body, lib.rpmsg_gpio_check32(body, len(body))
+
+
+def parse_bits(body: bytes, check: int) -> int | None:
+    """Read the body of a GET_VALUES reply; None where it is too short or damaged.
+
+    Args:
+        body: of the reply.
+        check: the value field of the reply's head (docs/protocol.md 8.5).
+    """
+    if len(body) != _BITS_BODY.size:
+        return None
+    if check and check != lib.rpmsg_gpio_check8(body, len(body)):
+        return None
+    bits: int = _BITS_BODY.unpack(body)[0]
+    return bits
 
 
 def names_limit(ngpio: int) -> int:

@@ -18,7 +18,7 @@ from bridge.client.chip_info import ChipInfo
 from bridge.client.control import Connection
 from bridge.client.exception import ChipClosedError
 from bridge.client.line_settings import LineConfig, LineSettings
-from bridge.control_protocol import CLOCK, FIND, LINES, UNWATCH, WATCH, default_socket
+from bridge.control_protocol import CLOCK, FIND, LEVELS, LINES, UNWATCH, WATCH, default_socket
 from bridge.line import Value
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from bridge.shim.info_queue import InfoReader
 
 __all__ = ["Chip", "find_line", "is_gpiochip_device", "list_chips", "request_lines"]
+
+# Of the answer to LEVELS; "-" is none.
+_LEVELS = {"0": False, "1": True}
 
 
 class Chip:
@@ -284,6 +287,25 @@ class Chip:
             reply = self._call(LINES, first=following)
             yield from reply["lines"]
             following = reply["next"]
+
+    def get_levels(self) -> list[bool | None]:
+        """Return the levels of all pins, without a request for their lines (not in libgpiod).
+
+        They are those of the pins, whoever holds the lines, with nothing that line settings make of
+        them: True is high. None stands for a line that this user may not read, or that the firmware
+        does not read, as a strict one while the line has no direction.
+
+        Raises:
+            ChipClosedError: the chip is closed.
+            OSError: ENODEV, the chip is gone.
+        """
+        levels: list[bool | None] = []
+        following: int | None = 0
+        while following is not None:
+            reply = self._call(LEVELS, first=following)
+            levels += [_LEVELS.get(letter) for letter in reply["levels"]]
+            following = reply["next"]
+        return levels
 
     def clock(self) -> ClockInfo:
         """Return what is known of the coprocessor's clock (not in libgpiod; docs/timing.md).

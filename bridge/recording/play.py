@@ -28,7 +28,8 @@ class Jitter:
         late = sorted(self.late_ns)
         p50, p99 = late[len(late) // 2], late[len(late) * 99 // 100]
         return (
-            f"{len(late)} changes; late by {p50 / 1000:.0f} us (median), {p99 / 1000:.0f} us (p99), "
+            f"{len(late)} changes; late by {p50 / 1000:.0f} us (median), "
+            f"{p99 / 1000:.0f} us (p99), "
             f"{late[-1] / 1000:.0f} us (most)"
         )
 

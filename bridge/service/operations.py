@@ -14,6 +14,7 @@ from typing import Any
 from bridge import control_protocol as protocol
 from bridge import uapi
 from bridge.chips.chip import Chip
+from bridge.chips.levels import levels_of
 from bridge.chips.line_config import configs_of, event_capacity
 from bridge.chips.request import LineRequest
 from bridge.chips.requester import Requester
@@ -68,6 +69,7 @@ class Operations:
             protocol.CDEV: self._cdev,
             protocol.CLOSE: self._close,
             protocol.LINES: self._lines,
+            protocol.LEVELS: self._levels,
             protocol.FIND: self._find,
             protocol.CLOCK: self._clock,
             protocol.WATCH: self._watch,
@@ -167,6 +169,24 @@ class Operations:
         info = self._policy.info
         page = [info(client.peer, chip, line) for line in chip.lines[first:last]]
         return {"lines": page, "next": last if last < len(chip.lines) else None}, ()
+
+    async def _levels(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        """The levels of pins, held or not, of the lines that the user may read."""
+        chip = self._addressed(client, message)
+        first = arguments.integer(message, "first", 0, U32_MAX, default=0)
+        count = arguments.integer(
+            message, "count", 1, protocol.LINES_PER_PAGE, default=protocol.LINES_PER_PAGE
+        )
+        last = min(first + count, len(chip.lines))
+        offsets = [
+            offset
+            for offset in range(first, last)
+            if "read" in self._policy.rights(client.peer, chip, offset)
+        ]
+        read = dict(zip(offsets, await levels_of([chip.pins[at] for at in offsets]), strict=True))
+        letters = {None: "-", False: "0", True: "1"}
+        levels = "".join(letters[read.get(offset)] for offset in range(first, last))
+        return {"levels": levels, "next": last if last < len(chip.lines) else None}, ()
 
     async def _find(self, client: Client, message: Mapping[str, Any]) -> Answer:
         name = arguments.string(message, "name")

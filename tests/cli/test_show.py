@@ -39,9 +39,9 @@ def test_the_waveform_and_its_figures(cli: Cli, file: str) -> None:
         "CLOCK ____||__||__||__||__||__||__||__||______\n"
         "READY xxxxxxxxxxxxxxxxxxxxx-------------------\n"
         "trigger: 8.25 ms\n"
-        "line   edges  lost  frequency   duty  high min     max  low min     max\n"
-        "CLOCK     16     0      1 kHz    20%    250 us  250 us   750 us  750 us\n"
-        "READY      0     0          -   100%         -       -        -       -\n"
+        "line   edges  lost  frequency  duty  high min     max  low min     max\n"
+        "CLOCK     16     0      1 kHz   20%    250 us  250 us   750 us  750 us\n"
+        "READY      0     0          -  100%         -       -        -       -\n"
     )
 
 

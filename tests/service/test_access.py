@@ -109,6 +109,13 @@ def test_lines_without_a_rule_are_for_everybody(connect: Connect) -> None:
     bob.request("fw-0", line(RELAY, OUTPUT), line(9, INPUT)).close()
 
 
+def test_levels_are_told_to_those_who_may_read(connect: Connect) -> None:
+    bob, operator = connect(BOB), connect(BOB, OPERATORS)
+    assert bob.ok("levels", chip="fw-0", count=4) == {"levels": "---0", "next": 4}
+    assert operator.ok("levels", chip="fw-0", count=4) == {"levels": "0--0", "next": 4}
+    assert bob.ok("levels", chip="fw-0", first=SENSOR)["levels"] == "-0101000"
+
+
 def test_root_may_all(connect: Connect) -> None:
     root = connect(0)
     root.request("fw-0", line(GREEN, OUTPUT), line(SENSOR, INPUT)).close()
