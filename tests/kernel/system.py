@@ -197,8 +197,13 @@ class Systemd:
         children = f"/proc/{self._process.pid}/task/{self._process.pid}/children"
         with contextlib.suppress(OSError, IndexError):
             return int(Path(children).read_text().split()[0])
-        found = run("ps", "-o", "pid=", "--ppid", str(self._process.pid))
-        return int(found.split()[0])
+
+        def found() -> list[str]:
+            ps = ("ps", "-o", "pid=", "--ppid", str(self._process.pid))
+            return subprocess.run(ps, stdout=subprocess.PIPE, text=True).stdout.split()
+
+        # It may not have forked yet.
+        return int(self._guest.until(found, "process 1 of systemd")[0])
 
     def active(self, unit: str) -> bool:
         """Whether a unit is."""
