@@ -17,6 +17,8 @@
 # make docs    the pages as a site, in build/site
 # make fresh   the README's commands on a Debian 12 and a Debian 13 that have nothing else
 # make dist    an sdist and a wheel in build/dist
+# make wheels  wheels for x86-64, ARM of 64 and 32 bits and RISC-V in build/wheels
+# make test-arm  C tests as programs of ARM, by qemu-user
 # make mcu     the firmware for the microcontrollers that QEMU runs, and its footprint
 # make footprint  the size of the firmware core, by this machine's compiler
 # make bench   the benchmark's table
@@ -68,7 +70,7 @@ ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
 .PHONY: all help setup demo deps labs kernel qemu test programs ctest pytest fuzz fuzz-build fuzz-replay tsan \
-	soak analyze coverage lint docs fresh dist bench footprint mcu install-system install-help clean
+	soak analyze coverage lint docs fresh dist wheels test-arm bench footprint mcu install-system install-help clean
 
 all: setup
 
@@ -90,7 +92,7 @@ $(VENV)/.stamp: pyproject.toml setup.py bridge/shim/build.py bridge/bench/native
 	@touch $@
 
 # What the tests and the linters need beside.
-$(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.coverage: $(VENV)/.%: $(VENV)/.stamp
+$(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.coverage $(VENV)/.wheels: $(VENV)/.%: $(VENV)/.stamp
 	@$(PYTHON) tools/setup add $*
 	@touch $@
 
@@ -110,6 +112,10 @@ dist: setup
 	$(BIN)/python -m pip wheel --quiet --no-index --no-deps --no-build-isolation \
 		--wheel-dir $(BUILD)/dist $(BUILD)/dist/*.tar.gz
 	@ls -l $(BUILD)/dist
+
+# Wheels for boards, by a compiler for all of them: see tools/wheels.
+wheels: $(VENV)/.wheels
+	$(BIN)/python tools/wheels
 
 # The README's commands, its packages and a wheel, each where there is nothing else.
 FRESH := 12 13
@@ -171,6 +177,33 @@ ctest: $(ASAN_TESTS:%=%.run)
 
 $(BUILD)/asan/tests/%.run: $(BUILD)/asan/tests/%
 	@echo "== $<"; timeout 600 $<
+
+# The C tests by the compilers for boards, and by qemu-user: without sanitizers, which do not run
+# there. `make lint` compiles all for 32 bits, where it finds the compiler.
+ARM := aarch64-linux-gnu arm-linux-gnueabihf
+ARM_QEMU = qemu-$(if $(findstring aarch64,$@),aarch64,arm)-static
+ARM_CFLAGS := -std=gnu11 -O2 -g $(WARNINGS) $(INCLUDES)
+ARM_TESTS := $(foreach machine,$(ARM),$(C_TESTS:tests/%.c=$(BUILD)/$(machine)/tests/%))
+
+define ARM_RULES
+$(BUILD)/$(1)/%.o: %.c $(HEADERS)
+	@mkdir -p $$(@D)
+	@echo "  CC      $$@"
+	$(Q)$(1)-gcc $(ARM_CFLAGS) -c -o $$@ $$<
+
+$(BUILD)/$(1)/tests/%: tests/%.c $(filter-out %/main.o,$(C_SOURCES:%.c=$(BUILD)/$(1)/%.o)) $(HEADERS)
+	@mkdir -p $$(@D)
+	@echo "  LINK    $$@"
+	$(Q)$(1)-gcc $(ARM_CFLAGS) -o $$@ $$(filter %.c %.o,$$^) -pthread
+
+$(BUILD)/$(1)/tests/%.run: $(BUILD)/$(1)/tests/% $(BUILD)/$(1)/tests/arm/qemu_user
+	@echo "== $$<"; $(PYTHON) tests/arm/c_test.py $$(ARM_QEMU) /usr/$(1) $(BUILD)/$(1)/tests $$*
+endef
+$(foreach machine,$(ARM),$(eval $(call ARM_RULES,$(machine))))
+
+test-arm: setup
+	+@$(SIDE_BY_SIDE) $(ARM_TESTS)
+	+@$(SIDE_BY_SIDE) $(ARM_TESTS:%=%.run)
 
 # Fuzz targets: the same sources, with a kernel in memory (tests/fuzz/names.h). With clang
 # they are libFuzzer's; with any compiler replay.c runs the files of their corpus.
@@ -353,7 +386,8 @@ $(BUILD)/freestanding/%.o: firmware_stub/%.c $(HEADERS)
 	@echo "  CC      $@"
 	$(Q)$(CC) $(CFLAGS_CORE) -c -o $@ $<
 
-lint: $(VENV)/.lint $(FREESTANDING) $(PRELOAD:%.c=$(BUILD)/preload/%.o) $(ASAN_OBJECTS) $(ASAN_BROKEN) $(BUILD)/mcu/rings/mcu-backend
+LINT_32 := $(if $(shell command -v arm-linux-gnueabihf-gcc),$(C_SOURCES:%.c=$(BUILD)/arm-linux-gnueabihf/%.o))
+lint: $(VENV)/.lint $(LINT_32) $(FREESTANDING) $(PRELOAD:%.c=$(BUILD)/preload/%.o) $(ASAN_OBJECTS) $(ASAN_BROKEN) $(BUILD)/mcu/rings/mcu-backend
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -556,7 +556,7 @@ static void generated(void)
 	set_up();
 	cut_off = 0;
 	for (unsigned long i = 0; i < states && !check_bad; i++) {
-		size_t size = 4 + next_random() % (STATE_MAX - 4);
+		size_t size = 4 + (size_t)(next_random() % (STATE_MAX - 4));
 
 		for (size_t at = 0; at < size; at += 8) {
 			uint64_t word = next_random();

@@ -158,7 +158,7 @@ static bool parse_baud(const char *text, struct options *options)
 	long baud = strtol(text, &end, 10);
 
 	options->baud = (uint32_t)baud;
-	if (*text && !*end && baud > 0 && baud <= SERIAL_PORT_BAUD_MAX)
+	if (*text && !*end && baud > 0 && baud <= (long)SERIAL_PORT_BAUD_MAX)
 		return true;
 	fprintf(stderr, "firmware-stub: --serial-baud is `%s`; give bits per second, 1 to %u\n",
 		text, SERIAL_PORT_BAUD_MAX);
