@@ -181,7 +181,7 @@ $(BUILD)/asan/tests/%.run: $(BUILD)/asan/tests/%
 # The C tests by the compilers for boards, and by qemu-user: without sanitizers, which do not run
 # there. `make lint` compiles all for 32 bits, where it finds the compiler.
 ARM := aarch64-linux-gnu arm-linux-gnueabihf
-ARM_QEMU = qemu-$(if $(findstring aarch64,$@),aarch64,arm)-static
+ARM_QEMU = qemu-$(if $(findstring aarch64,$@),aarch64,arm)
 ARM_CFLAGS := -std=gnu11 -O2 -g $(WARNINGS) $(INCLUDES)
 ARM_TESTS := $(foreach machine,$(ARM),$(C_TESTS:tests/%.c=$(BUILD)/$(machine)/tests/%))
 
