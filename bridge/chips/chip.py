@@ -273,6 +273,9 @@ class Chip:
             holder = line.holder
             if holder is None or holder.going:
                 continue
+            if isinstance(holder, LineRequest) and holder.requester.keeps:
+                whose = f" of user id {holder.requester.uid} (gpio-bridge release ends that)"
+                raise line.busy(self.name, "kept by", whose)
             if not isinstance(holder, Reservation):
                 raise line.busy(self.name)
             if not holder.is_for(consumer, requester.uid):

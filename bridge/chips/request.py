@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bridge.chips.held_line import HeldLine
 from bridge.chips.lender import Lender
@@ -148,14 +148,21 @@ class LineRequest:
         """Apply new settings, as linereq_set_config() of the kernel does."""
         error, why = 0, ""
         try:
-            await self._set_config(report.body)
+            await self._unpack_config(report.body)
         except OSError as failure:
             error, why = failure.errno or errno.EIO, failure.strerror or str(failure)
         self._plans.answer(report.sequence, error, lib.GB_REASON_NONE, why)
 
-    async def _set_config(self, packed: bytes) -> None:
+    async def _unpack_config(self, packed: bytes) -> None:
         offsets = [held.line.offset for held in self._lines]
-        configs = configs_of(packed, offsets, self._chip.source_clock)
+        await self.set_config(configs_of(packed, offsets, self._chip.source_clock))
+
+    async def set_config(self, configs: Sequence[LineConfig]) -> None:
+        """Give the lines other settings, in request order.
+
+        Raises:
+            OSError: EACCES the requester may not; ENODEV they are released; as `HeldLine.change`.
+        """
         self._check_access(configs)
         edges = any(config.edges for config in configs)
         event_capacity(self._event_buffer_size, len(configs), edges)

@@ -26,11 +26,13 @@ class Requester:
         uid: user id, None for the service itself.
         ended: called when the request is over, or never came to be.
         check: raises OSError EACCES for settings of a line that this user may not have.
+        keeps: the service keeps the lines for the user.
     """
 
     uid: int | None = None
     ended: Callable[[], None] = _nothing
     check: Callable[[Line, LineConfig], None] = _anything
+    keeps: bool = False
 
 
 NOBODY = Requester()

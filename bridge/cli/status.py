@@ -73,6 +73,8 @@ def _records(status: dict[str, Any]) -> Iterator[_Record]:
     for aggregate in status.get("aggregates", ()):
         if not aggregate["online"]:
             yield "chip", aggregate["name"], "offline", _reason(aggregate)
+    for line in status.get("kept", ()):
+        yield _kept(line)
     for export in status["exports"]:
         yield _export(export)
     for rule in status.get("access", ()):
@@ -109,6 +111,18 @@ def _link(link: dict[str, Any], chips: list[dict[str, Any]]) -> _Record:
         parts.append(f"came up {link['ups']} times")
     text = ", ".join(parts)
     return "link", link["name"], link["state"], f"{text}: {link['why']}" if link["why"] else text
+
+
+def _kept(line: dict[str, Any]) -> _Record:
+    """An output that stays, for whom, and why it is not held."""
+    name = f"{line['chip']}:{line['name'] or line['offset']}"
+    text = f'{"active" if line["value"] else "inactive"}, by "{line["consumer"]}" of user id '
+    text += f"{line['uid']}, on_restart {line['on_restart']}"
+    return "kept", name, "held" if line["held"] else "waiting", f"{text}{_because(line['why'])}"
+
+
+def _because(why: str) -> str:
+    return f": {why}" if why else ""
 
 
 def _export(export: dict[str, Any]) -> _Record:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,18 @@ from bridge.client.chip_info import ChipInfo
 from bridge.client.control import Connection
 from bridge.client.exception import ChipClosedError
 from bridge.client.line_settings import LineConfig, LineSettings
-from bridge.control_protocol import CLOCK, FIND, LEVELS, LINES, UNWATCH, WATCH, default_socket
-from bridge.line import Value
+from bridge.control_protocol import (
+    CLOCK,
+    FIND,
+    KEEP,
+    LEVELS,
+    LINES,
+    RELEASE,
+    UNWATCH,
+    WATCH,
+    default_socket,
+)
+from bridge.line import Direction, Value
 
 if TYPE_CHECKING:
     from bridge.client.direct import Direct
@@ -137,6 +148,12 @@ class Chip:
     def _call(self, op: str, **arguments: Any) -> dict[str, Any]:
         with self._asking() as connection:
             return connection.call(op, handle=self._handle, **arguments)
+
+    def _call_firmware(self, op: str, offsets: list[int], **arguments: Any) -> None:
+        with self._asking() as connection:
+            connection.call_firmware(
+                op, len(offsets), handle=self._handle, offsets=offsets, **arguments
+            )
 
     def close(self) -> None:
         """Close the chip; its line requests stay. May be called again."""
@@ -434,6 +451,51 @@ class Chip:
             event_buffer_size or 64,
             direct.share() if direct else None,
         )
+
+    def keep_lines(
+        self,
+        values: Mapping[int | str, Value],
+        settings: LineSettings | None = None,
+        consumer: str | None = None,
+        on_restart: str = "restore",
+    ) -> None:
+        """Set outputs, and have the service keep them when this program ends (not in libgpiod).
+
+        Nobody else gets them until release_lines(). A line that is kept already for the
+        same user gets the new settings and value; of lines that are not, all are kept or none.
+
+        Args:
+            values: of the outputs, by offset or name.
+            settings: of all of them; their direction is OUTPUT whatever it says here.
+            consumer: shown to others; at most 31 bytes, default ``gpio-bridge keep``.
+            on_restart: ``restore`` drives them again when the firmware restarts, ``release``
+                forgets them then.
+
+        Raises:
+            OSError: EBUSY, another consumer holds a line, or another user keeps it; else as
+                request_lines().
+            NotImplementedError: this chip is a link URL's, which ends with this process.
+        """
+        wanted = replace(settings or LineSettings(), direction=Direction.OUTPUT)
+        plan = self._plan({line: wanted for line in values})
+        given = {self.line_offset_from_id(line): value for line, value in values.items()}
+        named = {} if consumer is None else {"consumer": consumer[: uapi.GPIO_MAX_NAME_SIZE]}
+        self._call_firmware(
+            KEEP,
+            offsets=[line.offset for line in plan],
+            config=line_config.pack([_config(line, given) for line in plan]),
+            on_restart=on_restart,
+            **named,
+        )
+
+    def release_lines(self, lines: Collection[int | str]) -> None:
+        """Give lines back that are kept (not in libgpiod).
+
+        Raises:
+            ValueError: a line is not kept.
+            OSError: EBUSY, for another user it is.
+        """
+        self._call_firmware(RELEASE, offsets=[self._offset(line) for line in lines])
 
     def _output_values(
         self, output_values: Mapping[int | str, Value] | None

@@ -134,6 +134,11 @@ class Connection:
         _close(fds)
         return reply
 
+    def call_firmware(self, op: str, lines: int, **arguments: Any) -> None:
+        """Ask the service for what takes as long as a request of so many `lines`; as call()."""
+        _, fds = self._exchange(op, arguments, request_timeout_s(self._timeout_ms, lines))
+        _close(fds)
+
     def wait(self, timeout_s: float, **arguments: Any) -> None:
         """Wait for chips (the operation ``wait``), at most `timeout_s` seconds.
 

@@ -80,7 +80,10 @@ class Memory:
 
     async def replay(self, chip: Chip) -> None:
         """Apply the policy of each line; clients do not see the chip yet."""
-        pairs = [(self._find(chip, kept), kept) for kept in self._chips.get(chip.name, ())]
+        pairs = [
+            (find_again(chip, kept.offset, kept.name), kept)
+            for kept in self._chips.get(chip.name, ())
+        ]
         restored = []
         for line, kept in pairs:
             if line is None:
@@ -93,18 +96,6 @@ class Memory:
         for start in range(0, len(restored), _BATCH):
             if not await self._restore_some(chip, restored[start : start + _BATCH]):
                 return
-
-    @staticmethod
-    def _find(chip: Chip, kept: Kept) -> Line | None:
-        """Find the line in firmware that may be another one by now: by its name, if it had one.
-
-        Configured names may occur twice: a line that still has its name at its offset is the one;
-        when several others have it, none is.
-        """
-        if kept.offset < len(chip.lines) and chip.lines[kept.offset].name == kept.name:
-            return chip.lines[kept.offset]
-        offset = chip.find_only(kept.name)
-        return None if offset is None else chip.lines[offset]
 
     async def _restore_some(self, chip: Chip, lines: list[tuple[Line, LineConfig]]) -> bool:
         """Restore these lines; return whether it makes sense to go on with others."""
@@ -124,3 +115,15 @@ class Memory:
             await drive(pin, line, config)
         elif config.input:
             await make_input(pin, line)
+
+
+def find_again(chip: Chip, offset: int, name: str | None) -> Line | None:
+    """Find a line in firmware that may be another one by now: by its name, if it had one.
+
+    Configured names may occur twice: a line that still has its name at its offset is the one;
+    when several others have it, none is.
+    """
+    if offset < len(chip.lines) and chip.lines[offset].name == name:
+        return chip.lines[offset]
+    found = chip.find_only(name)
+    return None if found is None else chip.lines[found]

@@ -25,6 +25,7 @@ from bridge.service.arguments import U32_MAX
 from bridge.service.budgets import Account, Grant
 from bridge.service.client import Client
 from bridge.service.config import Config
+from bridge.service.keeper import Keeper, KeptLine
 from bridge.service.registry import Registry
 from bridge.service.tracing import Tracing
 from bridge.service.visitor import Visitor
@@ -43,6 +44,9 @@ class Operations:
         tracing: what goes over the links.
         status: what the service says of itself.
         settled: whether it knows all chips that its links' firmwares announced.
+
+    Attributes:
+        keeper: of outputs that stay without a client.
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class Operations:
         self._version = version
         self._timeout_ms = config.timeout_ms
         self._policy = Policy(config.access)
+        self.keeper = Keeper(self._policy)
+        self._outlives_clients = config.socket is not None
         self._registry = registry
         self._tracing = tracing
         self._service_status = status
@@ -75,6 +81,8 @@ class Operations:
             protocol.WATCH: self._watch,
             protocol.UNWATCH: self._unwatch,
             protocol.REQUEST: self._request,
+            protocol.KEEP: self._keep,
+            protocol.RELEASE: self._release,
             protocol.STATUS: self._status,
             protocol.TRACE: self._trace,
             protocol.LAST: self._last,
@@ -242,6 +250,61 @@ class Operations:
             "timeout_ms": chip.timeout_ms,
         }
         return answer, fds
+
+    async def _keep(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        """Keep outputs for a user, or give kept ones other values: all of them, or none."""
+        if not self._outlives_clients:
+            raise OSError(
+                errno.EOPNOTSUPP, "a link URL lives in the client's process, and keeps nothing"
+            )
+        chip = self._addressed(client, message)
+        offsets = arguments.offsets(message)
+        configs = configs_of(arguments.data(message, "config"), offsets, chip.source_clock)
+        consumer = arguments.string(message, "consumer", default="gpio-bridge keep")
+        on_restart = arguments.string(message, "on_restart", default="restore")
+        if on_restart not in ("restore", "release"):
+            raise OSError(errno.EINVAL, f'on_restart is "restore" or "release", not {on_restart!r}')
+        for config in configs:
+            if not config.output:
+                raise OSError(errno.EINVAL, f"line {config.offset}: only outputs can be kept")
+            self.keeper.find(chip, config.offset, client.peer)
+        new: list[KeptLine] = []
+        try:
+            for config in configs:
+                line = self.keeper.find(chip, config.offset, client.peer)
+                if line is not None:
+                    await self.keeper.change(line, config, on_restart)
+                    continue
+                self._policy.check(client.peer, chip, chip.line(config.offset), config)
+                grant = await self._take(client.account, 1, 0)
+                keep = self.keeper.keep(chip, config, client.peer, consumer, on_restart, grant)
+                new.append(await keep)
+        except BaseException:
+            for line in new:
+                await self.keeper.release(line)
+            raise
+        return {}, ()
+
+    async def _release(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        """Give kept lines back."""
+        chip = self._addressed(client, message)
+        lines = []
+        for offset in arguments.offsets(message):
+            line = self.keeper.find(chip, offset, client.peer)
+            if line is None:
+                raise OSError(errno.EINVAL, self._not_kept(chip, offset))
+            lines.append(line)
+        for line in lines:
+            await self.keeper.release(line)
+        return {}, ()
+
+    @staticmethod
+    def _not_kept(chip: Chip, offset: int) -> str:
+        line = chip.line(offset)
+        where = f"line {line.describe()} of chip {chip.name}"
+        if line.holder is None:
+            return f"{where} is not kept: it is free"
+        return f'{where} is not kept: "{line.holder.consumer}" holds it, and ends that by itself'
 
     async def _take(self, account: Account, lines: int, memory: int) -> Grant:
         """A line request's share of the budget. Raises OSError, as `Account.take`.

@@ -72,6 +72,7 @@ class Service:
         operations = Operations(
             config, self.version, self.registry, tracing, self.status, self.settled
         )
+        self._keeper = operations.keeper
         self._control = ControlServer(operations, config.limits, self.registry)
         self._processors: Processors | None = None
         self._store = FdStore({})
@@ -101,6 +102,10 @@ class Service:
     def _make_parts(self, dispatcher: Dispatcher) -> None:
         """Start all that has to do with chips; the links come last, and bring the first ones."""
         timeout_ms = self.config.timeout_ms
+        if self.config.socket is not None:
+            beside = f"{os.path.splitext(self.config.socket)[0]}.kept"
+            self._keeper.resume(beside, self._control.budgets)
+        self.registry.takers.append(self._keeper.appeared)
         for chip in self.config.chips:
             self.aggregates.append(Aggregate(dispatcher, self.registry, chip))
             self.registry.takers.append(self.aggregates[-1].appeared)
@@ -139,6 +144,7 @@ class Service:
 
     async def stop(self) -> None:
         """Stop: clients see HUP and ENODEV, pins stay as they are."""
+        self._keeper.rest()
         self.registry.takers.clear()  # a chip that comes meanwhile belongs to nobody any more
         await self._control.stop()
         # This is done while the links are up, since the guests' requests must be answered.
@@ -182,6 +188,7 @@ class Service:
             "access": [rule.status() for rule in self.config.access],
             "realtime": self._realtime.status(),
             "traces": self._traces,
+            "kept": self._keeper.status(),
         }
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:

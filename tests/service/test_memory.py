@@ -13,8 +13,7 @@ import pytest
 from bridge import wire
 from bridge.chips import reservation
 from bridge.chips.chip import Chip
-from bridge.chips.line import Kept, Line
-from bridge.chips.line_config import LineConfig
+from bridge.chips.line import Line
 from bridge.service import memory
 from bridge.service.config import ConfigError, LinkConfig, from_table, link_from_flag
 from bridge.shim.ffi import lib
@@ -293,9 +292,8 @@ def test_a_line_whose_name_moved_and_that_two_have_is_none() -> None:
         made._by_name = {name: offset for offset, name in enumerate(names) if name is not None}
         return made
 
-    kept = Kept(0, "TWIN", "restore", "me", 0, LineConfig(0, OUTPUT))
     found = [
-        memory.Memory._find(chip(*names), kept)
+        memory.find_again(chip(*names), 0, "TWIN")
         for names in (("TWIN", "TWIN"), ("A", "TWIN"), ("A", "TWIN", "TWIN"), ("A", None))
     ]
     assert [line and line.offset for line in found] == [0, 1, None, None]

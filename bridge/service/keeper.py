@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Outputs that the service keeps for users: they stay when the program that set them has ended.
+
+Each is a line request of the service's own, on the user's account and with the user's rights. It
+is made again when its chip comes back, and by the next service, which finds it in a file beside
+the control socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import json
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bridge.chips.chip import Chip
+from bridge.chips.line import Line, clip_consumer
+from bridge.chips.line_config import LineConfig
+from bridge.chips.request import LineRequest
+from bridge.chips.requester import Requester
+from bridge.service.access import Policy
+from bridge.service.budgets import Budgets, Grant
+from bridge.service.memory import find_again
+from bridge.service.peer import Peer
+from bridge.shim.pump import RequestFds
+
+log = logging.getLogger(__name__)
+
+_FILE_MAX = 4 << 20
+_OFFLINE = "its chip is not online"
+
+
+@dataclass
+class KeptLine:
+    """An output that is kept.
+
+    Attributes:
+        chip: name of its chip.
+        name: of the line, or None.
+        peer: the user, as he was when he asked.
+        consumer: as the line info shows it.
+        config: its settings and value.
+        on_restart: ``restore`` or ``release``, when the firmware restarts.
+        grant: what it takes of the user's account.
+        request: that holds the line, None while the chip is gone.
+        why: a sentence why nothing holds it, "" when all is well.
+    """
+
+    chip: str
+    name: str | None
+    peer: Peer
+    consumer: str
+    config: LineConfig
+    on_restart: str
+    grant: Grant
+    request: LineRequest | None = None
+    fds: RequestFds | None = None
+    why: str = _OFFLINE
+
+    @property
+    def offset(self) -> int:
+        """Of the line on its chip."""
+        return self.config.offset
+
+    def status(self) -> dict[str, object]:
+        """The line as the control socket shows it."""
+        return {
+            "chip": self.chip,
+            "offset": self.offset,
+            "name": self.name,
+            "value": self.config.value,
+            "uid": self.peer.uid,
+            "consumer": self.consumer,
+            "on_restart": self.on_restart,
+            "held": self.request is not None,
+            "why": self.why,
+        }
+
+
+class Keeper:
+    """All outputs that one service keeps.
+
+    Args:
+        policy: who may do what with which lines.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._lines: dict[tuple[str, int], KeptLine] = {}
+        self._file: str | None = None
+        self._resting = False
+
+    def rest(self) -> None:
+        """The service ends: the chips go, and what is kept is the next one's."""
+        self._resting = True
+
+    def status(self) -> list[dict[str, object]]:
+        """All of them as the control socket shows them."""
+        return [line.status() for _, line in sorted(self._lines.items())]
+
+    # ---- what clients ask for ---------------------------------------------------
+
+    def find(self, chip: Chip, offset: int, peer: Peer) -> KeptLine | None:
+        """The line, if it is kept. Raises OSError EBUSY: for another user."""
+        line = self._lines.get((chip.name, offset))
+        if line is not None and peer.uid not in (line.peer.uid, 0, os.geteuid()):
+            raise OSError(errno.EBUSY, f"{_called(chip, offset)} is kept by {_whose(line)}")
+        return line
+
+    async def keep(
+        self,
+        chip: Chip,
+        config: LineConfig,
+        peer: Peer,
+        consumer: str,
+        on_restart: str,
+        grant: Grant,
+    ) -> KeptLine:
+        """Keep an output that is not kept yet; the grant is ours then, or ended.
+
+        Raises:
+            OSError: EINVAL no output; as `Chip.request`.
+        """
+        line = KeptLine(
+            chip.name,
+            chip.line(config.offset).name,
+            peer,
+            clip_consumer(consumer),
+            config,
+            on_restart,
+            grant,
+        )
+        try:
+            await self._hold(chip, line)
+        except BaseException:
+            grant.end()
+            raise
+        self._lines[chip.name, config.offset] = line
+        self._save()
+        return line
+
+    async def change(self, line: KeptLine, config: LineConfig, on_restart: str) -> None:
+        """Give a kept line other settings, or another value. Raises OSError as `keep`."""
+        if line.request is None:
+            raise OSError(errno.ENODEV, f"line {line.offset} of chip {line.chip}: {line.why}")
+        await line.request.set_config([config])
+        line.config, line.on_restart = config, on_restart
+        self._save()
+
+    async def release(self, line: KeptLine) -> None:
+        """Give a line back to the firmware by its chip's policy on_release."""
+        self._forget(line)
+        if line.request is not None:
+            await line.request.release()
+
+    def _forget(self, line: KeptLine) -> None:
+        if self._lines.get((line.chip, line.offset)) is line:
+            del self._lines[line.chip, line.offset]
+            line.grant.end()
+            self._save()
+
+    # ---- their requests -----------------------------------------------------------
+
+    async def _hold(self, chip: Chip, line: KeptLine) -> None:
+        check = functools.partial(self._policy.check, line.peer, chip)
+        ended = functools.partial(self._ended, chip, line)
+        requester = Requester(line.peer.uid, ended, check, keeps=True)
+        fds, _ = await chip.request([line.config], line.consumer, 0, requester)
+        holder = chip.lines[line.offset].holder
+        assert isinstance(fds, RequestFds)
+        if not isinstance(holder, LineRequest) or holder.requester is not requester:
+            fds.close()  # the chip went away in this moment
+            raise OSError(errno.ENODEV, f"chip {chip.name} is gone")
+        line.request, line.fds, line.why = holder, fds, ""
+
+    def _ended(self, chip: Chip, line: KeptLine) -> None:
+        """Its request is over: it was released, or its chip is gone."""
+        line.request = None
+        line.why = line.why or _OFFLINE
+        fds, line.fds = line.fds, None
+        if fds is not None:
+            fds.close()
+        if not chip.online and line.on_restart == "release" and not self._resting:
+            self._forget(line)
+
+    def _of(self, chip: str) -> Iterator[KeptLine]:
+        return (line for line in self._lines.values() if line.chip == chip)
+
+    def appeared(self, chip: Chip) -> None:
+        """A chip came online: take its lines again, before anybody else can."""
+        for line in list(self._of(chip.name)):
+            if line.request is None:
+                chip.tasks.spawn(self._again(chip, line), f"kept line {line.offset} of {chip.name}")
+
+    async def _again(self, chip: Chip, line: KeptLine) -> None:
+        try:
+            place = self._place(chip, line)
+            if place.offset != line.offset:
+                self._lines[chip.name, place.offset] = self._lines.pop((chip.name, line.offset))
+                line.config = replace(line.config, offset=place.offset)
+            await self._hold(chip, line)
+        except OSError as error:
+            line.why = error.strerror or str(error)
+            log.warning("chip %s: not kept any more: %s", chip.name, line.why)
+
+    @staticmethod
+    def _place(chip: Chip, line: KeptLine) -> Line:
+        if chip.identity.known_by == "nothing":
+            raise OSError(errno.ENODEV, f"chip {chip.name} may be another controller than before")
+        place = find_again(chip, line.offset, line.name)
+        if place is None:
+            raise OSError(errno.ENOENT, f"no line of chip {chip.name} is called {line.name!r}")
+        return place
+
+    # ---- over a restart of the service -----------------------------------------------
+
+    def resume(self, path: str, budgets: Budgets) -> None:
+        """Take over what the service before kept, and write to this file from here on.
+
+        Args:
+            path: of the file; one that is not ours, or not ours alone, counts for nothing.
+            budgets: of the users.
+        """
+        try:
+            for entry in _read(path):
+                line = _from_entry(entry, budgets)
+                self._lines[line.chip, line.offset] = line
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            log.warning("%s: what was kept is not known any more: %s", path, error)
+        self._file = path
+
+    def _save(self) -> None:
+        if self._file is None:
+            return
+        try:
+            _write(self._file, [_entry(line) for line in self._lines.values()])
+        except OSError as error:
+            log.warning("%s: not written, the next service will not keep: %s", self._file, error)
+
+
+def _called(chip: Chip, offset: int) -> str:
+    return f"line {chip.line(offset).describe()} of chip {chip.name}"
+
+
+def _whose(line: KeptLine) -> str:
+    return f'"{line.consumer}" of user id {line.peer.uid}'
+
+
+def _entry(line: KeptLine) -> dict[str, Any]:
+    return {
+        "chip": line.chip,
+        "name": line.name,
+        "uid": line.peer.uid,
+        "groups": sorted(line.peer.groups),
+        "consumer": line.consumer,
+        "offset": line.offset,
+        "flags": line.config.flags,
+        "value": line.config.value,
+        "on_restart": line.on_restart,
+    }
+
+
+def _from_entry(entry: dict[str, Any], budgets: Budgets) -> KeptLine:
+    """Raises OSError, ValueError, KeyError or TypeError: it is none, or beyond the limits."""
+    config = LineConfig(int(entry["offset"]), int(entry["flags"]), int(bool(entry["value"])))
+    config.check()
+    peer = Peer(0, int(entry["uid"]), frozenset(map(int, entry["groups"])))
+    grant = budgets.account(peer.uid).take(requests=1, lines=1)
+    name = entry["name"]
+    return KeptLine(
+        str(entry["chip"]),
+        None if name is None else str(name),
+        peer,
+        clip_consumer(str(entry["consumer"])),
+        config,
+        str(entry["on_restart"]),
+        grant,
+    )
+
+
+def _read(path: str) -> list[dict[str, Any]]:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            raise OSError(errno.EPERM, "it is no file of this user's")
+        if status.st_mode & 0o022:
+            raise OSError(errno.EPERM, "others may write to it")
+        found = json.loads(file.read(_FILE_MAX))
+    if not isinstance(found, list):
+        raise ValueError("it has no list")
+    return found
+
+
+def _write(path: str, entries: list[dict[str, Any]]) -> None:
+    if not entries:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        return
+    new = f"{path}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(new)
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(fd, "w", encoding="utf-8") as file:
+        json.dump(entries, file)
+    os.rename(new, path)
