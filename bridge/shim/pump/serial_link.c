@@ -377,8 +377,11 @@ static void announcement(struct serial_link *link, const uint8_t *payload, size_
 static uint32_t address_of(const struct serial_link *link,
 			   const struct rpmsg_gpio_serial_data *head)
 {
-	uint32_t source = link->sources[head->endpoint];
+	uint32_t source;
 
+	if (head->endpoint == RPMSG_GPIO_SERIAL_NS_ENDPOINT) /* nobody's, and not among the sources */
+		return head->port;
+	source = link->sources[head->endpoint];
 	return (uint8_t)source == head->port ? source : head->port;
 }
 
