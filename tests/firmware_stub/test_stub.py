@@ -862,10 +862,13 @@ def test_messages_to_nobody_are_dropped(stub: Stub, guest: Guest) -> None:
     assert "to 0x999 dropped" in stub.log
 
 
-def test_replies_wait_for_receive_buffers(stub: Stub, guest: Guest) -> None:
+def test_replies_wait_for_receive_buffers(
+    stub: Stub, guest: Guest, eventually: Callable[[Callable[[], bool], str], None]
+) -> None:
     """Send more requests than there are buffers, and read nothing meanwhile."""
     for _ in range(3):
         for line in range(Guest.num):
+            eventually(guest.has_room, "a request to be taken, which may be after its reply")
             guest.send(struct.pack("<HHI", GET_VALUE, line % 8, 0))
             while guest._next_used(1):
                 pass
