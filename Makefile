@@ -48,7 +48,8 @@ LINUX := $(wildcard firmware_stub/ports/linux/*.c)
 SHIM := $(wildcard bridge/shim/*/*.c)
 BENCH := $(wildcard bridge/bench/native/[a-z]*.c)
 PRELOAD := $(wildcard bridge/preload/*.c)
-C_SOURCES := $(CORE) $(REMOTE) $(HOST) $(PORT) $(LINUX) $(SHIM) $(BENCH)
+PLUG := bridge/plug/main.c
+C_SOURCES := $(CORE) $(REMOTE) $(HOST) $(PORT) $(LINUX) $(SHIM) $(BENCH) $(PLUG)
 HEADERS := $(wildcard firmware_stub/*/*.h firmware_stub/*/*/*.h bridge/shim/*/*.h bridge/bench/native/*.h bridge/preload/*.h tests/*.h tests/*/*.h tests/firmware_stub/broken/*.h)
 C_TESTS := $(sort $(shell find tests -name 'test_*.c'))
 # What the stub of the tests has beside that of the product: rules of the protocol to break.
@@ -209,7 +210,7 @@ test-arm: setup
 # they are libFuzzer's; with any compiler replay.c runs the files of their corpus.
 # Without links that open devices: what comes over these, `requests` has too.
 FUZZED := $(CORE) $(REMOTE) $(HOST) $(filter-out %/gpiochip_link.c %/rpmsg_link.c,$(wildcard \
-	bridge/shim/pump/*.c bridge/shim/export/*.c bridge/shim/cdev/*.c)) \
+	bridge/shim/pump/*.c bridge/shim/export/*.c bridge/shim/usb/*.c bridge/shim/cdev/*.c)) \
 	firmware_stub/ports/host/stub_loop.c firmware_stub/ports/host/rpmsg_backend.c
 FUZZ_NAMES := -include tests/fuzz/names.h
 # The newest: Debian's clang, or one with its version in its name.
@@ -538,5 +539,5 @@ install-system:
 		echo "  INSTALL $(DESTDIR)$$place"; install -D -m 644 "udev/$$file" "$(DESTDIR)$$place" || exit 1; done
 
 clean:
-	rm -rf $(BUILD) $(VENV) *.egg-info firmware_stub/bin bridge/shim/_shim.c bridge/shim/_shim*.so \
+	rm -rf $(BUILD) $(VENV) *.egg-info firmware_stub/bin bridge/plug/gpio-bridge-plug bridge/shim/_shim.c bridge/shim/_shim*.so \
 		bridge/bench/native/_native.c bridge/bench/native/_native*.so

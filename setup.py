@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The compiled parts: the shim (a cffi module) and the firmware stub (a program)."""
+"""The compiled parts: the shim (a cffi module), a library to preload, and two programs."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ STUB = Extension(
     extra_compile_args=["-std=gnu11", "-O2", "-g"],
 )
 
+# Plugs a USB device into the kernel, as root: a program that does nothing else.
+PLUG = Extension(
+    "bridge.plug.gpio-bridge-plug",
+    sources=["bridge/plug/main.c"],
+    extra_compile_args=["-std=gnu11", "-O2", "-g"],
+)
+PROGRAMS = {STUB.name: "firmware_stub/bin", PLUG.name: "bridge/plug"}
+
 # Goes into programs of any libc: it is linked with none, but names glibc's libdl, where
 # dlsym() was before 2.34. musl has both names for itself.
 PRELOAD = Extension(
@@ -57,16 +65,17 @@ def _libdl() -> list[str]:
 
 
 class BuildExt(build_ext):
-    """Links the firmware stub as a program instead of a module; compiles on all processors."""
+    """Links programs as such, instead of modules; compiles on all processors."""
 
     def copy_extensions_to_source(self) -> None:
-        """The program's folder holds nothing that git would keep."""
-        os.makedirs("firmware_stub/bin", exist_ok=True)
+        """A program's folder may hold nothing that git would keep."""
+        for folder in PROGRAMS.values():
+            os.makedirs(folder, exist_ok=True)
         super().copy_extensions_to_source()
 
     def get_ext_filename(self, fullname: str) -> str:
         """A program has no suffix; asked for with and without its package."""
-        if fullname in (STUB.name, STUB.name.rpartition(".")[2]):
+        if any(fullname in (name, name.rpartition(".")[2]) for name in PROGRAMS):
             return os.path.join(*fullname.split("."))
         if fullname in (PRELOAD.name, PRELOAD.name.rpartition(".")[2]):
             return os.path.join(*fullname.split(".")) + ".so"
@@ -93,12 +102,12 @@ class BuildExt(build_ext):
         ext.extra_link_args = [*ext.extra_link_args, *strip]
         if ext.name == PRELOAD.name:
             ext.extra_link_args += _libdl()
-        if ext.name != STUB.name:
+        if ext.name not in PROGRAMS:
             super().build_extension(ext)
             return
         objects = self.compiler.compile(
             ext.sources,
-            output_dir=os.path.join(self.build_temp, "firmware-stub"),
+            output_dir=os.path.join(self.build_temp, ext.name),
             include_dirs=ext.include_dirs,
             extra_postargs=ext.extra_compile_args,
             depends=ext.depends,
@@ -131,7 +140,7 @@ setup(
         "bridge/shim/build.py:ffibuilder",
         "bridge/bench/native/build.py:ffibuilder",
     ],
-    ext_modules=[STUB, PRELOAD],
+    ext_modules=[STUB, PLUG, PRELOAD],
     cmdclass={"build_ext": BuildExt, "build_py": BuildPy},
     options={"bdist_wheel": {"py_limited_api": ABI}},
 )

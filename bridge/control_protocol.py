@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 DEFAULT_SOCKET = "/run/rpmsg-gpio-bridge/control.sock"
+DEFAULT_HELPER = "/run/rpmsg-gpio-bridge-plug.sock"
+"""Where gpio-bridge plug listens for services; udev/gpio-bridge-plug.socket says so, too."""
 SOCKET_VARIABLE = "GPIO_BRIDGE_SOCKET"
 
 VERSION = 1

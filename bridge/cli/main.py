@@ -32,6 +32,7 @@ VERBS = {
     "notify": "Print who requests and releases lines (as gpionotify).",
     "run": "Run a program that knows /dev/gpiochipN on these lines, unchanged.",
     "trace": "Show what goes over the wire, message by message, or write it for Wireshark.",
+    "plug": "Plug chips of a service into this kernel, as root, and watch over them.",
     "remoteproc": "Start and stop remote processors by their names.",
     "doctor": "Check what goes wrong on boards, and say what to do.",
     "system": "Install udev rules, systemd units, manual pages and completion, or remove them.",

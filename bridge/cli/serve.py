@@ -43,11 +43,14 @@ A --link may carry the options of a [[link]] table of the file:
 A NAME with a plus is written in double quotes, and so is that of a line without.
 
 \b
-An --export is a vhost-user socket for one guest (QEMU, User-Mode Linux):
+An --export is a vhost-user socket for one guest (QEMU, User-Mode Linux),
   vhost-user-gpio:PATH,chip=CHIP              all lines of a chip
   vhost-user-gpio:PATH,chip=CHIP,lines=0,LED  some, by offset or name
   vhost-user-gpio:PATH,lines=CHIP:LINE=NAME,CHIP:LINE
                                               of several chips, with new names
+or a chip of this kernel, /dev/gpiochipN (needs gpio-bridge plug; docs/gpiochip.md):
+  gpiochip:dln2,chip=CHIP                     all lines of a chip
+  gpiochip:dln2,lines=CHIP:LINE,CHIP:LINE     some, of several chips
 
 \b
 The service runs in the foreground until SIGTERM, SIGINT or SIGHUP. A link may
@@ -83,7 +86,7 @@ the service stops.
     "exports",
     multiple=True,
     metavar="SPEC",
-    help="Give a guest kernel lines as a gpiochip; may be repeated (see below).",
+    help="Give a guest's kernel, or this one, lines as a gpiochip; may be repeated (see below).",
 )
 @click.option(
     "--socket",

@@ -93,11 +93,12 @@ class ExportConfig:
     """One export.
 
     Attributes:
-        path: of the socket for the guest.
-        name: in the consumer of its lines, ``vhost-user:NAME``.
+        path: of the socket for the guest; of a gpiochip, that of the helper.
+        name: in the consumer of its lines, ``vhost-user:NAME`` or ``gpiochip:NAME``.
         chip: whose lines are exported where `picks` is empty.
         picks: the lines, in order.
         mode: permission bits of the socket.
+        gpiochip: the lines are a chip of this kernel, and not of a guest's.
     """
 
     path: str
@@ -105,6 +106,7 @@ class ExportConfig:
     chip: str | None = None
     picks: tuple[Pick, ...] = ()
     mode: int = 0o660
+    gpiochip: bool = False
 
     @property
     def chips(self) -> set[str]:

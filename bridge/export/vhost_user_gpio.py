@@ -8,17 +8,14 @@ import contextlib
 import functools
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from bridge import uapi
-from bridge.chips.chip import Chip
 from bridge.chips.dispatcher import Dispatcher
-from bridge.chips.line import Line, clip_consumer
+from bridge.export.exported import Exported
 from bridge.export.handover import LIVED_S, Handover, Store, identity_of
-from bridge.export.hold import Hold
-from bridge.export.selection import ExportConfig, Pick, Place, make_unique, places_of
+from bridge.export.selection import ExportConfig
 from bridge.shim.export import LINES_MAX, Export, Status, listen, open_state
-from bridge.shim.pump import Report
+from bridge.shim.pump import Controller, Report
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +26,8 @@ STATE_SUFFIX = ".lines"
 """Behind the socket's path: the file that outlives the service."""
 
 
-class VhostUserGpio:
-    """One export, from the service's start to its end.
-
-    The socket appears when every chip was seen once: only then is it known what the device looks
-    like. From then on chips come and go, and the device stays.
+class VhostUserGpio(Exported):
+    """One export: a device behind a socket.
 
     Args:
         dispatcher: of the service.
@@ -42,116 +36,26 @@ class VhostUserGpio:
         store: the service manager's, for a guest that outlives the service.
     """
 
+    KIND = "vhost-user"
+    LINES_MAX = LINES_MAX
+
     def __init__(
         self, dispatcher: Dispatcher, config: ExportConfig, timeout_ms: int, store: Store
     ) -> None:
-        self.config = config
-        self.consumer = clip_consumer(f"vhost-user:{config.name}")
-        self._complaints: dict[str, str] = {}
-        self._dispatcher = dispatcher
+        super().__init__(dispatcher, config)
         self._timeout_ms = timeout_ms
         self._store = store
         self._handover: Handover | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._at_rest = asyncio.Event()
         self._id = dispatcher.listen(self)
-        self._holds: dict[str, tuple[Chip, Hold]] = {}
-        self._found: dict[Pick, Place] = {}
-        self._whole: list[Place] = []
-        self._places: list[Place] = []
-        self._lines: dict[int, tuple[Chip, Line]] = {}
         self._export: Export | None = None
         self._inode = (0, 0)
         self._last = Status(False, True, 0, 0, 0, 0, False, False, 0, "")
 
-    # ---- chips come and go ----------------------------------------------------
-
-    def appeared(self, chip: Chip) -> None:
-        """A chip came online: hold our lines of it, before anybody else can."""
-        if chip.name not in self.config.chips:
-            return
-        if self._export is not None and chip.identity.known_by == "nothing":
-            # Otherwise the lines that the guest has set up would be set up on this chip.
-            self._complain(chip, [f"chip {chip.name} may be another controller than before"])
-            return
-        hold = Hold(self, chip)
-        self._holds[chip.name] = chip, hold
-        self._complaints.pop(chip.name, None)
-        if self._export is not None:
-            self._return(chip, hold)
-            return
-        try:
-            self._learn(chip)
-            self._hold_all(chip, hold)
-            self._open_if_complete()
-        except (ValueError, OSError) as error:
-            hold.hang_up()
-            self._complain(chip, [_sentence(error)])
-
-    def _complain(self, chip: Chip, sentences: Sequence[str]) -> None:
-        for sentence in sentences:
-            log.error("export %s: %s", self.config.name, sentence)
-        if sentences:
-            self._complaints[chip.name] = "; ".join(sentences)
-
-    def lost(self, chip: Chip) -> None:
-        """A chip went offline."""
-        entry = self._holds.get(chip.name)
-        if entry is None or entry[0] is not chip:
-            return
-        del self._holds[chip.name]
-        for index in [index for index, there in self._lines.items() if there[0] is chip]:
-            del self._lines[index]
-            if self._export is not None:
-                self._export.detach(index)
-
-    def _learn(self, chip: Chip) -> None:
-        if self.config.picks:
-            self._found.update(places_of(chip, self.config.picks))
-        else:
-            self._whole = [
-                Place(
-                    chip.name,
-                    line.offset,
-                    line.name,
-                    line.name,
-                    address=chip.identity.unnumbered_address,
-                )
-                for line in chip.lines
-            ]
-
-    def _known(self) -> list[Place]:
-        if not self.config.picks:
-            return self._whole
-        return [self._found[pick] for pick in self.config.picks if pick in self._found]
-
-    def _hold_all(self, chip: Chip, hold: Hold) -> None:
-        for place in self._known():
-            if place.chip == chip.name:
-                hold.take(place.offset)
-
-    def _open_if_complete(self) -> None:
-        places = self._known()
-        wanted = len(self.config.picks) or len(self._whole)
-        if len(places) < wanted or self.config.chips - self._holds.keys():
-            return
-        if not 1 <= len(places) <= LINES_MAX:
-            raise ValueError(f"an export has 1 to {LINES_MAX} lines, not {len(places)}")
-        make_unique(places)
-        self._places = places
+    def _open(self) -> None:
         # virtio 1.3, 5.18.4: names are 7-bit ASCII; a configured one need not be.
-        self._open([p.name if p.name is None or p.name.isascii() else None for p in places])
-        try:
-            for index, place in enumerate(places):
-                self._attach(index, self._holds[place.chip][0], place.offset)
-            self._serve()
-        except BaseException:
-            # Otherwise a socket at which nobody is served would stay for good.
-            self._take_away()
-            raise
-        log.info("export %s: %d lines at %s", self.config.name, len(places), self.config.path)
-
-    def _open(self, names: Sequence[str | None]) -> None:
+        names = [p.name if p.name is None or p.name.isascii() else None for p in self._places]
         path, handover = self.config.path, self._find_guest()
         fd, state = listen(path, self.config.mode), -1
         try:
@@ -170,7 +74,7 @@ class VhostUserGpio:
         try:
             self._export = Export(
                 *(self._dispatcher.pump, self._id, fd, state, handover.kept),
-                *(list(names), self._timeout_ms),
+                *(names, self._timeout_ms),
             )
         finally:
             if state >= 0:
@@ -192,12 +96,16 @@ class VhostUserGpio:
         connection = self._handover.take()
         if connection is None:
             self._export.listen()
-            return
-        try:
-            self._export.take_over(connection)
-        except OSError as error:
-            log.warning("export %s: %s", self.config.name, error.strerror)
-        self._later("lived", LIVED_S, self._handover.lived)
+        else:
+            try:
+                self._export.take_over(connection)
+            except OSError as error:
+                log.warning("export %s: %s", self.config.name, error.strerror)
+            self._later("lived", LIVED_S, self._handover.lived)
+        log.info(
+            "export %s: %d lines at %s",
+            *(self.config.name, len(self._places), self.config.path),
+        )
 
     def _later(self, what: str, delay_s: float, do: Callable[[], None]) -> None:
         """Once, however often it is asked for meanwhile."""
@@ -217,33 +125,20 @@ class VhostUserGpio:
             delay_s = min(2 * delay_s, _KEEP_DELAY_MAX_S)
             self._later("keep", delay_s, functools.partial(self._keep, delay_s))
 
-    def _attach(self, index: int, chip: Chip, offset: int) -> None:
-        assert self._export is not None
-        line = chip.lines[offset]
-        self._export.attach(index, *chip.pins[offset].place)
-        line.live = functools.partial(self._export.direction, index)
-        self._lines[index] = chip, line
+    @property
+    def _is_open(self) -> bool:
+        return self._export is not None
 
-    def _return(self, chip: Chip, hold: Hold) -> None:
-        """The chip is back, perhaps with other firmware: find each line again."""
-        complaints: list[str] = []
-        for index, place in enumerate(self._places):
-            if place.chip != chip.name:
-                continue
-            offset = place.find(chip)
-            if offset is None:
-                complaints.append(
-                    f"chip {chip.name} came back without line {place.offset} ({place.source_name})"
-                )
-                continue
-            try:
-                hold.take(offset)
-                self._attach(index, chip, offset)
-            except OSError as error:
-                complaints.append(_sentence(error))
-            else:
-                place.offset = offset
-        self._complain(chip, complaints)
+    def _attach(self, index: int, controller: Controller, gpio: int) -> None:
+        assert self._export is not None
+        self._export.attach(index, controller, gpio)
+
+    def _detach(self, index: int) -> None:
+        assert self._export is not None
+        self._export.detach(index)
+
+    def _direction(self, index: int) -> int:
+        return self._export.direction(index) if self._export is not None else 0
 
     # ---- the guest ----------------------------------------------------------------
 
@@ -288,17 +183,9 @@ class VhostUserGpio:
                 *(name, status.faults - before.faults),
             )
 
-    def _tell(self, changed: Sequence[int]) -> None:
-        """Tell watchers of a line that the guest takes, turns to another direction or lets go."""
-        for index in changed:
-            if index in self._lines:  # its chip is there
-                chip, line = self._lines[index]
-                chip.changed(line, uapi.GPIO_V2_LINE_CHANGED_CONFIG)
-
     def status(self) -> dict[str, object]:
         """The export as the control socket shows it."""
         status = self._export.status() if self._export is not None else self._last
-        waiting = sorted(self.config.chips - self._holds.keys())
         return {
             "name": self.config.name,
             "path": self.config.path,
@@ -310,7 +197,7 @@ class VhostUserGpio:
             "events": status.events,
             "faults": status.faults,
             "why": "; ".join(self._complaints.values()) or status.why,
-            "waiting_for": waiting,
+            "waiting_for": self._waiting_for,
         }
 
     async def rest(self) -> None:
@@ -331,11 +218,9 @@ class VhostUserGpio:
             and handover.give(export.status().guests, export.hand_over)
         ):
             log.info("export %s: its guest waits for the next service", self.config.name)
-        self._take_away()
+        super().close()
         if handover is not None:
             handover.close()
-        for _, hold in list(self._holds.values()):
-            hold.hang_up()
 
     def _take_away(self) -> None:
         """Close the device, and remove the socket's file if it is still ours."""
@@ -346,14 +231,7 @@ class VhostUserGpio:
         if export is None:
             return
         export.close()
-        for _, line in self._lines.values():
-            line.live, line.pin_config = None, None
-        self._lines.clear()
         with contextlib.suppress(OSError):  # somebody else removed it
             found = os.stat(self.config.path)
             if (found.st_dev, found.st_ino) == self._inode:
                 os.unlink(self.config.path)
-
-
-def _sentence(error: Exception) -> str:
-    return str(error.strerror or error) if isinstance(error, OSError) else str(error)

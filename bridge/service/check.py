@@ -27,13 +27,14 @@ def check(config: Config) -> list[str]:
     for chip in config.chips:
         print(f"chip    {chip.name}: {len(chip.picks)} lines of {', '.join(sorted(chip.chips))}")
     for export in config.exports:
-        print(f"export  {export.name}: {export.path}, of {', '.join(sorted(export.chips))}")
+        where = f"gpiochip by {export.path}" if export.gpiochip else export.path
+        print(f"export  {export.name}: {where}, of {', '.join(sorted(export.chips))}")
     return list(_problems(config))
 
 
 def _problems(config: Config) -> Iterator[str]:
     """What is not as the configuration has it, on this machine and for this user."""
-    for path in (config.socket, *(export.path for export in config.exports)):
+    for path in (config.socket, *(one.path for one in config.exports if not one.gpiochip)):
         folder = os.path.dirname(path or "") or "."
         if path and not os.path.isdir(folder):
             yield f"{path}: its directory {folder} does not exist"

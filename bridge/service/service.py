@@ -19,7 +19,9 @@ from collections.abc import Callable
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.tasks import Tasks
 from bridge.export.aggregate import Aggregate
+from bridge.export.exported import Exported
 from bridge.export.handover import let_go_of_strangers
+from bridge.export.selection import ExportConfig
 from bridge.export.vhost_user_gpio import VhostUserGpio
 from bridge.link import resolve
 from bridge.service.config import LINK_NAME_MAX, Config
@@ -62,7 +64,7 @@ class Service:
         self.registry = Registry()
         self.version = version()
         self.supervisors: list[Supervisor] = []
-        self.exports: list[VhostUserGpio] = []
+        self.exports: list[Exported] = []
         self.aggregates: list[Aggregate] = []
         self._started = time.monotonic()
         self._tasks = Tasks()
@@ -122,9 +124,16 @@ class Service:
     def _prepare_exports(self, dispatcher: Dispatcher) -> None:
         let_go_of_strangers(self._store, {export.name for export in self.config.exports})
         for config in self.config.exports:
-            export = VhostUserGpio(dispatcher, config, self.config.timeout_ms, self._store)
-            self.exports.append(export)
-            self.registry.takers.append(export.appeared)
+            self.exports.append(self._export_of(dispatcher, config))
+            self.registry.takers.append(self.exports[-1].appeared)
+
+    def _export_of(self, dispatcher: Dispatcher, config: ExportConfig) -> Exported:
+        timeout_ms = self.config.timeout_ms
+        if config.gpiochip:
+            from bridge.export.gpiochip import GpioChip
+
+            return GpioChip(dispatcher, config, timeout_ms)
+        return VhostUserGpio(dispatcher, config, timeout_ms, self._store)
 
     def _watch_processors(self) -> None:
         """Watch the states of remote processors where there are rpmsg links."""

@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 UNITS = (
     "gpio-bridge-dbus.service",
     "gpio-bridge-keeper.service",
+    "gpio-bridge-plug.service",
+    "gpio-bridge-plug.socket",
     "gpio-bridge.service",
     r"gpio-bridge@m4_0\x2d0.service",
 )
@@ -42,6 +44,8 @@ def test_what_is_installed(installed: Path) -> None:
         "usr/lib/modules-load.d/rpmsg-gpio-bridge.conf",
         "usr/lib/systemd/system/gpio-bridge-dbus.service",
         "usr/lib/systemd/system/gpio-bridge-keeper.service",
+        "usr/lib/systemd/system/gpio-bridge-plug.service",
+        "usr/lib/systemd/system/gpio-bridge-plug.socket",
         "usr/lib/systemd/system/gpio-bridge.service",
         "usr/lib/systemd/system/gpio-bridge@.service",
         "usr/lib/sysusers.d/rpmsg-gpio-bridge.conf",
@@ -92,7 +96,7 @@ def test_a_unit_with_a_mistake_is_noticed(tmp_path: Path) -> None:
 
 def test_sandbox_is_tight(installed: Path) -> None:
     analyze = tool("systemd-analyze")
-    for unit in (installed / "usr/lib/systemd/system").iterdir():
+    for unit in (installed / "usr/lib/systemd/system").glob("*.service"):
         run = subprocess.run(
             [analyze, "security", "--offline=yes", unit], capture_output=True, text=True, timeout=60
         )

@@ -105,7 +105,8 @@ def check_names(links: Iterable[LinkConfig], where: str) -> None:
 
 def check_exports(exports: Collection[ExportConfig], where: str) -> None:
     """Raise ConfigError when two exports have the same socket or name."""
-    _no_twins("exports", "path", (export.path for export in exports), where)
+    guests = (export.path for export in exports if not export.gpiochip)
+    _no_twins("exports", "path", guests, where)
     _no_twins("exports", "name", (export.name for export in exports), where)
 
 
@@ -177,17 +178,22 @@ _EXPORT: Checks = {
 
 def export(table: Mapping[str, Any], at: str) -> ExportConfig:
     """An [[export]] table; `at` is what an error begins with."""
-    found = _all(table, _EXPORT, at, {"url": f"; expected {values.EXPORT_SCHEME}:PATH"})
-    path, chip = found["url"], found.get("chip")
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", os.path.basename(path)).split(".")[0]
-    name = found.get("name") or stem.strip("-.")[:LINK_NAME_MAX] or "guest"
+    guest, gpiochip = values.EXPORT_SCHEMES
+    found = _all(table, _EXPORT, at, {"url": f"; expected {guest}PATH or {gpiochip}"})
+    (scheme, path), chip = found["url"], found.get("chip")
+    stem = chip or "gpiochip" if scheme == gpiochip else os.path.basename(path).split(".")[0]
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.")
+    name = found.get("name") or stem[:LINK_NAME_MAX] or "guest"
+    if scheme == gpiochip and "mode" in found:
+        raise ConfigError(f"{at}mode: a gpiochip has no socket; udev sets who may open it")
     picks = _picks(found.get("lines", ()), chip, at)
     if not picks and chip is None:
         raise ConfigError(
             f"{at}chip: missing; say chip = NAME for all lines of a chip, "
             "or lines = [CHIP:LINE, ...]"
         )
-    return ExportConfig(path, name, chip, picks, found.get("mode", DEFAULT_MODE))
+    mode = found.get("mode", DEFAULT_MODE)
+    return ExportConfig(path, name, chip, picks, mode, gpiochip=scheme == gpiochip)
 
 
 _CHIP: Checks = {

@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from bridge import wire
+from bridge.control_protocol import DEFAULT_HELPER
 from bridge.export.selection import NAME_MAX, is_name
 from bridge.link import resolve
 from bridge.service.access import INCLUDED
 from bridge.service.config.model import LINK_NAME_MAX, RemoteprocConfig
 
-EXPORT_SCHEME = "vhost-user-gpio"
+EXPORT_SCHEMES = ("vhost-user-gpio:", "gpiochip:dln2")
+"""What the URL of an export begins with: lines for a guest's kernel, or for this one."""
 
 CPUS_MAX = 1024
 """CPU_SETSIZE of cpu_set_t (CPU_SET(3))."""
@@ -248,12 +250,18 @@ def remoteprocs(value: object) -> tuple[RemoteprocConfig, ...]:
     return tuple(remoteproc(one) for one in value)
 
 
-def export_url(value: object) -> str:
-    """The path in a URL of an export."""
-    expected = Expected(f"{EXPORT_SCHEME}:PATH, PATH being the socket for the guest")
-    if not isinstance(value, str) or not value.startswith(f"{EXPORT_SCHEME}:"):
-        raise expected
-    return path(value.removeprefix(f"{EXPORT_SCHEME}:"))
+def export_url(value: object) -> tuple[str, str]:
+    """The scheme and the path in a URL of an export."""
+    guest, gpiochip = EXPORT_SCHEMES
+    if isinstance(value, str) and value.startswith(guest):
+        return guest, path(value.removeprefix(guest))
+    if value == gpiochip:
+        return gpiochip, DEFAULT_HELPER
+    if isinstance(value, str) and value.startswith(f"{gpiochip}:"):
+        return gpiochip, path(value.removeprefix(f"{gpiochip}:"))
+    raise Expected(
+        f"{guest}PATH, PATH being the socket for the guest, or {gpiochip} for a chip of this kernel"
+    )
 
 
 def lines(value: object) -> list[str]:

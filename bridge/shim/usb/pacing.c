@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * pacing.c - from edges to events. Of both edges gpiolib looks at the level after each event to
+ * see which one it was. So the next event waits until it has asked, and what it gets is the level
+ * after the edge that it was told of, not that of now. A kernel that wants one kind of edge does
+ * not ask, and neither does one that debounces: these get events as they come.
+ */
+#include "adapter_internal.h"
+
+#include <errno.h>
+
+/* So long is the question waited for; after so many that did not come, not any more. */
+#define WINDOW_NS   UINT64_C(50000000)
+#define UNASKED_MAX 3u
+
+/* ---- levels that wait --------------------------------------------------------------- */
+
+static bool take_level(struct adapter_levels *levels)
+{
+	uint32_t at = levels->first;
+
+	levels->first = (at + 1) % ADAPTER_LEVELS;
+	levels->count--;
+	return levels->bits[at / 64] >> (at % 64) & 1;
+}
+
+static void add_level(struct adapter_levels *levels, bool high)
+{
+	uint32_t at = (levels->first + levels->count++) % ADAPTER_LEVELS;
+	uint64_t bit = UINT64_C(1) << (at % 64);
+
+	levels->bits[at / 64] = high ? levels->bits[at / 64] | bit : levels->bits[at / 64] & ~bit;
+}
+
+static uint32_t taken(const struct gb_event_places *places)
+{
+	const struct gb_adapter *adapter = (const struct gb_adapter *)(const void *)
+		((const char *)places - offsetof(struct gb_adapter, places));
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < adapter->count; i++)
+		count += adapter->lines[i].levels.count;
+	return count;
+}
+
+/* The lines that have events share the places. */
+static void count_lines(struct gb_adapter *adapter)
+{
+	struct gb_event_places *places = &adapter->places;
+
+	places->lines = 0;
+	places->first = NULL;
+	for (uint32_t i = 0; i < adapter->count; i++) {
+		struct adapter_line *line = &adapter->lines[i];
+
+		if (line->event == ADAPTER_NONE || !line->interrupt.controller)
+			continue;
+		places->lines++;
+		line->interrupt.next_sharing = places->first;
+		places->first = &line->interrupt;
+	}
+}
+
+/* ---- events --------------------------------------------------------------------------- */
+
+static bool is_paced(const struct adapter_line *line)
+{
+	return line->event == ADAPTER_CHANGE && !line->debounced && line->unasked < UNASKED_MAX;
+}
+
+static void wait_for_question(struct adapter_line *line, bool high)
+{
+	struct gb_adapter *adapter = line->adapter;
+
+	line->told = true;
+	line->level = high;
+	line->until_ns = gb_now_ns() + WINDOW_NS;
+	if (!adapter->window.armed)
+		gb_timer_arm(adapter->pump, &adapter->window, line->until_ns);
+}
+
+static void tell(struct adapter_line *line)
+{
+	struct gb_adapter *adapter = line->adapter;
+
+	while (line->levels.count && !line->told && usbip_ready(&adapter->usb)) {
+		bool high = take_level(&line->levels);
+
+		adapter->status.events++;
+		dln2_send_event(adapter, line_of(line), high);
+		if (is_paced(line))
+			wait_for_question(line, high);
+	}
+	if (line->masked && line->levels.count < ADAPTER_LEVELS / 2) {
+		line->masked = false;
+		gb_interrupt_arm(&line->interrupt);
+	}
+}
+
+void pacing_ready(struct usbip *usb)
+{
+	struct gb_adapter *adapter = of_usb(usb);
+
+	for (uint32_t i = 0; i < adapter->count; i++)
+		tell(&adapter->lines[i]);
+}
+
+static void windows_close(struct gb_timer *timer)
+{
+	struct gb_adapter *adapter =
+		(struct gb_adapter *)(void *)((char *)timer - offsetof(struct gb_adapter, window));
+	uint64_t now = gb_now_ns();
+
+	usbip_enter(&adapter->usb);
+	for (uint32_t i = 0; i < adapter->count; i++) {
+		struct adapter_line *line = &adapter->lines[i];
+
+		if (line->told && line->until_ns <= now) {
+			line->told = false;
+			line->unasked++;
+			tell(line);
+		}
+	}
+	for (uint32_t i = 0; i < adapter->count; i++)
+		if (adapter->lines[i].told)
+			gb_timer_arm(adapter->pump, timer, now + WINDOW_NS / 4);
+	usbip_leave(&adapter->usb);
+}
+
+bool pacing_asked(struct adapter_line *line, bool *high)
+{
+	bool told = line->told;
+
+	line->unasked = 0;
+	line->told = false;
+	*high = line->level;
+	return told;
+}
+
+/* ---- edges ----------------------------------------------------------------------------- */
+
+static void lose(struct adapter_line *line, uint32_t count)
+{
+	line->adapter->status.lost += count;
+	adapter_report(line->adapter);
+}
+
+static void note_level(struct adapter_line *line, bool high)
+{
+	if ((line->event == ADAPTER_HIGH && !high) || (line->event == ADAPTER_LOW && high))
+		return;
+	if (line->levels.count == ADAPTER_LEVELS) {
+		take_level(&line->levels);
+		lose(line, 1);
+	}
+	add_level(&line->levels, high);
+	usbip_enter(&line->adapter->usb);
+	tell(line);
+	usbip_leave(&line->adapter->usb);
+}
+
+static void level_read(struct gb_call *call, const struct gb_outcome *outcome)
+{
+	struct adapter_line *line = adapter_line_of_call(call);
+
+	if (line && line->event != ADAPTER_NONE) {
+		if (!outcome->error)
+			note_level(line, outcome->value);
+		else if (outcome->error != ENODEV)
+			lose(line, 1);
+	}
+	adapter_unreference(call->owner);
+}
+
+static void read_level(struct adapter_line *line)
+{
+	if (adapter_submit(line, VIRTIO_GPIO_MSG_GET_VALUE, 0, true, level_read,
+			   adapter_argument(line)))
+		lose(line, 1);
+}
+
+/* The level is read before the line is armed again, so that no later edge hides. */
+static bool take_edge(struct gb_interrupt *interrupt, const struct gb_edge *edge)
+{
+	struct adapter_line *line = of_interrupt(interrupt);
+
+	if (line->event == ADAPTER_NONE)
+		return edge->record;
+	if (edge->lost)
+		lose(line, edge->lost);
+	if (edge->record)
+		note_level(line, edge->high);
+	else
+		read_level(line);
+	line->masked = edge->masked;
+	if (line->masked && line->levels.count < ADAPTER_LEVELS / 2) {
+		line->masked = false;
+		gb_interrupt_arm(interrupt);
+	}
+	return true;
+}
+
+static void fault(struct gb_interrupt *interrupt, int error, uint32_t reason, bool again)
+{
+	(void)reason;
+	(void)again;
+	if (error != ENODEV) {
+		of_interrupt(interrupt)->adapter->status.faults++;
+		adapter_report(of_interrupt(interrupt)->adapter);
+	}
+}
+
+static void armed(struct gb_interrupt *interrupt)
+{
+	(void)interrupt;
+}
+
+static void orphan(struct gb_interrupt *interrupt)
+{
+	adapter_detach(of_interrupt(interrupt));
+}
+
+const struct gb_interrupt_ops pacing_ops = {
+	.edge = take_edge,
+	.fault = fault,
+	.armed = armed,
+	.orphan = orphan,
+};
+
+/* ---- what the kernel wants -------------------------------------------------------------- */
+
+void pacing_init(struct gb_adapter *adapter)
+{
+	adapter->places.count = ADAPTER_LEVELS;
+	adapter->places.taken = taken;
+	adapter->window.expired = windows_close;
+	for (uint32_t i = 0; i < adapter->count; i++) {
+		adapter->lines[i].interrupt.ops = &pacing_ops;
+		adapter->lines[i].interrupt.places = &adapter->places;
+		adapter->lines[i].interrupt.timeout_ns = adapter->timeout_ns;
+	}
+}
+
+/* This counts from the moment the firmware is asked: an edge may come before the answer. */
+void pacing_want(struct adapter_line *line, enum adapter_event event)
+{
+	gb_interrupt_forget(&line->interrupt);
+	line->event = event;
+	line->interrupt.type = event == ADAPTER_NONE ? VIRTIO_GPIO_IRQ_TYPE_NONE
+						     : VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH;
+	line->levels.count = line->unasked = 0;
+	line->told = line->masked = false;
+	count_lines(line->adapter);
+}
+
+void pacing_begun(struct adapter_line *line)
+{
+	if (line->event == ADAPTER_HIGH || line->event == ADAPTER_LOW)
+		read_level(line);
+}
+
+void pacing_arm(struct adapter_line *line)
+{
+	if (line->event == ADAPTER_NONE)
+		return;
+	count_lines(line->adapter);
+	gb_interrupt_arm(&line->interrupt);
+	pacing_begun(line);
+}
+
+void pacing_forget(struct adapter_line *line)
+{
+	line->masked = false;
+	count_lines(line->adapter);
+}

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Lines as chips of this Linux, by USB/IP, as its own programs see them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import gpiod
+import pytest
+from gpiod.line import Direction, Edge, Value
+
+import bridge
+from bridge.bench.rig import Rig
+from bridge.export.gpiochip import _chips
+
+from .gpio_bed import out, read_line, start
+from .guest import Guest
+from .system import install, owner, settle, udevd
+from .uml import in_kernel
+
+HELPER = "/run/plug.sock"
+PATIENT_MS = 60_000  # a service that waits for its turn is no fault here
+
+
+@contextlib.contextmanager
+def helper(patience_ms: int = PATIENT_MS) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "bridge.cli", "plug", "--user", "root"),
+            *("--socket", HELPER, "--patience-ms", str(patience_ms)),
+        ]
+    )
+    try:
+        Guest.until(lambda: os.path.exists(HELPER), "the helper listens")
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def chip_of(serial: str) -> str:
+    """``gpiochipN`` of an export."""
+    path = Guest.until(lambda: _chips().get(serial), f"the chip of {serial}")
+    Guest.until(lambda: os.path.exists(path), path)
+    return str(path).removeprefix("/dev/")
+
+
+@contextlib.contextmanager
+def plugged(guest: Guest, *exports: str, patience_ms: int = PATIENT_MS) -> Iterator[Rig]:
+    """The demo board, a service with exports such as ``chip=fw-0``, and the helper."""
+    arguments = [
+        word for export in exports for word in ("--export", f"gpiochip:dln2:{HELPER},{export}")
+    ]
+    with helper(patience_ms), Rig(arguments=tuple(arguments)) as rig:
+        try:
+            yield rig
+        finally:
+            guest.say(rig.serve.log)
+
+
+@in_kernel()
+def test_lines_are_a_chip_of_this_linux(guest: Guest) -> None:
+    with plugged(guest, "chip=fw-0,name=m4") as rig:
+        chip = chip_of("m4")
+        assert f"{chip} [dln2] (16 lines)" in out("gpiodetect")
+        undisturbed(guest, lambda: tools_are_right(guest, rig, chip))
+
+
+@in_kernel()
+def test_two_chips_and_a_library_of_libgpiod_2(guest: Guest) -> None:
+    with plugged(guest, "chip=fw-0,name=a", "chip=fw-1,name=b") as rig:
+        first, second = chip_of("a"), chip_of("b")
+        assert f"{second} [dln2] (8 lines)" in out("gpiodetect")
+        with gpiod.Chip(f"/dev/{first}") as chip:
+            assert chip.get_info().num_lines == 16
+            undisturbed(guest, lambda: values_are_right(chip))
+            undisturbed(guest, lambda: edges_are_right(rig, chip))
+            undisturbed(guest, lambda: debounced_edges_are_right(rig, chip))
+        with gpiod.Chip(f"/dev/{second}") as chip:
+            undisturbed(guest, lambda: sensor_is_enabled(rig, chip))
+
+
+@in_kernel()
+def test_the_chip_has_a_name_in_dev(guest: Guest) -> None:
+    install()
+    with udevd(), plugged(guest, "chip=fw-1,name=m4") as _:
+        chip = chip_of("m4")
+        settle()
+        assert os.path.realpath("/dev/gpio/by-name/m4") == f"/dev/{chip}"
+        assert owner(f"/dev/{chip}") == ("root", "gpio", "0660")
+
+
+@in_kernel()
+def test_the_chip_stays_while_the_firmware_restarts(guest: Guest) -> None:
+    with plugged(guest, "chip=fw-0,name=m4") as rig, gpiod.Chip(f"/dev/{chip_of('m4')}") as chip:
+        driven = gpiod.LineSettings(direction=Direction.OUTPUT, output_value=Value.ACTIVE)
+        watched = gpiod.LineSettings(edge_detection=Edge.BOTH)
+        with chip.request_lines({4: driven, 9: watched}) as lines:
+            rig.stub.kill()
+            with pytest.raises(OSError) as caught:
+                lines.get_value(9)
+            assert caught.value.errno in (errno.ENODEV, errno.ETIMEDOUT)
+            rig.stub.start()
+            guest.until(lambda: rig.stub.read("LOOP_OUT") == 1, "it is driven again")
+            guest.until(lambda: not failed(lines, 9), "lines answer again")
+            rig.stub.pulse("PWM_TACHO", 1, 1000)
+            assert edges_of(lines, 2) == [RISING, FALLING]
+
+
+@in_kernel()
+def test_a_service_that_is_killed_takes_its_chip_along(guest: Guest) -> None:
+    kills(guest, 3)
+
+
+@pytest.mark.slow
+@in_kernel(timeout_s=900)
+def test_fifty_kills(guest: Guest) -> None:
+    kills(guest, 50)
+
+
+@in_kernel()
+def test_a_service_that_stands_still_keeps_nobody_waiting(guest: Guest) -> None:
+    with plugged(guest, "chip=fw-0,name=m4", patience_ms=120) as rig:
+        slowest = 0.0
+        for _ in range(5):
+            chip = chip_of("m4")
+            get_until_ok(chip)
+            os.kill(rig.serve.pid, signal.SIGSTOP)
+            begin = time.monotonic()
+            done = subprocess.run(["gpioget", chip, "5"], capture_output=True, check=False)
+            slowest = max(slowest, time.monotonic() - begin)
+            assert done.returncode == 1
+            guest.until(lambda: not _chips(), "the chip goes")
+            os.kill(rig.serve.pid, signal.SIGCONT)
+        guest.say(f"the slowest gpioget on a service that stands still: {slowest * 1000:.0f} ms")
+        get_until_ok(chip_of("m4"))
+
+
+# ---- inside -----------------------------------------------------------------------
+
+RISING, FALLING = gpiod.EdgeEvent.Type.RISING_EDGE, gpiod.EdgeEvent.Type.FALLING_EDGE
+
+
+class Clock(threading.Thread):
+    """Notices when this machine stands still: the kernel's drivers wait for 200 ms by the clock.
+
+    Attributes:
+        late_s: how late it was itself, at worst.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.late_s = 0.0
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Clock:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
+    def run(self) -> None:
+        begin = time.monotonic()
+        while not self._ended.wait(0.005):
+            now = time.monotonic()
+            self.late_s = max(self.late_s, now - begin - 0.005)
+            begin = now
+
+
+def undisturbed(guest: Guest, body: Callable[[], None]) -> None:
+    """Run the body; what it finds counts if the machine did not stand still meanwhile."""
+    for _ in range(20):
+        with Clock() as clock:
+            try:
+                body()
+                return
+            except (AssertionError, OSError) as error:
+                failure = error
+        if clock.late_s < 0.02:
+            raise failure
+        guest.say(f"it stood still for {clock.late_s * 1000:.0f} ms: {failure}")
+    guest.say("no verdict: it stood still each time")
+
+
+def tools_are_right(guest: Guest, rig: Rig, chip: str) -> None:
+    """libgpiod 1.6, which knows the first version of the uAPI."""
+    assert out("gpioget", chip, "10", "11") == "1 0\n"
+    setter = start("gpioset", "--mode=signal", chip, "4=1")
+    try:
+        guest.until(lambda: out("gpioget", chip, "5") == "1\n", "LOOP_IN follows LOOP_OUT")
+        with rig.chip() as ours:
+            info = ours.get_line_info(4)
+        assert (info.direction, info.consumer) == (bridge.line.Direction.OUTPUT, "gpiochip:m4")
+        busy = subprocess.run(["gpioget", chip, "4"], capture_output=True, text=True, check=False)
+        assert "Device or resource busy" in busy.stderr
+    finally:
+        setter.terminate()
+        setter.wait()
+    monitor = start("gpiomon", "-n", "6", "--format=%e", chip, "6")
+    try:
+        rig.stub.command("wait-armed BUTTON_USER timeout 10s", 20)
+        for _ in range(3):
+            rig.stub.press("BUTTON_USER")
+            rig.stub.release("BUTTON_USER")
+        assert [read_line(monitor, 10) for _ in range(6)] == ["0\n", "1\n"] * 3
+    finally:
+        monitor.terminate()
+        monitor.wait()
+
+
+def values_are_right(chip: gpiod.Chip) -> None:
+    loop = {
+        5: gpiod.LineSettings(direction=Direction.INPUT),
+        4: gpiod.LineSettings(direction=Direction.OUTPUT, output_value=Value.ACTIVE),
+    }
+    with chip.request_lines(loop, consumer="two") as lines:
+        assert lines.get_values([4, 5]) == [Value.ACTIVE, Value.ACTIVE]
+        lines.set_value(4, Value.INACTIVE)
+        assert lines.get_value(5) == Value.INACTIVE
+        with pytest.raises(OSError) as caught:
+            chip.request_lines({4: gpiod.LineSettings()})
+        assert caught.value.errno == errno.EBUSY
+
+
+def edges_are_right(rig: Rig, chip: gpiod.Chip) -> None:
+    both = {9: gpiod.LineSettings(edge_detection=Edge.BOTH)}
+    with chip.request_lines(both, event_buffer_size=1024) as lines:
+        rig.stub.pulse("PWM_TACHO", 100, 10_000)
+        assert edges_of(lines, 200) == [RISING, FALLING] * 100
+    rising = {9: gpiod.LineSettings(edge_detection=Edge.RISING)}
+    with chip.request_lines(rising, event_buffer_size=1024) as lines:
+        rig.stub.pulse("PWM_TACHO", 100, 10_000)
+        assert edges_of(lines, 100) == [RISING] * 100
+
+
+def debounced_edges_are_right(rig: Rig, chip: gpiod.Chip) -> None:
+    settled = gpiod.LineSettings(
+        edge_detection=Edge.BOTH, debounce_period=timedelta(milliseconds=100)
+    )
+    with chip.request_lines({7: settled}) as lines:
+        rig.stub.press("BUTTON_POWER")  # it bounces
+        assert edges_of(lines, 1) == [FALLING]
+        rig.stub.release("BUTTON_POWER")
+        assert edges_of(lines, 1) == [RISING]
+
+
+def sensor_is_enabled(rig: Rig, chip: gpiod.Chip) -> None:
+    output = gpiod.LineSettings(direction=Direction.OUTPUT, output_value=Value.ACTIVE)
+    with chip.request_lines({1: output}):
+        assert rig.stub.read("EN_SENSOR") == 1
+
+
+def edges_of(lines: gpiod.LineRequest, count: int) -> list[gpiod.EdgeEvent.Type]:
+    """The next edges, no more and no less."""
+    found: list[gpiod.EdgeEvent.Type] = []
+    while len(found) < count:
+        assert lines.wait_edge_events(timedelta(seconds=10)), f"{len(found)} of {count} edges"
+        found += [event.event_type for event in lines.read_edge_events()]
+    return found
+
+
+def failed(lines: gpiod.LineRequest, offset: int) -> bool:
+    try:
+        lines.get_value(offset)
+    except OSError:
+        return True
+    return False
+
+
+def get_until_ok(chip: str) -> None:
+    """The helper may have lost its patience with a service that only waits for its turn."""
+    Guest.until(
+        lambda: subprocess.run(["gpioget", chip, "5"], check=False).returncode == 0, "a value"
+    )
+
+
+def kills(guest: Guest, count: int) -> None:
+    """Kill the service with a line driven and one watched; its next one has a chip again."""
+    with plugged(guest, "chip=fw-0,name=m4") as rig:
+        for _ in range(count):
+            with gpiod.Chip(f"/dev/{chip_of('m4')}") as chip:
+                driven = gpiod.LineSettings(direction=Direction.OUTPUT, output_value=Value.ACTIVE)
+                watched = gpiod.LineSettings(edge_detection=Edge.BOTH)
+                with chip.request_lines({4: driven}), chip.request_lines({9: watched}) as lines:
+                    os.kill(rig.serve.pid, signal.SIGKILL)
+                    assert rig.serve.process is not None
+                    rig.serve.process.wait()
+                    with pytest.raises(OSError) as caught:
+                        lines.wait_edge_events(timedelta(seconds=60))
+                        lines.read_edge_events()
+                    assert caught.value.errno == errno.ENODEV
+            guest.until(lambda: not _chips(), "the chip goes")
+            rig.serve.__enter__()
