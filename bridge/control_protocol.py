@@ -38,6 +38,7 @@ REQUEST = "request"
 KEEP = "keep"
 RELEASE = "release"
 STATUS = "status"
+METRICS = "metrics"
 TRACE = "trace"
 LAST = "last"
 WAIT = "wait"
@@ -60,6 +61,8 @@ HANDLES_MAX = 256
 LINES_PER_PAGE = 256
 CHIPS_PER_PAGE = 100
 """So many fit a packet, whatever they are called."""
+COUNTED_MAX = 512
+"""Lines and line requests of a chip that one answer of METRICS counts."""
 FOUND_MAX = 1024
 """Lines that one answer of FIND has; names that occur as often fit a packet."""
 STRING_MAX = 4096

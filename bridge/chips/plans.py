@@ -65,6 +65,10 @@ class Plans:
         request = self._open
         return {} if request is None else request.driven()
 
+    def count(self) -> dict[str, int]:
+        """What its client did, as `Request.count`; nothing before and after."""
+        return {} if (request := self._open) is None else request.count()
+
     def answer(self, sequence: int, error: int, reason: int, why: str = "") -> None:
         """Answer a reported operation, as `Request.answer`, with a sentence."""
         if (request := self._open) is not None:

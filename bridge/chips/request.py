@@ -78,6 +78,12 @@ class LineRequest:
         driven = self._plans.driven()
         return [(held.line, held.state(driven)) for held in self._lines]
 
+    def count(self) -> dict[str, object]:
+        """Whose it is, and what its client did with the lines."""
+        lines = [held.line.offset for held in self._lines]
+        who = {"consumer": self.consumer, "uid": self.requester.uid, "lines": lines}
+        return {**who, **self._plans.count()}
+
     # ---- set up -----------------------------------------------------------
 
     async def set_up(self, capacity: int, form: LineForm | None) -> RequestFds | LineFds:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
-from bridge.cli.options import JSON, SOCKET, Command, no_arguments
+from bridge.cli.options import JSON, SOCKET, Command, Option, no_arguments
 from bridge.cli.output import print_json
 from bridge.client.control import Connection
-from bridge.control_protocol import STATUS, default_socket
+from bridge.control_protocol import METRICS, STATUS, default_socket
 from bridge.text import printable
 
 COMMAND = Command(
@@ -19,11 +20,16 @@ COMMAND = Command(
 gpio-bridge status
 gpio-bridge status | grep ' down '
 gpio-bridge status --json
+gpio-bridge status --prometheus > /var/lib/node_exporter/gpio_bridge.prom
 
 One record a line: what it is, its name, its state, and more. The exit status is 0
 when a service answers, whatever it says.
 """,
-    [JSON, SOCKET],
+    [
+        JSON,
+        Option("--prometheus", "Print the counters in the text format of Prometheus."),
+        SOCKET,
+    ],
 )
 
 TYPE_CHECKING = False
@@ -40,14 +46,29 @@ def main(arguments: list[str]) -> int:
     path = options.socket or default_socket()
     connection = Connection.open(path)
     try:
-        status = {**connection.call(STATUS), "socket": path, "chips": connection.chips()}
+        chips = connection.chips()
+        if options.json or options.prometheus:
+            chips = list(_counted(connection, chips))
+        status = {**connection.call(STATUS), "socket": path, "chips": chips}
     finally:
         connection.close()
     if options.json:
         print_json(status)
         return 0
+    if options.prometheus:
+        from bridge.cli.prometheus import text
+
+        print(text(status), end="")
+        return 0
     print("\n".join(printable(line) for line in _aligned(list(_records(status)))))
     return 0
+
+
+def _counted(connection: Connection, chips: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The chips with what each has counted; without those that went away meanwhile."""
+    for chip in chips:
+        with suppress(FileNotFoundError):
+            yield {**chip, "metrics": connection.call(METRICS, chip=chip["name"])}
 
 
 def _records(status: dict[str, Any]) -> Iterator[_Record]:

@@ -25,6 +25,7 @@ from bridge.service.arguments import U32_MAX
 from bridge.service.budgets import Account, Grant
 from bridge.service.client import Client
 from bridge.service.config import Config
+from bridge.service.counters import count_chip
 from bridge.service.keeper import Keeper, KeptLine
 from bridge.service.registry import Registry
 from bridge.service.tracing import Tracing
@@ -84,6 +85,7 @@ class Operations:
             protocol.KEEP: self._keep,
             protocol.RELEASE: self._release,
             protocol.STATUS: self._status,
+            protocol.METRICS: self._metrics,
             protocol.TRACE: self._trace,
             protocol.LAST: self._last,
             protocol.WAIT: self._wait,
@@ -332,6 +334,19 @@ class Operations:
 
     async def _status(self, client: Client, message: Mapping[str, Any]) -> Answer:
         return self._service_status(), ()
+
+    async def _metrics(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        """What a chip, its lines and the line requests for them have counted."""
+        chip = self._named(client, arguments.string(message, "chip"))
+        rights = functools.partial(self._policy.rights, client.peer, chip)
+        calls, lines, requests = count_chip(chip)
+        seen = [line for line in lines if "see" in rights(line["offset"])]
+        shown = [one for one in requests if all("see" in rights(at) for at in one["lines"])]
+        return {
+            **calls,
+            "lines": seen[: protocol.COUNTED_MAX],
+            "requests": shown[: protocol.COUNTED_MAX],
+        }, ()
 
     async def _trace(self, client: Client, message: Mapping[str, Any]) -> Answer:
         """Read along on a link, or on all."""

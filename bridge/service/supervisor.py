@@ -56,6 +56,7 @@ class Supervisor:
             "since_s": time.monotonic() - self._since,
             "ups": self.ups,
             "strays": self._session.link.strays if self._session else 0,
+            "messages": self._session.link.count() if self._session else {},
             "unusable": self._session.unusable() if self._session else [],
             "doubts": [*(self._session.doubts() if self._session else []), *self.context.doubts],
         }

@@ -143,6 +143,17 @@ class Request(_Owned):
         """Say which physical level the debouncing of a line starts from."""
         lib.gb_request_settle(self._handle, index, high)
 
+    def count(self) -> dict[str, int]:
+        """``struct gb_request_counters``."""
+        counters = ffi.new("struct gb_request_counters *")
+        lib.gb_request_count(self._handle, counters)
+        return {
+            "operations": counters.operations,
+            "failed": counters.failed,
+            "edges": counters.edges,
+            "overwritten": counters.overwritten,
+        }
+
     def note_driven(self, index: int, high: bool) -> None:
         """Say to which physical level a line was driven by calls of our own."""
         lib.gb_request_note_driven(self._handle, index, high)
@@ -214,6 +225,24 @@ class Controller(_Owned):
         )
         if result < 0:
             raise OSError(-result, f"the request could not be queued: {os.strerror(-result)}")
+
+    def count(self) -> dict[str, int]:
+        """``struct gb_controller_counters``."""
+        counters = ffi.new("struct gb_controller_counters *")
+        lib.gb_controller_count(self._handle, counters)
+        return {
+            "answered": counters.answered,
+            "refused": counters.refused,
+            "timeouts": counters.timeouts,
+            "p50_ns": counters.p50_ns,
+            "p99_ns": counters.p99_ns,
+        }
+
+    def count_lines(self, lines: int) -> list[tuple[int, int]]:
+        """Edges and lost edges of the first lines, as far as any had some."""
+        counters = ffi.new("struct gb_line_counters[]", lines)
+        found = lib.gb_controller_count_lines(self._handle, counters, lines)
+        return [(one.edges, one.lost) for one in counters[0:found]]
 
     def clock(self) -> ClockInfo:
         """What is known of the coprocessor's clock, with TIMESTAMP."""
@@ -318,6 +347,13 @@ class Link(_Owned):
 
     def __init__(self, handle: Any, pump: Pump) -> None:
         super().__init__(handle, "link", pump)
+
+    def count(self) -> dict[str, int]:
+        """``struct gb_link_counters``; nothing of a link that is closed."""
+        counters = ffi.new("struct gb_link_counters *")
+        if self._owned is not None:
+            lib.gb_link_count(self._owned, counters)
+        return {"sent": counters.sent, "received": counters.received}
 
     @property
     def strays(self) -> int:

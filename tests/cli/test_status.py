@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.bench.rig import Rig
 from bridge.cli.status import _duration
+from bridge.client.line_settings import LineSettings
+from bridge.line import Edge
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Eventually = Callable[[Callable[[], bool], str], None]
@@ -121,3 +124,46 @@ def test_no_service_and_too_many_words(cli: Cli, tmp_path: Path) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert _duration(seconds) == text
+
+
+def test_counters_of_chips_lines_and_line_requests(cli: Cli, fresh_rig: Rig) -> None:
+    button = {"BUTTON_USER": LineSettings(edge_detection=Edge.BOTH)}
+    with fresh_rig.chip() as chip, chip.request_lines(button, consumer='a "b"\\') as request:
+        fresh_rig.stub.wait_armed("BUTTON_USER")
+        fresh_rig.stub.press("BUTTON_USER")
+        fresh_rig.stub.release("BUTTON_USER")
+        seen = 0
+        while seen < 2:
+            assert request.wait_edge_events(60)
+            seen += len(request.read_edge_events())
+        for _ in range(100):
+            request.get_value("BUTTON_USER")
+        status = json.loads(cli("status", "--json", socket=fresh_rig.serve.socket).stdout)
+        text = cli("status", "--prometheus", socket=fresh_rig.serve.socket).stdout
+    (link,) = status["links"]
+    assert min(link["messages"].values()) > 100
+    metrics = status["chips"][0]["metrics"]
+    assert metrics["answered"] > 100
+    assert (metrics["refused"], metrics["timeouts"]) == (0, 0)
+    assert 0 < metrics["p50_ns"] <= metrics["p99_ns"]
+    assert metrics["lines"] == [{"offset": 6, "name": "BUTTON_USER", "edges": 2, "lost": 0}]
+    (mine,) = metrics["requests"]
+    counted = [mine[key] for key in ("operations", "failed", "edges", "overwritten")]
+    assert (mine["consumer"], mine["lines"], counted) == ('a "b"\\', [6], [100, 0, 2, 0])
+    samples = {
+        (sample.name, sample.labels.get("chip"), sample.labels.get("consumer")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert samples["gpio_bridge_link_up", None, None] == 1
+    assert samples["gpio_bridge_request_operations_total", "fw-0", 'a "b"\\'] == 100
+    assert samples["gpio_bridge_line_edges_total", "fw-0", None] == 2
+
+
+def test_timeouts_are_counted(cli: Cli) -> None:
+    with Rig(arguments=("--timeout-ms", "300")) as rig:
+        rig.stub.fault("drop", "tx", 1)
+        run = cli("get", "RELAY", socket=rig.serve.socket)
+        status = json.loads(cli("status", "--json", socket=rig.serve.socket).stdout)
+    assert run.returncode == 1
+    assert status["chips"][0]["metrics"]["timeouts"] >= 1

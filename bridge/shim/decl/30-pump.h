@@ -57,6 +57,15 @@ int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id);
 void gb_link_close(struct gb_link *link);
 uint64_t gb_link_strays(struct gb_link *link);
 
+struct gb_link_counters {
+	uint64_t sent;
+	uint64_t received;
+	uint64_t strays;
+	...;
+};
+
+void gb_link_count(struct gb_link *link, struct gb_link_counters *counters);
+
 /* pump/trace.h */
 struct gb_trace;
 struct gb_tap;
@@ -122,6 +131,26 @@ struct gb_clock_state {
 
 void gb_controller_clock(struct gb_controller *controller, struct gb_clock_state *state);
 
+struct gb_controller_counters {
+	uint64_t answered;
+	uint64_t refused;
+	uint64_t timeouts;
+	uint64_t p50_ns;
+	uint64_t p99_ns;
+	...;
+};
+
+struct gb_line_counters {
+	uint64_t edges;
+	uint64_t lost;
+	...;
+};
+
+void gb_controller_count(struct gb_controller *controller,
+			 struct gb_controller_counters *counters);
+size_t gb_controller_count_lines(struct gb_controller *controller,
+				 struct gb_line_counters *counters, size_t count);
+
 #define GB_LINES_MAX ...
 
 enum gb_line_flags {
@@ -160,6 +189,15 @@ struct gb_request *gb_request_open(struct gb_pump *pump, uint64_t id,
 int gb_request_replan(struct gb_request *request, const struct gb_line_plan *lines, size_t count);
 void gb_request_settle(struct gb_request *request, uint32_t index, bool high);
 void gb_request_note_driven(struct gb_request *request, uint32_t index, bool high);
+struct gb_request_counters {
+	uint64_t operations;
+	uint64_t failed;
+	uint64_t edges;
+	uint64_t overwritten;
+	...;
+};
+
+void gb_request_count(struct gb_request *request, struct gb_request_counters *counters);
 uint64_t gb_request_driven(struct gb_request *request, uint64_t *levels);
 int gb_request_answer(struct gb_request *request, uint32_t sequence, int32_t error,
 		      uint32_t reason, const void *body, size_t length);

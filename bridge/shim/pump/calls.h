@@ -48,6 +48,7 @@ struct gb_call {
 	void *owner;
 	uint64_t argument;
 	uint64_t sent_ns; /* just before it was handed to the link */
+	uint64_t flown_ns; /* when the link had it, 0: without a trace */
 	uint32_t value;
 	uint16_t type;
 	uint16_t gpio;
@@ -69,6 +70,15 @@ struct gb_call_list {
 	uint32_t count;
 };
 
+/* Replies that took as long, by an eighth of an octave at most, from 1 us to an hour. */
+#define GB_LATENCIES 256u
+
+/* How calls ended. */
+struct gb_call_counters {
+	uint64_t answered, refused, timeouts;
+	uint64_t latencies[GB_LATENCIES];
+};
+
 /* The calls to one device: those that wait, those in flight. */
 struct gb_calls {
 	struct gb_pump *pump;
@@ -83,6 +93,7 @@ struct gb_calls {
 	uint64_t timeout_ns; /* of the latest call */
 	struct gb_call *pool;
 	struct gb_resync resync;
+	struct gb_call_counters counters;
 };
 
 /* Start without calls, through `endpoint`, which is attached later. */
@@ -100,6 +111,10 @@ struct gb_call *gb_calls_new(struct gb_calls *calls);
 void gb_calls_discard(struct gb_calls *calls, struct gb_call *call);
 /* Whether there is a place for a call: 0, -ENODEV or -EBUSY. */
 int gb_calls_check(const struct gb_calls *calls, const struct gb_call *call);
+/* A reply came to the call. */
+void gb_call_answered(struct gb_call *call, bool refused);
+/* The time in ns that so many of a thousand replies did not take longer than; 0 without any. */
+uint64_t gb_calls_latency(const struct gb_calls *calls, uint32_t permille);
 /* Queue a call for which there is a place. Its `done` may be called at once, when the link dies
  * of it. */
 void gb_calls_submit(struct gb_calls *calls, struct gb_call *call, uint64_t now_ns,

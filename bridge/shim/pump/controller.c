@@ -104,6 +104,29 @@ void gb_controller_accept(struct gb_controller *c, uint32_t features, uint32_t e
 	gb_unlock(pump);
 }
 
+void gb_controller_count(struct gb_controller *c, struct gb_controller_counters *counters)
+{
+	gb_lock(c->pump);
+	counters->answered = c->calls.counters.answered;
+	counters->refused = c->calls.counters.refused;
+	counters->timeouts = c->calls.counters.timeouts;
+	counters->p50_ns = gb_calls_latency(&c->calls, 500);
+	counters->p99_ns = gb_calls_latency(&c->calls, 990);
+	gb_unlock(c->pump);
+}
+
+size_t gb_controller_count_lines(struct gb_controller *c, struct gb_line_counters *counters,
+				 size_t count)
+{
+	gb_lock(c->pump);
+	if (count > c->interrupt_count)
+		count = c->interrupt_count;
+	if (count)
+		memcpy(counters, c->edges, count * sizeof(*counters));
+	gb_unlock(c->pump);
+	return count;
+}
+
 uint32_t gb_controller_features(const struct gb_controller *c)
 {
 	return c->features;

@@ -53,6 +53,22 @@ struct gb_clock_state {
 
 void gb_controller_clock(struct gb_controller *controller, struct gb_clock_state *state);
 
+/* What went over the endpoint since it was opened. */
+struct gb_controller_counters {
+	uint64_t answered, refused, timeouts; /* calls */
+	uint64_t p50_ns, p99_ns;              /* of their replies, 0 without any */
+};
+
+struct gb_line_counters {
+	uint64_t edges, lost; /* reported, and missing by their numbers */
+};
+
+void gb_controller_count(struct gb_controller *controller,
+			 struct gb_controller_counters *counters);
+/* Of the lines from 0 on, as many as have had edges and `count` at most; returns how many. */
+size_t gb_controller_count_lines(struct gb_controller *controller,
+				 struct gb_line_counters *counters, size_t count);
+
 /* ---- calls: what follows is used with the pump's lock held ------------------ */
 
 struct gb_call *gb_call_new(struct gb_controller *controller);

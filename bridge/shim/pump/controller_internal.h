@@ -86,6 +86,7 @@ struct gb_controller {
 	struct gb_streams streams;
 	struct gb_clock_sync sync;
 	struct gb_interrupt **interrupts; /* by gpio; NULL: nobody has it */
+	struct gb_line_counters *edges;   /* as many */
 	uint32_t interrupt_count;
 	uint32_t lives; /* of them, so far */
 };

@@ -22,7 +22,7 @@ struct gb_event_ring {
 	uint32_t capacity;      /* checked; never read from shared memory again */
 	uint32_t words;         /* of a record */
 	uint64_t head;          /* producer: the only trusted copy */
-	uint64_t lost;          /* producer: the same of `lost` */
+	uint64_t lost;          /* producer: records that nobody will read */
 	_Atomic uint32_t owed;  /* consumer: bytes to take from the doorbell */
 };
 
@@ -187,9 +187,10 @@ bool gb_event_ring_push(struct gb_event_ring *ring, const struct gb_line_event *
 
 	/* The ring is full: the oldest record goes. If the swap fails, a consumer has just made
 	 * room; if the client wrote nonsense, only its own events suffer. */
-	if (ring->head - tail >= ring->capacity)
-		atomic_compare_exchange_strong(&shared->tail, &tail,
-					       ring->head - ring->capacity + 1);
+	if (ring->head - tail >= ring->capacity &&
+	    atomic_compare_exchange_strong(&shared->tail, &tail,
+					   ring->head - ring->capacity + 1))
+		ring->lost++;
 	/* This must not come before the tail moved: it pairs with the fence in copy_out(). */
 	atomic_thread_fence(memory_order_release);
 	store_record(ring, ring->head, event);
@@ -225,6 +226,11 @@ uint32_t gb_event_ring_waiting(const struct gb_event_ring *ring)
 			   atomic_load_explicit(&ring->shared->tail, memory_order_relaxed);
 
 	return waiting < ring->capacity ? (uint32_t)waiting : ring->capacity;
+}
+
+uint64_t gb_event_ring_overwritten(const struct gb_event_ring *ring)
+{
+	return ring->lost;
 }
 
 void gb_event_ring_retire(struct gb_event_ring *ring)

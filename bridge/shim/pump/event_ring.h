@@ -70,6 +70,8 @@ bool gb_event_ring_push(struct gb_event_ring *ring, const struct gb_line_event *
 /* The number of records that the client has not taken: it may claim anything, but at most the
  * capacity counts. */
 uint32_t gb_event_ring_waiting(const struct gb_event_ring *ring);
+/* How many records made place for later ones. */
+uint64_t gb_event_ring_overwritten(const struct gb_event_ring *ring);
 /* The chip is gone: reads answer ENODEV from now on. */
 void gb_event_ring_retire(struct gb_event_ring *ring);
 

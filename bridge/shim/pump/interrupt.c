@@ -106,6 +106,10 @@ void gb_interrupt_forget(struct gb_interrupt *interrupt)
 
 bool gb_interrupt_take(struct gb_interrupt *interrupt, const struct gb_edge *edge)
 {
+	struct gb_line_counters *counters = &interrupt->controller->edges[interrupt->gpio];
+
+	counters->edges++;
+	counters->lost += edge->lost;
 	if (edge->masked)
 		interrupt->wanted = false;
 	return interrupt->ops->edge(interrupt, edge);
@@ -126,6 +130,7 @@ static int make_place(struct gb_controller *c, uint16_t gpio)
 {
 	uint32_t count = (gpio | 31u) + 1;
 	struct gb_interrupt **interrupts;
+	struct gb_line_counters *edges;
 
 	if (gpio < c->interrupt_count)
 		return 0;
@@ -135,6 +140,11 @@ static int make_place(struct gb_controller *c, uint16_t gpio)
 	memset(interrupts + c->interrupt_count, 0,
 	       (count - c->interrupt_count) * sizeof(struct gb_interrupt *));
 	c->interrupts = interrupts;
+	edges = realloc(c->edges, count * sizeof(*edges));
+	if (!edges)
+		return -ENOMEM;
+	memset(edges + c->interrupt_count, 0, (count - c->interrupt_count) * sizeof(*edges));
+	c->edges = edges;
 	c->interrupt_count = count;
 	return 0;
 }
@@ -178,4 +188,5 @@ void gb_interrupts_free(struct gb_controller *c)
 		interrupt->ops->orphan(interrupt);
 	}
 	free(c->interrupts);
+	free(c->edges);
 }

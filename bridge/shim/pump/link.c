@@ -178,6 +178,15 @@ void gb_link_adopt(struct gb_link *link, pthread_t thread)
 	gb_pump_adopt(link->pump, thread);
 }
 
+void gb_link_count(struct gb_link *link, struct gb_link_counters *counters)
+{
+	counters->strays = gb_link_strays(link);
+	gb_lock(link->pump);
+	counters->sent = link->sent;
+	counters->received = link->received;
+	gb_unlock(link->pump);
+}
+
 /* ---- endpoints ------------------------------------------------------------ */
 
 static struct gb_link_endpoint *find(const struct gb_link *link, uint32_t source)
@@ -223,8 +232,10 @@ int gb_link_transmit(struct gb_link_endpoint *endpoint, const void *message, uin
 		return -EAGAIN;
 	error = link->ops->send(link, endpoint->source, endpoint->address, message, length);
 	if (error == 0) {
-		gb_trace_add(link->trace, GB_TRACE_SENT, endpoint->source, endpoint->address,
-			     endpoint->features, message, length);
+		link->message_ns = gb_trace_add(link->trace, GB_TRACE_SENT, endpoint->source,
+						endpoint->address, endpoint->features, message,
+						length);
+		link->sent++;
 		gb_flush_want(link->pump, &link->flush);
 		return 0;
 	}
@@ -247,8 +258,9 @@ void gb_link_received(struct gb_link *link, uint32_t source, uint32_t destinatio
 {
 	struct gb_link_endpoint *endpoint = find(link, destination);
 
-	gb_trace_add(link->trace, GB_TRACE_RECEIVED, destination, source,
-		     endpoint ? endpoint->features : 0, message, length);
+	link->message_ns = gb_trace_add(link->trace, GB_TRACE_RECEIVED, destination, source,
+					endpoint ? endpoint->features : 0, message, length);
+	link->received++;
 	if (endpoint && endpoint->address == source)
 		endpoint->ops->received(endpoint, message, length);
 	else

@@ -26,6 +26,12 @@ int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id);
 void gb_link_close(struct gb_link *link);
 /* What goes over the link, before the pump has it, is recorded there. */
 void gb_link_record(struct gb_link *link, struct gb_trace *trace);
+struct gb_link_counters {
+	uint64_t sent, received; /* messages */
+	uint64_t strays;         /* as gb_link_strays() */
+};
+
+void gb_link_count(struct gb_link *link, struct gb_link_counters *counters);
 /* The number of messages that went nowhere: no endpoint, or bad form. */
 uint64_t gb_link_strays(struct gb_link *link);
 
@@ -80,6 +86,8 @@ struct gb_link {
 	struct gb_flush flush;
 	struct gb_source *sources[GB_LINK_FDS_MAX];
 	uint32_t announced; /* channels, not read yet */
+	uint64_t message_ns; /* when the latest message was sent or came */
+	uint64_t sent, received; /* messages */
 };
 
 /* Called by a link: a message came in. `message` is valid during the call. */

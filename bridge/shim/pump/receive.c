@@ -147,6 +147,7 @@ static void answer(struct gb_call *call, const struct reply *reply)
 	};
 	struct gb_call *grant = NULL;
 
+	gb_call_answered(call, reply->status != VIRTIO_GPIO_STATUS_OK);
 	if (!plausible(call, reply)) {
 		outcome.error = EPROTO;
 		outcome.reason = GB_REASON_REPLY;

@@ -340,3 +340,13 @@ bool gb_request_alive(const struct gb_request *request)
 	gb_unlock(pump);
 	return alive;
 }
+
+void gb_request_count(struct gb_request *request, struct gb_request_counters *counters)
+{
+	gb_lock(request->pump);
+	counters->operations = request->operations;
+	counters->failed = request->failed;
+	counters->edges = request->seqno;
+	counters->overwritten = request->ring ? gb_event_ring_overwritten(request->ring) : 0;
+	gb_unlock(request->pump);
+}

@@ -79,6 +79,15 @@ void gb_request_settle(struct gb_request *request, uint32_t index, bool high);
 void gb_request_note_driven(struct gb_request *request, uint32_t index, bool high);
 /* The physical levels that lines were last driven to, as far as the firmware said
  * so; the result is the mask of the lines for which one is known. */
+/* Of one client since it has the lines. */
+struct gb_request_counters {
+	uint64_t operations, failed; /* gets and sets */
+	uint64_t edges;              /* that its lines had, those that were lost, too */
+	uint64_t overwritten;        /* of them, by later ones that it had no place for */
+};
+
+void gb_request_count(struct gb_request *request, struct gb_request_counters *counters);
+/* The levels last driven; returns of which lines. */
 uint64_t gb_request_driven(struct gb_request *request, uint64_t *levels);
 /* Answer an operation that was reported. */
 int gb_request_answer(struct gb_request *request, uint32_t sequence,

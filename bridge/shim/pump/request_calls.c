@@ -71,6 +71,8 @@ void gb_operation_finish(struct gb_request *request)
 		.bits = op->bits,
 	};
 
+	request->operations++;
+	request->failed += op->error != 0;
 	gb_operation_answer(request, &reply, NULL, 0);
 }
 

@@ -52,6 +52,7 @@ struct gb_request {
 	bool closed;
 	bool hung_up;
 	uint32_t seqno;
+	uint64_t operations, failed;
 	uint64_t driven_mask, driven; /* the levels last driven, and of which lines */
 	const struct gb_request_client *client;
 	void *client_owner;

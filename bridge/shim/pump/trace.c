@@ -181,20 +181,22 @@ static union slot *next_slot(struct gb_trace *trace)
 	return slot(trace, trace->head++);
 }
 
-void gb_trace_add(struct gb_trace *trace, enum gb_trace_kind kind, uint32_t source,
+uint64_t gb_trace_add(struct gb_trace *trace, enum gb_trace_kind kind, uint32_t source,
 		  uint32_t address, uint32_t features, const void *data, size_t length)
 {
 	union slot longer[GB_TRACE_SLOTS_MAX], *to = longer;
+	uint64_t now;
 	uint32_t count;
 
 	if (!trace)
-		return;
+		return 0;
+	now = gb_now_ns();
 	count = slots_for(length);
 	if (count == 1)
 		to = next_slot(trace);
 	else
 		memset(&longer[count - 1], 0, sizeof(*longer));
-	to->record.time_ns = gb_now_ns();
+	to->record.time_ns = now;
 	to->record.number = trace->number++;
 	to->record.source = source;
 	to->record.address = address;
@@ -209,4 +211,5 @@ void gb_trace_add(struct gb_trace *trace, enum gb_trace_kind kind, uint32_t sour
 		keep(trace, longer, count);
 	if (__builtin_expect(trace->pump->taps != NULL, 0))
 		tell_taps(trace, to, count);
+	return now;
 }

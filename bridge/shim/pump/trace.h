@@ -72,7 +72,8 @@ void gb_tap_close(struct gb_tap *tap);
 
 /* ---- what links call, with the lock held ----------------------------------- */
 
-void gb_trace_add(struct gb_trace *trace, enum gb_trace_kind kind, uint32_t source,
+/* Returns the record's time; 0 without a trace. */
+uint64_t gb_trace_add(struct gb_trace *trace, enum gb_trace_kind kind, uint32_t source,
 		  uint32_t address, uint32_t features, const void *data, size_t length);
 
 #endif
