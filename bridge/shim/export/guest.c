@@ -139,7 +139,25 @@ void guest_push(struct guest *guest, int index, uint16_t head, uint32_t written)
 	if (!ring->running)
 		return;
 	split_device_push(&ring->device, head, written);
-	vhost_user_session_publish(&guest->session, index);
+	gb_flush_want(guest->pump, &guest->flush);
+}
+
+/* The guest is told once of all that came back in a turn of the loop. Buffers for events, which are
+ * in the last ring, come before the answer of the request that gave them back. */
+static void publish(struct guest *guest)
+{
+	for (int index = VHOST_USER_RINGS; index--;)
+		vhost_user_session_publish(&guest->session, index);
+}
+
+static void turn_over(struct gb_flush *flush)
+{
+	struct guest *guest =
+		(struct guest *)(void *)((char *)flush - offsetof(struct guest, flush));
+
+	guest_enter(guest);
+	publish(guest);
+	guest_leave(guest);
 }
 
 /* ---- looking at the rings ----------------------------------------------------- */
@@ -267,6 +285,7 @@ void guest_init(struct guest *guest, struct gb_pump *pump, const struct guest_op
 	guest->pump = pump;
 	guest->ops = ops;
 	guest->again.expired = look_timer;
+	guest->flush.flush = turn_over;
 	vhost_user_session_init(&guest->session, &ops->session, guest);
 }
 
@@ -309,7 +328,9 @@ void guest_drop(struct guest *guest)
 {
 	if (guest->session.socket < 0)
 		return;
+	publish(guest);
 	gb_timer_cancel(guest->pump, &guest->again);
+	gb_flush_cancel(guest->pump, &guest->flush);
 	gb_source_remove(guest->pump, guest->source);
 	guest->source = NULL;
 	/* Others may have copies of it. */

@@ -42,6 +42,7 @@ struct guest {
 	struct gb_source *source;
 	struct gb_source *kicks[GUEST_KICKS_MAX];
 	struct gb_timer again; /* look at the rings in a next turn */
+	struct gb_flush flush; /* show the guest what was pushed */
 	/* Heads that were taken and not pushed, by ring. */
 	uint64_t taken[VHOST_USER_RINGS][SPLIT_RING_NUM_MAX / 64];
 	bool closing;
@@ -62,7 +63,7 @@ int guest_open(struct guest *guest, int socket);
 int guest_take_over(struct guest *guest, int socket, int from);
 /* A copy of its socket, the caller's, or -errno. */
 int guest_connection(const struct guest *guest);
-/* Let it go now. Not inside a callback. */
+/* Let it go now, as the last thing between guest_enter() and guest_leave(). */
 void guest_drop(struct guest *guest);
 /* Around everything that touches its memory. */
 void guest_enter(struct guest *guest);
@@ -74,7 +75,7 @@ guest_fail(struct guest *guest, const char *format, ...);
 bool guest_runs(const struct guest *guest, int index);
 /* Take one chain. False: there is none, or the guest was disconnected. */
 bool guest_pop(struct guest *guest, int index, struct split_chain *chain);
-/* Return a chain, and tell the guest. */
+/* Return a chain; the guest is told at the end of the turn. */
 void guest_push(struct guest *guest, int index, uint16_t head, uint32_t written);
 /* Look at the rings again in the next turn of the loop. */
 void guest_look_again(struct guest *guest);
