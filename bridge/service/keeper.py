@@ -194,20 +194,37 @@ class Keeper:
 
     def appeared(self, chip: Chip) -> None:
         """A chip came online: take its lines again, before anybody else can."""
-        for line in list(self._of(chip.name)):
-            if line.request is None:
-                chip.tasks.spawn(self._again(chip, line), f"kept line {line.offset} of {chip.name}")
+        waiting = [line for line in self._of(chip.name) if line.request is None]
+        for line in waiting:
+            del self._lines[chip.name, line.offset]
+        # All of them first: names may have changed places.
+        found = [line for line in waiting if self._find_again(chip, line)]
+        for line in found:
+            self._lines[chip.name, line.offset] = line
+        for line in waiting:
+            if self._lines.setdefault((chip.name, line.offset), line) is not line:
+                line.grant.end()  # another one is there now
+        for line in found:
+            chip.tasks.spawn(self._again(chip, line), f"kept line {line.offset} of {chip.name}")
+
+    def _find_again(self, chip: Chip, line: KeptLine) -> bool:
+        try:
+            line.config = replace(line.config, offset=self._place(chip, line).offset)
+        except OSError as error:
+            self._lost(chip, line, error)
+            return False
+        return True
 
     async def _again(self, chip: Chip, line: KeptLine) -> None:
         try:
-            place = self._place(chip, line)
-            if place.offset != line.offset:
-                self._lines[chip.name, place.offset] = self._lines.pop((chip.name, line.offset))
-                line.config = replace(line.config, offset=place.offset)
             await self._hold(chip, line)
         except OSError as error:
-            line.why = error.strerror or str(error)
-            log.warning("chip %s: not kept any more: %s", chip.name, line.why)
+            self._lost(chip, line, error)
+
+    @staticmethod
+    def _lost(chip: Chip, line: KeptLine, error: OSError) -> None:
+        line.why = error.strerror or str(error)
+        log.warning("chip %s: not kept any more: %s", chip.name, line.why)
 
     @staticmethod
     def _place(chip: Chip, line: KeptLine) -> Line:

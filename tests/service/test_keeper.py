@@ -216,6 +216,23 @@ def test_a_strange_file_of_kept_lines_is_no_harm(stub: Stub, tmp_path: Path, con
         assert "what was kept is not known any more" in serve.log
 
 
+def test_lines_whose_names_have_changed_places_are_both_kept(stub: Stub, tmp_path: Path) -> None:
+    lines = [
+        {"chip": "fw-0", "name": name, "uid": os.getuid(), "groups": [], "consumer": "x",
+         "offset": offset, "flags": 8, "value": value, "on_restart": "restore"}
+        for name, offset, value in (("LED_RED", 0, 1), ("LED_GREEN", 1, 0))
+    ]  # fmt: skip
+    (tmp_path / "control.kept").write_text(json.dumps(lines))
+    (tmp_path / "control.kept").chmod(0o600)
+    with Serve(tmp_path, "--link", f"{stub.url},name=fw") as serve:
+        serve.wait_for_chips(2)
+        wait(lambda: [one["held"] for one in kept(serve)] == [True, True], serve)
+        assert [(one["name"], one["value"]) for one in kept(serve)] == [
+            ("LED_GREEN", 0), ("LED_RED", 1),
+        ]  # fmt: skip
+        assert stub.read("LED_RED") == 1 and stub.read("LED_GREEN") == 0
+
+
 def test_a_file_that_others_may_write_counts_for_nothing(stub: Stub, tmp_path: Path) -> None:
     line = {"chip": "fw-0", "name": "LED_GREEN", "uid": 0, "groups": [], "consumer": "x",
             "offset": 0, "flags": 8, "value": 1, "on_restart": "restore"}  # fmt: skip
