@@ -58,7 +58,7 @@ def test_a_wheel_needs_no_more_than_it_says(machine: str, tmp_path: Path) -> Non
     subprocess.run(
         [sys.executable, ROOT / "tools/wheels", "--to", tmp_path, machine], check=True, timeout=550
     )
-    (wheel,) = tmp_path.glob(f"*-cp310-abi3-manylinux_2_28_{machine}.whl")
+    (wheel,) = tmp_path.glob(f"*-cp310-abi3-manylinux_2_*_{machine}.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     files = [*tmp_path.glob("*/*/*.so"), *tmp_path.glob("*/*/*/*.so")]
@@ -67,7 +67,7 @@ def test_a_wheel_needs_no_more_than_it_says(machine: str, tmp_path: Path) -> Non
             ["readelf", "--wide", "--version-info", "--dynamic", "--sections", "-A", file],
             check=True, stdout=subprocess.PIPE, text=True,
         ).stdout  # fmt: skip
-        assert all(int(minor) <= 28 for minor in re.findall(r"GLIBC_2\.(\d+)", said)), file
+        assert all(int(minor) <= 31 for minor in re.findall(r"GLIBC_2\.(\d+)", said)), file
         needed = re.findall(r"\(NEEDED\).*\[(.*?)\]", said)
         assert all(re.match(r"(libc|libpthread|libdl|ld-linux.*)\.so", n) for n in needed), needed
         assert not re.search(r" \.(symtab|debug_)", said), file
