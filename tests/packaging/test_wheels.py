@@ -71,5 +71,6 @@ def test_a_wheel_needs_no_more_than_it_says(machine: str, tmp_path: Path) -> Non
         needed = re.findall(r"\(NEEDED\).*\[(.*?)\]", said)
         assert all(re.match(r"(libc|libpthread|libdl|ld-linux.*)\.so", n) for n in needed), needed
         assert not re.search(r" \.(symtab|debug_)", said), file
-        assert "Tag_Advanced_SIMD_arch" not in said, file
+        # Start files of Zig's, in programs, say that they have NEON, and have no use for it.
+        assert file not in files or "Tag_Advanced_SIMD_arch" not in said, file
     assert len(files) == 3
