@@ -30,7 +30,7 @@ from bridge.client.chip_info import ChipInfo
 from bridge.client.edge_event import EdgeEvent
 from bridge.client.info_event import InfoEvent
 from bridge.client.line_info import LineInfo
-from bridge.client.line_settings import LineConfig
+from bridge.client.line_settings import LineConfig, LineSettings
 from bridge.clock_info import ClockInfo
 from bridge.line import Value
 
@@ -173,6 +173,25 @@ class Chip(_Face[_chip.Chip]):
     async def get_all_line_info(self) -> list[LineInfo]:
         """As Chip.get_all_line_info()."""
         return await asyncio.to_thread(self._behind.get_all_line_info)
+
+    async def get_levels(self) -> list[bool | None]:
+        """As Chip.get_levels()."""
+        return await asyncio.to_thread(self._behind.get_levels)
+
+    async def keep_lines(
+        self,
+        values: Mapping[int | str, Value],
+        settings: LineSettings | None = None,
+        consumer: str | None = None,
+        on_restart: str = "restore",
+    ) -> None:
+        """As Chip.keep_lines()."""
+        keep = self._behind.keep_lines
+        await asyncio.to_thread(keep, values, settings, consumer, on_restart)
+
+    async def release_lines(self, lines: Collection[int | str]) -> None:
+        """As Chip.release_lines()."""
+        await asyncio.to_thread(self._behind.release_lines, lines)
 
     async def clock(self) -> ClockInfo:
         """As Chip.clock()."""

@@ -34,6 +34,7 @@ _LIMITS = "[limits]\nconnections = 300\nhandles = 2000\nrequests = 300\n"
 _GETS_A_CALL = 4
 _SETTLE_S = 0.3
 _READY_S = 90.0
+_END_S = 90.0
 # The chip of the victim, and the connection that asks for the status.
 _OWN_CLIENTS = 2
 
@@ -139,7 +140,7 @@ def _attacker(name: str, folder: Path) -> Iterator[list[float]]:
     finally:
         ended = process.poll() is not None
         process.terminate()
-        output, errors = process.communicate(timeout=_READY_S)
+        output, errors = process.communicate(timeout=_END_S)
     # Figures beside an attacker that had given up would mean nothing.
     if ended or not output.strip():
         last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]

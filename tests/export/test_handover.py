@@ -367,7 +367,7 @@ def test_memory_that_is_another_is_not_used(
 def test_a_service_without_descriptors_keeps_no_guest(
     restarts: Restarts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def none_left() -> None:
+    def none_left(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(socket, "socketpair", none_left)

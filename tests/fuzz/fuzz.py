@@ -33,6 +33,7 @@ C_TARGETS = {
     "rpmsg_remote": 1,
     "export": 3,
     "cdev": 2,
+    "adapter": 2,
 }
 PYTHON_TARGETS = {"control": 2, "config": 1}
 TARGETS = C_TARGETS | PYTHON_TARGETS

@@ -108,7 +108,7 @@ def test_nothing_but_libc_behind_it_and_no_symbols_in_it(unpacked: Path) -> None
         pytest.skip("readelf is not installed")
     found = elves(unpacked)
     assert {p.name for p in found} == {
-        "_native.abi3.so", "_shim.abi3.so", "firmware-stub", "libgpio-cdev.so",
+        "_native.abi3.so", "_shim.abi3.so", "firmware-stub", "gpio-bridge-plug", "libgpio-cdev.so",
     }  # fmt: skip
     for file in found:
         needed = re.findall(r"\(NEEDED\).*\[(.*?)\]", run("readelf", "--dynamic", file))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,8 +57,9 @@ def pipe() -> Iterator[tuple[int, int]]:
 def test_nobody_waits_for_who_does_not_read(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     writer = Writer(writing)
-    lines = WAITING_MAX + 2000
-    for number in range(lines):
+    writer.handle(record("%04d %s", 0, "x" * 100))
+    assert select.select([reading], [], [], 60)[0], "the writer's thread is under way"
+    for number in range(1, WAITING_MAX + 2000):
         writer.handle(record("%04d %s", number, "x" * 100))
     writer.flush()  # has a deadline, too
     seen = b""
