@@ -216,6 +216,8 @@ class _Vmm:
         memfd = os.memfd_create("guest")
         os.ftruncate(memfd, 1 << 16)
         self.memory = mmap.mmap(memfd, 1 << 16)
+        # An index is written and read at once: struct would show the device a zero first.
+        self.words = memoryview(self.memory).cast("H")
         self.kick, self.call = os.eventfd(0), os.eventfd(0, os.EFD_NONBLOCK)
         self.index = 0
         self._say(_SET_OWNER)
@@ -244,13 +246,13 @@ class _Vmm:
         struct.pack_into("<HHI", self.memory, 0x8000, 4, 0, 0)
         struct.pack_into("<H", self.memory, 0x1004 + 2 * (self.index % 64), 0)
         self.index = self.index + 1 & 0xFFFF
-        struct.pack_into("<H", self.memory, 0x1002, self.index)
+        self.words[0x1002 // 2] = self.index
         os.eventfd_write(self.kick, 1)
 
     def wait(self, timeout_s: float) -> None:
         """Wait until the request was answered."""
         end = time.monotonic() + timeout_s
-        while struct.unpack_from("<H", self.memory, 0x2002)[0] != self.index:
+        while self.words[0x2002 // 2] != self.index:
             if time.monotonic() > end:
                 return
             time.sleep(0.0002)
@@ -258,6 +260,7 @@ class _Vmm:
     def close(self) -> None:
         """Disconnect."""
         self.socket.close()
+        self.words.release()
         self.memory.close()
         os.close(self.kick)
         os.close(self.call)

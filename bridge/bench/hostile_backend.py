@@ -48,12 +48,14 @@ class Backend:
         self.link = link
         self.queues = [_Queue(), _Queue()]
         self.memory: mmap.mmap | None = None
+        self.words: memoryview | None = None
         self._fds: list[int] = []
         self._guest = self._user = 0
 
     def close(self) -> None:
         """Let go of what the link gave."""
-        if self.memory is not None:
+        if self.memory is not None and self.words is not None:
+            self.words.release()
             self.memory.close()
         for fd in self._fds:
             os.close(fd)
@@ -69,6 +71,8 @@ class Backend:
         if request == SET_MEM_TABLE:
             self._guest, length, self._user, _ = struct.unpack_from("=QQQQ", body, 8)
             self.memory = mmap.mmap(fds[0], length)
+            # An index is written and read at once: struct would show the driver a zero first.
+            self.words = memoryview(self.memory).cast("H")
         elif request in (SET_NUM, SET_ADDR, SET_KICK, SET_CALL):
             self.set(request, body, fds)
         answers = {GET_FEATURES: FEATURES, GET_PROTOCOL: 9, GET_QUEUE_NUM: 2}
@@ -133,8 +137,8 @@ class LyingFirmware(Backend):
 
     def _take(self, queue: _Queue) -> tuple[int, int, int] | None:
         """(head, place, bytes) of the next buffer."""
-        assert self.memory is not None
-        if queue.taken == struct.unpack_from("<H", self.memory, queue.avail + 2)[0]:
+        assert self.memory is not None and self.words is not None
+        if queue.taken == self.words[queue.avail // 2 + 1]:
             return None
         at = queue.avail + 4 + 2 * (queue.taken % queue.num)
         head = struct.unpack_from("<H", self.memory, at)[0]
@@ -142,11 +146,11 @@ class LyingFirmware(Backend):
         return head, self.offset(address), length
 
     def _return(self, queue: _Queue, head: int, length: int) -> None:
-        assert self.memory is not None
+        assert self.memory is not None and self.words is not None
         at = queue.used + 4 + _ELEMENT.size * (queue.taken % queue.num)
         _ELEMENT.pack_into(self.memory, at, head, length)
         queue.taken = (queue.taken + 1) & 0xFFFF
-        struct.pack_into("<H", self.memory, queue.used + 2, queue.taken)
+        self.words[queue.used // 2 + 1] = queue.taken
         os.eventfd_write(queue.call, 1)
 
     def _send(self, source: int, destination: int, payload: bytes) -> None:

@@ -22,8 +22,9 @@ def test_it_says_where_it_listens_and_what_becomes_of_a_link(
     fresh_rig: Rig, eventually: Eventually
 ) -> None:
     serve, url = fresh_rig.serve, fresh_rig.stub.url
-    assert f"gpio-bridge serve: listening on {serve.socket}\n" in serve.log
-    assert f"link fw: up ({url})\n" in serve.log
+    listening = f"gpio-bridge serve: listening on {serve.socket}\n"
+    eventually(lambda: listening in serve.log, "where it listens")
+    eventually(lambda: f"link fw: up ({url})\n" in serve.log, "that the link is up")
     fresh_rig.stub.kill()
     eventually(lambda: "link fw: down: " in serve.log, "that the link is down")
     fresh_rig.stub.start()

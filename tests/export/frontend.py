@@ -89,14 +89,14 @@ class Queue:
     def offer(self, head: int, step: int = 1) -> None:
         self.frontend.put("<H", self.avail + 4 + 2 * (self.avail_idx % NUM), head)
         self.avail_idx = (self.avail_idx + step) & 0xFFFF
-        self.frontend.put("<H", self.avail + 2, self.avail_idx)
+        self.frontend.words[self.avail // 2 + 1] = self.avail_idx
 
     def notify(self) -> None:
         os.eventfd_write(self.kick, 1)
 
     def pop(self) -> tuple[int, int] | None:
         """(head, length) of a used chain, if there is one."""
-        if self.frontend.get("<H", self.used + 2)[0] == self.used_idx:
+        if self.frontend.words[self.used // 2 + 1] == self.used_idx:
             return None
         at = self.used + 4 + 8 * (self.used_idx % NUM)
         head, length = self.frontend.get("<II", at)
@@ -130,6 +130,8 @@ class Frontend:
         self.memfd = os.memfd_create("guest")
         os.ftruncate(self.memfd, SIZE)
         self.memory = mmap.mmap(self.memfd, SIZE)
+        # An index is written and read at once: struct would show the device a zero first.
+        self.words = memoryview(self.memory).cast("H")
         self.features = features
         self.queues = [Queue(self, REQUESTQ), Queue(self, EVENTQ)]
 
@@ -152,6 +154,7 @@ class Frontend:
     def close(self) -> None:
         if self.memfd >= 0:
             self.socket.close()
+            self.words.release()
             self.memory.close()
             os.close(self.memfd)
             self.memfd = -1
@@ -271,7 +274,7 @@ class Frontend:
         self.negotiate()
         assert self.share() == 0
         assert self.set_log(fd, length) == 0
-        self.bases = [self.get("<H", queue.used + 2)[0] for queue in self.queues]
+        self.bases = [self.words[queue.used // 2 + 1] for queue in self.queues]
         self.start(None)
 
     # ---- the driver -----------------------------------------------------------------

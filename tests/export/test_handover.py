@@ -257,13 +257,14 @@ def test_a_guest_that_sets_up_slowly(restarts: Restarts) -> None:
 
 @pytest.mark.parametrize("export", ["chip=fw-0,lines=LED_GREEN,LOOP_IN", "chip=fw-1"])
 def test_another_export_lets_the_guest_go(
-    restarts: Restarts, driver: Frontend, export: str
+    restarts: Restarts, driver: Frontend, export: str, eventually: Eventually
 ) -> None:
     assert restarts.serve.stop() == 0
     restarts.serve = restarts.service(export)
     restarts.start()
     assert driver.hung_up()
-    assert "export car: it was another one before; its guest is let go" in restarts.serve.log
+    why = "export car: it was another one before; its guest is let go"
+    eventually(lambda: why in restarts.serve.log, why)
     with Frontend(restarts.path) as another:
         another.up().ok(vu.GET_VALUE, LED)
 
@@ -569,7 +570,8 @@ def test_killed_in_the_middle_of_a_change(
     restarts.poke(SESSION_AT, struct.pack("=I", CHANGING))
     restarts.start()
     assert driver.hung_up()
-    assert "in the middle of changing its queues or memory" in restarts.serve.log
+    why = "in the middle of changing its queues or memory"
+    eventually(lambda: why in restarts.serve.log, why)
     with Frontend(restarts.path) as another:
         assert another.up().ok(vu.GET_DIRECTION, LED) == vu.NONE
         eventually(restarts.manager.has_guest, "the guest to be kept")
@@ -599,7 +601,8 @@ def test_a_guest_that_crashes_the_service_again_and_again(
         driver.ok(vu.GET_VALUE, LED)
     restarts.crash()
     assert driver.hung_up()
-    assert f"has ended {CRASHES_MAX} times soon after it had gone on" in restarts.serve.log
+    why = f"has ended {CRASHES_MAX} times soon after it had gone on"
+    eventually(lambda: why in restarts.serve.log, why)
     eventually(lambda: restarts.stub.state("LED_GREEN").direction == "none", "the LED's release")
 
 

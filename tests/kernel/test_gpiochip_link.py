@@ -188,8 +188,7 @@ def test_line_that_another_program_has_is_refused(guest: Guest) -> None:
                 chip.request_lines({7: bridge.LineSettings(direction=Direction.OUTPUT)})
             # The others do not mind.
             chip.request_lines({0: bridge.LineSettings(direction=Direction.OUTPUT)}).release()
-        assert "SET_" in serve.log
-        assert "busy" in serve.log
+        guest.until(lambda: "SET_" in serve.log and "busy" in serve.log, "why it was refused")
 
 
 @in_kernel()
