@@ -133,6 +133,9 @@ class Systemd:
                 run("mount", "--bind", entry, folders[-1])
         for unit in (LIBRARY / "systemd/system").iterdir():
             text = unit.read_text()
+            if unit.suffix == ".socket":
+                (UNITS / unit.name).write_text(text)
+                continue
             text = text.replace("ExecStart=gpio-bridge ", f"ExecStart={program} -m bridge.cli ")
             text = text.replace("ExecStart=python3 ", f"ExecStart={program} ")
             assert f"ExecStart={program} -m bridge." in text

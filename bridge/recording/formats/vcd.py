@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from collections import Counter
 from itertools import chain
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = ["Writer", "read"]
 _LETTERS = "01x"
 _UNITS_NS = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1, "ps": 1e-3, "fs": 1e-6}
 _LOST = re.compile(r"(\S+) lost (?:at least )?(\d+)")
+_TRIGGER = re.compile(r"trigger at #(\d+)")
 
 
 def _library() -> tuple[Any, Any]:
@@ -40,6 +42,8 @@ class Writer(TextFile):
         """Begin a file; see `bridge.recording.formats.writer`."""
         library, _ = _library()
         super().__init__(path)
+        self._notes: list[str] = []
+        self._lost: Counter[str] = Counter()
         text = io.StringIO()
         lines = [f"{signal.name}: {signal.about}" for signal in header.signals if signal.about]
         maker = library.VCDWriter(
@@ -70,18 +74,18 @@ class Writer(TextFile):
         self.put(b"#%d\n%b\n" * len(times) % tuple(pairs))
 
     def note(self, time: int, text: str) -> None:
-        """Write a comment between changes.
-
-        On lines of its own: libsigrok 0.5.2 does not see a $end on the line of a $comment, and
-        skips all that follows.
-        """
-        self.put(f"$comment\n{text}\n$end\n".encode())
+        """Remember it for the end: libsigrok 0.5.2 skips all that follows a comment."""
+        lost = _LOST.fullmatch(text)
+        if lost:
+            self._lost[lost[1]] += int(lost[2])
+        else:
+            self._notes.append(f"{text} at #{time}")
 
     def close(self, time: int, notes: list[str]) -> None:
         """Write the time of the end, up to which viewers show the last levels."""
-        for text in notes:
-            self.note(time, text)
         self.put(f"#{time}\n".encode())
+        for text in [*self._notes, *(f"{name} lost {n}" for name, n in self._lost.items()), *notes]:
+            self.put(f"$comment\n{text}\n$end\n".encode())
         self.end()
 
 
@@ -172,8 +176,9 @@ class _Reader:
 
     def _comment(self, text: str) -> None:
         text = text.strip()
-        if text == "trigger":
-            self._trigger = self._now
+        trigger = _TRIGGER.fullmatch(text)
+        if trigger:
+            self._trigger = round(int(trigger[1]) * self._scale) - (self._first or 0)
             return
         lost = _LOST.fullmatch(text)
         if lost is None:
