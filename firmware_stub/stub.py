@@ -339,6 +339,7 @@ class Stub:
         try:
             self.start()
         except BaseException:
+            self.kill()  # a signal may come when start() is all but over
             self._remove_directory()
             raise
         return self

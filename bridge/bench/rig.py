@@ -49,6 +49,14 @@ class Serve:
 
         Raises OSError ECHILD with what it said when it ended at once, ETIMEDOUT.
         """
+        try:
+            self._begin()
+        except BaseException:  # a signal may come when all but the return is done
+            self.stop()
+            raise
+        return self
+
+    def _begin(self) -> None:
         ready, ready_w = os.pipe()
         try:
             with open(self._log, "ab") as log, SignalsWait():
@@ -59,14 +67,10 @@ class Serve:
                 raise OSError(errno.ETIMEDOUT, f"the service was not ready in {_DEADLINE_S:g} s")
             if not os.read(ready, 1):
                 raise OSError(errno.ECHILD, f"the service did not start: {self.log.strip()}")
-        except BaseException:
-            self.stop()
-            raise
         finally:
             os.close(ready)
             if ready_w >= 0:
                 os.close(ready_w)
-        return self
 
     def _start(self, ready_fd: int, log: BinaryIO) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

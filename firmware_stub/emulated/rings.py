@@ -299,19 +299,20 @@ class RingMcu(RingPins):
         directory = tempfile.TemporaryDirectory(prefix="mcu-", ignore_cleanup_errors=True)
         self._directory = Path(self._stack.enter_context(directory))
         self.socket = os.fspath(self._given or self._directory / "fw.sock")
-        with SignalsWait():
-            self._process = subprocess.Popen(
-                [self._backend, self.socket, self.machine, self._image, self._directory],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        assert self._process.stdout is not None
-        threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True).start()
         try:
+            with SignalsWait():
+                self._process = subprocess.Popen(
+                    [self._backend, self.socket, self.machine, self._image, self._directory],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+            said = self._process.stdout
+            assert said is not None
+            threading.Thread(target=self._listen, args=(said,), daemon=True).start()
             self._until(lambda: "listening" in self._said, "did not listen", TIMEOUT)
-        except OSError:
+        except BaseException:
             self.close()
             raise
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -51,6 +52,42 @@ def test_a_process_that_is_just_started_is_ended(
         for process in started:
             process.kill()
             process.wait()
+
+
+@pytest.mark.parametrize("what", ["stub", "service"])
+def test_a_process_that_has_all_but_started_is_ended(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes in the last call before the start returns."""
+    started: list[subprocess.Popen[Any]] = []
+    pipes: list[tuple[int, int]] = []
+    pipe, close_fd = os.pipe, os.close
+
+    class Noted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    def noted() -> tuple[int, int]:
+        pipes.append(pipe())
+        return pipes[-1]
+
+    def close(fd: int) -> None:
+        close_fd(fd)
+        if fd == pipes[0][0]:  # by which the process said that it is ready
+            monkeypatch.undo()
+            signal.raise_signal(signal.SIGINT)
+
+    made: Any = {
+        "stub": lambda: Stub("demo"),
+        "service": lambda: Serve(tmp_path, "--link", f"vhost-user:{tmp_path}/fw.sock"),
+    }[what]()
+    monkeypatch.setattr(subprocess, "Popen", Noted)
+    monkeypatch.setattr(os, "pipe", noted)
+    monkeypatch.setattr(os, "close", close)
+    with pytest.raises(KeyboardInterrupt), made:
+        pass
+    assert [process.poll() is None for process in started] == [False]
 
 
 def test_handlers_come_when_the_block_ends() -> None:
