@@ -20,8 +20,10 @@ static struct gb_adapter *adapter;
 static int usb, helper;
 static uint32_t attached, seqnum;
 static uint8_t owed[SEQNUMS]; /* by sequence number: what its answer has */
+static uint64_t read_ns[SEQNUMS]; /* when the adapter got it */
 static uint32_t victims[SEQNUMS]; /* of those that unlink another one */
 static bool spoilt; /* what was fed is no row of whole packets any more */
+static bool settling; /* nothing more is asked, and the clock does not jump */
 
 /* ---- what comes back -------------------------------------------------------------------- */
 
@@ -41,6 +43,9 @@ static void take_answers(int fd, const void *data, size_t length)
 		size = be32toh(words[0]) == 3 && owed[answered] == BYTES ? be32toh(words[6]) : 0;
 		if (!spoilt && owed[answered] == NOTHING)
 			kernel_broken("an answer to nothing");
+		if (!spoilt && owed[answered] == MESSAGE && settling &&
+		    kernel_now() - read_ns[answered] > USBIP_PATIENCE_NS + 2 * BED_MS)
+			kernel_broken("an answer after the kernel gave up");
 		if (spoilt)
 			return;
 		owed[answered] = NOTHING;
@@ -231,9 +236,19 @@ static void one_step(uint8_t kind)
 	}
 }
 
+/* The adapter gets what a step has asked for when that is over, however the clock jumped in it. */
+static void note_read(uint32_t last)
+{
+	while (last != seqnum) {
+		last = (last + 1) % SEQNUMS;
+		read_ns[last] = kernel_now();
+	}
+}
+
 static void step(void *context)
 {
-	bool more = true, settling;
+	uint32_t before = seqnum;
+	bool more = true;
 	static unsigned int turns;
 
 	(void)context;
@@ -247,6 +262,7 @@ static void step(void *context)
 			one_step(kind);
 			more = kind & 0x80;
 		}
+		note_read(before);
 	} else if (turns++ < 400) {
 		kernel_advance(BED_MS); /* the last deadlines pass */
 	} else {
