@@ -31,24 +31,15 @@ static struct line *line_of_call(struct gb_export *e, const struct gb_call *call
 
 int export_submit(struct gb_export *e, const struct line *line, const struct gb_call *wanted)
 {
-	struct gb_controller *controller = line->interrupt.controller;
-	struct gb_call *call;
+	struct gb_call call = *wanted;
 	int error;
 
-	if (!controller)
-		return -ENODEV;
-	call = gb_call_new(controller);
-	if (!call)
-		return -ENOMEM;
-	*call = *wanted;
-	call->gpio = line->interrupt.gpio;
-	call->owner = e;
+	call.gpio = line->interrupt.gpio;
+	call.owner = e;
 	e->references++;
-	error = gb_call_submit(controller, call, gb_now_ns(), e->timeout_ns);
-	if (error) {
-		gb_call_discard(controller, call);
+	error = gb_call_start(line->interrupt.controller, &call, gb_now_ns(), e->timeout_ns);
+	if (error)
 		e->references--;
-	}
 	return error;
 }
 

@@ -70,23 +70,17 @@ static void time_done(struct gb_call *call, const struct gb_outcome *outcome)
 
 static void ask(struct gb_controller *c)
 {
-	struct gb_call *call;
+	static const struct gb_call wanted = {
+		.type = RPMSG_GPIO_MSG_GET_TIME, .form = GB_CALL_EXTENDED, .done = time_done,
+	};
 	uint64_t now = gb_now_ns();
 
 	if (c->sync.asking || !has_time(c))
 		return;
-	call = gb_call_new(c);
-	if (!call)
-		return;
-	call->type = RPMSG_GPIO_MSG_GET_TIME;
-	call->form = GB_CALL_EXTENDED;
-	call->done = time_done;
 	c->sync.asking = true;
 	c->sync.asked_ns = now;
-	if (gb_call_submit(c, call, now, EXCHANGE_TIMEOUT_NS)) {
-		gb_call_discard(c, call);
+	if (gb_call_start(c, &wanted, now, EXCHANGE_TIMEOUT_NS))
 		c->sync.asking = false;
-	}
 }
 
 static void begin_series(struct gb_controller *c, uint32_t count)

@@ -167,18 +167,10 @@ static int submit_reported(struct gb_controller *c, const struct gb_call *wanted
 			   uint32_t timeout_ms)
 {
 	struct gb_pump *pump = c->pump;
-	struct gb_call *call;
-	int error = -ENOMEM;
+	int error;
 
 	gb_lock(pump);
-	call = gb_call_new(c);
-	if (call) {
-		*call = *wanted;
-		call->done = report_reply;
-		error = gb_call_submit(c, call, gb_now_ns(), (uint64_t)timeout_ms * 1000000);
-		if (error)
-			gb_call_discard(c, call);
-	}
+	error = gb_call_start(c, wanted, gb_now_ns(), (uint64_t)timeout_ms * 1000000);
 	gb_unlock(pump);
 	return error;
 }
@@ -188,7 +180,7 @@ int gb_controller_call(struct gb_controller *c, uint16_t type, uint16_t gpio,
 {
 	struct gb_call call = {
 		.type = type, .gpio = gpio, .value = value,
-		.form = (uint8_t)form, .argument = cookie,
+		.form = (uint8_t)form, .done = report_reply, .argument = cookie,
 	};
 
 	return submit_reported(c, &call, timeout_ms);
@@ -199,7 +191,7 @@ int gb_controller_call_body(struct gb_controller *c, uint16_t type, uint16_t gpi
 {
 	struct gb_call call = {
 		.type = type, .gpio = gpio, .value = value,
-		.form = GB_CALL_EXTENDED, .argument = cookie,
+		.form = GB_CALL_EXTENDED, .done = report_reply, .argument = cookie,
 	};
 
 	if (length > sizeof(call.body))

@@ -2,6 +2,8 @@
 /* Calls of a controller's parts, and their end. */
 #include "stream.h"
 
+#include <errno.h>
+
 struct gb_call *gb_call_new(struct gb_controller *c)
 {
 	return gb_calls_new(&c->calls);
@@ -34,6 +36,24 @@ int gb_call_submit(struct gb_controller *c, struct gb_call *call, uint64_t now_n
 	note_end_of_stream(c, call);
 	gb_calls_submit(&c->calls, call, now_ns, timeout_ns);
 	return 0;
+}
+
+int gb_call_start(struct gb_controller *c, const struct gb_call *wanted, uint64_t now_ns,
+		  uint64_t timeout_ns)
+{
+	struct gb_call *call;
+	int error;
+
+	if (!c)
+		return -ENODEV;
+	call = gb_call_new(c);
+	if (!call)
+		return -ENOMEM;
+	*call = *wanted;
+	error = gb_call_submit(c, call, now_ns, timeout_ns);
+	if (error)
+		gb_call_discard(c, call);
+	return error;
 }
 
 void gb_controller_abandon(struct gb_controller *c)

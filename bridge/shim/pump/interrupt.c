@@ -52,22 +52,13 @@ static void answered(struct gb_call *call, const struct gb_outcome *outcome)
 /* The call joins the queue however long that is: a line that is not armed is silent. */
 static int ask(struct gb_interrupt *interrupt)
 {
-	struct gb_controller *c = interrupt->controller;
-	struct gb_call *call = gb_call_new(c);
-	int error;
+	const struct gb_call wanted = {
+		.type = VIRTIO_GPIO_MSG_SET_IRQ_TYPE, .gpio = interrupt->gpio,
+		.value = interrupt->type, .owed = true,
+		.done = answered, .argument = interrupt->life,
+	};
 
-	if (!call)
-		return -ENOMEM;
-	call->type = VIRTIO_GPIO_MSG_SET_IRQ_TYPE;
-	call->gpio = interrupt->gpio;
-	call->value = interrupt->type;
-	call->argument = interrupt->life;
-	call->owed = true;
-	call->done = answered;
-	error = gb_call_submit(c, call, gb_now_ns(), interrupt->timeout_ns);
-	if (error)
-		gb_call_discard(c, call);
-	return error;
+	return gb_call_start(interrupt->controller, &wanted, gb_now_ns(), interrupt->timeout_ns);
 }
 
 int gb_interrupt_arm(struct gb_interrupt *interrupt)

@@ -99,21 +99,15 @@ static void epoch_done(struct gb_call *call, const struct gb_outcome *outcome)
  * to this question decides. */
 static void ask_epoch(struct gb_controller *c)
 {
-	struct gb_call *call;
+	static const struct gb_call wanted = {
+		.type = RPMSG_GPIO_MSG_GET_EPOCH, .form = GB_CALL_EXTENDED, .done = epoch_done,
+	};
 
 	if (c->asking_epoch)
 		return;
-	call = gb_call_new(c);
-	if (!call)
-		return; /* the next reply asks */
-	call->type = RPMSG_GPIO_MSG_GET_EPOCH;
-	call->form = GB_CALL_EXTENDED;
-	call->done = epoch_done;
 	c->asking_epoch = true;
-	if (gb_call_submit(c, call, gb_now_ns(), c->calls.timeout_ns)) {
-		gb_call_discard(c, call);
-		c->asking_epoch = false;
-	}
+	if (gb_call_start(c, &wanted, gb_now_ns(), c->calls.timeout_ns))
+		c->asking_epoch = false; /* the next reply asks */
 }
 
 static struct gb_call *match(const struct gb_controller *c, const struct reply *reply)

@@ -22,27 +22,17 @@ void gb_request_drove(struct gb_request *request, uint64_t mask, uint64_t levels
 int gb_request_submit(struct gb_request *request, uint32_t index, uint16_t type, uint32_t value,
 		      gb_call_fn done, uint64_t now_ns)
 {
-	struct gb_line *line = &request->lines[index];
-	struct gb_call *call;
+	const struct gb_line_plan *plan = &request->lines[index].plan;
+	const struct gb_call wanted = {
+		.type = type, .gpio = plan->gpio, .value = value,
+		.done = done, .owner = request, .argument = index,
+	};
 	int error;
 
-	if (!line->plan.controller)
-		return -ENODEV;
-	call = gb_call_new(line->plan.controller);
-	if (!call)
-		return -ENOMEM;
-	call->type = type;
-	call->gpio = line->plan.gpio;
-	call->value = value;
-	call->argument = index;
-	call->owner = request;
-	call->done = done;
 	request->references++;
-	error = gb_call_submit(line->plan.controller, call, now_ns, request->timeout_ns);
-	if (error) {
-		gb_call_discard(line->plan.controller, call);
+	error = gb_call_start(plan->controller, &wanted, now_ns, request->timeout_ns);
+	if (error)
 		request->references--;
-	}
 	return error;
 }
 

@@ -106,23 +106,16 @@ static void enabled_again(struct gb_call *call, const struct gb_outcome *outcome
 static void enable_again(struct gb_controller *c, uint16_t gpio)
 {
 	struct gb_stream *s = &c->streams.lines[gpio];
-	struct gb_call *call = gb_call_new(c);
+	const struct gb_call wanted = {
+		.type = VIRTIO_GPIO_MSG_SET_IRQ_TYPE, .gpio = gpio, .value = s->irq_type,
+		.done = enabled_again, .argument = s->generation,
+	};
 
-	if (!call) {
-		try_later(c, gpio);
-		return;
-	}
-	call->type = VIRTIO_GPIO_MSG_SET_IRQ_TYPE;
-	call->gpio = gpio;
-	call->value = s->irq_type;
-	call->argument = s->generation;
-	call->done = enabled_again;
 	s->irq_type = VIRTIO_GPIO_IRQ_TYPE_NONE; /* so that OK is a new stream */
 	s->interrupted = true;
-	if (!gb_call_submit(c, call, gb_now_ns(), grant_timeout(c)))
+	if (!gb_call_start(c, &wanted, gb_now_ns(), grant_timeout(c)))
 		return;
-	s->irq_type = (uint8_t)call->value;
-	gb_call_discard(c, call);
+	s->irq_type = (uint8_t)wanted.value;
 	try_later(c, gpio);
 }
 

@@ -140,13 +140,15 @@ static void bulk_done(struct gb_call *call, const struct gb_outcome *outcome)
 static int submit_bulk(struct gb_request *request, struct gb_controller *controller,
 		       uint16_t first, uint64_t lines, bool get, uint64_t now_ns)
 {
-	struct gb_call *call = gb_call_new(controller);
+	struct gb_call wanted = {
+		.type = get ? RPMSG_GPIO_MSG_GET_VALUES : RPMSG_GPIO_MSG_SET_VALUES,
+		.gpio = first, .form = GB_CALL_EXTENDED,
+		.done = bulk_done, .owner = request, .argument = lines,
+	};
 	uint64_t mask = 0, bits = 0;
 	struct rpmsg_gpio_values_body body;
 	int error;
 
-	if (!call)
-		return -ENOMEM;
 	for (uint32_t i = 0; i < request->count; i++) {
 		if (!(lines >> i & 1))
 			continue;
@@ -156,21 +158,13 @@ static int submit_bulk(struct gb_request *request, struct gb_controller *control
 	}
 	body.mask = rpmsg_gpio_store64(mask);
 	body.bits = rpmsg_gpio_store64(bits);
-	call->type = get ? RPMSG_GPIO_MSG_GET_VALUES : RPMSG_GPIO_MSG_SET_VALUES;
-	call->form = GB_CALL_EXTENDED;
-	call->body_length = get ? sizeof(struct rpmsg_gpio_mask_body) : sizeof(body);
-	memcpy(call->body, &body, call->body_length);
-	call->value = rpmsg_gpio_check32(&body, call->body_length);
-	call->gpio = first;
-	call->argument = lines;
-	call->owner = request;
-	call->done = bulk_done;
+	wanted.body_length = get ? sizeof(struct rpmsg_gpio_mask_body) : sizeof(body);
+	memcpy(wanted.body, &body, wanted.body_length);
+	wanted.value = rpmsg_gpio_check32(&body, wanted.body_length);
 	request->references++;
-	error = gb_call_submit(controller, call, now_ns, request->timeout_ns);
-	if (error) {
-		gb_call_discard(controller, call);
+	error = gb_call_start(controller, &wanted, now_ns, request->timeout_ns);
+	if (error)
 		request->references--;
-	}
 	return error;
 }
 

@@ -23,29 +23,18 @@ struct adapter_line *adapter_line_of_call(const struct gb_call *call)
 int adapter_submit(struct adapter_line *line, uint16_t type, uint32_t value, bool owed,
 		   gb_call_fn done, uint64_t argument)
 {
-	struct gb_controller *controller = line->interrupt.controller;
 	struct gb_adapter *adapter = line->adapter;
-	struct gb_call *call;
+	const struct gb_call wanted = {
+		.type = type, .gpio = line->interrupt.gpio, .value = value, .owed = owed,
+		.done = done, .owner = adapter, .argument = argument,
+	};
 	int error;
 
-	if (!controller)
-		return -ENODEV;
-	call = gb_call_new(controller);
-	if (!call)
-		return -ENOMEM;
-	call->type = type;
-	call->gpio = line->interrupt.gpio;
-	call->value = value;
-	call->owed = owed;
-	call->done = done;
-	call->owner = adapter;
-	call->argument = argument;
 	adapter->references++;
-	error = gb_call_submit(controller, call, gb_now_ns(), adapter->timeout_ns);
-	if (error) {
-		gb_call_discard(controller, call);
+	error = gb_call_start(line->interrupt.controller, &wanted, gb_now_ns(),
+			      adapter->timeout_ns);
+	if (error)
 		adapter->references--;
-	}
 	return error;
 }
 
