@@ -84,14 +84,19 @@ class Device:
             else:
                 self.why, pause_s = "", _AGAIN_S
                 await self._out.wait()
+                log.warning(
+                    "export %s: out: %s", self.serial, self.last.why or "the kernel hung up on it"
+                )
             await asyncio.sleep(pause_s)
 
     async def _plug(self, helper: str) -> None:
         """Plug the device in; raise OSError when no chip comes of it."""
         port = await plug(self.adapter, helper)
         for _ in range(int(_CHIP_S / _AGAIN_S)):
+            if self._out.is_set():
+                return
             chip = _chips().get(self.serial)
-            if chip is not None or self._out.is_set():
+            if chip is not None:
                 log.info("export %s: %s, at port %d of vhci_hcd", self.serial, chip, port)
                 return
             await asyncio.sleep(_AGAIN_S)
@@ -112,10 +117,6 @@ class Device:
         self.last = status
         if not status.plugged:
             self._out.set()
-            if before.plugged and not self.why:
-                log.warning(
-                    "export %s: out: %s", self.serial, status.why or "the kernel hung up on it"
-                )
         if status.lost != before.lost:
             log.warning(
                 "export %s: the kernel missed %d edges", self.serial, status.lost - before.lost
@@ -210,12 +211,15 @@ class GpioChip(Exported):
 
     def status(self) -> dict[str, object]:
         """The export as the control socket shows it."""
-        for device in self._devices:
-            device.last = device.adapter.status()
-        found = [device.last for device in self._devices]
+        # Not as the last one that was reported: the log says what has changed since that.
+        found = [device.adapter.status() for device in self._devices]
         chips = _chips()
         complaints = list(self._complaints.values())
-        complaints += [one.why or one.last.why for one in self._devices if not one.last.plugged]
+        complaints += [
+            device.why or one.why
+            for device, one in zip(self._devices, found, strict=True)
+            if not one.plugged
+        ]
         return {
             "name": self.config.name,
             "path": ", ".join(chips.get(one.serial, "no chip yet") for one in self._devices),
