@@ -60,7 +60,6 @@ uint64_t gb_link_strays(struct gb_link *link);
 struct gb_link_counters {
 	uint64_t sent;
 	uint64_t received;
-	uint64_t strays;
 	...;
 };
 

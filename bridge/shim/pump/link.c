@@ -180,7 +180,6 @@ void gb_link_adopt(struct gb_link *link, pthread_t thread)
 
 void gb_link_count(struct gb_link *link, struct gb_link_counters *counters)
 {
-	counters->strays = gb_link_strays(link);
 	gb_lock(link->pump);
 	counters->sent = link->sent;
 	counters->received = link->received;

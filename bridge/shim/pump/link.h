@@ -26,9 +26,9 @@ int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id);
 void gb_link_close(struct gb_link *link);
 /* What goes over the link, before the pump has it, is recorded there. */
 void gb_link_record(struct gb_link *link, struct gb_trace *trace);
+
 struct gb_link_counters {
 	uint64_t sent, received; /* messages */
-	uint64_t strays;         /* as gb_link_strays() */
 };
 
 void gb_link_count(struct gb_link *link, struct gb_link_counters *counters);

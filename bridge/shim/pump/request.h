@@ -77,8 +77,6 @@ int gb_request_replan(struct gb_request *request,
 void gb_request_settle(struct gb_request *request, uint32_t index, bool high);
 /* What the owner drove a line to by calls of its own: a physical level. */
 void gb_request_note_driven(struct gb_request *request, uint32_t index, bool high);
-/* The physical levels that lines were last driven to, as far as the firmware said
- * so; the result is the mask of the lines for which one is known. */
 /* Of one client since it has the lines. */
 struct gb_request_counters {
 	uint64_t operations, failed; /* gets and sets */
@@ -87,7 +85,8 @@ struct gb_request_counters {
 };
 
 void gb_request_count(struct gb_request *request, struct gb_request_counters *counters);
-/* The levels last driven; returns of which lines. */
+/* The physical levels that lines were last driven to, as far as the firmware said
+ * so; the result is the mask of the lines for which one is known. */
 uint64_t gb_request_driven(struct gb_request *request, uint64_t *levels);
 /* Answer an operation that was reported. */
 int gb_request_answer(struct gb_request *request, uint32_t sequence,

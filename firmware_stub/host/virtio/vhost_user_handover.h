@@ -21,7 +21,8 @@ int vhost_user_session_save(const struct vhost_user_session *session, int to);
 
 /*
  * Execute what the other end, `from`, holds, then go on with the session's socket. The
- * messages stay there: a process that is killed on the way leaves them to the next one. 0; -EPROTO with why[].
+ * messages stay there: a process that is killed on the way leaves them to the next one.
+ * 0; -EPROTO with why[].
  */
 int vhost_user_session_load(struct vhost_user_session *session, int from);
 
