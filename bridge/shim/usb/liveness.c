@@ -2,6 +2,7 @@
 /* liveness.c - telling the helper that somebody serves the device. */
 #include "liveness.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -55,7 +56,7 @@ int liveness_open(struct liveness *liveness, int fd)
 		return 0;
 	liveness->source = gb_source_add(liveness->pump, fd, EPOLLRDHUP, on_gone, liveness, 0);
 	if (!liveness->source)
-		return -1;
+		return -errno;
 	liveness->fd = fd;
 	return 0;
 }

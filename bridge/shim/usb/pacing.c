@@ -79,6 +79,15 @@ static void wait_for_question(struct adapter_line *line, bool high)
 		gb_timer_arm(adapter->pump, &adapter->window, line->until_ns);
 }
 
+/* Ask for edges again that were masked, as soon as there is room for them. */
+static void unmask(struct adapter_line *line)
+{
+	if (!line->masked || line->levels.count >= ADAPTER_LEVELS / 2)
+		return;
+	line->masked = false;
+	gb_interrupt_arm(&line->interrupt);
+}
+
 static void tell(struct adapter_line *line)
 {
 	struct gb_adapter *adapter = line->adapter;
@@ -91,10 +100,7 @@ static void tell(struct adapter_line *line)
 		if (is_paced(line))
 			wait_for_question(line, high);
 	}
-	if (line->masked && line->levels.count < ADAPTER_LEVELS / 2) {
-		line->masked = false;
-		gb_interrupt_arm(&line->interrupt);
-	}
+	unmask(line);
 }
 
 void pacing_ready(struct usbip *usb)
@@ -193,10 +199,7 @@ static bool take_edge(struct gb_interrupt *interrupt, const struct gb_edge *edge
 	else
 		read_level(line);
 	line->masked = edge->masked;
-	if (line->masked && line->levels.count < ADAPTER_LEVELS / 2) {
-		line->masked = false;
-		gb_interrupt_arm(interrupt);
-	}
+	unmask(line);
 	return true;
 }
 

@@ -474,11 +474,10 @@ bool usbip_is_open(const struct usbip *usb)
 
 int usbip_open(struct usbip *usb, int socket, int helper)
 {
-	int error = 0;
+	int error;
 
 	usb->source = gb_source_add(usb->pump, socket, EPOLLIN, on_readable, usb, 0);
-	if (!usb->source || liveness_open(&usb->liveness, helper) < 0)
-		error = -errno;
+	error = usb->source ? liveness_open(&usb->liveness, helper) : -errno;
 	if (error) {
 		gb_source_remove(usb->pump, usb->source);
 		usb->source = NULL;
