@@ -51,10 +51,16 @@ static union slot *slot(struct gb_trace *trace, uint64_t index)
 	return &trace->slots[index % GB_TRACE_LAST];
 }
 
-static void keep(struct gb_trace *trace, const union slot *record, uint32_t count)
+/* The oldest records go. */
+static void make_room(struct gb_trace *trace, uint32_t count)
 {
 	while (trace->head + count - trace->tail > GB_TRACE_LAST)
 		trace->tail += slots_for(slot(trace, trace->tail)->record.length);
+}
+
+static void keep(struct gb_trace *trace, const union slot *record, uint32_t count)
+{
+	make_room(trace, count);
 	for (uint32_t i = 0; i < count; i++)
 		*slot(trace, trace->head++) = record[i];
 }
@@ -176,8 +182,7 @@ struct gb_tap *gb_tap_open(struct gb_pump *pump, uint16_t link, struct gb_tap_fd
  * of the time. What is behind the message there is older, and known to whoever may read this. */
 static union slot *next_slot(struct gb_trace *trace)
 {
-	if (trace->head - trace->tail == GB_TRACE_LAST)
-		trace->tail += slots_for(slot(trace, trace->tail)->record.length);
+	make_room(trace, 1);
 	return slot(trace, trace->head++);
 }
 
