@@ -12,7 +12,7 @@ import enum
 import errno
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -115,6 +115,17 @@ class _Owned:
             child._take()
         handle, self._owned = self._owned, None
         return handle
+
+    def _indexes(self, next_from: Callable[[Any, int], int]) -> list[int]:
+        """All that `next_from` the handle and an index finds, up to -1."""
+        found: list[int] = []
+        index = -1
+        while self._owned is not None:
+            index = next_from(self._owned, index + 1)
+            if index < 0:
+                break
+            found.append(index)
+        return found
 
     @property
     def closed(self) -> bool:

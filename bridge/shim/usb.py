@@ -126,14 +126,7 @@ class Adapter(_Owned):
 
     def changed(self) -> list[int]:
         """Lines whose direction the kernel has changed since this was asked last."""
-        found: list[int] = []
-        line = -1
-        while self._owned is not None:
-            line = lib.gb_adapter_changed(self._owned, line + 1)
-            if line < 0:
-                break
-            found.append(line)
-        return found
+        return self._indexes(lib.gb_adapter_changed)
 
     def direction(self, line: int) -> int:
         """VIRTIO_GPIO_DIRECTION_* that the kernel has set."""
