@@ -162,13 +162,15 @@ def _without_names(status: dict[str, Any]) -> dict[str, Any]:
 def _configuration(place: Place, pid: int) -> str:
     """The file that the service's process was started with, and its flags."""
     directory = f"{place.proc}/{pid}"
-    words = Path(directory, "cmdline").read_bytes().decode(errors="replace").split("\0")
+    given = Path(directory, "cmdline").read_bytes().decode(errors="replace").split("\0")
+    words: list[str] = []
+    for word in given:
+        words += word.split("=", 1) if word.startswith("--") else [word]
     pairs = list(pairwise(["", *words]))
     hidden = ("--group", "--trace-group")
     command = [_LEFT_OUT if before in hidden else word for before, word in pairs]
     text = f"# {' '.join(command).strip()}\n"
     paths = [word for before, word in pairs if before in ("-c", "--config")]
-    paths += [word.partition("=")[2] for word in words if word.startswith("--config=")]
     for path in paths[-1:]:
         # As the process sees it, from its own folder.
         text += _text_of(os.path.join(directory, "cwd", path))

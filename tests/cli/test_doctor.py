@@ -538,6 +538,22 @@ def test_a_bundle_has_what_a_bug_report_needs(cli: Cli, tmp_path: Path) -> None:
     assert "kernel.txt" in run.stderr
 
 
+@pytest.mark.parametrize(
+    "given", ["--trace-group\0ada\0--config\0c.toml", "--trace-group=ada\0--config=c.toml"]
+)
+def test_a_bundle_hides_groups_of_the_command_line(tmp_path: Path, given: str) -> None:
+    process = tmp_path / "7"
+    (process / "cwd").mkdir(parents=True)
+    (process / "cwd" / "c.toml").write_text('group = "bob"\nname = "m4"\n')
+    (process / "cmdline").write_text(f"gpio-bridge\0serve\0--link\0rpmsg:,name=m4\0{given}\0")
+    told = bundle._configuration(Place(proc=str(tmp_path)), 7).splitlines()
+    assert told == [
+        "# gpio-bridge serve --link rpmsg:,name=m4 --trace-group (left out) --config c.toml",
+        'group = "(left out)"',
+        'name = "m4"',
+    ]
+
+
 def test_a_bundle_without_a_service_says_what_is_missing(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "report.tar.gz"
     run = cli("doctor", "--bundle", str(path), socket=str(tmp_path / "none.sock"))
