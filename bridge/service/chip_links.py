@@ -16,14 +16,14 @@ import logging
 import os
 import stat
 
-from bridge.service.own_directory import open_own_directory
+from bridge.service.own_directory import beside, open_own_directory
 
 log = logging.getLogger(__name__)
 
 
 def directory_of(socket_path: str) -> str:
     """The directory of the chips of a control socket: its path, .sock replaced by .chips."""
-    return f"{socket_path.removesuffix('.sock')}.chips"
+    return beside(socket_path, "chips")
 
 
 class ChipLinks:

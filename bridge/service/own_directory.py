@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Directories beside the control socket, which may be in /tmp among those of others."""
+"""What is beside the control socket, which may be in /tmp among files of others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import os
 import stat
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def beside(socket_path: str, end: str) -> str:
+    """The path of something that belongs to a control socket: its own, .sock replaced by an end."""
+    return f"{socket_path.removesuffix('.sock')}.{end}"
 
 
 def open_own_directory(path: str, mode: int) -> int:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from bridge.service.config import Config
-from bridge.service.own_directory import open_own_directory
+from bridge.service.own_directory import beside, open_own_directory
 from bridge.shim.pump import Trace
 from bridge.trace import pcapng
 from bridge.trace.record import Records
@@ -25,7 +25,7 @@ KEPT_MAX = 4
 def directory_of(config: Config) -> str | None:
     """Where files go: configured, else beside the control socket; None is nowhere."""
     if config.traces is None and config.socket is not None:
-        return f"{config.socket.removesuffix('.sock')}.traces"
+        return beside(config.socket, "traces")
     return config.traces or None
 
 

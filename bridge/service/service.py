@@ -29,6 +29,7 @@ from bridge.service.control import ControlServer
 from bridge.service.fd_store import FdStore, notify
 from bridge.service.link_context import LinkContext
 from bridge.service.operations import Operations
+from bridge.service.own_directory import beside
 from bridge.service.processors import Processors
 from bridge.service.realtime import Realtime
 from bridge.service.recorder import Recorder, directory_of
@@ -105,8 +106,7 @@ class Service:
         """Start all that has to do with chips; the links come last, and bring the first ones."""
         timeout_ms = self.config.timeout_ms
         if self.config.socket is not None:
-            beside = f"{os.path.splitext(self.config.socket)[0]}.kept"
-            self._keeper.resume(beside, self._control.budgets)
+            self._keeper.resume(beside(self.config.socket, "kept"), self._control.budgets)
         self.registry.takers.append(self._keeper.appeared)
         for chip in self.config.chips:
             self.aggregates.append(Aggregate(dispatcher, self.registry, chip))

@@ -130,6 +130,16 @@ def test_a_kept_line_is_nobody_elses(serve: Serve) -> None:
             chip.request_lines({LED: LineSettings(direction=Direction.OUTPUT)})
 
 
+def test_services_whose_sockets_differ_in_their_end_keep_apart(stub: Stub, tmp_path: Path) -> None:
+    serve = Serve(tmp_path, "--link", f"{stub.url},name=fw")
+    serve.socket = str(tmp_path / "board.1")
+    with serve:
+        serve.wait_for_chips(2)
+        with Chip(f"{serve.socket}#fw-0") as chip:
+            chip.keep_lines({LED: ON})
+        assert (tmp_path / "board.1.kept").exists()
+
+
 @needs_root
 def test_another_user_neither_changes_nor_releases_it(stub: Stub) -> None:
     with (
