@@ -122,7 +122,7 @@ class Recorder:
         self._asked = True
         now = time.monotonic_ns()
         self._end = now if self._end is None else min(now, self._end)
-        with suppress(BlockingIOError):
+        with suppress(OSError):  # it is full, or the recording has ended
             os.write(self._woken, b"!")
 
     def run(self) -> Totals:
