@@ -8,6 +8,7 @@ level, so that no object is made for an edge.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -21,11 +22,16 @@ __all__ = [
     "Signal",
     "Wave",
     "code_of",
+    "count_lost",
     "level_of",
+    "lost_in",
+    "lost_text",
     "signal_of",
 ]
 
 LOW, HIGH, UNKNOWN = 0, 1, 2
+
+_LOST = re.compile(r"(.+) lost (\d+)")
 
 
 def code_of(signal: int, level: int) -> int:
@@ -93,6 +99,27 @@ class Wave:
     def level_at(self, time: int) -> int:
         """Return the level at a time."""
         return self.levels[max(0, bisect_right(self.times, time) - 1)]
+
+
+def lost_text(name: str, number: int) -> str:
+    """Return the note that edges of a signal are missing."""
+    return f"{name} lost {number}"
+
+
+def lost_in(note: str) -> tuple[str, int] | None:
+    """Return signal and number of edges if a note is one of lost_text()."""
+    found = _LOST.fullmatch(note)
+    return (found[1], int(found[2])) if found else None
+
+
+def count_lost(note: str, waves: Iterable[Wave]) -> bool:
+    """Count the edges that a note says a wave of these has lost; return whether it does."""
+    lost = lost_in(note)
+    for wave in waves:
+        if lost is not None and wave.name == lost[0]:
+            wave.lost += lost[1]
+            return True
+    return False
 
 
 @dataclass

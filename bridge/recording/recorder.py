@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from bridge.recording.model import UNKNOWN
+from bridge.recording.model import UNKNOWN, lost_text
 from bridge.recording.sink import Sink
 from bridge.recording.source import Batch, Source
 from bridge.recording.trigger import Trigger
@@ -377,7 +377,7 @@ class Recorder:
             del batch.times[until:], batch.codes[until:]
         self.totals.edges += max(0, len(batch.times) - batch.marks)
         for when, signal, number in batch.lost:
-            self._sink.note(when, f"{self._sink.name_of(signal)} lost {number}")
+            self._sink.note(when, lost_text(self._sink.name_of(signal), number))
         self._sink.write(batch.times, batch.codes)
 
     # ---- the end -------------------------------------------------------------

@@ -43,6 +43,19 @@ def test_all_that_was_written_is_read(tmp_path: Path, format: str) -> None:
     assert {"times are the host's", "5 edges, 3 lost"} <= set(recording.notes)
 
 
+@pytest.mark.parametrize("format", ["vcd", "csv", "jsonl"])
+def test_lost_edges_are_counted_whatever_the_line_is_called(tmp_path: Path, format: str) -> None:
+    header = Header([Signal("FAN[2]"), Signal("a b")])
+    writer = formats.writer(format, str(tmp_path / "x"), header, [LOW, LOW])
+    for name in ("FAN[2]", "a b", "FAN[2]"):
+        writer.note(1000, f"{name} lost 2")
+    writer.close(2000, [])
+    recording = formats.read(str(tmp_path / "x"), format)
+    names = ["FAN_2_", "a_b"] if format == "vcd" else ["FAN[2]", "a b"]
+    assert [wave.name for wave in recording.waves] == names
+    assert [wave.lost for wave in recording.waves] == [4, 2]
+
+
 def test_a_session_of_sigrok_has_samples(tmp_path: Path) -> None:
     record(tmp_path / "x.sr")
     recording = formats.read(str(tmp_path / "x.sr"))

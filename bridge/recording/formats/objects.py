@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from bridge.recording.model import UNKNOWN, Header, Recording, Wave
+from bridge.recording.model import UNKNOWN, Header, Recording, Wave, count_lost
 from bridge.recording.text_file import TextFile
 
 __all__ = ["Writer", "read"]
@@ -100,7 +100,7 @@ def _take(what: dict[str, Any], recording: Recording, waves: dict[str, Wave]) ->
         recording.end = int(what["end_ns"])
         recording.notes += what["notes"]
     elif "note" in what:
-        _note(what["note"], int(what["ns"]), recording, waves)
+        _note(what["note"], int(what["ns"]), recording)
     else:
         time = int(what["ns"])
         if time < recording.end:
@@ -109,13 +109,10 @@ def _take(what: dict[str, Any], recording: Recording, waves: dict[str, Wave]) ->
         waves[what["line"]].change(time, _level(what["level"]))
 
 
-def _note(text: str, time: int, recording: Recording, waves: dict[str, Wave]) -> None:
-    name, _, rest = text.rpartition(" lost ")
+def _note(text: str, time: int, recording: Recording) -> None:
     if text == "trigger":
         recording.trigger = time
-    elif name in waves:
-        waves[name].lost += int(rest.split()[-1])
-    else:
+    elif not count_lost(text, recording.waves):
         recording.notes.append(text)
 
 

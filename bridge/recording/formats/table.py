@@ -8,7 +8,7 @@ import io
 import sys
 from collections.abc import Iterable
 
-from bridge.recording.model import Header, Recording, Wave
+from bridge.recording.model import Header, Recording, Wave, count_lost
 from bridge.recording.text_file import TextFile
 
 __all__ = ["Writer", "read"]
@@ -101,12 +101,8 @@ def _comment(line: str, recording: Recording) -> bool:
     if not line.startswith("#"):
         return not line.strip()
     time, _, text = line[1:].strip().partition(" ")
-    words = text.split()
     if text == "trigger" and time.isdigit():
         recording.trigger = int(time)
-    elif words[1:2] == ["lost"] and words[-1].isdigit():
-        for wave in recording.waves:
-            wave.lost += int(words[-1]) * (wave.name == words[0])
-    else:
+    elif not count_lost(text, recording.waves):
         recording.notes.append(line[1:].strip())
     return True

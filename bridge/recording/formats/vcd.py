@@ -7,19 +7,26 @@ import io
 import re
 import sys
 from collections import Counter
-from itertools import chain
+from itertools import chain, starmap
 from typing import Any
 
 from bridge import __version__
 from bridge.extras import missing
-from bridge.recording.model import UNKNOWN, Header, Recording, Wave
+from bridge.recording.model import (
+    UNKNOWN,
+    Header,
+    Recording,
+    Wave,
+    count_lost,
+    lost_in,
+    lost_text,
+)
 from bridge.recording.text_file import TextFile
 
 __all__ = ["Writer", "read"]
 
 _LETTERS = "01x"
 _UNITS_NS = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1, "ps": 1e-3, "fs": 1e-6}
-_LOST = re.compile(r"(\S+) lost (?:at least )?(\d+)")
 _TRIGGER = re.compile(r"trigger at #(\d+)")
 
 
@@ -44,6 +51,8 @@ class Writer(TextFile):
         super().__init__(path)
         self._notes: list[str] = []
         self._lost: Counter[str] = Counter()
+        names = _names(header)
+        self._names = dict(zip((signal.name for signal in header.signals), names, strict=True))
         text = io.StringIO()
         lines = [f"{signal.name}: {signal.about}" for signal in header.signals if signal.about]
         maker = library.VCDWriter(
@@ -56,7 +65,7 @@ class Writer(TextFile):
         # One scope for all: viewers show the names of the lines, and nothing before them.
         variables = [
             maker.register_var("lines", name, "wire", size=1, init=_LETTERS[level])
-            for name, level in zip(_names(header), levels, strict=True)
+            for name, level in zip(names, levels, strict=True)
         ]
         maker.flush()
         # By code: it has two bits for the level.
@@ -75,16 +84,17 @@ class Writer(TextFile):
 
     def note(self, time: int, text: str) -> None:
         """Remember it for the end: libsigrok 0.5.2 skips all that follows a comment."""
-        lost = _LOST.fullmatch(text)
+        lost = lost_in(text)
         if lost:
-            self._lost[lost[1]] += int(lost[2])
+            name, number = lost
+            self._lost[self._names.get(name, name)] += number
         else:
             self._notes.append(f"{text} at #{time}")
 
     def close(self, time: int, notes: list[str]) -> None:
         """Write the time of the end, up to which viewers show the last levels."""
         self.put(f"#{time}\n".encode())
-        for text in [*self._notes, *(f"{name} lost {n}" for name, n in self._lost.items()), *notes]:
+        for text in [*self._notes, *starmap(lost_text, self._lost.items()), *notes]:
             self.put(f"$comment\n{text}\n$end\n".encode())
         self.end()
 
@@ -179,13 +189,8 @@ class _Reader:
         trigger = _TRIGGER.fullmatch(text)
         if trigger:
             self._trigger = round(int(trigger[1]) * self._scale) - (self._first or 0)
-            return
-        lost = _LOST.fullmatch(text)
-        if lost is None:
+        elif not count_lost(text, self._waves):
             self._notes += text.splitlines()
-            return
-        for wave in self._waves:
-            wave.lost += int(lost[2]) * (wave.name == lost[1])
 
 
 def _at_end(stream: Any) -> bool:
