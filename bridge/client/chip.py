@@ -299,11 +299,16 @@ class Chip:
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         """Fetch the lines, page by page."""
+        for page in self._pages(LINES):
+            yield from page["lines"]
+
+    def _pages(self, op: str) -> Iterator[dict[str, Any]]:
+        """Fetch all answers of an operation that has a few lines in each."""
         following: int | None = 0
         while following is not None:
-            reply = self._call(LINES, first=following)
-            yield from reply["lines"]
-            following = reply["next"]
+            page = self._call(op, first=following)
+            yield page
+            following = page["next"]
 
     def get_levels(self) -> list[bool | None]:
         """Return the levels of all pins, without a request for their lines (not in libgpiod).
@@ -316,13 +321,8 @@ class Chip:
             ChipClosedError: the chip is closed.
             OSError: ENODEV, the chip is gone.
         """
-        levels: list[bool | None] = []
-        following: int | None = 0
-        while following is not None:
-            reply = self._call(LEVELS, first=following)
-            levels += [_LEVELS.get(letter) for letter in reply["levels"]]
-            following = reply["next"]
-        return levels
+        letters = "".join(page["levels"] for page in self._pages(LEVELS))
+        return [_LEVELS.get(letter) for letter in letters]
 
     def clock(self) -> ClockInfo:
         """Return what is known of the coprocessor's clock (not in libgpiod; docs/timing.md).

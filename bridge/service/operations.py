@@ -169,34 +169,33 @@ class Operations:
         chip.check_online()
         return chip
 
-    async def _lines(self, client: Client, message: Mapping[str, Any]) -> Answer:
-        chip = self._addressed(client, message)
+    @staticmethod
+    def _page(message: Mapping[str, Any], chip: Chip) -> tuple[range, int | None]:
+        """The lines that an answer is about, and where the next page begins."""
         first = arguments.integer(message, "first", 0, U32_MAX, default=0)
         count = arguments.integer(
             message, "count", 1, protocol.LINES_PER_PAGE, default=protocol.LINES_PER_PAGE
         )
-        last = first + count
-        info = self._policy.info
-        page = [info(client.peer, chip, line) for line in chip.lines[first:last]]
-        return {"lines": page, "next": last if last < len(chip.lines) else None}, ()
+        page = range(len(chip.lines))[first : first + count]
+        return page, page.stop if page.stop < len(chip.lines) else None
+
+    async def _lines(self, client: Client, message: Mapping[str, Any]) -> Answer:
+        chip = self._addressed(client, message)
+        page, following = self._page(message, chip)
+        lines = [self._policy.info(client.peer, chip, chip.lines[offset]) for offset in page]
+        return {"lines": lines, "next": following}, ()
 
     async def _levels(self, client: Client, message: Mapping[str, Any]) -> Answer:
         """The levels of pins, held or not, of the lines that the user may read."""
         chip = self._addressed(client, message)
-        first = arguments.integer(message, "first", 0, U32_MAX, default=0)
-        count = arguments.integer(
-            message, "count", 1, protocol.LINES_PER_PAGE, default=protocol.LINES_PER_PAGE
-        )
-        last = min(first + count, len(chip.lines))
+        page, following = self._page(message, chip)
         offsets = [
-            offset
-            for offset in range(first, last)
-            if "read" in self._policy.rights(client.peer, chip, offset)
+            offset for offset in page if "read" in self._policy.rights(client.peer, chip, offset)
         ]
         read = dict(zip(offsets, await levels_of([chip.pins[at] for at in offsets]), strict=True))
         letters = {None: "-", False: "0", True: "1"}
-        levels = "".join(letters[read.get(offset)] for offset in range(first, last))
-        return {"levels": levels, "next": last if last < len(chip.lines) else None}, ()
+        levels = "".join(letters[read.get(offset)] for offset in page)
+        return {"levels": levels, "next": following}, ()
 
     async def _find(self, client: Client, message: Mapping[str, Any]) -> Answer:
         name = arguments.string(message, "name")
