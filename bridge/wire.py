@@ -35,6 +35,11 @@ MSG_SET_VALUES = lib.RPMSG_GPIO_MSG_SET_VALUES
 MSG_GET_LINE_CAPS = lib.RPMSG_GPIO_MSG_GET_LINE_CAPS
 MSG_SET_LINE_CONFIG = lib.RPMSG_GPIO_MSG_SET_LINE_CONFIG
 
+QUEUE_REQUEST = lib.RPMSG_GPIO_QUEUE_REQUEST
+QUEUE_EVENT = lib.RPMSG_GPIO_QUEUE_EVENT
+STATUS_OK = lib.VIRTIO_GPIO_STATUS_OK
+STATUS_ERR = lib.VIRTIO_GPIO_STATUS_ERR
+
 DIRECTION_NONE = lib.VIRTIO_GPIO_DIRECTION_NONE
 DIRECTION_OUT = lib.VIRTIO_GPIO_DIRECTION_OUT
 DIRECTION_IN = lib.VIRTIO_GPIO_DIRECTION_IN
@@ -42,6 +47,9 @@ DIRECTION_IN = lib.VIRTIO_GPIO_DIRECTION_IN
 IRQ_TYPE_NONE = lib.VIRTIO_GPIO_IRQ_TYPE_NONE
 IRQ_TYPE_EDGE_RISING = lib.VIRTIO_GPIO_IRQ_TYPE_EDGE_RISING
 IRQ_TYPE_EDGE_FALLING = lib.VIRTIO_GPIO_IRQ_TYPE_EDGE_FALLING
+IRQ_TYPE_EDGE_BOTH = lib.VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH
+IRQ_TYPE_LEVEL_HIGH = lib.VIRTIO_GPIO_IRQ_TYPE_LEVEL_HIGH
+IRQ_TYPE_LEVEL_LOW = lib.VIRTIO_GPIO_IRQ_TYPE_LEVEL_LOW
 
 F_CONFIG = lib.RPMSG_GPIO_F_CONFIG
 F_NAMES = lib.RPMSG_GPIO_F_NAMES
@@ -235,9 +243,7 @@ def parse_bits(body: bytes, check: int) -> int | None:
         body: of the reply.
         check: the value field of the reply's head (docs/protocol.md 8.5).
     """
-    if len(body) != _BITS_BODY.size:
-        return None
-    if check and check != lib.rpmsg_gpio_check8(body, len(body)):
+    if len(body) != _BITS_BODY.size or not fits_check(body, check):
         return None
     bits: int = _BITS_BODY.unpack(body)[0]
     return bits

@@ -25,9 +25,7 @@ _EVENT = struct.Struct("<BBHI")
 _EXTENDED_REQUEST = 12
 _EXTENDED_REPLY = 8
 _PROBE = 0x7FFF
-_OK, _ERR = 0, 1
 _HIGH, _LATE = 1, 2
-_REPLY, _EVENT_QUEUE = 0, 1
 _EXTENDED_EVENTS = wire.F_CREDITS | wire.F_TIMESTAMP
 # After the beginning, or a loss, for so long a reply may be to a request that was not seen.
 _BLIND_NS = 2_000_000_000
@@ -36,12 +34,12 @@ _SHOWN_EVENTS = 3
 _LEVELS = ("low", "high")
 _DIRECTIONS = {wire.DIRECTION_NONE: "none", wire.DIRECTION_OUT: "out", wire.DIRECTION_IN: "in"}
 _IRQ_TYPES = {
-    0: "none",
-    1: "rising edge",
-    2: "falling edge",
-    3: "both edges",
-    4: "level high",
-    8: "level low",
+    wire.IRQ_TYPE_NONE: "none",
+    wire.IRQ_TYPE_EDGE_RISING: "rising edge",
+    wire.IRQ_TYPE_EDGE_FALLING: "falling edge",
+    wire.IRQ_TYPE_EDGE_BOTH: "both edges",
+    wire.IRQ_TYPE_LEVEL_HIGH: "level high",
+    wire.IRQ_TYPE_LEVEL_LOW: "level low",
 }
 _SETTINGS = {
     wire.LINE_PULL_UP: "pull-up",
@@ -154,9 +152,7 @@ class Decoder:
         if kind in (TraceKind.CHANNEL, TraceKind.CHANNEL_GONE):
             yield self._channel(record, link)
         elif kind in (TraceKind.UP, TraceKind.DOWN):
-            for (number, _), controller in self._controllers.items():
-                if number == record.link:
-                    controller.forget()
+            self._forget(record.link)
             why = record.data.decode("utf-8", "replace")
             down = kind == TraceKind.DOWN
             text = "the link is down" if down else "the link is up"
@@ -178,11 +174,15 @@ class Decoder:
             return
         count = record.number - (expected or 0) & 0xFFFFFFFF
         self._blind_until[record.link] = record.time_ns + _BLIND_NS
-        for (number, _), controller in self._controllers.items():
-            if number == record.link:
-                controller.forget()
+        self._forget(record.link)
         text = f"{count} messages were not read in time, and are missing here"
         yield Message(record.time_ns, link, "-", text, faults=("lost",))
+
+    def _forget(self, link: int) -> None:
+        """Forget what depends on having seen every message of a link."""
+        for (number, _), controller in self._controllers.items():
+            if number == link:
+                controller.forget()
 
     def _channel(self, record: TraceRecord, link: str) -> Message:
         name = record.data.decode("ascii", "backslashreplace")
@@ -311,9 +311,9 @@ class Decoder:
     def _received(self, record: TraceRecord, controller: _Controller, where: str) -> Message:
         data = record.data
         queue = data[0] if data else None
-        if queue == _REPLY:
+        if queue == wire.QUEUE_REQUEST:
             return self._reply(record, controller, where)
-        if queue == _EVENT_QUEUE:
+        if queue == wire.QUEUE_EVENT:
             return self._events(record, controller, where)
         what = f"byte 0 is {queue}, no queue" if data else "an empty message"
         return Message(record.time_ns, where, "<", "raw" + _hex(data), faults=(what,))
@@ -329,19 +329,19 @@ class Decoder:
         body = data[_EXTENDED_REPLY:] if extended else b""
         faults: list[str] = []
         request = self._answered(record, controller, tag, extended, faults)
-        word = "OK" if status == _OK else "ERR"
-        if status not in (_OK, _ERR):
+        word = "OK" if status == wire.STATUS_OK else "ERR"
+        if status not in (wire.STATUS_OK, wire.STATUS_ERR):
             faults.append(f"status {status} is neither OK nor ERR")
-        if status != _OK and body:
+        if status != wire.STATUS_OK and body:
             faults.append("a reply with ERR has no body")
         if request is None:
             text = f"{word}, value {value}"
             return Message(record.time_ns, where, "<", text, tag or None, None, tuple(faults))
         if request.extended and not extended and controller.features & wire.F_TAG:
             faults.append("in baseline form: the firmware has forgotten what was negotiated")
-        if status == _OK:
+        if status == wire.STATUS_OK:
             word += self._answer(request, value, body, controller, faults)
-        elif status == _ERR and request.kind != _PROBE:
+        elif status == wire.STATUS_ERR and request.kind != _PROBE:
             faults.append("refused")
         latency = record.time_ns - request.time_ns
         text = f"{word} ({request.short})"
@@ -397,7 +397,7 @@ class Decoder:
             if controller.irq_types.get(request.gpio) != request.value:
                 controller.sequences.pop(request.gpio, None)
             controller.irq_types[request.gpio] = request.value
-        elif kind == wire.MSG_SET_DIRECTION and not request.value:
+        elif kind == wire.MSG_SET_DIRECTION and request.value == wire.DIRECTION_NONE:
             controller.irq_types.pop(request.gpio, None)
         elif kind == wire.MSG_SET_FEATURES:
             controller.sequences.clear()
@@ -418,7 +418,7 @@ class Decoder:
             faults.append("the body does not fit its check")
         try:
             if kind == wire.MSG_GET_FEATURES:
-                offered, epoch = _WORDS.unpack_from(body)
+                offered, epoch = wire.parse_features(body)
                 return f" offers {_features(offered)}, epoch {epoch:#x}"
             if kind == wire.MSG_GET_CONFIG:
                 config = wire.parse_config(body)
@@ -432,13 +432,14 @@ class Decoder:
             if kind == wire.MSG_GET_TIME:
                 return f" {_LONG.unpack_from(body)[0] / 1e9:.9f} s"
             if kind == wire.MSG_GET_VALUES:
-                mask = _LONG.unpack_from(body)[0]
-                return f" high: {_masked(request.gpio, _LONG.pack(mask)) or 'none'}"
+                return f" high: {_masked(request.gpio, body) or 'none'}"
             if kind == wire.MSG_GET_LINE_CAPS:
-                flags, longest = _WORDS.unpack_from(body)
+                flags, longest = wire.parse_line_caps(body, 0)  # the check is above
                 return f" {_settings(flags)}, at most {longest} us"
-        except (struct.error, OSError):
+        except struct.error:
             faults.append(f"a body of {len(body)} bytes is too short")
+        except OSError as error:
+            faults.append(str(error.strerror))
         return f" {len(body)} bytes" if body else ""
 
     def _events(self, record: TraceRecord, controller: _Controller, where: str) -> Message:

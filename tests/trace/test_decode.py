@@ -203,6 +203,19 @@ def test_a_line_beyond_the_controller() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [
+        (40 * " 00", "the firmware says it has 0 lines; at least 1 is needed"),
+        (39 * " 01", "the GET_CONFIG reply has a body of 39 bytes, not 40"),
+    ],
+)
+def test_a_configuration_that_cannot_be(config: str, fault: str) -> None:
+    head = "00 00 00 00 00 00 00 00"
+    found = faults(wire.F_CONFIG, ">02 80 00 00 00 00 00 00 00 00 00 00", head + config)
+    assert found == (fault,)
+
+
 def test_a_timeout_and_the_reply_that_comes_too_late() -> None:
     link = Wire()
     request = bytes.fromhex(TAGGED[1:])
