@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from types import SimpleNamespace
-    from typing import Any, BinaryIO
+    from typing import BinaryIO
 
     from bridge.trace.decode import Chip, Message
     from bridge.trace.pcapng import Interface
@@ -103,12 +103,13 @@ def _read(options: SimpleNamespace) -> None:
 
 def _last(options: SimpleNamespace, connection: Connection) -> None:
     """Show or write what the service has kept."""
+    from bridge.trace.pcapng import Interface
     from bridge.trace.record import Records
 
     names = [link["name"] for link in connection.call(STATUS)["links"]]
     chosen = names if options.link is None else [options.link]
     answers = [connection.call(LAST, link=name) for name in chosen]
-    links = [_interface(link) for answer in answers for link in answer["links"]]
+    links = [Interface.of(link) for answer in answers for link in answer["links"]]
     records = [one for answer in answers for one in Records().feed(answer["records"])]
     records.sort(key=lambda record: record.time_ns)
     if options.num_messages is not None:
@@ -120,6 +121,7 @@ def _last(options: SimpleNamespace, connection: Connection) -> None:
 
 def _live(options: SimpleNamespace, connection: Connection) -> None:
     """Read along until a signal comes, or there were enough messages."""
+    from bridge.trace.pcapng import Interface
     from bridge.trace.record import TraceReader
 
     answer, (bell, ring) = connection.trace(options.link or "")
@@ -128,7 +130,7 @@ def _live(options: SimpleNamespace, connection: Connection) -> None:
     poller = select.poll()
     poller.register(reader.fd, select.POLLIN)
     poller.register(stop, select.POLLIN)
-    links = [_interface(link) for link in answer["links"]]
+    links = [Interface.of(link) for link in answer["links"]]
     out = _output(options, links, connection, time.monotonic_ns())
     left = options.num_messages
     try:
@@ -150,13 +152,6 @@ def _stop_descriptor() -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda number, frame: None)
     return ours
-
-
-def _interface(link: dict[str, Any]) -> Interface:
-    from bridge.trace.pcapng import Interface
-
-    channels = [(name, address) for name, address in link["channels"]]
-    return Interface(link["number"], link["name"], channels)
 
 
 # ---- where they go ------------------------------------------------------------

@@ -189,10 +189,7 @@ def _text_of(path: str) -> str:
 def _trace(name: str, answer: dict[str, Any]) -> _Parts:
     """The last messages of a link, for Wireshark and in words."""
     records = list(Records().feed(answer["records"]))
-    links = [
-        Interface(one["number"], one["name"], [tuple(each) for each in one["channels"]])
-        for one in answer["links"]
-    ]
+    links = [Interface.of(link) for link in answer["links"]]
     yield f"trace/{name}.pcapng", lambda: pack(records, links)
 
     def words() -> str:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import struct
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from bridge.trace.record import TraceKind, TraceRecord
 
@@ -44,6 +44,12 @@ class Interface(NamedTuple):
     number: int
     name: str
     channels: Sequence[tuple[str, int]] = ()
+
+    @classmethod
+    def of(cls, link: Mapping[str, Any]) -> Interface:
+        """A link as an answer of the control socket has it."""
+        channels = [(name, address) for name, address in link["channels"]]
+        return cls(link["number"], link["name"], channels)
 
 
 class Writer:
