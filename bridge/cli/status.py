@@ -118,7 +118,7 @@ def _realtime(realtime: dict[str, Any]) -> Iterator[_Record]:
     if words:
         refused = "; ".join(realtime["refused"])
         state = "refused" if refused else "in effect"
-        yield "realtime", "pump", state, f"{', '.join(words)}{': ' if refused else ''}{refused}"
+        yield "realtime", "pump", state, f"{', '.join(words)}{_because(refused)}"
 
 
 def _link(link: dict[str, Any], chips: list[dict[str, Any]]) -> _Record:
@@ -130,8 +130,7 @@ def _link(link: dict[str, Any], chips: list[dict[str, Any]]) -> _Record:
         parts.append(f"for {_duration(link['since_s'])}")
     if link.get("ups", 0) > 1:
         parts.append(f"came up {link['ups']} times")
-    text = ", ".join(parts)
-    return "link", link["name"], link["state"], f"{text}: {link['why']}" if link["why"] else text
+    return "link", link["name"], link["state"], f"{', '.join(parts)}{_because(link['why'])}"
 
 
 def _kept(line: dict[str, Any]) -> _Record:
@@ -152,8 +151,7 @@ def _export(export: dict[str, Any]) -> _Record:
     text = (
         f"{export['path']}, {_count(export['lines'], 'line')}, {_count(export['guests'], 'guest')}"
     )
-    reason = _reason(export)
-    return "export", export["name"], state, f"{text}: {reason}" if reason else text
+    return "export", export["name"], state, f"{text}{_because(_reason(export))}"
 
 
 def _peer(peer: dict[str, Any]) -> _Record:
