@@ -65,7 +65,7 @@ class Watch(App[None]):
         self._shown: list[tuple[str, int]] = []
         self._cells: list[tuple[str, ...]] = []
         self._marked: float | None = None
-        self._recorder: subprocess.Popen[bytes] | None = None
+        self._recorder: subprocess.Popen[str] | None = None
         self._recorded = ""
 
     def compose(self) -> ComposeResult:
@@ -231,7 +231,8 @@ class Watch(App[None]):
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self._board.say(f"{row.name} is recorded in {self._recorded}")
 
@@ -239,8 +240,9 @@ class Watch(App[None]):
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             recorder.send_signal(signal.SIGINT)
-            recorder.wait(10)
-            self._board.say(f"{self._recorded} is written")
+            said = recorder.communicate(timeout=10)[1].strip()
+            failed = said or f"{self._recorded} is not written"
+            self._board.say(failed if recorder.returncode else f"{self._recorded} is written")
 
     async def action_links(self) -> None:
         """Show links, clients and messages, or no longer."""

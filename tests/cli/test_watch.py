@@ -14,6 +14,7 @@ from collections.abc import Callable
 import pytest
 from textual.widgets import DataTable
 
+import bridge as gpiod
 from bridge.bench.rig import Rig
 from bridge.screen.app import Watch
 from bridge.screen.board import Board, Row
@@ -99,6 +100,25 @@ def test_keys_of_the_screen(fresh_rig: Rig) -> None:
             board.close()
 
     asyncio.run(use())
+
+
+def test_a_recording_that_failed_is_told(fresh_rig: Rig) -> None:
+    async def use() -> None:
+        board = Board(fresh_rig.serve.socket, everything)
+        app = Watch(board, fresh_rig.serve.socket, 0.1)
+        try:
+            async with app.run_test(size=(80, 24)) as pilot:
+                await until(lambda: len(lines(app)) == 24)
+                await pilot.press("r")  # the cursor is on LED_GREEN
+                await until(lambda: app._recorder is not None and app._recorder.poll() is not None)
+                await pilot.press("r")
+                assert "is held by" in board.messages[-1]
+                await pilot.press("q")
+        finally:
+            board.close()
+
+    with fresh_rig.chip() as chip, chip.request_lines({"LED_GREEN": gpiod.LineSettings()}):
+        asyncio.run(use())
 
 
 def lines(app: Watch) -> dict[str, list[str]]:
