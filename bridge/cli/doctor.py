@@ -68,7 +68,6 @@ def doctor(
     from bridge.cli.reach import refuse_held
     from bridge.control_protocol import default_socket
     from bridge.doctor import kernel
-    from bridge.doctor.bundle import write
     from bridge.doctor.examination import examine
     from bridge.doctor.findings import Place
     from bridge.link import resolve
@@ -88,9 +87,13 @@ def doctor(
         print(kernel.fragment(place), end="")
         return 0
     archive = open_new(bundle) if bundle is not None else None
+    contents = None
     try:
         found = examine(place)
-        contents = write(archive, place, found) if archive is not None else None
+        if archive is not None:
+            from bridge.doctor.bundle import write
+
+            contents = write(archive, place, found)
     except BaseException:
         if bundle is not None and archive is not None:
             os.unlink(bundle)
