@@ -218,12 +218,13 @@ local function answered(c, tag, extended)
 	end
 	if #c.waiting > 0 then return table.remove(c.waiting, 1) end
 	if not extended then
-		local first = next(c.tagged)
-		if first then
-			local request = c.tagged[first]
-			c.tagged[first] = nil
-			return request
+		-- A request with a tag, answered as if there were none: the oldest one.
+		local oldest
+		for _, request in pairs(c.tagged) do
+			if not oldest or request.frame < oldest.frame then oldest = request end
 		end
+		if oldest then c.tagged[oldest.tag] = nil end
+		return oldest
 	end
 end
 

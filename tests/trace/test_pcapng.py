@@ -135,6 +135,15 @@ def test_tshark_shows_messages_in_words(tshark: Tshark) -> None:
     ]
 
 
+def test_tshark_gives_replies_without_tags_to_the_oldest_requests(tshark: Tshark) -> None:
+    """Of firmware that has forgotten what was negotiated."""
+    tags = ["09 00", "2c 01", "02 00", "07 00", "a0 0f", "01 00", "41 00"]
+    sent = [(SENT, f"04 00 0{line} 00 00 00 00 00 {tag} 00 00") for line, tag in enumerate(tags)]
+    written = records(*sent, *[(RECEIVED, "00 00 01")] * len(tags))
+    lines = tshark(written, "-Y", "rpmsg_gpio.status", "-T", "fields", "-e", "_ws.col.Info")
+    assert lines == [f"OK 1 (GET_VALUE line {line})" for line in range(len(tags))]
+
+
 #: Messages of one controller, what it has accepted, and what tshark says of them.
 VIOLATIONS: list[tuple[list[tuple[int, str]], int, str]] = [
     ([(SENT, GET), (RECEIVED, OK)], wire.F_TAG, ""),
