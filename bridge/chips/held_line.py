@@ -142,8 +142,8 @@ class HeldLine:
             self.line.irq_unknown = False
             raise OSError(
                 errno.ENXIO,
-                f"line {self.line.describe()} of chip {self._chip.name} cannot report these "
-                "edges: the firmware refused SET_IRQ_TYPE",
+                f"{self.line.where(self._chip.name)} cannot report these edges: the firmware "
+                "refused SET_IRQ_TYPE",
             )
         if reply.error:
             raise self._pin.failure(reply, wire.MSG_SET_IRQ_TYPE)

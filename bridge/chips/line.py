@@ -147,6 +147,10 @@ class Line:
         """The line in a sentence."""
         return f'{self.offset} ("{printable(self.name)}")' if self.name else str(self.offset)
 
+    def where(self, chip: str) -> str:
+        """The line and its chip, by the chip's name, in a sentence."""
+        return f"line {self.describe()} of chip {chip}"
+
     def busy(self, chip: str, how: str = "held by", whose: str = "") -> OSError:
         """EBUSY for whoever wants the line, with a sentence.
 
@@ -156,8 +160,7 @@ class Line:
             whose: what the sentence says behind that.
         """
         consumer = printable(self.holder.consumer) if self.holder else "?"
-        where = f"line {self.describe()} of chip {chip}"
-        return OSError(errno.EBUSY, f'{where} is {how} "{consumer}"{whose}')
+        return OSError(errno.EBUSY, f'{self.where(chip)} is {how} "{consumer}"{whose}')
 
     def info(self) -> dict[str, object]:
         """The line as the control socket shows it."""

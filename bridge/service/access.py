@@ -106,6 +106,12 @@ class Policy:
         """Whether a user sees a chip: any of its lines."""
         return self._unlimited(peer) or any("see" in rights for rights in self._of(peer, chip))
 
+    def sees_line(self, peer: Peer, chip: Chip | None, offset: int) -> bool:
+        """Whether a user sees a line, which may be gone, or its chip: who sees all does."""
+        if chip is None or offset >= len(chip.lines):
+            return self._unlimited(peer)
+        return "see" in self.rights(peer, chip, offset)
+
     def rights(self, peer: Peer, chip: Chip, offset: int) -> Rights:
         """What a user may do with a line."""
         return ALL if self._unlimited(peer) else self._of(peer, chip)[offset]

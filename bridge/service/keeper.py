@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from bridge.service.budgets import Budgets, Grant
 from bridge.service.memory import find_again
 from bridge.service.peer import Peer
 from bridge.shim.pump import RequestFds
+from bridge.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -100,17 +101,33 @@ class Keeper:
         """The service ends: the chips go, and what is kept is the next one's."""
         self._resting = True
 
-    def status(self) -> list[dict[str, object]]:
-        """All of them as the control socket shows them."""
-        return [line.status() for _, line in sorted(self._lines.items())]
+    def status(self, peer: Peer, chips: Mapping[str, Chip]) -> list[dict[str, object]]:
+        """The lines as the control socket shows them to a user.
+
+        Args:
+            peer: the user, whose own lines are there, and others that he may see.
+            chips: those that are online, by name.
+        """
+        return [
+            line.status()
+            for _, line in sorted(self._lines.items())
+            if line.peer.uid == peer.uid
+            or self._policy.sees_line(peer, chips.get(line.chip), line.offset)
+        ]
 
     # ---- what clients ask for ---------------------------------------------------
 
     def find(self, chip: Chip, offset: int, peer: Peer) -> KeptLine | None:
-        """The line, if it is kept. Raises OSError EBUSY: for another user."""
+        """The line, if it is kept.
+
+        Raises:
+            OSError: EBUSY, for another user; EACCES, and the user may not see it.
+        """
         line = self._lines.get((chip.name, offset))
         if line is not None and peer.uid not in (line.peer.uid, 0, os.geteuid()):
-            raise OSError(errno.EBUSY, f"{_called(chip, offset)} is kept by {_whose(line)}")
+            there = chip.line(offset)
+            self._policy.need(peer, chip, there, "see")
+            raise OSError(errno.EBUSY, f"{there.where(chip.name)} is kept by {_whose(line)}")
         return line
 
     async def keep(
@@ -263,12 +280,8 @@ class Keeper:
             log.warning("%s: not written, the next service will not keep: %s", self._file, error)
 
 
-def _called(chip: Chip, offset: int) -> str:
-    return f"line {chip.line(offset).describe()} of chip {chip.name}"
-
-
 def _whose(line: KeptLine) -> str:
-    return f'"{line.consumer}" of user id {line.peer.uid}'
+    return f'"{printable(line.consumer)}" of user id {line.peer.uid}'
 
 
 def _entry(line: KeptLine) -> dict[str, Any]:

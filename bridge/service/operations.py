@@ -30,6 +30,7 @@ from bridge.service.keeper import Keeper, KeptLine
 from bridge.service.registry import Registry
 from bridge.service.tracing import Tracing
 from bridge.service.visitor import Visitor
+from bridge.text import printable
 
 Answer = tuple[dict[str, Any], Sequence[int]]
 """The ok map and the descriptors to send along."""
@@ -293,19 +294,12 @@ class Operations:
         for offset in arguments.offsets(message):
             line = self.keeper.find(chip, offset, client.peer)
             if line is None:
-                raise OSError(errno.EINVAL, self._not_kept(chip, offset))
+                self._policy.need(client.peer, chip, chip.line(offset), "see")
+                raise OSError(errno.EINVAL, _not_kept(chip, offset))
             lines.append(line)
         for line in lines:
             await self.keeper.release(line)
         return {}, ()
-
-    @staticmethod
-    def _not_kept(chip: Chip, offset: int) -> str:
-        line = chip.line(offset)
-        where = f"line {line.describe()} of chip {chip.name}"
-        if line.holder is None:
-            return f"{where} is not kept: it is free"
-        return f'{where} is not kept: "{line.holder.consumer}" holds it, and ends that by itself'
 
     async def _take(self, account: Account, lines: int, memory: int) -> Grant:
         """A line request's share of the budget. Raises OSError, as `Account.take`.
@@ -332,7 +326,8 @@ class Operations:
             return account.take(requests=1, lines=lines, memory=memory)
 
     async def _status(self, client: Client, message: Mapping[str, Any]) -> Answer:
-        return self._service_status(), ()
+        chips = {chip.name: chip for chip in self._registry.all()}
+        return {**self._service_status(), "kept": self.keeper.status(client.peer, chips)}, ()
 
     async def _metrics(self, client: Client, message: Mapping[str, Any]) -> Answer:
         """What a chip, its lines and the line requests for them have counted."""
@@ -399,3 +394,13 @@ class Operations:
 def _offsets(chip: Chip, name: str, every: bool) -> list[int]:
     """The lines of a name: the lowest, or every one."""
     return chip.find_all(name) if every else [at for at in [chip.find(name)] if at is not None]
+
+
+def _not_kept(chip: Chip, offset: int) -> str:
+    """Why a line cannot be released."""
+    line = chip.line(offset)
+    where = line.where(chip.name)
+    if line.holder is None:
+        return f"{where} is not kept: it is free"
+    consumer = printable(line.holder.consumer)
+    return f'{where} is not kept: "{consumer}" holds it, and ends that by itself'

@@ -197,7 +197,6 @@ class Service:
             "access": [rule.status() for rule in self.config.access],
             "realtime": self._realtime.status(),
             "traces": self._traces,
-            "kept": self._keeper.status(),
         }
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:

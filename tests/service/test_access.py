@@ -147,6 +147,16 @@ def test_chip_of_which_nothing_may_be_seen_is_not_there(connect: Connect) -> Non
     refused(alice, "fw-1", line(0, OUTPUT))
 
 
+def test_release_tells_nothing_of_a_line_that_may_not_be_seen(connect: Connect) -> None:
+    alice, bob = connect(ALICE), connect(BOB)
+    held = alice.request("fw-0", line(RED, OUTPUT), consumer="hers")
+    number, message = bob.fails("release", chip="fw-0", offsets=[RED])
+    assert number == errno.EACCES
+    assert "LED_RED" not in message and "hers" not in message
+    held.close()
+    assert bob.fails("release", chip="fw-0", offsets=[GREEN])[0] == errno.EINVAL
+
+
 def test_watch(connect: Connect) -> None:
     for client, allowed in ((connect(ALICE), False), (connect(BOB, OPERATORS), True)):
         client.send("open", chip="fw-0")

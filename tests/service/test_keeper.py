@@ -20,7 +20,7 @@ from bridge.client.control import Connection
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Value
 from firmware_stub import Stub
-from tests.users import ALICE, needs_root, open_directory, user
+from tests.users import ALICE, BOB, needs_root, open_directory, user
 
 Eventually = Callable[[Callable[[], bool], str], None]
 
@@ -161,6 +161,38 @@ def test_another_user_neither_changes_nor_releases_it(stub: Stub) -> None:
         with Chip(f"{serve.socket}#fw-0") as chip:
             chip.release_lines([LOOP_OUT])  # root may
         assert [one["uid"] for one in kept(serve)] == [0]
+
+
+@needs_root
+def test_who_may_not_see_a_line_hears_nothing_of_it(stub: Stub) -> None:
+    with open_directory() as directory:
+        rules = directory / "rules.toml"
+        rules.write_text(f'[[access]]\nlines = ["LED_GREEN"]\nusers = [{ALICE}]\nmay = ["drive"]\n')
+        rules.chmod(0o644)
+        link = f"{stub.url},name=fw"
+        with Serve(directory, "-c", str(rules), "--link", link, "--mode", "0666") as serve:
+            serve.wait_for_chips(2)
+            with user(ALICE), Chip(f"{serve.socket}#fw-0") as chip:
+                chip.keep_lines({LED: ON}, consumer="hers")
+                assert [one["consumer"] for one in kept(serve)] == ["hers"]
+            with user(BOB), Chip(f"{serve.socket}#fw-0") as chip:
+                for act in (lambda: chip.keep_lines({LED: OFF}), lambda: chip.release_lines([LED])):
+                    with pytest.raises(PermissionError, match="may not see line 0 of") as error:
+                        act()
+                    assert "hers" not in str(error.value)
+                assert kept(serve) == []
+            assert [one["consumer"] for one in kept(serve)] == ["hers"]
+
+
+def test_a_consumer_is_escaped_where_it_is_named(serve: Serve) -> None:
+    held = {LOOP_OUT: LineSettings(direction=Direction.OUTPUT)}
+    with (
+        Chip(f"{serve.socket}#fw-0") as chip,
+        chip.request_lines(held, "a\x1b[2Jtest"),
+        pytest.raises(ValueError) as error,
+    ):
+        chip.release_lines([LOOP_OUT])
+    assert 'not kept: "a\\x1b[2Jtest" holds it' in error.value.args[1]
 
 
 def test_it_counts_on_the_account_of_its_user(serve: Serve) -> None:
