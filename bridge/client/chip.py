@@ -478,7 +478,7 @@ class Chip:
         """
         wanted = replace(settings or LineSettings(), direction=Direction.OUTPUT)
         plan = self._plan({line: wanted for line in values})
-        given = {self.line_offset_from_id(line): value for line, value in values.items()}
+        given = {line.offset: value for line, value in zip(plan, values.values(), strict=True)}
         named = {} if consumer is None else {"consumer": consumer[: uapi.GPIO_MAX_NAME_SIZE]}
         self._call_firmware(
             KEEP,
