@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from bridge import errors
@@ -112,6 +113,12 @@ BIAS = Option(
     Choice("bias", BIASES),
     Bias.AS_IS,
 )
+DRIVE = Option(
+    "-d --drive DRIVE",
+    "push-pull (the default), open-drain or open-source.",
+    Choice("drive", DRIVES),
+    Drive.PUSH_PULL,
+)
 ACTIVE_LOW = Option("-l --active-low", "Low is active.")
 BANNER = Option("--banner", "Print a line when everything is set up.")
 #: How events are shown and when to end.
@@ -182,6 +189,11 @@ class Lines:
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def asked(cls, ids: Iterable[str], options: SimpleNamespace) -> Lines:
+        """Find lines by the options `LINE_OPTIONS`; raises as the constructor."""
+        return cls(ids, options.chip, options.socket, options.by_name, options.strict)
 
     def close(self) -> None:
         """Close the chips; requests made on them stay."""

@@ -8,7 +8,7 @@ from bridge.cli.options import Choice, Command, Failure, Option
 from bridge.cli.output import sentence
 from bridge.cli.set import parse_value
 from bridge.client.line_settings import LineSettings
-from bridge.line import Direction, Drive, Value
+from bridge.line import Direction, Value
 
 COMMAND = Command(
     "keep",
@@ -27,12 +27,7 @@ unless --on-restart says otherwise, and when the service does.
     [
         common.BIAS,
         common.consumer_option("gpio-bridge keep"),
-        Option(
-            "-d --drive DRIVE",
-            "push-pull (the default), open-drain or open-source.",
-            Choice("drive", common.DRIVES),
-            Drive.PUSH_PULL,
-        ),
+        common.DRIVE,
         common.ACTIVE_LOW,
         Option(
             "--on-restart POLICY",
@@ -52,9 +47,7 @@ def main(arguments: list[str]) -> int:
     if not words:
         raise Failure("at least one GPIO line value must be specified")
     wanted = [parse_value(word) for word in words]
-    found = common.Lines(
-        [id for id, _ in wanted], options.chip, options.socket, options.by_name, options.strict
-    )
+    found = common.Lines.asked([id for id, _ in wanted], options)
     if found.report("keep"):
         return 1
     settings = LineSettings(

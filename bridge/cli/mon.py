@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
             f"maximum debounce period is {_DEBOUNCE_MAX_US}us, got {options.debounce_period}us"
         )
     clock, word = _clock(options.event_clock, options.time or None, options.format)
-    found = common.Lines(lines, options.chip, options.socket, options.by_name, options.strict)
+    found = common.Lines.asked(lines, options)
     if found.report("mon"):
         return 1
     settings = LineSettings(

@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     """Run the tool; return its exit status."""
     options, lines = COMMAND.parse(arguments)
     events.check_lines(lines)
-    found = common.Lines(lines, options.chip, options.socket, options.by_name, options.strict)
+    found = common.Lines.asked(lines, options)
     if found.report("notify"):
         return 1
     for line in found.found:

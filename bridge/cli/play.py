@@ -52,9 +52,7 @@ def drive(file: str, options: SimpleNamespace, words: list[str]) -> int:
         raise Failure("--from goes neither with --interactive, --toggle nor --daemonize")
     recording = formats.read(file)
     lines = lines_of(recording, words)
-    found = common.Lines(
-        lines.values(), options.chip, options.socket, options.by_name, options.strict
-    )
+    found = common.Lines.asked(lines.values(), options)
     if found.report("set"):
         return 1
     first = {line: recording.wave(name).levels[0] for name, line in lines.items()}

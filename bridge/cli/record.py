@@ -110,7 +110,7 @@ def main(arguments: list[str]) -> int:
     _check(options)
     to_file = options.output not in (None, "-")
     format = options.format or (formats.format_of(options.output) if to_file else "vcd")
-    found = common.Lines(lines, options.chip, options.socket, options.by_name, options.strict)
+    found = common.Lines.asked(lines, options)
     if found.report("record"):
         return 1
     groups = found.by_chip()

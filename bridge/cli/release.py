@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     options, lines = COMMAND.parse(arguments)
     if not lines:
         raise Failure("at least one GPIO line must be specified")
-    found = common.Lines(lines, options.chip, options.socket, options.by_name, options.strict)
+    found = common.Lines.asked(lines, options)
     if found.report("release"):
         return 1
     for owner, group in found.by_chip():

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from bridge.cli import common
 from bridge.cli.main import complain
-from bridge.cli.options import Choice, Command, Failure, Option
+from bridge.cli.options import Command, Failure, Option
 from bridge.cli.output import sentence
 from bridge.client import address
 from bridge.client.line_request import LineRequest
 from bridge.client.line_settings import LineSettings
-from bridge.line import Direction, Drive, Value
+from bridge.line import Direction, Value
 
 _WORDS = {
     "0": False, "inactive": False, "off": False, "false": False,
@@ -48,12 +48,7 @@ VALUE is 0, 1, off, on, inactive, active, false or true.
         common.BANNER,
         common.BIAS,
         common.consumer_option("gpio-bridge set"),
-        Option(
-            "-d --drive DRIVE",
-            "push-pull (the default), open-drain or open-source.",
-            Choice("drive", common.DRIVES),
-            Drive.PUSH_PULL,
-        ),
+        common.DRIVE,
         Option(
             "--from FILE",
             "Drive the lines as in a recording, then end; LINE=SIGNAL or LINE, all without any.",
@@ -119,9 +114,7 @@ def main(arguments: list[str]) -> int:
     if not words:
         raise Failure("at least one GPIO line value must be specified")
     wanted = [parse_value(word) for word in words]
-    found = common.Lines(
-        [id for id, _ in wanted], options.chip, options.socket, options.by_name, options.strict
-    )
+    found = common.Lines.asked([id for id, _ in wanted], options)
     if found.report("set"):
         return 1
     if options.daemonize and any(address.is_url(line.chip.path) for line in found.found):
