@@ -28,7 +28,6 @@ from bridge.client import line_config
 from bridge.client.control import Connection
 from bridge.client.direct import Direct
 from bridge.client.line_settings import LineSettings
-from bridge.control_protocol import LINES
 from bridge.line import Direction, Edge
 from bridge.link import resolve
 
@@ -266,7 +265,7 @@ def _find(connection: Connection, link: str | None, wanted: str | None) -> _Line
     for chip in connection.chips():
         if link is not None and chip["link"] != link:
             continue
-        for line in _lines(connection, chip["name"]):
+        for line in connection.lines(chip["name"]):
             found = _Line(chip["name"], chip["channel"], line["offset"], line["name"])
             free = not line["used"] and line["flags"] & uapi.GPIO_V2_LINE_FLAG_INPUT
             if found.name == wanted if wanted is not None else free:
@@ -281,14 +280,6 @@ def _find(connection: Connection, link: str | None, wanted: str | None) -> _Line
         f"no input{where} is free: say which line, with --line" if wanted is None
         else f"no line is called {wanted!r}{where}",
     )  # fmt: skip
-
-
-def _lines(connection: Connection, chip: str) -> Iterator[dict[str, Any]]:
-    following: int | None = 0
-    while following is not None:
-        page = connection.call(LINES, chip=chip, first=following)
-        yield from page["lines"]
-        following = page["next"]
 
 
 @contextmanager

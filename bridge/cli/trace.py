@@ -14,7 +14,7 @@ from contextlib import closing
 from bridge.cli.options import JSON, SOCKET, Command, Failure, Option, no_arguments
 from bridge.cli.output import open_new
 from bridge.client.control import Connection
-from bridge.control_protocol import LAST, LINES, STATUS, default_socket
+from bridge.control_protocol import LAST, STATUS, default_socket
 from bridge.text import printable
 
 TYPE_CHECKING = False
@@ -285,13 +285,8 @@ def _chips(connection: Connection) -> Iterator[tuple[tuple[str, int], Chip]]:
     from bridge.trace import decode
 
     for chip in connection.chips():
-        names: list[str | None] = []
-        first: int | None = 0
         try:
-            while first is not None:
-                page = connection.call(LINES, chip=chip["name"], first=first)
-                names += [line["name"] for line in page["lines"]]
-                first = page["next"]
+            names = [line["name"] for line in connection.lines(chip["name"])]
         except FileNotFoundError:
             continue  # it went away meanwhile
         if chip["address"] is not None:

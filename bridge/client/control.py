@@ -12,7 +12,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import msgpack
@@ -21,6 +21,7 @@ from bridge import __version__, errors
 from bridge.control_protocol import (
     CHIPS,
     HELLO,
+    LINES,
     OPEN,
     OPEN_FDS,
     PACKET_MAX,
@@ -156,6 +157,14 @@ class Connection:
             found += reply["chips"]
             following = reply["next"]
         return found
+
+    def lines(self, chip: str) -> Iterator[dict[str, Any]]:
+        """Fetch the lines of a chip, page by page; raises as call() does."""
+        following: int | None = 0
+        while following is not None:
+            reply = self.call(LINES, chip=chip, first=following)
+            yield from reply["lines"]
+            following = reply["next"]
 
     def open_chip(self, name: str) -> tuple[dict[str, Any], list[int]]:
         """Open a chip; return what it is and the descriptors event, ring.
