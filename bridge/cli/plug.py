@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 from pathlib import Path
 
 import click
@@ -49,7 +48,7 @@ def plug(user: str, path: str | None, patience_ms: int) -> int:
     activated = os.environ.get("LISTEN_PID") == str(os.getpid())
     if activated and path is not None:
         raise click.UsageError("--socket: the service manager has given a socket already")
-    fd = _ACTIVATED_FD if activated else _listen(path or DEFAULT_HELPER, uid)
+    fd = _ACTIVATED_FD if activated else _socket(path or DEFAULT_HELPER, uid)
     os.set_inheritable(fd, True)
     exit_idle_s = _EXIT_IDLE_S if activated else 0
     os.execv(PROGRAM, [str(PROGRAM), str(fd), str(uid), str(patience_ms), str(exit_idle_s)])
@@ -62,24 +61,8 @@ def _uid(user: str) -> int:
         raise click.UsageError(f'--user: there is no user "{user}"') from None
 
 
-def _listen(path: str, uid: int) -> int:
-    """A socket that the service can connect to; one that nobody listens at is replaced."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
-        try:
-            other.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-        except OSError:
-            pass
-    before = os.umask(0o177)
-    try:
-        listener.bind(path)
-    except OSError as error:
-        raise OSError(error.errno, f"{path}: {os.strerror(error.errno or 0)}") from None
-    finally:
-        os.umask(before)
-    if uid != os.geteuid():
-        os.chown(path, uid, -1)
-    listener.listen()
-    return listener.detach()
+def _socket(path: str, uid: int) -> int:
+    """A socket that only the service can connect to."""
+    from bridge.socket_file import bind
+
+    return bind(path, 0o600, None, uid).detach()

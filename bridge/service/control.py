@@ -21,8 +21,8 @@ from bridge.service.connection import Connection
 from bridge.service.operations import Operations
 from bridge.service.peer import peer_of
 from bridge.service.registry import Registry
-from bridge.service.socket_file import bind
 from bridge.service.watch import FileWatch
+from bridge.socket_file import bind
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class ControlServer:
         ]
 
     def listen(self, path: str, mode: int, group: str | None) -> None:
-        """Create the socket; arguments and errors as `bridge.service.socket_file.bind`."""
+        """Create the socket; arguments and errors as `bridge.socket_file.bind`."""
         self._socket = bind(path, mode, group)
         _take_no_descriptors(self._socket)  # nor do the connections, from the first packet on
         self._path = path

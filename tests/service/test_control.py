@@ -16,16 +16,17 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import pytest
 
-from bridge import uapi, wire
+from bridge import socket_file, uapi, wire
 from bridge.control_protocol import OUTSTANDING_MAX, UNSENT_MAX, WAIT_MS_MAX
-from bridge.service import Config, ServiceThread, connection, socket_file
+from bridge.service import Config, ServiceThread, connection
 from bridge.service.chip_links import ChipLinks
-from bridge.service.socket_file import bind
 from bridge.shim.ffi import lib
+from bridge.socket_file import bind
 from tests.users import ALICE, needs_root
 
 from .conftest import RawClient, Running, packed
@@ -481,7 +482,7 @@ def test_of_two_that_start_at_once_one_has_the_socket(
 
     thread = threading.Thread(target=second)
 
-    def own(path: str, mode: int, group: str | None) -> None:
+    def own(*_: object) -> None:
         """Where the first one has made its file, and does not listen yet."""
         monkeypatch.undo()
         thread.start()
@@ -575,10 +576,10 @@ def test_socket_s_file_that_is_swapped_before_it_has_its_mode(
     path = tmp_path / "s"
     own = socket_file._own
 
-    def swapped(path: str, mode: int, group: str | None) -> None:
+    def swapped(path: str, *rest: Any) -> None:
         os.unlink(path)
         os.symlink(victim, path)
-        own(path, mode, group)
+        own(path, *rest)
 
     monkeypatch.setattr(socket_file, "_own", swapped)
     with pytest.raises(OSError, match="somebody has put something else there"):

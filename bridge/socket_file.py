@@ -21,7 +21,7 @@ _BACKLOG = 256
 _TURN_S = 1.0
 
 
-def bind(path: str, mode: int, group: str | None) -> socket.socket:
+def bind(path: str, mode: int, group: str | None, uid: int | None = None) -> socket.socket:
     """Create a listening SOCK_SEQPACKET socket that does not block.
 
     Args:
@@ -29,6 +29,7 @@ def bind(path: str, mode: int, group: str | None) -> socket.socket:
             listens on is replaced.
         mode: permission bits.
         group: who owns it, None leaves that as it is.
+        uid: user id whose it is, None is ours.
 
     Raises:
         OSError: with a sentence: EADDRINUSE another service listens there,
@@ -36,7 +37,7 @@ def bind(path: str, mode: int, group: str | None) -> socket.socket:
     """
     with _turn(os.path.dirname(path)):
         _make_room(path)
-        return _listen(path, mode, group)
+        return _listen(path, mode, group, uid)
 
 
 @contextlib.contextmanager
@@ -63,12 +64,12 @@ def _lock(fd: int) -> None:
             time.sleep(0.01)
 
 
-def _listen(path: str, mode: int, group: str | None) -> socket.socket:
+def _listen(path: str, mode: int, group: str | None, uid: int | None) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
         _bind(sock, path)
         try:
-            _own(path, mode, group)
+            _own(path, mode, group, uid)
             sock.listen(_BACKLOG)
         except OSError:
             os.unlink(path)
@@ -97,8 +98,8 @@ def _bind(sock: socket.socket, path: str) -> None:
         raise OSError(number, f"{path}: {why}") from None
 
 
-def _own(path: str, mode: int, group: str | None) -> None:
-    """Give the file its group and mode, by a descriptor: others may swap it in /tmp."""
+def _own(path: str, mode: int, group: str | None, uid: int | None) -> None:
+    """Give the file its owners and mode, by a descriptor: others may swap it in /tmp."""
     fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         found = os.fstat(fd)
@@ -106,23 +107,27 @@ def _own(path: str, mode: int, group: str | None) -> None:
             raise OSError(errno.EPERM, f"{path}: somebody has put something else there meanwhile")
         file = f"/proc/self/fd/{fd}"  # fchown(2) and fchmod(2) take no O_PATH
         if group is not None:
-            _give(file, path, group)
+            _give_group(file, path, group)
+        if uid is not None:
+            _give(file, path, (uid, -1), f"user id {uid}")
         os.chmod(file, mode)
     finally:
         os.close(fd)
 
 
-def _give(file: str, path: str, group: str) -> None:
+def _give_group(file: str, path: str, group: str) -> None:
     try:
         gid = grp.getgrnam(group).gr_gid
     except KeyError:
         raise OSError(errno.EINVAL, f'there is no group "{group}" to own {path}') from None
+    _give(file, path, (-1, gid), f"group {group}")
+
+
+def _give(file: str, path: str, owners: tuple[int, int], whom: str) -> None:
     try:
-        os.chown(file, -1, gid)
+        os.chown(file, *owners)
     except OSError as error:
-        raise OSError(
-            error.errno, f"{path}: cannot be given to group {group}: {error.strerror}"
-        ) from None
+        raise OSError(error.errno, f"{path}: cannot be given to {whom}: {error.strerror}") from None
 
 
 def _make_room(path: str) -> None:
