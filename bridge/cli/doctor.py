@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from bridge.doctor.findings import Finding
+    from bridge.doctor.bundle import Contents
+    from bridge.doctor.findings import Finding, Place
 
 _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
@@ -64,7 +65,6 @@ def doctor(
     could not be read is told. It is a new file that only its owner can read.
     """
     from bridge.cli.main import tell_of_silence
-    from bridge.cli.output import open_new
     from bridge.cli.reach import refuse_held
     from bridge.control_protocol import default_socket
     from bridge.doctor import kernel
@@ -86,30 +86,38 @@ def doctor(
     if kernel_fragment:
         print(kernel.fragment(place), end="")
         return 0
-    archive = open_new(bundle) if bundle is not None else None
     contents = None
-    try:
+    if bundle is None:
         found = examine(place)
-        if archive is not None:
-            from bridge.doctor.bundle import write
-
-            contents = write(archive, place, found)
-    except BaseException:
-        if bundle is not None and archive is not None:
-            os.unlink(bundle)
-        raise
+    else:
+        found, contents = _bundled(bundle, place)
     problems = sum(finding.level == "problem" for finding in found)
     if json:
         findings = [finding._asdict() for finding in found]
         print(json_format.dumps({"findings": findings, "problems": problems}, indent=2))
     else:
         _print(found, problems)
-    if archive is not None and contents is not None:
-        archive.close()
+    if contents is not None:
         print(f"{bundle}: {', '.join(contents.put)}", file=sys.stderr)
         for one in contents.missing:
             print(f"could not be read: {one}", file=sys.stderr)
     return 1 if problems else 0
+
+
+def _bundled(path: str, place: Place) -> tuple[list[Finding], Contents]:
+    """What was found, and what is in the new archive; there is none when this fails."""
+    from bridge.cli.output import open_new
+    from bridge.doctor.bundle import write
+    from bridge.doctor.examination import examine
+
+    archive = open_new(path)
+    try:
+        with archive:
+            found = examine(place)
+            return found, write(archive, place, found)
+    except BaseException:
+        os.unlink(path)
+        raise
 
 
 def _print(found: list[Finding], problems: int) -> None:

@@ -17,10 +17,14 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
+from click.testing import CliRunner
 
 from bridge.bench.rig import Rig, Serve
+from bridge.cli import output
+from bridge.cli.doctor import doctor
 from bridge.client.chip import Chip
 from bridge.doctor import board, bundle, kernel, users
 from bridge.doctor.examination import examine
@@ -571,6 +575,23 @@ def test_a_bundle_never_takes_the_place_of_a_file(cli: Cli, tmp_path: Path) -> N
         assert run.returncode == 1
         assert f"{path} is there already, and is left alone" in run.stderr
     assert target.read_text() == "mine"
+
+
+def test_a_bundle_that_cannot_be_finished_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full for what is written when the file is closed."""
+    path = tmp_path / "report.tar.gz"
+
+    def full(path: str) -> BinaryIO:
+        Path(path).touch()
+        return open("/dev/full", "wb", buffering=1 << 24)
+
+    monkeypatch.setattr(output, "open_new", full)
+    arguments = ["--bundle", str(path), "--socket", str(tmp_path / "none.sock")]
+    with pytest.raises(OSError, match="No space left"):
+        CliRunner().invoke(doctor, arguments, catch_exceptions=False)
+    assert not path.exists()
 
 
 def test_the_kernels_lines_about_us_are_in_a_bundle(tmp_path: Path) -> None:
