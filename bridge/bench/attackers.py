@@ -38,6 +38,7 @@ from bridge.bench.hostile_backend import (
     Blocking,
     LyingFirmware,
 )
+from bridge.bench.ring_indexes import RingIndexes
 
 CONTROL, GUEST, BACKEND, HOSTILE = "control.sock", "guest.sock", "backend.sock", "hostile.sock"
 CHIPS = "control.chips"
@@ -216,8 +217,7 @@ class _Vmm:
         memfd = os.memfd_create("guest")
         os.ftruncate(memfd, 1 << 16)
         self.memory = mmap.mmap(memfd, 1 << 16)
-        # An index is written and read at once: struct would show the device a zero first.
-        self.words = memoryview(self.memory).cast("H")
+        self.indexes = RingIndexes(self.memory)
         self.kick, self.call = os.eventfd(0), os.eventfd(0, os.EFD_NONBLOCK)
         self.index = 0
         self._say(_SET_OWNER)
@@ -246,13 +246,13 @@ class _Vmm:
         struct.pack_into("<HHI", self.memory, 0x8000, 4, 0, 0)
         struct.pack_into("<H", self.memory, 0x1004 + 2 * (self.index % 64), 0)
         self.index = self.index + 1 & 0xFFFF
-        self.words[0x1002 // 2] = self.index
+        self.indexes[0x1000] = self.index
         os.eventfd_write(self.kick, 1)
 
     def wait(self, timeout_s: float) -> None:
         """Wait until the request was answered."""
         end = time.monotonic() + timeout_s
-        while self.words[0x2002 // 2] != self.index:
+        while self.indexes[0x2000] != self.index:
             if time.monotonic() > end:
                 return
             time.sleep(0.0002)
@@ -260,7 +260,7 @@ class _Vmm:
     def close(self) -> None:
         """Disconnect."""
         self.socket.close()
-        self.words.release()
+        self.indexes.close()
         self.memory.close()
         os.close(self.kick)
         os.close(self.call)

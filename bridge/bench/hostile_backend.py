@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from bridge.bench.ring_indexes import RingIndexes
+
 HEADER = struct.Struct("=III")
 VERSION, REPLY, NEED_REPLY = 1, 4, 8
 GET_FEATURES, SET_MEM_TABLE, SET_NUM, SET_ADDR, SET_KICK, SET_CALL = 1, 5, 8, 9, 12, 13
@@ -48,14 +50,14 @@ class Backend:
         self.link = link
         self.queues = [_Queue(), _Queue()]
         self.memory: mmap.mmap | None = None
-        self.words: memoryview | None = None
+        self.indexes: RingIndexes | None = None
         self._fds: list[int] = []
         self._guest = self._user = 0
 
     def close(self) -> None:
         """Let go of what the link gave."""
-        if self.memory is not None and self.words is not None:
-            self.words.release()
+        if self.memory is not None and self.indexes is not None:
+            self.indexes.close()
             self.memory.close()
         for fd in self._fds:
             os.close(fd)
@@ -71,8 +73,7 @@ class Backend:
         if request == SET_MEM_TABLE:
             self._guest, length, self._user, _ = struct.unpack_from("=QQQQ", body, 8)
             self.memory = mmap.mmap(fds[0], length)
-            # An index is written and read at once: struct would show the driver a zero first.
-            self.words = memoryview(self.memory).cast("H")
+            self.indexes = RingIndexes(self.memory)
         elif request in (SET_NUM, SET_ADDR, SET_KICK, SET_CALL):
             self.set(request, body, fds)
         answers = {GET_FEATURES: FEATURES, GET_PROTOCOL: 9, GET_QUEUE_NUM: 2}
@@ -137,8 +138,8 @@ class LyingFirmware(Backend):
 
     def _take(self, queue: _Queue) -> tuple[int, int, int] | None:
         """(head, place, bytes) of the next buffer."""
-        assert self.memory is not None and self.words is not None
-        if queue.taken == self.words[queue.avail // 2 + 1]:
+        assert self.memory is not None and self.indexes is not None
+        if queue.taken == self.indexes[queue.avail]:
             return None
         at = queue.avail + 4 + 2 * (queue.taken % queue.num)
         head = struct.unpack_from("<H", self.memory, at)[0]
@@ -146,11 +147,11 @@ class LyingFirmware(Backend):
         return head, self.offset(address), length
 
     def _return(self, queue: _Queue, head: int, length: int) -> None:
-        assert self.memory is not None and self.words is not None
+        assert self.memory is not None and self.indexes is not None
         at = queue.used + 4 + _ELEMENT.size * (queue.taken % queue.num)
         _ELEMENT.pack_into(self.memory, at, head, length)
         queue.taken = (queue.taken + 1) & 0xFFFF
-        self.words[queue.used // 2 + 1] = queue.taken
+        self.indexes[queue.used] = queue.taken
         os.eventfd_write(queue.call, 1)
 
     def _send(self, source: int, destination: int, payload: bytes) -> None:

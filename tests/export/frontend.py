@@ -15,6 +15,8 @@ import struct
 import time
 from types import TracebackType
 
+from bridge.bench.ring_indexes import RingIndexes
+
 GET_FEATURES, SET_FEATURES, SET_OWNER = 1, 2, 3
 SET_MEM_TABLE, SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE = 5, 8, 9, 10
 GET_VRING_BASE, SET_VRING_KICK, SET_VRING_CALL = 11, 12, 13
@@ -89,14 +91,14 @@ class Queue:
     def offer(self, head: int, step: int = 1) -> None:
         self.frontend.put("<H", self.avail + 4 + 2 * (self.avail_idx % NUM), head)
         self.avail_idx = (self.avail_idx + step) & 0xFFFF
-        self.frontend.words[self.avail // 2 + 1] = self.avail_idx
+        self.frontend.indexes[self.avail] = self.avail_idx
 
     def notify(self) -> None:
         os.eventfd_write(self.kick, 1)
 
     def pop(self) -> tuple[int, int] | None:
         """(head, length) of a used chain, if there is one."""
-        if self.frontend.words[self.used // 2 + 1] == self.used_idx:
+        if self.frontend.indexes[self.used] == self.used_idx:
             return None
         at = self.used + 4 + 8 * (self.used_idx % NUM)
         head, length = self.frontend.get("<II", at)
@@ -130,8 +132,7 @@ class Frontend:
         self.memfd = os.memfd_create("guest")
         os.ftruncate(self.memfd, SIZE)
         self.memory = mmap.mmap(self.memfd, SIZE)
-        # An index is written and read at once: struct would show the device a zero first.
-        self.words = memoryview(self.memory).cast("H")
+        self.indexes = RingIndexes(self.memory)
         self.features = features
         self.queues = [Queue(self, REQUESTQ), Queue(self, EVENTQ)]
 
@@ -154,7 +155,7 @@ class Frontend:
     def close(self) -> None:
         if self.memfd >= 0:
             self.socket.close()
-            self.words.release()
+            self.indexes.close()
             self.memory.close()
             os.close(self.memfd)
             self.memfd = -1
@@ -274,7 +275,7 @@ class Frontend:
         self.negotiate()
         assert self.share() == 0
         assert self.set_log(fd, length) == 0
-        self.bases = [self.words[queue.used // 2 + 1] for queue in self.queues]
+        self.bases = [self.indexes[queue.used] for queue in self.queues]
         self.start(None)
 
     # ---- the driver -----------------------------------------------------------------

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.bench.ring_indexes import RingIndexes
 from firmware_stub import Stub, boards, executable
 
 BOARD = """\
@@ -68,8 +69,7 @@ class Guest:
         memory = os.memfd_create("guest")
         os.ftruncate(memory, length)
         self.ram = mmap.mmap(memory, length)
-        # An index is written and read at once: struct would show the device a zero first.
-        self.words = memoryview(self.ram).cast("H")
+        self.indexes = RingIndexes(self.ram)
         self.kicks = [os.eventfd(0), os.eventfd(0)]
         self.calls = [os.eventfd(0), os.eventfd(0)]
         self.available = [0, 0]
@@ -128,13 +128,13 @@ class Guest:
         index = self.available[ring]
         struct.pack_into("<H", self.ram, base + 0x200 + 4 + 2 * (index % self.rings[ring]), slot)
         self.available[ring] = index + 1 & 0xFFFF
-        self.words[(base + 0x200) // 2 + 1] = self.available[ring]
+        self.indexes[base + 0x200] = self.available[ring]
 
     def _kick(self, ring: int) -> None:
         os.eventfd_write(self.kicks[ring], 1)
 
     def used_index(self, ring: int) -> int:
-        return self.words[(ring * 0x800 + 0x400) // 2 + 1]
+        return self.indexes[ring * 0x800 + 0x400]
 
     def has_room(self) -> bool:
         """Whether the ring to the firmware has a free descriptor."""
