@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from bridge.client.line_info import LineInfo as LineInfo
     from bridge.client.line_request import LineRequest as LineRequest
     from bridge.client.line_settings import LineSettings as LineSettings
+    from bridge.client.presence import follow_chips as follow_chips
+    from bridge.client.presence import wait_for_chip as wait_for_chip
 
 __version__ = "0.1.0"
 
@@ -50,9 +52,11 @@ _NAMES = {
     "LineSettings": "bridge.client.line_settings",
     "RequestReleasedError": "bridge.client.exception",
     "find_line": "bridge.client.chip",
+    "follow_chips": "bridge.client.presence",
     "is_gpiochip_device": "bridge.client.chip",
     "list_chips": "bridge.client.chip",
     "request_lines": "bridge.client.chip",
+    "wait_for_chip": "bridge.client.presence",
 }
 
 _MODULES = {
@@ -79,9 +83,11 @@ __all__ = [  # noqa: RUF022 - classes and functions first, then the modules, as 
     "LineSettings",
     "RequestReleasedError",
     "find_line",
+    "follow_chips",
     "is_gpiochip_device",
     "list_chips",
     "request_lines",
+    "wait_for_chip",
     "__version__",
     "api_version",
     "chip",

@@ -20,21 +20,36 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Mapping,
+)
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from bridge.client import chip as _chip
 from bridge.client import line_request as _line_request
+from bridge.client import presence as _presence
 from bridge.client.chip_info import ChipInfo
+from bridge.client.control import Connection
 from bridge.client.edge_event import EdgeEvent
 from bridge.client.info_event import InfoEvent
 from bridge.client.line_info import LineInfo
 from bridge.client.line_settings import LineConfig, LineSettings
 from bridge.clock_info import ClockInfo
+from bridge.control_protocol import default_socket
 from bridge.line import Value
+from bridge.waiting import in_seconds
 
-__all__ = ["Chip", "LineRequest", "request_lines"]
+__all__ = ["Chip", "LineRequest", "follow_chips", "request_lines", "wait_for_chip"]
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -381,3 +396,38 @@ async def request_lines(
     """Open the chip at `path`, request lines of it, close it; see Chip.request_lines()."""
     async with await Chip.open(path) as chip:
         return await chip.request_lines(config, consumer, event_buffer_size, output_values)
+
+
+async def wait_for_chip(
+    name: str, timeout: timedelta | float | None = None, socket: str | None = None
+) -> bool:
+    """As bridge.wait_for_chip()."""
+    timeout_s = in_seconds(timeout)
+    async with _asking(socket) as (connection, ask):
+        return bool(await ask(_presence.has_chip, connection, name, timeout_s))
+
+
+async def follow_chips(socket: str | None = None) -> AsyncGenerator[list[ChipInfo], None]:
+    """As bridge.follow_chips()."""
+    async with _asking(socket) as (connection, ask):
+        changes = _presence.changes(connection)
+        while True:
+            yield await ask(next, changes)
+
+
+@asynccontextmanager
+async def _asking(
+    path: str | None,
+) -> AsyncIterator[tuple[Connection, Callable[..., Awaitable[Any]]]]:
+    """A connection, and what calls functions that wait on it, in a thread of its own.
+
+    The loop's threads are few, and for what ends soon. Leaving it ends the wait.
+    """
+    connection = await asyncio.to_thread(Connection.open, path or default_socket())
+    thread = ThreadPoolExecutor(1)
+    loop = asyncio.get_running_loop()
+    try:
+        yield connection, lambda function, *words: loop.run_in_executor(thread, function, *words)
+    finally:
+        connection.close()
+        thread.shutdown(wait=False)

@@ -7,7 +7,7 @@ import math
 import select
 from datetime import timedelta
 
-__all__ = ["wait_readable"]
+__all__ = ["in_seconds", "wait_readable"]
 
 
 def wait_readable(fd: int, timeout: timedelta | float | None) -> bool:
@@ -18,11 +18,13 @@ def wait_readable(fd: int, timeout: timedelta | float | None) -> bool:
     """
     poller = select.poll()
     poller.register(fd, select.POLLIN)
-    return bool(poller.poll(_milliseconds(timeout)))
+    seconds = in_seconds(timeout)
+    # Rounded up, so that a wait is never too short.
+    return bool(poller.poll(None if seconds is None else math.ceil(seconds * 1000)))
 
 
-def _milliseconds(timeout: timedelta | float | None) -> int | None:
-    """Return `timeout` for poll(2), rounded up so that a wait is never too short."""
+def in_seconds(timeout: timedelta | float | None) -> float | None:
+    """Return `timeout` in seconds, None for none; raises as wait_readable()."""
     if timeout is None:
         return None
     if isinstance(timeout, timedelta):
@@ -31,4 +33,4 @@ def _milliseconds(timeout: timedelta | float | None) -> int | None:
         raise TypeError(f"timeout must be seconds or a timedelta, not {type(timeout).__name__}")
     if timeout < 0:
         raise ValueError(f"timeout {timeout} is negative: None waits for ever")
-    return math.ceil(timeout * 1000)
+    return timeout

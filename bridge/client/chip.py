@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from bridge import uapi
-from bridge.client import address, line_config, line_info
+from bridge.client import address, chip_info, line_config, line_info
 from bridge.client.chip_info import ChipInfo
 from bridge.client.control import Connection
 from bridge.client.exception import ChipClosedError
@@ -101,7 +101,7 @@ class Chip:
         self._handle = reply["handle"]
         # Most chips are never watched: the shim is loaded when one is.
         self._events = (ring, bell)
-        return _chip_info(reply)
+        return chip_info.from_wire(reply)
 
     def __bool__(self) -> bool:
         """Whether the chip is open."""
@@ -573,10 +573,6 @@ def _event_buffer_size(size: int | None) -> int:
     return size
 
 
-def _chip_info(chip: dict[str, Any]) -> ChipInfo:
-    return ChipInfo(chip["name"], chip["label"], chip["num_lines"])
-
-
 def request_lines(
     path: str,
     config: LineConfig,
@@ -611,7 +607,7 @@ def list_chips(socket: str | None = None) -> list[ChipInfo]:
     """
     connection = Connection.open(socket or default_socket())
     try:
-        return [_chip_info(chip) for chip in connection.chips()]
+        return [chip_info.from_wire(chip) for chip in connection.chips()]
     finally:
         connection.close()
 

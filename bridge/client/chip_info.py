@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["ChipInfo"]
 
@@ -21,3 +22,8 @@ class ChipInfo:
         return f'<ChipInfo name="{self.name}" label="{self.label}" num_lines={self.num_lines}>'
 
     __repr__ = __str__
+
+
+def from_wire(chip: dict[str, Any]) -> ChipInfo:
+    """Return what the service says of a chip."""
+    return ChipInfo(chip["name"], chip["label"], chip["num_lines"])

@@ -140,13 +140,13 @@ class Connection:
         _, fds = self._exchange(op, arguments, request_timeout_s(self._timeout_ms, lines))
         _close(fds)
 
-    def wait(self, timeout_s: float, **arguments: Any) -> None:
-        """Wait for chips (the operation ``wait``), at most `timeout_s` seconds.
+    def wait(self, timeout_s: float, **arguments: Any) -> dict[str, Any]:
+        """Wait for chips (the operation ``wait``), at most `timeout_s` seconds; return the answer.
 
         Raises as call() does, TimeoutError when what is waited for did not happen.
         """
         arguments["timeout_ms"] = round(timeout_s * 1000)
-        self._exchange(WAIT, arguments, timeout_s + _CALL_TIMEOUT_S)
+        return self._exchange(WAIT, arguments, timeout_s + _CALL_TIMEOUT_S)[0]
 
     def chips(self) -> list[dict[str, Any]]:
         """Return what the chips are, in version order of their names; raises as call()."""

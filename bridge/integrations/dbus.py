@@ -15,7 +15,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import timedelta
 from typing import Annotated, Any
@@ -45,7 +44,6 @@ from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus
 
 import bridge
 from bridge import LineSettings, RequestReleasedError, aio
-from bridge.client.control import Connection
 from bridge.control_protocol import default_socket
 from bridge.line import Bias, Clock, Direction, Drive, Edge, Value
 
@@ -59,8 +57,6 @@ REQUESTS = f"{ROOT}/requests"
 NAME = "io.gpiod1"
 _OBJECTS = "org.freedesktop.DBus.ObjectManager"
 _INVALID = "org.freedesktop.DBus.Error.InvalidArgs"
-# How long the service is asked to wait for a chip, in s; then it is asked again.
-_PATIENCE_S = 600.0
 
 LineConfig = Annotated[list[Any], DBusSignature("(a(aua{sv})ai)")]
 Options = Annotated[dict[str, Any], DBusSignature("a{sv}")]
@@ -143,8 +139,8 @@ def _interfaces(face: ServiceInterface) -> dict[str, dict[str, Variant]]:
     """What an object manager says of an object."""
     return {
         face.name: {
-            one.name: Variant(one.signature, getattr(face, one.prop_getter.__name__))
-            for one in ServiceInterface._get_properties(face)
+            one.name: Variant(one.signature, getattr(face, one.name))
+            for one in face.introspect().properties
         }
     }
 
@@ -373,28 +369,19 @@ class Manager:
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Serve until the service is gone. Raises OSError then, or when the name is taken."""
-        await self._find()
+        for name in await self._there():
+            await self._take(name)
         reply = await self._bus.request_name(NAME, NameFlag.DO_NOT_QUEUE)
         if reply is not RequestNameReply.PRIMARY_OWNER:
             raise OSError(errno.EADDRINUSE, f"somebody else has the name {NAME} on this bus")
         ready()
-        self._begin(self._look_for_more())
+        self._begin(self._follow())
         await self._end
 
-    async def _look_for_more(self) -> None:
-        """Take in chips that were never there."""
-        while True:
-            await self._asked(count=len(self._chips) + 1)
+    async def _follow(self) -> None:
+        """Take in chips as they come; those that go say so themselves."""
+        async for _ in aio.follow_chips(self._socket):
             await self._find()
-            await asyncio.sleep(1)  # one that is there and cannot be opened is not to be flooded
-
-    async def _look_for(self, name: str) -> None:
-        """Take in a chip that comes again."""
-        while name not in self._chips:
-            await self._asked(chip=name, online=True)
-            await self._find()
-            if name not in self._chips:
-                await asyncio.sleep(1)
 
     def _begin(self, looking: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(looking)
@@ -406,50 +393,26 @@ class Manager:
         if not task.cancelled() and task.exception() is not None and not self._end.done():
             self._end.set_exception(task.exception() or OSError())
 
-    async def _asked(self, **what: Any) -> None:
-        """Return when the service says that it is so, or after a while."""
-        loop = asyncio.get_running_loop()
-        said: asyncio.Future[None] = loop.create_future()
-
-        def ask() -> None:
-            failure = None
-            try:
-                connection = Connection.open(self._socket)
-                try:
-                    with contextlib.suppress(TimeoutError):
-                        connection.wait(_PATIENCE_S, **what)
-                finally:
-                    connection.close()
-            except Exception as error:
-                failure = error
-            with contextlib.suppress(RuntimeError):  # the loop is closed: this process ends
-                loop.call_soon_threadsafe(answer, failure)
-
-        def answer(failure: Exception | None) -> None:
-            if said.done():
-                return
-            if failure is None:
-                said.set_result(None)
-            else:
-                said.set_exception(failure)
-
-        # A thread that may be left behind: nothing else can give up waiting.
-        threading.Thread(target=ask, name="waits for chips", daemon=True).start()
-        await said
-
     async def _find(self) -> None:
         """Take in the chips that are new."""
         async with self._finding:
-            for found in await asyncio.to_thread(bridge.list_chips, self._socket):
-                if found.name not in self._chips:
-                    await self._take(found.name)
+            while not all([await self._take(name) for name in await self._there()]):
+                await asyncio.sleep(1)  # one that cannot be opened is not to be flooded
 
-    async def _take(self, name: str) -> None:
+    async def _there(self) -> list[str]:
+        return [chip.name for chip in await asyncio.to_thread(bridge.list_chips, self._socket)]
+
+    async def _take(self, name: str) -> bool:
+        """Return whether the chip is taken in, now or before."""
+        if name in self._chips:
+            return True
         try:
             chip = await aio.Chip.open(f"{self._socket}#{name}")
             await self._add(name, chip)
         except OSError as error:
             _log.warning("chip %s: %s", name, error.strerror)
+            return False
+        return True
 
     async def _add(self, name: str, chip: aio.Chip) -> None:
         number = self._numbers.setdefault(name, len(self._numbers))
@@ -478,7 +441,7 @@ class Manager:
         self._unexport(CHIPS, face.path, face)
         del self._chips[name]
         await face.chip.close()
-        self._begin(self._look_for(name))
+        await self._find()  # it may be back already
 
     # ---- requests --------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import errno
 import functools
+import hashlib
 import itertools
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -357,8 +358,17 @@ class Operations:
         return {"links": links, "records": self._tracing.last(name)}, ()
 
     async def _wait(self, client: Client, message: Mapping[str, Any]) -> Answer:
-        """Answer when a chip is online (or offline), or when there are so many chips."""
+        """Answer when a chip is online (or offline), or when there are so many, or others."""
         timeout_ms = arguments.integer(message, "timeout_ms", 0, protocol.WAIT_MS_MAX)
+        if "state" in message:
+            known = arguments.string(message, "state")
+
+            def state() -> str:
+                return _state(self._visible(client, self._registry.all()))
+
+            if not await self._registry.wait(lambda: state() != known, timeout_ms / 1000):
+                raise OSError(errno.ETIMEDOUT, f"the chips are the same after {timeout_ms} ms")
+            return {"state": state()}, ()
         if "count" in message:
             count = arguments.integer(message, "count", 0, U32_MAX)
 
@@ -389,6 +399,12 @@ class Operations:
             wanted = "online" if online else "offline"
             raise OSError(errno.ETIMEDOUT, f'chip "{name}" is not {wanted} after {timeout_ms} ms')
         return {}, ()
+
+
+def _state(chips: Iterable[Chip]) -> str:
+    """A word that is another one for other chips."""
+    names = "\0".join(chip.name for chip in chips)
+    return hashlib.sha256(names.encode()).hexdigest()[:16]
 
 
 def _offsets(chip: Chip, name: str, every: bool) -> list[int]:

@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 from bridge.bench.rig import Rig
+from firmware_stub import Stub
 from tests import labs
 from tests.integrations.programs import Program
 
 CHIPS = "/io/gpiod1/chips"
 CHIP = f"{CHIPS}/gpiochip0"
+OTHER = "other.sock"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 
 
@@ -29,6 +31,7 @@ class Bus:
 
     def __init__(self, rig: Rig, directory: Path) -> None:
         self.rig = rig
+        self.directory = directory
         self._daemon = Program(
             ["dbus-daemon", "--session", "--print-address", "--nofork", "--nopidfile",
              f"--address=unix:path={directory}/bus"],
@@ -96,8 +99,10 @@ def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
     for tool in ("dbus-daemon", "gdbus", "busctl"):
         if not shutil.which(tool):
             labs.lacks(f"{tool} is not installed (make deps)")
-    with Rig() as rig:
-        running = Bus(rig, tmp_path_factory.mktemp("b"))
+    directory = tmp_path_factory.mktemp("b")
+    other = f"vhost-user:{directory}/{OTHER},name=other"
+    with Rig(arguments=("--link", other)) as rig:
+        running = Bus(rig, directory)
         try:
             yield running
         finally:
@@ -217,6 +222,18 @@ def test_a_chip_that_goes_takes_its_requests_and_comes_again(bus: Bus) -> None:
     assert bus.request("1 1 0 1 direction s output 1 1 0") == path
     assert bus.rig.stub.read("LED_GREEN") == 1
     bus.release(path)
+
+
+def test_a_chip_that_comes_while_others_are_away(bus: Bus) -> None:
+    said, told = len(bus.signals.log), len(bus.manager.log)
+    bus.rig.stub.kill()
+    bus.signals.wait_for(rf"InterfacesRemoved \(objectpath '{CHIP}'", said)
+    board = "".join(f"controller {one} label o{one} lines 1\n" for one in range(2))
+    with Stub(board, socket=bus.directory / OTHER):
+        for number in (2, 3):
+            bus.manager.wait_for(f"chip other-. is {CHIPS}/gpiochip{number}", told)
+    bus.rig.stub.start()
+    bus.manager.wait_for(f"chip fw-0 is {CHIP}", told)
 
 
 def test_the_name_is_one_managers(bus: Bus) -> None:
