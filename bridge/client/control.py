@@ -83,6 +83,7 @@ class Connection:
         self._socket = sock
         self._where = where
         self._lock = threading.Lock()
+        self._closed = False
         self._seq = 0
         try:
             hello = self.call(HELLO, version=VERSION, client=f"bridge {__version__}")
@@ -116,6 +117,7 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection; requests made on it stay. A call of another thread then ends."""
+        self._closed = True  # before the look at the lock: a call that begins now sees one of both
         if self._lock.locked():  # close(2) alone would not wake it
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -205,6 +207,8 @@ class Connection:
         self, op: str, arguments: dict[str, Any], timeout_s: float
     ) -> tuple[dict[str, Any], list[int]]:
         with self._lock:
+            if self._closed:
+                raise OSError(errno.EBADF, f"the connection to {self._who()} is closed")
             self._seq += 1
             packet = msgpack.packb(request(self._seq, op, arguments))
             if len(packet) > PACKET_MAX:

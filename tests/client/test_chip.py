@@ -8,14 +8,17 @@ import os
 import select
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import pytest
 
 import bridge as gpiod
 from bridge.bench.rig import Rig
+from bridge.client.control import Connection
 from bridge.line import Direction
 from bridge.shim import info_queue
 from firmware_stub import Stub
@@ -271,6 +274,41 @@ def test_closed_while_another_thread_waits_for_an_answer(fresh_rig: Rig) -> None
     fresh_rig.stub.fault("stall", "off")
     with fresh_rig.chip() as again, again.request_lines({0: output}):  # what it asked for is undone
         pass
+
+
+class Beginning:
+    """The lock of a connection; a call begins in the moment that close() looks at it."""
+
+    def __init__(self, call: Callable[[], Future[Any]]) -> None:
+        self._lock = threading.Lock()
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def locked(self) -> bool:
+        was = self._lock.locked()
+        wait([self._call()], 1)
+        return was
+
+
+def test_a_call_that_begins_while_its_connection_is_closed(rig: Rig) -> None:
+    connection = Connection.open(rig.serve.socket)
+    calls = []
+    with ThreadPoolExecutor() as threads:
+
+        def call() -> Future[Any]:
+            calls.append(threads.submit(connection.wait, 600, chip="nothing"))
+            return calls[0]
+
+        connection._lock = Beginning(call)  # type: ignore[assignment]
+        connection.close()
+        with pytest.raises(OSError) as caught:
+            calls[0].result(60)
+    assert caught.value.errno == errno.EBADF
 
 
 def test_closed_while_other_threads_ask(rig: Rig) -> None:
