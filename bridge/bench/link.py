@@ -151,7 +151,7 @@ def _direct(asked: Asked, seconds: float, found: Measured) -> None:
     try:
         connection, _ = direct.open("")
         try:
-            _through(connection, "direct", None, asked, seconds, found)
+            _through(connection, "direct", None, asked, seconds, found, direct)
         finally:
             connection.close()
     finally:
@@ -227,6 +227,7 @@ def _through(
     asked: Asked,
     seconds: float,
     found: Measured,
+    direct: Direct | None = None,
 ) -> None:
     """Round trips, and edges of a loop, by a client of a service or of a link in this process."""
     from bridge.bench.native._native import lib
@@ -234,9 +235,9 @@ def _through(
     connection.wait(_SETTLED_S, settled=True)
     line = found.line = _find(connection, link, asked.line)
     settings = LineSettings(Direction.INPUT if asked.as_input else Direction.AS_IS)
-    with _requested(connection, line, settings) as (operation, _, _):
+    with _requested(connection, line, settings, direct) as (client, _, _):
         try:
-            samples = _sampled(seconds, lambda *rest: lib.gb_bench_client_get(operation, *rest))
+            samples = _sampled(seconds, lambda *rest: lib.gb_bench_client_get(client, *rest))
         except OSError as error:
             raise OSError(
                 error.errno,
@@ -250,11 +251,11 @@ def _through(
     output = LineSettings(direction=Direction.OUTPUT)
     edges = LineSettings(direction=Direction.INPUT, edge_detection=Edge.BOTH)
     with (
-        _requested(connection, driven, output) as (operation, _, _),
-        _requested(connection, read, edges) as (_, bell, ring),
+        _requested(connection, driven, output, direct) as (client, _, _),
+        _requested(connection, read, edges, direct) as (_, bell, ring),
     ):
         samples = _sampled(
-            seconds, lambda *rest: lib.gb_bench_client_edge(operation, bell, ring, *rest)
+            seconds, lambda *rest: lib.gb_bench_client_edge(client, bell, ring, *rest)
         )
     found.add(f"{what}_edge", samples)
 
@@ -284,20 +285,46 @@ def _find(connection: Connection, link: str | None, wanted: str | None) -> _Line
 
 @contextmanager
 def _requested(
-    connection: Connection, line: _Line, settings: LineSettings
-) -> Iterator[tuple[int, int, int]]:
-    """The descriptors of a request of one line: operation, bell, ring."""
-    _, fds = connection.request(
+    connection: Connection, line: _Line, settings: LineSettings, direct: Direct | None
+) -> Iterator[tuple[Any, int, int]]:
+    """The client of a request of one line, a ``struct gb_bench_client *``; its bell and ring."""
+    from bridge.bench.native._native import ffi
+
+    _, (operation, bell, ring) = connection.request(
         chip=line.chip,
         offsets=[line.offset],
         config=line_config.pack([line_config.config_of(settings)]),
         consumer="gpio-bridge bench",
     )
+    with ExitStack() as stack:
+        for fd in (bell, ring):
+            stack.callback(os.close, fd)
+        client = ffi.new("struct gb_bench_client *", {"operation_fd": operation})
+        if direct is None:
+            stack.callback(os.close, operation)
+        else:
+            client.operate, client.direct = stack.enter_context(_past(direct, operation))
+        yield client, bell, ring
+
+
+@contextmanager
+def _past(direct: Direct, operation: int) -> Iterator[tuple[Any, Any]]:
+    """What calls the pump of this process itself, for the C of this folder; owns `operation`."""
+    from bridge.bench.native._native import ffi
+    from bridge.shim.ffi import ffi as shim
+    from bridge.shim.ffi import lib
+
+    operations = direct.operations(operation, _CONNECT_MS)
     try:
-        yield (fds[0], fds[1], fds[2])
+        if operations.handle is None:
+            raise OSError(errno.ENODEV, "the chip went away")
+        operate = shim.addressof(lib, "gb_direct_operate")
+        yield (
+            ffi.cast("void *", _address(operate)),
+            ffi.cast("void *", _address(operations.handle)),
+        )
     finally:
-        for fd in fds:
-            os.close(fd)
+        operations.close()
 
 
 # ---- the node alone -----------------------------------------------------------------

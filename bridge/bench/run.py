@@ -115,7 +115,8 @@ def _get(path: str, socket: str, seconds: float) -> dict[str, Any]:
             Chip(f"{socket}#fw-0") as chip,
             chip.request_lines({0: LineSettings()}, "bench") as request,
         ):
-            _check(lib.gb_bench_client_get(request.operation_fd, _HOUR_NS, rounds, samples))
+            us = ffi.new("struct gb_bench_client *", {"operation_fd": request.operation_fd})
+            _check(lib.gb_bench_client_get(us, _HOUR_NS, rounds, samples))
         client += ffi.unpack(samples, rounds)[_WARM_UP:]
     ours, theirs = percentile(client, 50), percentile(uapi, 50)
     return {

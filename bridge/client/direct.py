@@ -13,6 +13,7 @@ from bridge.client.control import Connection
 
 if TYPE_CHECKING:
     from bridge.service import ServiceThread
+    from bridge.shim.client import DirectOperations
 
 __all__ = ["Direct"]
 
@@ -80,6 +81,19 @@ class Direct:
         wanted = f"{_CHANNEL}{name}" if name.isascii() and name.isdigit() else name
         chip = self._thread.wait_chip(wanted or None, timeout_s)
         return Connection(self._thread.connect(), self._url), chip
+
+    def operations(self, fd: int, timeout_ms: int) -> DirectOperations:
+        """Own an operation descriptor of this link's, as OperationDescriptor does.
+
+        The calling thread then does itself what the link's thread would do for it.
+        """
+        from bridge.shim.client import DirectOperations
+
+        try:
+            handle = self._thread.pump.open_direct(fd)
+        except OSError:  # the chip is gone, which the descriptor says, too
+            handle = None
+        return DirectOperations(handle, fd, timeout_ms)
 
     def share(self) -> Direct:
         """Return one more user of the same thread."""

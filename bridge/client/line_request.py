@@ -98,7 +98,8 @@ class LineRequest:
         operation, event, ring = fds
         self._timeout_ms = timeout_ms + _GRACE_MS
         self._reconfigure_ms = round(request_timeout_s(timeout_ms, len(offsets)) * 1000)
-        self._operations = OperationDescriptor(operation, self._timeout_ms)
+        descriptor = direct.operations if direct is not None else OperationDescriptor
+        self._operations = descriptor(operation, self._timeout_ms)
         try:
             self._ring = EventRing(ring, event)
         except BaseException:

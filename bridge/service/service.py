@@ -38,6 +38,7 @@ from bridge.service.supervisor import Supervisor
 from bridge.service.tracing import Tracing
 from bridge.service.watchdog import Watchdog
 from bridge.service.watchdog import interval_s as watchdog_interval_s
+from bridge.shim.pump import Pump
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +170,12 @@ class Service:
             self._dispatcher.close()
             self._dispatcher = None
         self._store.close()
+
+    @property
+    def pump(self) -> Pump:
+        """The data plane of a service that has started."""
+        assert self._dispatcher is not None
+        return self._dispatcher.pump
 
     def adopt(self, connection: socket.socket) -> None:
         """Serve a client on a connected SOCK_SEQPACKET socket, which we own from here on."""

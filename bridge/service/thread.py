@@ -12,6 +12,7 @@ from concurrent.futures import Future
 
 from bridge.service.config import Config
 from bridge.service.service import Service
+from bridge.shim.pump import Pump
 
 
 class ServiceThread:
@@ -56,6 +57,11 @@ class ServiceThread:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._loop.call_soon_threadsafe(self._service.adopt, theirs)
         return ours
+
+    @property
+    def pump(self) -> Pump:
+        """The data plane; it ends with close()."""
+        return self._service.pump
 
     def wait_chip(self, name: str | None = None, timeout_s: float = 5.0) -> str:
         """Wait for a chip to be online.

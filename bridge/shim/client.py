@@ -6,11 +6,17 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import weakref
 
 from bridge.shim.ffi import ffi, lib
 from bridge.shim.ring_reader import RingReader
 
-__all__ = ["EventRing", "OperationDescriptor", "OperationFailed"]
+TYPE_CHECKING = False  # as in typing, which tools that run for milliseconds do without
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ["DirectOperations", "EventRing", "OperationDescriptor", "OperationFailed"]
 
 _GET: int = lib.GB_OPERATION_GET
 _SET: int = lib.GB_OPERATION_SET
@@ -47,7 +53,8 @@ class OperationDescriptor:
         self._timeout_ms = timeout_ms
         self._operation = ffi.new("struct gb_operation *")
         self._reply = ffi.new("struct gb_operation_reply *")
-        self._operate = lib.gb_client_operate
+        self._operate: Callable[[Any, int, Any, Any], int] = lib.gb_client_operate
+        self._way: Any = fd  # what `_operate` takes first
         self._prepare(timeout_ms)
 
     def _prepare(self, timeout_ms: int) -> None:
@@ -65,7 +72,7 @@ class OperationDescriptor:
         operation.code = _GET
         operation.sequence = (operation.sequence + 1) & 0xFFFFFFFF
         operation.mask = mask
-        if self._operate(self._fd, self._timeout_ms, operation, self._reply):
+        if self._operate(self._way, self._timeout_ms, operation, self._reply):
             raise self._failure()
         bits: int = self._reply.bits
         return bits
@@ -77,7 +84,7 @@ class OperationDescriptor:
         operation.sequence = (operation.sequence + 1) & 0xFFFFFFFF
         operation.mask = mask
         operation.bits = bits
-        if self._operate(self._fd, self._timeout_ms, operation, self._reply):
+        if self._operate(self._way, self._timeout_ms, operation, self._reply):
             raise self._failure()
 
     def exchange(self, code: int, body: bytes = b"", timeout_ms: int | None = None) -> bytes:
@@ -110,12 +117,48 @@ class OperationDescriptor:
     def close(self) -> None:
         """Close the descriptor, which releases the lines if they still are held."""
         fd, self._fd = self._fd, -1
+        self._operate, self._way = lib.gb_client_operate, -1
         if fd >= 0:
             os.close(fd)
 
     def _failure(self, why: str = "") -> OperationFailed:
         reply = self._reply
         return OperationFailed(reply.error, reply.reason, reply.line, why)
+
+
+class DirectOperations(OperationDescriptor):
+    """The same where the pump is in this process: its loop is run by the thread that waits."""
+
+    def __init__(self, handle: Any, fd: int, timeout_ms: int) -> None:
+        """Own `handle`, a ``struct gb_direct`` of `fd`, None is none; as OperationDescriptor."""
+        super().__init__(fd, timeout_ms)
+        self.handle = handle
+        if handle is not None:
+            self._operate, self._way = lib.gb_direct_operate, handle
+            _direct.add(self)
+
+    def close(self) -> None:
+        """As of OperationDescriptor; the pump must still be there."""
+        handle, self.handle = self.handle, None
+        super().close()
+        if handle is not None:
+            lib.gb_direct_close(handle)
+
+    def forked(self) -> None:
+        """Ask the pump of the other process, of which there is only a copy here."""
+        self.handle = None
+        self._operate, self._way = lib.gb_client_operate, self._fd
+
+
+_direct: weakref.WeakSet[DirectOperations] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for operations in tuple(_direct):
+        operations.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 class EventRing(RingReader):

@@ -554,6 +554,17 @@ class Pump(_Owned):
             raise OSError(number, f"no line request could be made: {os.strerror(number)}")
         return Request(handle, self), LineFds(fd[0])
 
+    def open_direct(self, fd: int) -> Any:
+        """Find the request of an operation descriptor: a ``struct gb_direct``, to be closed.
+
+        Raises:
+            OSError: ENODEV, the request is closed; EMFILE or ENOMEM of gb_direct_open.
+        """
+        handle = lib.gb_direct_open(self._handle, fd)
+        if handle == ffi.NULL:
+            raise OSError(ffi.errno, f"no way past descriptor {fd}: {os.strerror(ffi.errno)}")
+        return handle
+
     def close(self) -> None:
         """Stop the thread and close everything that is open on it."""
         handle = self._take()

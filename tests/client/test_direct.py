@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,3 +122,138 @@ def test_a_channel_that_two_have_names_neither() -> None:
         name = stub.url.rpartition("/")[2].removesuffix(".sock")
         with gpiod.Chip(f"{stub.url}#{name}-1") as chip:
             assert chip.get_info().num_lines == 3
+
+
+# ---- the calling thread does what the link's thread would --------------------------
+
+
+def sleeps_of_links() -> int:
+    """How often threads of this process other than the calling one have slept so far."""
+    count = 0
+    for task in set(os.listdir("/proc/self/task")) - {str(threading.get_native_id())}:
+        status = Path(f"/proc/self/task/{task}/status").read_text()
+        count += int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    return count
+
+
+@pytest.mark.parametrize("transport", ["vhost-user", "serial"])
+def test_no_other_thread_has_a_part_in_a_round_trip(transport: str) -> None:
+    with Stub("demo", transport=transport) as stub, gpiod.Chip(stub.url) as chip:
+        request = chip.request_lines({"LED_GREEN": gpiod.LineSettings(Direction.OUTPUT)})
+        before = sleeps_of_links()
+        for _ in range(200):
+            request.set_value("LED_GREEN", Value.ACTIVE)
+            assert request.get_value("LED_GREEN") == Value.ACTIVE
+        # A few are those of the link's other business; one each would be 400.
+        assert sleeps_of_links() - before < 200
+        request.release()
+
+
+def test_deadlines_and_errors_are_as_through_a_service() -> None:
+    output = gpiod.LineSettings(Direction.OUTPUT)
+    with Stub("demo") as stub, gpiod.Chip(stub.url) as chip:
+        with chip.request_lines({0: output, 5: None}) as request:
+            with pytest.raises(PermissionError, match="not an output"):
+                request.set_value(5, Value.ACTIVE)
+            stub.fault("stall", "on")
+            with pytest.raises(TimeoutError, match="firmware"):
+                request.get_value(0)
+            stub.fault("stall", "off")
+            request.set_value(0, Value.ACTIVE)
+        with pytest.raises(gpiod.RequestReleasedError):
+            request.get_value(0)
+
+
+def test_firmware_that_dies_ends_the_call_of_a_thread() -> None:
+    failed: list[OSError] = []
+
+    def ask(request: gpiod.LineRequest) -> None:
+        try:
+            while True:
+                request.get_value(5)
+        except OSError as error:
+            failed.append(error)
+
+    with Stub("demo") as stub, gpiod.Chip(stub.url) as chip:
+        requests = [chip.request_lines({line: None}) for line in (5, 8)]
+        threads = [threading.Thread(target=ask, args=(requests[0],)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        stub.crash()
+        for thread in threads:
+            thread.join(60)
+        assert [error.errno for error in failed] == [errno.ENODEV] * 2
+        with pytest.raises(OSError, match=r".") as caught:
+            requests[1].get_value(8)
+        assert caught.value.errno == errno.ENODEV
+
+
+def test_signals_are_handled_when_the_call_has_ended() -> None:
+    handled = 0
+
+    def count(number: int, frame: object) -> None:
+        nonlocal handled
+        handled += 1
+
+    before = signal.signal(signal.SIGALRM, count)
+    try:
+        with Stub("demo") as stub, gpiod.request_lines(stub.url, {5: None}) as request:
+            signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+            while handled < 50:
+                request.get_value(5)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+                request.get_value(5)
+            request.get_value(5)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_forked_process_asks_the_link_of_its_parent() -> None:
+    settings = gpiod.LineSettings(Direction.OUTPUT)
+    with Stub("demo") as stub, gpiod.request_lines(stub.url, {"LED_GREEN": settings}) as request:
+        request.set_value("LED_GREEN", Value.INACTIVE)
+        child = os.fork()
+        if not child:
+            request.set_value("LED_GREEN", Value.ACTIVE)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert request.get_value("LED_GREEN") == Value.ACTIVE
+        request.set_value("LED_GREEN", Value.INACTIVE)
+
+
+def test_threads_and_edges_at_once() -> None:
+    failed: list[BaseException] = []
+
+    def drive(line: str, chip: gpiod.Chip) -> None:
+        try:
+            with chip.request_lines({line: gpiod.LineSettings(Direction.OUTPUT)}) as request:
+                for turn in range(300):
+                    value = Value(bool(turn & 1))
+                    request.set_value(line, value)
+                    assert request.get_value(line) == value
+        except BaseException as error:
+            failed.append(error)
+
+    edges = gpiod.LineSettings(edge_detection=Edge.BOTH)
+    board = "controller 0 lines 4\n" + "".join(f"line 0/{n} L{n}\n" for n in range(4))
+    with (
+        Stub(board) as stub,
+        gpiod.Chip(stub.url) as chip,
+        chip.request_lines({"L3": edges}, event_buffer_size=1024) as events,
+    ):
+        threads = [threading.Thread(target=drive, args=(f"L{n}", chip)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        seen = []
+        for turn in range(200):
+            stub.wait_armed("L3")
+            stub.drive("L3", 1 - turn % 2)
+            assert events.wait_edge_events(30)
+            seen += events.read_edge_events()
+        for thread in threads:
+            thread.join(60)
+    assert not failed
+    assert [event.line_seqno for event in seen] == list(range(1, 201))

@@ -229,7 +229,8 @@ struct session {
 	uint64_t cookie;
 };
 
-static inline void open_session(struct session *s, uint32_t features)
+/* On a pump that has others. */
+static inline void open_session_on(struct gb_pump *pump, struct session *s, uint32_t features)
 {
 	struct core_link *core = calloc(1, sizeof(*core));
 
@@ -249,10 +250,15 @@ static inline void open_session(struct session *s, uint32_t features)
 	core->device.features = features; /* as if negotiated */
 	s->core = core;
 	s->cookie = 100;
-	s->pump = gb_pump_new();
+	s->pump = pump;
 	CHECK_EQ(gb_pump_add_link(s->pump, &core->link, 1), 0);
 	s->controller = gb_controller_open(&core->link, 2, SOURCE, ADDRESS);
 	gb_controller_accept(s->controller, features, 0xabcd1234);
+}
+
+static inline void open_session(struct session *s, uint32_t features)
+{
+	open_session_on(gb_pump_new(), s, features);
 }
 
 static inline void close_session(struct session *s)

@@ -36,10 +36,15 @@ DECLARATIONS = """
     int gb_bench_uapi_edges(int fd, uint32_t count, uint32_t timeout_ms,
                             struct gb_bench_edges_read *result);
 
-    int64_t gb_bench_client_get(int operation_fd, uint64_t duration_ns, uint32_t rounds,
-                                uint32_t *samples_ns);
-    int64_t gb_bench_client_edge(int operation_fd, int bell, int ring_fd, uint64_t duration_ns,
-                                 uint32_t rounds, uint32_t *samples_ns);
+    struct gb_bench_client {
+        int operation_fd;
+        void *operate, *direct;
+    };
+
+    int64_t gb_bench_client_get(const struct gb_bench_client *client, uint64_t duration_ns,
+                                uint32_t rounds, uint32_t *samples_ns);
+    int64_t gb_bench_client_edge(const struct gb_bench_client *client, int bell, int ring_fd,
+                                 uint64_t duration_ns, uint32_t rounds, uint32_t *samples_ns);
     int64_t gb_bench_device_get(int fd, uint16_t gpio, uint64_t duration_ns, uint32_t rounds,
                                 uint32_t *samples_ns);
     int64_t gb_bench_link_get(void *link, const char *channel, uint16_t gpio, char why[160],

@@ -50,17 +50,25 @@ static int64_t measure(trip_fn trip, void *context, uint64_t duration_ns, uint32
 /* ---- our own client ------------------------------------------------------------ */
 
 struct client {
-	int fd, bell;
+	const struct gb_bench_client *way;
+	int bell;
 	struct gb_event_ring *ring;
 	struct gb_operation operation;
 };
+
+typedef int (*operate_fn)(void *direct, uint32_t timeout_ms, const struct gb_operation *operation,
+			  struct gb_operation_reply *reply);
 
 static int operate(struct client *client)
 {
 	struct gb_operation_reply reply;
 
 	client->operation.sequence++;
-	return -gb_client_operate(client->fd, PATIENCE_MS, &client->operation, &reply);
+	if (client->way->direct)
+		return -((operate_fn)client->way->operate)(client->way->direct, PATIENCE_MS,
+							  &client->operation, &reply);
+	return -gb_client_operate(client->way->operation_fd, PATIENCE_MS, &client->operation,
+				  &reply);
 }
 
 static int get_trip(void *context)
@@ -68,13 +76,13 @@ static int get_trip(void *context)
 	return operate(context);
 }
 
-int64_t gb_bench_client_get(int operation_fd, uint64_t duration_ns, uint32_t rounds,
-			    uint32_t *samples_ns)
+int64_t gb_bench_client_get(const struct gb_bench_client *way, uint64_t duration_ns,
+			    uint32_t rounds, uint32_t *samples_ns)
 {
 	struct client client = {
-		.fd = operation_fd, .operation = {.code = GB_OPERATION_GET, .mask = 1},
+		.way = way, .operation = {.code = GB_OPERATION_GET, .mask = 1},
 	};
-	int error = gb_client_prepare(operation_fd, PATIENCE_MS);
+	int error = gb_client_prepare(way->operation_fd, PATIENCE_MS);
 
 	return error ? error : measure(get_trip, &client, duration_ns, rounds, samples_ns);
 }
@@ -96,14 +104,14 @@ static int edge_trip(void *context)
 	return got < 0 ? got : 0;
 }
 
-int64_t gb_bench_client_edge(int operation_fd, int bell, int ring_fd, uint64_t duration_ns,
-			     uint32_t rounds, uint32_t *samples_ns)
+int64_t gb_bench_client_edge(const struct gb_bench_client *way, int bell, int ring_fd,
+			     uint64_t duration_ns, uint32_t rounds, uint32_t *samples_ns)
 {
 	struct client client = {
-		.fd = operation_fd, .bell = bell, .ring = gb_event_ring_map(ring_fd),
+		.way = way, .bell = bell, .ring = gb_event_ring_map(ring_fd),
 		.operation = {.code = GB_OPERATION_SET, .mask = 1},
 	};
-	int64_t count = client.ring ? gb_client_prepare(operation_fd, PATIENCE_MS) : -errno;
+	int64_t count = client.ring ? gb_client_prepare(way->operation_fd, PATIENCE_MS) : -errno;
 
 	if (count == 0)
 		count = measure(edge_trip, &client, duration_ns, rounds, samples_ns);

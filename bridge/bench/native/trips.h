@@ -11,13 +11,21 @@
 
 #include <stdint.h>
 
-/* A GET through the operation descriptor of a request of one line. */
-int64_t gb_bench_client_get(int operation_fd, uint64_t duration_ns, uint32_t rounds,
-			    uint32_t *samples_ns);
+/* The client of a request of one line. */
+struct gb_bench_client {
+	int operation_fd;
+	/* Of a client in the pump's process, else NULL: gb_direct_operate() of the module of C that
+	 * has the pump, and its struct gb_direct. */
+	void *operate, *direct;
+};
+
+/* A GET. */
+int64_t gb_bench_client_get(const struct gb_bench_client *way, uint64_t duration_ns,
+			    uint32_t rounds, uint32_t *samples_ns);
 /* From before the SET of the one line to the event of the other, which is wired to it, out of the
  * ring (a memfd) behind its bell. The output is inactive at first. */
-int64_t gb_bench_client_edge(int operation_fd, int bell, int ring_fd, uint64_t duration_ns,
-			     uint32_t rounds, uint32_t *samples_ns);
+int64_t gb_bench_client_edge(const struct gb_bench_client *way, int bell, int ring_fd,
+			     uint64_t duration_ns, uint32_t rounds, uint32_t *samples_ns);
 
 /* GET_VALUE by write(2) and read(2), which block, on an rpmsg endpoint. */
 int64_t gb_bench_device_get(int fd, uint16_t gpio, uint64_t duration_ns, uint32_t rounds,

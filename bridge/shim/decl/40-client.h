@@ -33,6 +33,14 @@ int gb_client_operate_body(int fd, uint32_t timeout_ms, const struct gb_operatio
 			   const void *body, size_t length, struct gb_operation_reply *reply,
 			   void *reply_body, size_t *reply_length);
 
+/* pump/direct.h */
+struct gb_direct;
+
+struct gb_direct *gb_direct_open(struct gb_pump *pump, int fd);
+int gb_direct_operate(struct gb_direct *direct, uint32_t timeout_ms,
+		      const struct gb_operation *operation, struct gb_operation_reply *reply);
+void gb_direct_close(struct gb_direct *direct);
+
 /* pump/event_ring.h */
 struct gb_event_ring;
 

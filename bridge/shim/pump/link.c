@@ -92,6 +92,7 @@ int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id)
 	gb_trace_add(link->trace, GB_TRACE_UP, 0, 0, 0, NULL, 0);
 	link->part.free = free_link;
 	gb_part_add(&pump->carriers, &link->part);
+	pump->fed |= link->ops->feeds;
 	error = watch(link);
 	if (error)
 		retire(link);

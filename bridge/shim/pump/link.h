@@ -40,6 +40,8 @@ uint64_t gb_link_strays(struct gb_link *link);
 /* What a kind of link implements. */
 struct gb_link_ops {
 	const char *name;
+	/* Messages come through threads of the link's own, which call gb_link_received(). */
+	bool feeds;
 	/* Queue one message. 0; -EAGAIN when no buffer is free (the link calls
 	 * gb_link_writable() when there is one again); -EMSGSIZE; any other
 	 * negative errno means that the link is dead. */

@@ -9,6 +9,27 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+static void answer_caller(struct gb_request *request, const struct gb_operation_reply *reply)
+{
+	struct gb_caller *caller = request->caller;
+
+	request->caller = NULL;
+	*caller->reply = *reply;
+	gb_wait_end(request->pump, &caller->waiter);
+}
+
+void gb_operation_abandon(struct gb_request *request)
+{
+	const struct gb_operation_reply gone = {
+		.sequence = request->operation.sequence,
+		.error = ENODEV,
+		.reason = GB_REASON_RELEASED,
+	};
+
+	if (request->caller)
+		answer_caller(request, &gone);
+}
+
 void gb_operation_reply_to_ring(void *client, const struct gb_operation_reply *reply,
 				const void *body, size_t length)
 {
@@ -20,6 +41,10 @@ void gb_operation_reply_to_ring(void *client, const struct gb_operation_reply *r
 	if (op->paused && !request->hung_up)
 		gb_source_modify(request->pump, request->operation_source, EPOLLIN);
 	op->paused = false;
+	if (request->caller) {
+		answer_caller(request, reply);
+		return;
+	}
 	/* A client has one operation at a time: a full socket means that it
 	 * does not read its replies. */
 	if (sendmsg(request->operation_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)

@@ -4,11 +4,13 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* ---- descriptors and deadlines ------------------------------------------ */
@@ -139,27 +141,51 @@ void gb_lock(struct gb_pump *pump)
 	pthread_mutex_lock(&pump->lock);
 }
 
+static void tell(_Atomic uint32_t *over)
+{
+	syscall(SYS_futex, over, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Who waits is told when the lock is free, so that he does not run into it. His memory may be
+ * his own again by then: the kernel takes the address only as a name. */
+static void release(struct gb_pump *pump)
+{
+	_Atomic uint32_t *woken = pump->woken;
+
+	pump->woken = NULL;
+	pthread_mutex_unlock(&pump->lock);
+	if (woken)
+		tell(woken);
+}
+
+/* Whether who runs the loop sleeps, and should not. */
+static bool overslept(const struct gb_pump *pump)
+{
+	return pump->sleeping && (gb_loop_next_due(&pump->loop) < pump->sleeping_until_ns ||
+				  (pump->leader && pump->leader->over));
+}
+
 void gb_unlock(struct gb_pump *pump)
 {
 	flush_all(pump);
-	if (pump->sleeping && gb_loop_next_due(&pump->loop) < pump->sleeping_until_ns) {
+	if (overslept(pump)) {
 		pump->sleeping = false; /* one wake is enough */
 		wake(pump);
 	}
-	pthread_mutex_unlock(&pump->lock);
+	release(pump);
 }
 
 /* ---- the loop ----------------------------------------------------------- */
 
-static int sleep_ms(const struct gb_pump *pump)
+static int sleep_ms(const struct gb_pump *pump, uint64_t now_ns)
 {
 	uint64_t due = gb_loop_next_due(&pump->loop), left;
 
 	if (due == UINT64_MAX)
 		return -1;
-	if (due <= pump->looked_ns)
+	if (due <= now_ns)
 		return 0;
-	left = (due - pump->looked_ns + 999999) / 1000000; /* never early */
+	left = (due - now_ns + 999999) / 1000000; /* never early */
 	return left > INT_MAX ? INT_MAX : (int)left;
 }
 
@@ -174,33 +200,133 @@ static void on_wake(void *owner, int index, uint32_t events)
 		return;
 }
 
+/* Wait for descriptors, no longer than until the first deadline, and do what is to be done.
+ * One thread at a time: what it was told of may be freed by the end of the next turn. */
+static void turn(struct gb_pump *pump, bool sleep)
+{
+	struct epoll_event events[GB_LOOP_BATCH];
+	int count, timeout;
+
+	flush_all(pump);
+	pump->looked_ns = gb_now_ns();
+	timeout = sleep ? sleep_ms(pump, pump->looked_ns) : 0;
+	pump->sleeping = timeout != 0;
+	pump->sleeping_until_ns = gb_loop_next_due(&pump->loop);
+	release(pump);
+	count = epoll_wait(pump->loop.epoll_fd, events, GB_LOOP_BATCH, timeout);
+	gb_lock(pump);
+	pump->sleeping = false;
+	gb_loop_dispatch(&pump->loop, events, count);
+	/* Only deadlines that had passed when the descriptors were looked at count: an
+	 * answer that came in time is taken before its deadline is judged, however late
+	 * this runs. */
+	gb_loop_expire(&pump->loop, pump->looked_ns);
+}
+
+/* Wait until the loop has something to do, and nobody leads. */
+static void rest(struct gb_pump *pump)
+{
+	struct epoll_event event;
+	int timeout;
+
+	do {
+		flush_all(pump);
+		/* Who leads minds the deadlines, and looks at them when he ends. */
+		timeout = pump->leader ? -1 : sleep_ms(pump, gb_now_ns());
+		pump->resting = true;
+		pump->resting_until_ns = pump->leader ? UINT64_MAX : gb_loop_next_due(&pump->loop);
+		if (!pump->leader) {
+			pump->sleeping = true;
+			pump->sleeping_until_ns = pump->resting_until_ns;
+		}
+		release(pump);
+		epoll_wait(pump->rest_fd, &event, 1, timeout);
+		gb_lock(pump);
+		pump->resting = false;
+	} while (pump->leader);
+	pump->sleeping = false;
+}
+
 static void *pump_main(void *argument)
 {
 	struct gb_pump *pump = argument;
-	struct epoll_event events[GB_LOOP_BATCH];
 
 	gb_lock(pump);
 	while (!pump->stopping) {
-		int count, timeout;
-
-		flush_all(pump);
-		pump->looked_ns = gb_now_ns();
-		timeout = sleep_ms(pump);
-		pump->sleeping = true;
-		pump->sleeping_until_ns = gb_loop_next_due(&pump->loop);
-		pthread_mutex_unlock(&pump->lock);
-		count = epoll_wait(pump->loop.epoll_fd, events, GB_LOOP_BATCH, timeout);
-		gb_lock(pump);
-		pump->sleeping = false;
-		gb_loop_dispatch(&pump->loop, events, count);
-		/* Only deadlines that had passed when the descriptors were looked at count: an
-		 * answer that came in time is taken before its deadline is judged, however late
-		 * this runs. */
-		gb_loop_expire(&pump->loop, pump->looked_ns);
+		if (pump->lent)
+			rest(pump);
+		turn(pump, !pump->lent);
 	}
 	gb_unlock(pump);
 	return NULL;
 }
+
+/* ---- threads that wait ------------------------------------------------------ */
+
+static void rest_watch(const struct gb_pump *pump, int operation, uint32_t events)
+{
+	struct epoll_event event = {.events = events};
+
+	epoll_ctl(pump->rest_fd, operation, pump->loop.epoll_fd, &event);
+}
+
+int gb_pump_lend(struct gb_pump *pump)
+{
+	if (pump->lent)
+		return 0;
+	pump->rest_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (pump->rest_fd < 0)
+		return -errno;
+	rest_watch(pump, EPOLL_CTL_ADD, EPOLLIN);
+	pump->lent = true;
+	wake(pump);
+	return 0;
+}
+
+/* The pump's thread rests, and what comes wakes this one: no thread hands over to another. What
+ * comes between the last turn and the end wakes the pump's thread then. */
+static void lead(struct gb_pump *pump, struct gb_waiter *waiter)
+{
+	pump->leader = waiter;
+	rest_watch(pump, EPOLL_CTL_MOD, 0);
+	while (!waiter->over)
+		turn(pump, true);
+	pump->leader = NULL;
+	pump->sleeping = pump->resting;
+	pump->sleeping_until_ns = pump->resting_until_ns;
+	rest_watch(pump, EPOLL_CTL_MOD, EPOLLIN);
+	gb_unlock(pump);
+}
+
+static void follow(struct gb_pump *pump, struct gb_waiter *waiter)
+{
+	gb_unlock(pump);
+	while (!waiter->over)
+		syscall(SYS_futex, &waiter->over, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+}
+
+void gb_wait(struct gb_pump *pump, struct gb_waiter *waiter)
+{
+	/* The pump's thread may be in a turn, and its events in hand. */
+	if (pump->resting && !pump->leader && !pump->fed && !waiter->over)
+		lead(pump, waiter);
+	else
+		follow(pump, waiter);
+}
+
+void gb_wait_end(struct gb_pump *pump, struct gb_waiter *waiter)
+{
+	bool leads = waiter == pump->leader; /* he looks himself, and is woken by gb_unlock() */
+
+	waiter->over = 1;
+	if (leads)
+		return;
+	if (pump->woken)
+		tell(pump->woken);
+	pump->woken = &waiter->over;
+}
+
+/* ---- the thread --------------------------------------------------------------- */
 
 /* Signals belong to Python's threads. */
 static int start_thread(struct gb_pump *pump)
@@ -252,6 +378,8 @@ static void close_descriptors(struct gb_pump *pump)
 {
 	if (pump->wake_fd >= 0)
 		close(pump->wake_fd);
+	if (pump->lent)
+		close(pump->rest_fd);
 	gb_loop_close(&pump->loop);
 }
 

@@ -19,6 +19,7 @@
 #define GB_PUMP_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -76,6 +77,13 @@ struct gb_flush {
 	bool wanted;
 };
 
+/* ---- who waits for the pump ----------------------------------------------- */
+
+/* A thread that waits for one thing that the pump does. All bytes zero: it goes on. */
+struct gb_waiter {
+	_Atomic uint32_t over;
+};
+
 /* ---- pump --------------------------------------------------------------- */
 
 struct gb_pump {
@@ -84,8 +92,16 @@ struct gb_pump {
 	struct gb_loop loop;
 	int wake_fd;
 	bool stopping;
-	bool sleeping;               /* in epoll_wait, until sleeping_until_ns */
+	bool sleeping;               /* who runs the loop is in epoll_wait, until sleeping_until_ns */
 	uint64_t sleeping_until_ns;  /* UINT64_MAX: for ever */
+	bool fed;                    /* messages come through threads of links */
+	/* Where threads that wait may run the loop, the pump's own one watches it from outside. */
+	bool lent;
+	int rest_fd;                 /* epoll of the loop's epoll_fd, if lent */
+	bool resting;                /* in epoll_wait on it, until resting_until_ns */
+	uint64_t resting_until_ns;
+	struct gb_waiter *leader;    /* runs the loop; NULL: the pump's thread does */
+	_Atomic uint32_t *woken;     /* whose wait is over, to be told when the lock is free */
 	struct gb_source *wake_source;
 	uint64_t looked_ns;          /* what descriptors had to say until then is known */
 	struct gb_flush *flushes;    /* that are wanted */
@@ -99,6 +115,13 @@ struct gb_pump {
 void gb_lock(struct gb_pump *pump);
 /* Flushes what wants it, wakes the loop if a deadline came nearer, unlocks. */
 void gb_unlock(struct gb_pump *pump);
+
+/* From here on threads that wait run the loop meanwhile. 0 or -errno. */
+int gb_pump_lend(struct gb_pump *pump);
+/* Gives up the lock, and returns when the wait is over: there must be a deadline for that. */
+void gb_wait(struct gb_pump *pump, struct gb_waiter *waiter);
+/* The wait is over; nothing of the waiter is touched any more. */
+void gb_wait_end(struct gb_pump *pump, struct gb_waiter *waiter);
 
 /* It may be wanted already. */
 void gb_flush_want(struct gb_pump *pump, struct gb_flush *flush);

@@ -47,9 +47,14 @@ static void end(struct gb_request *request)
 	gb_request_unreference(request);
 }
 
+static struct gb_request *to_request(struct gb_part *part)
+{
+	return (struct gb_request *)(void *)((char *)part - offsetof(struct gb_request, part));
+}
+
 static void free_request(struct gb_part *part)
 {
-	end((struct gb_request *)(void *)((char *)part - offsetof(struct gb_request, part)));
+	end(to_request(part));
 }
 
 void gb_request_close(struct gb_request *request)
@@ -77,7 +82,10 @@ static int own_lines(struct gb_request *request)
 	return 0;
 }
 
-/* Linux has this from 6.16 on; older headers lack it. */
+/* Linux has the first from 4.12 and the second from 6.16 on; older headers lack them. */
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
+#endif
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83
 #endif
@@ -103,11 +111,21 @@ static int socket_pair(int type, int *ours, int *theirs)
 	return 0;
 }
 
+/* What the kernel calls the socket, whichever number it has here; 0: it is none. */
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) < 0 ? 0 : cookie;
+}
+
 static int open_ends(struct gb_request *request, uint32_t capacity, struct gb_request_fds *fds)
 {
 	if (socket_pair(SOCK_SEQPACKET, &request->operation_fd, &fds->operation) < 0 ||
 	    socket_pair(SOCK_STREAM, &request->event_fd, &fds->event) < 0)
 		return -errno;
+	request->cookie = cookie_of(fds->operation);
 	/* A byte that we never read: when we close our end, the kernel reports
 	 * ERR beside HUP to the client, as for a removed gpiochip. */
 	if (send(fds->event, "", 1, MSG_NOSIGNAL) < 0)
@@ -158,6 +176,7 @@ static bool holds_ends(const void *client)
 
 static void hang_up_ends(void *client)
 {
+	gb_operation_abandon(client);
 	close_ends(client);
 }
 
@@ -166,6 +185,7 @@ static void end_ends(void *client)
 	struct gb_request *request = client;
 
 	gb_event_ring_retire(request->ring);
+	gb_operation_abandon(request);
 	close_ends(request);
 	gb_event_ring_free(request->ring);
 	request->ring = NULL;
@@ -281,6 +301,16 @@ struct gb_request *gb_request_open_for(struct gb_pump *pump, uint64_t id,
 	gb_unlock(pump);
 	errno = -error;
 	return request;
+}
+
+struct gb_request *gb_request_with_end(const struct gb_pump *pump, int fd)
+{
+	uint64_t cookie = cookie_of(fd);
+
+	for (struct gb_part *part = pump->users.first; cookie && part; part = part->next)
+		if (part->free == free_request && to_request(part)->cookie == cookie)
+			return to_request(part);
+	return NULL;
 }
 
 int gb_request_replan(struct gb_request *request, const struct gb_line_plan *lines, size_t count)

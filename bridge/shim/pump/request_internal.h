@@ -5,6 +5,7 @@
  *   request_calls.c  calls to the firmware, answers to the client
  *   values.c         operations that get and set values: messages to the firmware
  *   operation.c      the client's operations, one after the other
+ *   direct.c         operations of a client in the pump's process, past the descriptor
  *   edges.c          from an edge to an event, debouncing
  *   request.c        life: plans, descriptors, owners of lines
  */
@@ -27,6 +28,12 @@ struct gb_line {
 	uint64_t device_ns; /* of the latest edge, by the device's clock; 0: unknown */
 	struct gb_request *request;
 	struct gb_debounce debounce;
+};
+
+/* A thread of the pump's own process that waits for its operation. */
+struct gb_caller {
+	struct gb_waiter waiter;
+	struct gb_operation_reply *reply;
 };
 
 /* The operation in hand; the next one stays in the socket until it is done. */
@@ -58,6 +65,8 @@ struct gb_request {
 	void *client_owner;
 	/* Of a client with a ring (`ring_client`), which is its own owner. */
 	int operation_fd, event_fd;
+	uint64_t cookie; /* of the client's end of the operation descriptor (SO_COOKIE) */
+	struct gb_caller *caller; /* whose operation is in hand; NULL: it came by the descriptor */
 	struct gb_source *operation_source, *event_source;
 	struct gb_event_ring *ring;
 	struct gb_event_places places; /* of the client, for lines with interrupts */
@@ -95,6 +104,9 @@ struct gb_request *gb_request_open_for(struct gb_pump *pump, uint64_t id,
 				       uint32_t timeout_ms,
 				       const struct gb_request_client *client, void *owner);
 
+/* The request with this end of an operation descriptor, or NULL. */
+struct gb_request *gb_request_with_end(const struct gb_pump *pump, int fd);
+
 /* ---- operation.c ---------------------------------------------------------- */
 
 /* The operation descriptor is ready (a gb_source_fn). */
@@ -102,6 +114,8 @@ void gb_operation_ready(void *owner, int index, uint32_t events);
 /* The answer of a client with a ring (as struct gb_request_client says). */
 void gb_operation_reply_to_ring(void *client, const struct gb_operation_reply *reply,
 				const void *body, size_t length);
+/* The client ends: a thread that waits for its operation is answered ENODEV. */
+void gb_operation_abandon(struct gb_request *request);
 /* Start an operation; none may be in hand. */
 void gb_operation_start(struct gb_request *request, const struct gb_operation *operation,
 			const uint8_t *body, size_t length);
