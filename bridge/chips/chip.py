@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bridge import uapi, wire
 from bridge.chips.controller import Controller, Setup
 from bridge.chips.dispatcher import Dispatcher
-from bridge.chips.line import Holder, Line, clip_consumer
+from bridge.chips.line import Holder, Line, ReleasePolicy, clip_consumer
 from bridge.chips.line_config import LineConfig, event_capacity
 from bridge.chips.pin import Pin
 from bridge.chips.request import LineRequest
@@ -58,7 +58,7 @@ class Chip:
         identity: names of the chip.
         pins: of all lines by offset, at least one.
         setup: outcome of the negotiation.
-        on_release: ``none`` sets the direction NONE, ``keep`` leaves lines as they are.
+        on_release: what becomes of lines that are given back.
         controller: whose lines these are, negotiated and open; the chip closes it. None for
             a chip that is put together out of lines of others.
 
@@ -77,14 +77,13 @@ class Chip:
         identity: Identity,
         pins: Sequence[Pin],
         setup: Setup,
-        on_release: str,
+        on_release: ReleasePolicy,
         controller: Controller | None = None,
     ) -> None:
         self.dispatcher = dispatcher
         self.identity = identity
         self.pins = pins
         self.controller = controller
-        self.on_release = on_release
         self.online = True
         self.tasks = Tasks()
         self.requests: set[Holder] = set()
@@ -94,7 +93,7 @@ class Chip:
         self.source_clock = all(one.features & wire.F_TIMESTAMP for one in self._controllers)
         self.timeout_ms = pins[0].controller.timeout_ms
         self.lines = [
-            Line(offset, name, direction)
+            Line(offset, name, direction, on_release.of(name))
             for offset, (name, direction) in enumerate(
                 zip(setup.names, setup.directions, strict=True)
             )

@@ -229,7 +229,7 @@ class HeldLine:
         if self._armed:
             self.line.irq_unknown = True
             owed.append((wire.MSG_SET_IRQ_TYPE, wire.IRQ_TYPE_NONE))
-        if self._chip.on_release == "none" and self.config.directed:
+        if self.line.on_release == "none" and self.config.directed:
             self.line.pin_config = None
             owed.append((wire.MSG_SET_DIRECTION, wire.DIRECTION_NONE))
         return owed

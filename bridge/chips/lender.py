@@ -15,7 +15,6 @@ class Lender(Protocol):
 
     Attributes:
         online: whether the firmware is there.
-        on_release: ``none`` sets the direction NONE, ``keep`` leaves lines as they are.
         source_clock: whether edges have the coprocessor's own time (TIMESTAMP).
         timeout_ms: deadline of one request to the firmware in milliseconds.
         dispatcher: of the service.
@@ -24,7 +23,6 @@ class Lender(Protocol):
     """
 
     online: bool
-    on_release: str
     source_clock: bool
     timeout_ms: int
     dispatcher: Dispatcher

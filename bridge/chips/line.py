@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Protocol
 
 from bridge import uapi, wire
@@ -43,6 +45,29 @@ class Kept:
     config: LineConfig
 
 
+@dataclass(frozen=True)
+class ReleasePolicy:
+    """What becomes of lines when their holders give them back.
+
+    ``none`` sets the direction NONE, ``keep`` leaves them as they are.
+
+    Attributes:
+        others: the policy of lines that `lines` does not name.
+        lines: policies by name, or by a pattern of names: the name comes first, then the first
+            pattern that fits.
+    """
+
+    others: str = "none"
+    lines: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def of(self, name: str | None) -> str:
+        """The policy of a line of this name, None for one without."""
+        if name is None:
+            return self.others
+        fits = (policy for pattern, policy in self.lines.items() if fnmatchcase(name, pattern))
+        return self.lines.get(name) or next(fits, self.others)
+
+
 class Holder(Protocol):
     """A holder of lines: a line request, or an export."""
 
@@ -76,6 +101,7 @@ class Line:
         kept: what it was before the firmware restarted, until somebody takes it.
         irq_unknown: nobody knows whether an interrupt is enabled (by an earlier
             service, or since a request to change that was not answered).
+        on_release: ``none`` sets the direction NONE, ``keep`` leaves the line as it is.
     """
 
     __slots__ = (
@@ -87,13 +113,17 @@ class Line:
         "live",
         "name",
         "offset",
+        "on_release",
         "output",
         "pin_config",
     )
 
-    def __init__(self, offset: int, name: str | None, direction: int) -> None:
+    def __init__(
+        self, offset: int, name: str | None, direction: int, on_release: str = "none"
+    ) -> None:
         self.offset = offset
         self.name = name
+        self.on_release = on_release
         self.flags = 0
         self.debounce_us = 0
         self.holder: Holder | None = None
@@ -171,6 +201,7 @@ class Line:
             "consumer": self.holder.consumer if self.holder else None,
             "flags": self._info_flags,
             "debounce_us": self.debounce_us,
+            "on_release": self.on_release,
         }
 
     def change(self, event: int, timestamp_ns: int) -> uapi.LineChange:

@@ -336,6 +336,8 @@ def attributes(info: LineInfo, unquoted: bool) -> str:
         words.append(f"event-clock={_word(CLOCKS, info.event_clock)}")
     if info.debounced:
         words.append(f"debounce-period={_period_text(info)}")
+    if info.on_release == "keep":
+        words.append("on-release=keep")
     if info.used:
         words.append(f"consumer={quoted(info.consumer or 'kernel', unquoted)}")
     return " ".join(words)
@@ -356,6 +358,7 @@ def line_object(chip: str, info: LineInfo) -> dict[str, object]:
         "edges": None if info.edge_detection is Edge.NONE else _word(EDGES, info.edge_detection),
         "event_clock": _word(CLOCKS, info.event_clock),
         "debounce_us": round(info.debounce_period.total_seconds() * 1_000_000),
+        "on_release": info.on_release,
     }
 
 

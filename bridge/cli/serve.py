@@ -38,7 +38,7 @@ Examples:
 \b
 A --link may carry the options of a [[link]] table of the file:
   URL[,name=NAME][,lines=N][,extensions=all|none|NAME+NAME][,on_release=none|keep]
-     [,on_restart=release|restore|hold][,on_restart.LINE=POLICY]
+     [,on_release.LINE=POLICY][,on_restart=release|restore|hold][,on_restart.LINE=POLICY]
      [,label.INDEX=TEXT][,names.INDEX=NAME+NAME][,raw.INDEX=ADDRESS|LABEL]
 A NAME with a plus is written in double quotes, and so is that of a line without.
 

@@ -130,6 +130,12 @@ def _link(link: dict[str, Any], chips: list[dict[str, Any]]) -> _Record:
         parts.append(f"for {_duration(link['since_s'])}")
     if link.get("ups", 0) > 1:
         parts.append(f"came up {link['ups']} times")
+    policies = {"": link.get("on_release"), **link.get("lines_on_release", {})}
+    parts += [
+        f"on_release {policy}{line and f' for {line}'}"
+        for line, policy in policies.items()
+        if line or policy == "keep"
+    ]
     return "link", link["name"], link["state"], f"{', '.join(parts)}{_because(link['why'])}"
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +15,12 @@ __all__ = ["LineInfo"]
 
 @dataclass(frozen=True, init=False, repr=False)
 class LineInfo:
-    """An immutable snapshot of a line's settings and of who uses it."""
+    """An immutable snapshot of a line's settings and of who uses it.
+
+    Attributes beside libgpiod's:
+        on_release: what becomes of the pin when its holder gives it back, ``none`` or ``keep``;
+            None where that is not told, as in info events. It does not count in comparisons.
+    """
 
     offset: int
     name: str | None
@@ -29,6 +34,7 @@ class LineInfo:
     event_clock: Clock
     debounced: bool
     debounce_period: timedelta
+    on_release: str | None = field(compare=False)
 
     def __init__(
         self,
@@ -44,6 +50,7 @@ class LineInfo:
         event_clock: int,
         debounced: bool,
         debounce_period_us: int,
+        on_release: str | None = None,
     ) -> None:
         """Make one from the integer values of the enums and a period in microseconds."""
         self.__dict__.update(
@@ -59,6 +66,7 @@ class LineInfo:
             event_clock=Clock(event_clock),
             debounced=debounced,
             debounce_period=timedelta(microseconds=debounce_period_us),
+            on_release=on_release,
         )
 
     def __str__(self) -> str:
@@ -94,6 +102,7 @@ def from_wire(line: dict[str, Any]) -> LineInfo:
         _clock(flags).value,
         line["debounce_us"] > 0,
         line["debounce_us"],
+        line.get("on_release"),
     )
 
 

@@ -17,7 +17,7 @@ from bridge import uapi, wire
 from bridge.chips.chip import Chip, Identity
 from bridge.chips.controller import Setup
 from bridge.chips.dispatcher import Dispatcher
-from bridge.chips.line import Line, clip_consumer
+from bridge.chips.line import Line, ReleasePolicy, clip_consumer
 from bridge.chips.tasks import Tasks
 from bridge.export.hold import Hold
 from bridge.export.selection import AggregateConfig, Pick, Place, make_unique, places_of
@@ -135,7 +135,7 @@ class Aggregate:
             Identity(self.config.name, self.config.label, "", ""),
             pins,
             setup,
-            self.config.on_release,
+            ReleasePolicy(self.config.on_release, self.config.lines_on_release),
         )
         for mine, line in zip(self._chip.lines, lines, strict=True):
             mine.irq_unknown, mine.pin_config = line.irq_unknown, line.pin_config

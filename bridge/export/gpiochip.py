@@ -165,7 +165,7 @@ class GpioChip(Exported):
                 kept = [
                     index
                     for index, place in enumerate(places)
-                    if self._holds[place.chip][0].on_release == "keep"
+                    if self._holds[place.chip][0].lines[place.offset].on_release == "keep"
                 ]
                 number = first // LINES_MAX + 1
                 serial = self.config.name if number == 1 else f"{self.config.name}-{number}"

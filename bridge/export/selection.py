@@ -8,8 +8,9 @@ quotes where it has a colon or an equals sign, NAME what the line is called here
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bridge import uapi
@@ -129,12 +130,14 @@ class AggregateConfig:
         picks: its lines, in order.
         label: free text.
         on_release: as of a link.
+        lines_on_release: as of a link.
     """
 
     name: str
     picks: tuple[Pick, ...]
     label: str = AGGREGATE_LABEL
     on_release: str = "none"
+    lines_on_release: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def chips(self) -> set[str]:

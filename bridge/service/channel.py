@@ -13,6 +13,7 @@ from typing import Protocol
 from bridge import wire
 from bridge.chips.chip import Chip, Identity
 from bridge.chips.controller import EXTENDED, Controller, Setup
+from bridge.chips.line import ReleasePolicy
 from bridge.chips.pin import Pin
 from bridge.chips.tasks import Tasks
 from bridge.service.link_context import LinkContext
@@ -223,6 +224,6 @@ class Channel:
         )
         names = context.line_names(place.number, setup.names)
         setup = dataclasses.replace(setup, names=names)
-        on_release = context.config.on_release
+        on_release = ReleasePolicy(context.config.on_release, context.config.lines_on_release)
         pins = [Pin(controller, gpio) for gpio in range(len(names))]
         return Chip(context.dispatcher, identity, pins, setup, on_release, controller)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable
+from fnmatch import fnmatchcase
 
 from bridge.chips.chip import Chip
 from bridge.errors import did_you_mean
@@ -34,9 +35,13 @@ class Seen:
 
     def add(self, number: str, chip: Chip) -> None:
         """A chip came, under this number."""
-        numbers = {*self._config.labels, *self._config.names, *self._config.raw}
+        config = self._config
+        numbers = {*config.labels, *config.names, *config.raw}
         _keep(self._numbers, (number,), numbers)
-        _keep(self._lines, chip.line_names, self._config.lines_on_restart)
+        _keep(self._lines, chip.line_names, {*config.lines_on_restart, *config.lines_on_release})
+        for pattern in config.lines_on_release:
+            if any(fnmatchcase(name, pattern) for name in chip.line_names):
+                self._lines.add(pattern)
 
     def mistakes(self) -> list[str]:
         """The sentences about configuration that fits nothing seen so far; only new ones."""
@@ -53,10 +58,11 @@ class Seen:
                     yield f"{key} of {number}: there is no chip {self._name}-{number}, but {there}"
 
     def _lines_nobody_has(self) -> Iterable[str]:
-        for line in self._config.lines_on_restart:
-            if line not in self._lines:
-                hint = did_you_mean(line, self._lines)
-                yield f'on_restart of "{line}": no line is called so{hint and f"; {hint}"}'
+        for key in ("on_restart", "on_release"):
+            for line in getattr(self._config, f"lines_{key}"):
+                if line not in self._lines:
+                    hint = did_you_mean(line, self._lines)
+                    yield f'{key} of "{line}": no line is called so{hint and f"; {hint}"}'
 
 
 def _keep(kept: set[str], found: Iterable[str], wanted: Collection[str]) -> None:

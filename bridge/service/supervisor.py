@@ -58,6 +58,8 @@ class Supervisor:
             "strays": self._session.link.strays if self._session else 0,
             "messages": self._session.link.count() if self._session else {},
             "unusable": self._session.unusable() if self._session else [],
+            "on_release": self.context.config.on_release,
+            "lines_on_release": dict(self.context.config.lines_on_release),
             "doubts": [*(self._session.doubts() if self._session else []), *self.context.doubts],
         }
 

@@ -203,9 +203,11 @@ def test_configuration_for_what_is_not_there_is_told(
     tmp_path: Path, cli: Cli, eventually: Eventually
 ) -> None:
     options = "on_restart.LED_GREN=restore,on_restart.LED=1=hold,names.7=A,label.9=x,raw.3=0x700"
+    options += ",on_release.RSET_*=keep,on_release.*=keep"
     sentences = [
         'on_restart of "LED_GREN": no line is called so; did you mean LED_GREEN?',
         'on_restart of "LED=1": no line is called so',
+        'on_release of "RSET_*": no line is called so',
         "names of 7: there is no chip fw-7, but fw-0, fw-1",
         "labels of 9: there is no chip fw-9",
         "raw of 3: there is no chip fw-3",
@@ -218,3 +220,6 @@ def test_configuration_for_what_is_not_there_is_told(
         eventually(lambda: all(s in serve.log for s in sentences), "a word about each")
         status = cli("status", socket=serve.socket).stdout
         assert all(sentence in status for sentence in sentences)
+        assert "on_release keep for RSET_*, on_release keep for *" in status
+        assert 'on_release of "*"' not in status
+        assert "on-release=keep" in cli("info", socket=serve.socket).stdout

@@ -22,7 +22,7 @@ from bridge.service import config
 KEYS = [
     *("socket", "mode", "group", "timeout_ms", "extensions", "lines", "on_release", "on_restart"),
     *("link", "export", "chip", "remoteproc", "name", "url", "labels", "names", "label", "path"),
-    *("auto_stop", "lines_on_restart", "policy"),
+    *("auto_stop", "lines_on_restart", "lines_on_release", "policy"),
 ]
 VALUES = [
     *("vhost-user:/tmp/fw.sock", "rpmsg:", "rpmsg:/dev/rpmsg0", "serial:/dev/ttyS0?baud=9600"),

@@ -123,6 +123,17 @@ def test_link_flag_carries_options() -> None:
     assert link.labels == {"0": "x y"}
 
 
+def test_policies_of_single_lines() -> None:
+    found = configs.link_from_flag("vhost-user:/a,on_release.RESET_*=keep,on_release.A=B=none", {})
+    assert dict(found.lines_on_release) == {"RESET_*": "keep", "A=B": "none"}
+    with pytest.raises(ConfigError, match="for 'LED', not 'restore'"):
+        configs.link_from_flag("vhost-user:/a,on_release.LED=restore", {})
+    own = {"lines_on_release": {"brake": "keep"}}
+    table = {"chip": [{"name": "car", "lines": ["m4-0:LED=brake"], **own}]}
+    (chip,) = configs.from_table(table, "test").chips
+    assert dict(chip.lines_on_release) == own["lines_on_release"]
+
+
 @pytest.mark.parametrize(
     "text",
     ["/run/fw.sock", "vhost-user:", "vhost-user:/x,lines=many", "vhost-user:/x,extensions=nope"],

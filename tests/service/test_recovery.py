@@ -318,6 +318,26 @@ def test_release_policy(tmp_path: Path, policy: str, direction: str) -> None:
         held.close()
 
 
+def test_release_policy_of_single_lines(tmp_path: Path) -> None:
+    """The line's own name comes before the first pattern that fits, and that before the link's."""
+    policies = {"LED_*": "keep", "LED_R*": "none", "LED_GREEN": "none"}
+    with (
+        Stub("demo") as stub,
+        Running(stub, tmp_path / "control.sock", lines_on_release=policies) as running,
+    ):
+        client = running.client()
+        client.wait("fw-0")
+        told = {one["name"]: one for one in client.ok("lines", chip="fw-0")["lines"]}
+        names = ("LED_GREEN", "LED_RED", "LOOP_OUT")
+        assert [told[name]["on_release"] for name in names] == ["none", "keep", "none"]
+        (link,) = client.ok("status")["links"]
+        assert (link["on_release"], link["lines_on_release"]) == ("none", policies)
+        held = client.request("fw-0", *(line(told[name]["offset"], OUTPUT, 1) for name in names))
+        assert held.operate(lib.GB_OPERATION_RELEASE)[0] == 0
+        assert [stub.state(name).direction for name in names] == ["none", "out", "none"]
+        held.close()
+
+
 @pytest.mark.parametrize("lost", [1, 2, 3])
 def test_line_is_let_go_though_messages_are_lost(
     tmp_path: Path, eventually: Callable[..., None], lost: int

@@ -54,18 +54,18 @@ def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
     if strange is not None:
         raise ConfigError(
             f'--link {text}: "{strange[1]}" is no option of a link; there are name, lines, '
-            "extensions, on_release, on_restart, on_restart.LINE, label.INDEX, names.INDEX and "
-            "raw.INDEX "
+            "extensions, on_release, on_release.LINE, on_restart, on_restart.LINE, label.INDEX, "
+            "names.INDEX and raw.INDEX "
             "(a URL with such a comma can be had in a [[link]] table of a file)"
         )
     table: dict[str, Any] = {"url": url}
     for option in options:
         key, _, value = option.partition("=")
         group, _, index = key.partition(".")
-        if group == "on_restart" and index:
+        if group in ("on_release", "on_restart") and index:
             line, _, policy = option.rpartition("=")  # the line's name may have an equals sign, too
-            own = table.setdefault("lines_on_restart", {})
-            own[line.removeprefix("on_restart.")] = policy
+            own = table.setdefault(f"lines_{group}", {})
+            own[line.removeprefix(f"{group}.")] = policy
         elif group == "names":
             names = _names_word(value, f"--link {url}: {key}")
             table.setdefault("names", {})[index] = names
@@ -81,7 +81,8 @@ def link_from_flag(text: str, shared: Mapping[str, Any]) -> LinkConfig:
 
 
 _FLAG_OPTION = re.compile(
-    r",(?=(?:name|lines|extensions|on_release|on_restart|(?:on_restart|label|names|raw)\.[^=,]*)=)"
+    r",(?=(?:name|lines|extensions|on_release|on_restart|"
+    r"(?:on_release|on_restart|label|names|raw)\.[^=,]*)=)"
 )
 
 

@@ -40,6 +40,7 @@ class LinkConfig:
             take the place of the firmware's. "" is a line without a name.
         on_release: ``none`` gives released lines back (DIRECTION_NONE), ``keep``
             leaves them as they are.
+        lines_on_release: the same for single lines, by name or pattern of names.
         on_restart: ``release``, ``restore`` or ``hold`` lines that were held when
             the firmware restarted, see `bridge.service.memory`.
         lines_on_restart: the same for single lines, by name.
@@ -54,6 +55,7 @@ class LinkConfig:
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     names: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     on_release: str = "none"
+    lines_on_release: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     on_restart: str = "release"
     lines_on_restart: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     raw: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -149,6 +149,7 @@ _LINK: Checks = {
     "name": values.name,
     "lines": values.integer(1, 65_535, "a number of lines"),
     "labels": values.labels,
+    "lines_on_release": values.release_policies,
     "lines_on_restart": values.restart_policies,
     "names": values.names,
     "raw": values.raw,
@@ -200,6 +201,7 @@ _CHIP: Checks = {
     "name": values.name,
     "label": values.label,
     "lines": values.lines,
+    "lines_on_release": values.release_policies,
     "on_release": values.release_policy,
 }
 

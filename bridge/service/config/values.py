@@ -135,16 +135,26 @@ def extensions(value: object) -> int:
         raise expected from None
 
 
-def restart_policies(value: object) -> Mapping[str, str]:
-    """Policies by line name."""
-    if not isinstance(value, dict):
-        raise Expected('a table of policies by line name, such as { RESET_PHY = "restore" }')
-    for name, policy in value.items():
-        try:
-            restart_policy(policy)
-        except Expected as expected:
-            raise Expected(f"{expected} for {shown(name)}", policy) from None
-    return MappingProxyType(dict(value))
+def policies(
+    policy: Callable[[object], str], example: str
+) -> Callable[[object], Mapping[str, str]]:
+    """Policies by line name; `policy` checks one of them."""
+
+    def check(value: object) -> Mapping[str, str]:
+        if not isinstance(value, dict):
+            raise Expected(f"a table of policies by line name, such as {example}")
+        for name, one in value.items():
+            try:
+                policy(one)
+            except Expected as expected:
+                raise Expected(f"{expected} for {shown(name)}", one) from None
+        return MappingProxyType(dict(value))
+
+    return check
+
+
+restart_policies = policies(restart_policy, '{ RESET_PHY = "restore" }')
+release_policies = policies(release_policy, '{ "RESET_*" = "keep" }')
 
 
 def url(value: object) -> str:
