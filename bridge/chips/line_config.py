@@ -240,7 +240,7 @@ def configs_of(
 
 
 def event_capacity(event_buffer_size: int, lines: int, edges: bool) -> int:
-    """Event records of a request, by the kernel's rules.
+    """Event records of a request, by the kernel's rules but for its limit of 1024.
 
     Args:
         event_buffer_size: as asked, 0 is the default of 16 a line.
@@ -248,7 +248,7 @@ def event_capacity(event_buffer_size: int, lines: int, edges: bool) -> int:
         edges: whether any line has edge detection.
 
     Returns:
-        A power of two from 2 to 1024.
+        A power of two from 2 to 262144.
 
     Raises:
         OSError: EINVAL, a buffer of one event with edge detection (kfifo needs two).

@@ -84,6 +84,7 @@ def bench(ctx: click.Context, as_json: bool, seconds: float) -> None:
       gpio-bridge bench --json --seconds 5
       gpio-bridge bench link --stub demo       any link; on your board: --link rpmsg:
       gpio-bridge bench serial                 a get over a UART
+      gpio-bridge bench record                 edges to a file
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -289,6 +290,61 @@ def _print_edges(result: dict[str, Any]) -> None:
         ("bulk.same_step", result["bulk"]["same_step"], "", "True"),
     ]
     print_table("gpio-bridge bench edges", ("figure", "measured", "unit", "target"), rows)
+
+
+@bench.command("record")
+@_JSON
+@_seconds_option("How long it records.")
+@click.option(
+    "--rate", type=click.IntRange(0, 2_000_000), default=0, show_default=True, metavar="N",
+    help="Edges a second of all lines; 0: as many as the firmware can send.",
+)  # fmt: skip
+@click.option(
+    "--lines", type=click.IntRange(1, 32), default=1, show_default=True, metavar="N",
+    help="Lines that change.",
+)  # fmt: skip
+@click.option(
+    "--format", "kind", type=click.Choice(["vcd", "csv", "jsonl", "sr"]), default="vcd",
+    show_default=True, help="Format of the files.",
+)  # fmt: skip
+def record_(as_json: bool, seconds: float, rate: int, lines: int, kind: str) -> None:
+    """Measure `gpio-bridge record`: edges that arrive in a file, and lost ones.
+
+    \b
+    per_s    edges a second on the pins
+    lost     that are not in the file, by the gaps in their numbers; it says so itself
+    buffer   those of them that waited for the recorder until later ones took their place;
+             the firmware had no memory for the others
+    cpu      of stub, service and recorder, in us an edge
+
+    With --rate the pins change by the clock, whether or not the firmware has memory, and a
+    stub that waits for a CPU loses edges that firmware on a CPU of its own would not.
+    At most 128 MiB are written, to a temporary directory.
+
+    \b
+      gpio-bridge bench record --seconds 60
+      gpio-bridge bench record --seconds 60 --rate 500000 --lines 8
+    """
+    from bridge.bench.record import measure_record
+    from bridge.cli.signals import ends_on_signals
+
+    ends_on_signals()
+    with progress() as tell:
+        result = measure_record(seconds, rate, lines, kind, tell)
+    if as_json:
+        print(json.dumps(result))
+        return
+    cpu = result["cpu_us_per_edge"]
+    rows = [
+        ("per_s", result["per_s"], "/s", "at least 500000"),
+        ("count", result["count"], "", ""),
+        ("lost", result["lost"], "", "0"),
+        ("loss_in_buffer", result["loss_in_buffer"], "", "0"),
+        *((f"cpu.{name}", cpu[name], "us/edge", "") for name in cpu),
+        ("cpu_percent", result["cpu_percent"], "% of a CPU", ""),
+        ("load", round(result["load"], 1), "processes", ""),
+    ]
+    print_table("gpio-bridge bench record", ("figure", "measured", "unit", "target"), rows)
 
 
 @bench.command("run")

@@ -219,7 +219,7 @@ def _request(
         if len(offsets) > common.LINES_MAX:
             raise Failure(f"too many lines of chip {chip.path}: {common.LINES_MAX} is the most")
         try:
-            source = Source(chip, offsets, first, settings, options.consumer)
+            source = Source(chip, offsets, first, settings, options.consumer, len(groups))
         except (OSError, ValueError, NotImplementedError) as error:
             hint = ""
             if getattr(error, "errno", None) == 6:  # ENXIO
@@ -239,7 +239,7 @@ def _request(
                 # Another firmware may have other lines there.
                 if [chip.get_line_info(offset).name for offset in offsets] != names:
                     raise ValueError("the lines have other names now")
-                return Source(chip, offsets, first, settings, options.consumer)
+                return Source(chip, offsets, first, settings, options.consumer, len(groups))
             except BaseException:
                 chip.close()
                 raise

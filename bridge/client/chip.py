@@ -408,7 +408,7 @@ class Chip:
                 to None for the defaults.
             consumer: shown to others; at most 31 bytes, default ``?``.
             event_buffer_size: in events; default and rounding are the kernel's: 16 a line,
-                a power of two, at most 1024.
+                a power of two, but at most 262144 instead of 1024.
             output_values: overrides the output value of every line of the request; lines
                 that it lacks are inactive.
 

@@ -40,7 +40,7 @@ _INACTIVE = Value.INACTIVE
 # The client waits a little longer than the service, whose answer says what happened.
 _GRACE_MS = 500
 
-_BUFFER_MAX = 1024
+_BUFFER_MAX = 1 << 18
 
 _UNTOUCHED = LineSettings()
 
@@ -369,7 +369,7 @@ class LineRequest:
         It blocks and raises as read_edge_events(). libgpiod does not have it.
 
         Args:
-            max_events: the most events to return; None is all that the buffer holds, 0 none.
+            max_events: the most events to return, at most 1024; None is so many, 0 none.
 
         Returns:
             A read-only buffer, the caller's to keep, of records of 48 bytes, laid out as

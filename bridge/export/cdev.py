@@ -26,6 +26,7 @@ from bridge.shim.pump import LineForm, Report, ReportKind
 log = logging.getLogger(__name__)
 
 EVENTS_OF_V1 = 16
+_EVENTS_MAX = 16 * uapi.GPIO_V2_LINES_MAX  # the kernel's
 """Events that a line event of v1 keeps."""
 
 _CHIP_INFO = struct.Struct("=32s32sI")
@@ -285,6 +286,7 @@ class Device:
         self, configs: list[LineConfig], consumer: bytes, size: int, form: LineForm
     ) -> int:
         """Take lines; return the program's descriptor of them."""
+        size = min(size, _EVENTS_MAX)
         room = event_capacity(size, len(configs), edges=False) * uapi.LINE_EVENT_SIZE
         requester = await self._visitor.requester(self._chip, len(configs), room)
         name = consumer.split(b"\0", 1)[0].decode("utf-8", "replace")

@@ -2,7 +2,7 @@
 """What a recording is, in memory.
 
 Times are nanoseconds from the recording's time zero. A level is LOW, HIGH or UNKNOWN. Batches of
-changes are two lists of the same length: times, and codes that stand for a signal and its new
+changes are two arrays of the same length: times, and codes that stand for a signal and its new
 level, so that no object is made for an edge.
 """
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections import deque
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -11,6 +12,7 @@ from datetime import datetime, timezone
 from bridge.recording import formats
 from bridge.recording.model import Header
 from bridge.recording.text_file import Writer
+from bridge.shim.recording import apply
 
 __all__ = ["Sink", "utc_of"]
 
@@ -49,7 +51,7 @@ class Sink:
         self._keep = keep
         self._files: deque[str] = deque()
         self._number = 0
-        self._levels: list[int] = []
+        self._levels = bytearray()
         self._writer: Writer | None = None
         self._zero = 0
         self._written = 0
@@ -71,13 +73,13 @@ class Sink:
         """Return the name of a signal."""
         return self._header.signals[signal].name
 
-    def begin(self, time: int, levels: list[int]) -> None:
+    def begin(self, time: int, levels: bytearray) -> None:
         """Begin a file at a time. Raises OSError."""
-        self._levels = list(levels)
+        self._levels = bytearray(levels)
         self._zero = self._written = time
         header = replace(self._header, zero_ns=time, zero_utc=utc_of(time))
         header.notes = [f"zero is {time / 1e9:.9f} s of CLOCK_MONOTONIC", *self._header.notes]
-        self._writer = formats.writer(self._format, self._name(), header, self._levels)
+        self._writer = formats.writer(self._format, self._name(), header, list(self._levels))
 
     def _name(self) -> str | None:
         if not self.rotates or self._path is None:
@@ -89,7 +91,7 @@ class Sink:
             os.unlink(self._files.popleft())
         return self._files[-1]
 
-    def write(self, times: list[int], codes: list[int]) -> None:
+    def write(self, times: array[int], codes: array[int]) -> None:
         """Write changes in their order. Raises OSError."""
         if not times:
             return
@@ -98,18 +100,16 @@ class Sink:
             times = self._not_before(self._written, times)
         if self.rotates:
             self._rotate(times[0])
-            for code in codes:
-                self._levels[code >> 2] = code & 3
-        zero = self._zero
-        self._writer.write([time - zero for time in times], codes)
+            apply(codes, self._levels)
+        self._writer.write(times, codes, self._zero)
         self._written = times[-1]
 
-    def _not_before(self, first: int, times: list[int]) -> list[int]:
+    def _not_before(self, first: int, times: array[int]) -> array[int]:
         """Move what came too late to the end of what is written."""
         late = [time for time in times if time < first]
         self.late += len(late)
         self.latest_ns = max(self.latest_ns, first - min(late))
-        return [max(time, first) for time in times]
+        return array("Q", (max(time, first) for time in times))
 
     def _rotate(self, time: int) -> None:
         """Begin another file, when this one is full."""

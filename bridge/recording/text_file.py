@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Protocol
 
 __all__ = ["TextFile", "Writer"]
@@ -18,8 +19,11 @@ class Writer(Protocol):
         """Bytes written so far."""
         ...
 
-    def write(self, times: list[int], codes: list[int]) -> None:
-        """Write changes, whose times never go back. Raises OSError."""
+    def write(self, times: Sequence[int], codes: Sequence[int], zero: int = 0) -> None:
+        """Write changes, whose times never go back; `zero` is what time zero is there.
+
+        Raises OSError.
+        """
         ...
 
     def note(self, time: int, text: str) -> None:
@@ -46,7 +50,7 @@ class TextFile:
             sys.stdout.flush()
             self._fd = sys.stdout.fileno()
 
-    def put(self, text: bytes) -> None:
+    def put(self, text: bytes | memoryview) -> None:
         """Write all of `text`. Raises OSError."""
         self.size += len(text)
         view = memoryview(text)

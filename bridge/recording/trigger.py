@@ -13,7 +13,7 @@ of them is an edge or a pulse:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bridge.errors import did_you_mean
@@ -73,13 +73,13 @@ class Trigger:
         self._since: list[int | None] = [None] * len(names)
         self._began = 0
 
-    def begin(self, time: int, levels: list[int]) -> bool:
+    def begin(self, time: int, levels: Sequence[int]) -> bool:
         """Start from levels that were read; return whether they are what is waited for."""
         self._levels = list(levels)
         self._began = time
         return not self._events and self._hold()
 
-    def feed(self, times: list[int], codes: list[int]) -> int | None:
+    def feed(self, times: Sequence[int], codes: Sequence[int]) -> int | None:
         """Take changes; return the index of the one that makes the expression true, if any."""
         signals = self.signals
         for index, (time, code) in enumerate(zip(times, codes, strict=True)):

@@ -146,6 +146,35 @@ class _Lib:
     def gb_event_ring_read(self, ring: CData, doorbell: int, events: CData, count: int) -> int: ...
     def gb_event_ring_retire(self, ring: CData) -> None: ...
     def gb_event_ring_free(self, ring: CData) -> None: ...
+    # recording/changes.h, recording/text.h
+    def gb_changes_take(
+        self,
+        recorded: CData,
+        events: CData,
+        count: int,
+        times: CData,
+        codes: CData,
+        losses: CData,
+        lost: CData,
+    ) -> int: ...
+    def gb_changes_in_order(self, times: CData, count: int) -> bool: ...
+    def gb_changes_apply(self, codes: CData, count: int, levels: CData, signals: int) -> None: ...
+    def gb_text_words(
+        self,
+        changes: CData,
+        before: CData,
+        words: CData,
+        words_count: int,
+        out: CData,
+        capacity: int,
+        used: CData,
+    ) -> int: ...
+    def gb_text_rows(
+        self, changes: CData, levels: CData, out: CData, capacity: int, used: CData
+    ) -> int: ...
+    def gb_text_samples(
+        self, changes: CData, sampler: CData, out: CData, capacity: int, used: CData
+    ) -> int: ...
     # cdev.h
     def gb_cdev_open_line(
         self,

@@ -167,7 +167,7 @@ class EventRing(RingReader):
     def __init__(self, ring_fd: int, doorbell: int) -> None:
         """Map `ring_fd` and own `doorbell`; raises as RingReader."""
         super().__init__(lib.gb_event_ring_map, "event", ring_fd, doorbell)
-        self._events = ffi.new("struct gb_line_event[]", lib.GB_EVENT_CAPACITY_MAX)
+        self._events = ffi.new("struct gb_line_event[]", lib.GB_EVENT_READ_MAX)
 
     @property
     def capacity(self) -> int:
@@ -186,7 +186,7 @@ class EventRing(RingReader):
     def read_records(self, count: int) -> bytes:
         """Return 1 to `count` events as they are in memory, 48 bytes each; as read()."""
         events = self._events
-        count = min(count, lib.GB_EVENT_CAPACITY_MAX)
+        count = min(count, lib.GB_EVENT_READ_MAX)
         doorbell = self._enter()
         try:
             taken: int = lib.gb_event_ring_read(self._ring, doorbell, events, count)

@@ -509,7 +509,7 @@ class Pump(_Owned):
         Args:
             identity: comes back in the request's reports.
             lines: 1 to 64 plans.
-            capacity: event records, a power of two from 2 to 1024.
+            capacity: event records, a power of two from 2 to 262144.
             timeout_ms: deadline of one operation in milliseconds.
 
         Raises:

@@ -92,7 +92,7 @@ class TraceReader(RingReader):
     def __init__(self, ring_fd: int, doorbell: int) -> None:
         """Map `ring_fd` and own `doorbell`; raises as RingReader."""
         super().__init__(lib.gb_trace_ring_map, "trace", ring_fd, doorbell)
-        self._slots = ffi.new("uint8_t[]", lib.GB_EVENT_CAPACITY_MAX * _SLOT)
+        self._slots = ffi.new("uint8_t[]", lib.GB_EVENT_READ_MAX * _SLOT)
         self._records = Records()
 
     def read(self) -> list[TraceRecord]:
@@ -102,9 +102,7 @@ class TraceReader(RingReader):
         """
         doorbell = self._enter()
         try:
-            taken = lib.gb_trace_ring_take(
-                self._ring, doorbell, self._slots, lib.GB_EVENT_CAPACITY_MAX
-            )
+            taken = lib.gb_trace_ring_take(self._ring, doorbell, self._slots, lib.GB_EVENT_READ_MAX)
         finally:
             self._leave()
         if taken < 0:

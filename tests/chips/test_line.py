@@ -109,7 +109,8 @@ def test_plan_flags() -> None:
         (3, 1, True, 4),
         (1, 1, False, 2),
         (1000, 1, True, 1024),
-        (2**32 - 1, 1, True, 1024),
+        (1025, 1, True, 2048),
+        (2**32 - 1, 1, True, 262144),
     ],
 )
 def test_event_capacity(size: int, lines: int, edges: bool, capacity: int) -> None:

@@ -32,7 +32,7 @@ static void wait_for_room(const struct setup *s)
 {
 	uint64_t count;
 
-	while (gb_event_ring_waiting(s->producer) == GB_EVENT_CAPACITY_MAX)
+	while (gb_event_ring_waiting(s->producer) == GB_EVENT_READ_MAX)
 		if (read(s->room, &count, sizeof(count)) != sizeof(count))
 			_exit(1);
 }
@@ -56,13 +56,13 @@ static void produce(const struct setup *s, uint32_t count)
 
 static int consume(const struct setup *s, uint32_t count)
 {
-	static struct gb_line_event events[GB_EVENT_CAPACITY_MAX];
+	static struct gb_line_event events[GB_EVENT_READ_MAX];
 	uint64_t one = 1;
 	uint32_t seqno = 0;
 
 	while (seqno < count) {
 		int taken = gb_event_ring_read(s->consumer, s->bell_out, events,
-					       GB_EVENT_CAPACITY_MAX);
+					       GB_EVENT_READ_MAX);
 
 		if (taken < 0)
 			return taken;
@@ -86,7 +86,7 @@ static int open_setup(struct setup *s)
 	s->room = eventfd(0, EFD_CLOEXEC);
 	if (s->room < 0)
 		return -errno;
-	s->producer = gb_event_ring_create(GB_EVENT_CAPACITY_MAX, &memfd);
+	s->producer = gb_event_ring_create(GB_EVENT_READ_MAX, &memfd);
 	if (!s->producer)
 		return -errno;
 	s->consumer = gb_event_ring_map(memfd);

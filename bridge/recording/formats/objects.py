@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bridge.recording.model import UNKNOWN, Header, Recording, Wave, count_lost
 from bridge.recording.text_file import TextFile
+from bridge.shim.recording import Words
 
 __all__ = ["Writer", "read"]
 
@@ -34,23 +35,19 @@ class Writer(TextFile):
         }
         self.put(_line(first))
         # By code: it has two bits for the level. The time goes between.
-        self._words = [
-            f',"line":{json.dumps(name)},"level":{json.dumps(level)}}}\n'.encode()
-            for name in names
-            for level in (*_LEVELS, None)
-        ]
-
-    def write(self, times: list[int], codes: list[int]) -> None:
-        """Write changes."""
-        words = self._words
-        self.put(
-            b"".join(
-                [
-                    b'{"ns":%d%b' % (time, words[code])
-                    for time, code in zip(times, codes, strict=True)
-                ]
-            )
+        self._text = Words(
+            b'{"ns":',
+            [
+                f',"line":{json.dumps(name)},"level":{json.dumps(level)}}}\n'.encode()
+                for name in names
+                for level in (*_LEVELS, None)
+            ],
         )
+
+    def write(self, times: Sequence[int], codes: Sequence[int], zero: int = 0) -> None:
+        """Write changes."""
+        for block in self._text.blocks(times, codes, zero):
+            self.put(block)
 
     def note(self, time: int, text: str) -> None:
         """Write a note as an object of its own."""

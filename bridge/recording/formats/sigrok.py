@@ -7,9 +7,11 @@ import configparser
 import errno
 import io
 import zipfile
+from collections.abc import Sequence
 
 from bridge import __version__
-from bridge.recording.model import UNKNOWN, Header, Recording, Wave
+from bridge.recording.model import UNKNOWN, Header, Recording, Wave, code_of
+from bridge.shim.recording import Samples
 
 __all__ = ["Writer", "read"]
 
@@ -18,6 +20,7 @@ _NS = 1_000_000_000
 # recorder that is killed loses what is not in a member yet.
 _PIECE_MAX = 4 << 20
 _PIECE_NS = _NS
+_NO_SIGNAL = code_of(0, UNKNOWN)
 
 
 class Writer:
@@ -33,17 +36,11 @@ class Writer:
         assert path is not None
         self._path = path
         self._rate = header.rate_hz
-        self._unit = max(1, (len(levels) + 7) // 8)
-        self._bits = sum((level == 1) << index for index, level in enumerate(levels))
-        self._done = 0  # samples
+        self._samples = Samples(header.rate_hz, levels)
         self._pieces = 0
-        self._waiting: list[bytes] = []
-        self._waiting_size = 0
+        self._waiting = bytearray()
         self._piece_end = _PIECE_NS
         self.size = 0
-        #: Edges that no sample shows, since another one of the line followed within the sample.
-        self.unseen = 0
-        self._changed: dict[int, int] = {}  # line: the sample that shows its last change
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("version", "2")
             file.writestr("metadata", self._metadata(header))
@@ -53,58 +50,41 @@ class Writer:
         lines += ["capturefile=logic-1", f"total probes={len(header.signals)}"]
         lines += [f"samplerate={_rate_text(self._rate)}", "total analog=0"]
         lines += [f"probe{n}={signal.name}" for n, signal in enumerate(header.signals, 1)]
-        lines += [f"unitsize={self._unit}"]
+        lines += [f"unitsize={self._samples.unit}"]
         return "\n".join(lines) + "\n"
 
-    def write(self, times: list[int], codes: list[int]) -> None:
-        """Write the samples until each change, and note the change for the following ones."""
-        rate = self._rate
-        for time, code in zip(times, codes, strict=True):
-            sample = time * rate // _NS
-            if sample > self._done:
-                self._repeat(sample - self._done)
-            level, index = code & 3, code >> 2
-            if level == UNKNOWN:
-                continue
-            if self._changed.get(index) == sample:
-                self.unseen += 1
-            self._changed[index] = sample
-            self._bits = self._bits | 1 << index if level else self._bits & ~(1 << index)
-        if times and times[-1] >= self._piece_end:
+    def write(self, times: Sequence[int], codes: Sequence[int], zero: int = 0) -> None:
+        """Write the samples until each change, which shows in the following ones."""
+        if not times:
+            return
+        self._take(times, codes, zero)
+        if times[-1] - zero >= self._piece_end:
             self._flush()
-            self._piece_end = times[-1] + _PIECE_NS
+            self._piece_end = times[-1] - zero + _PIECE_NS
+
+    def _take(self, times: Sequence[int], codes: Sequence[int], zero: int) -> None:
+        for block in self._samples.blocks(times, codes, zero):
+            self._waiting += block
+            if len(self._waiting) >= _PIECE_MAX:
+                self._flush()
 
     def note(self, time: int, text: str) -> None:
         """Do nothing: the format has no place for notes."""
 
     def close(self, time: int, notes: list[str]) -> None:
         """Write the samples until the end."""
-        end = time * self._rate // _NS + 1
-        if end > self._done:
-            self._repeat(end - self._done)
+        # What would change behind the last sample, of no signal.
+        self._take([time + -(-_NS // self._rate)], [_NO_SIGNAL], 0)
         self._flush()
-
-    def _repeat(self, samples: int) -> None:
-        """Let the levels hold for so many samples."""
-        word = self._bits.to_bytes(self._unit, "little")
-        self._done += samples
-        while samples:
-            count = min(samples, max(1, (_PIECE_MAX - self._waiting_size) // self._unit))
-            self._waiting.append(word * count)
-            self._waiting_size += count * self._unit
-            samples -= count
-            if self._waiting_size + self._unit > _PIECE_MAX:
-                self._flush()
 
     def _flush(self) -> None:
         if not self._waiting:
             return
         self._pieces += 1
         with zipfile.ZipFile(self._path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-            file.writestr(f"logic-1-{self._pieces}", b"".join(self._waiting))
+            file.writestr(f"logic-1-{self._pieces}", bytes(self._waiting))
             self.size = file.start_dir
         self._waiting.clear()
-        self._waiting_size = 0
 
 
 def _rate_text(rate: int) -> str:

@@ -6,10 +6,11 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bridge.recording.model import Header, Recording, Wave, count_lost
 from bridge.recording.text_file import TextFile
+from bridge.shim.recording import Rows
 
 __all__ = ["Writer", "read"]
 
@@ -23,29 +24,18 @@ class Writer(TextFile):
     def __init__(self, path: str | None, header: Header, levels: list[int]) -> None:
         """Begin a file; see `bridge.recording.formats.writer`."""
         super().__init__(path)
-        self._levels = [_LETTERS[level] for level in levels]
+        self._rows = Rows(levels)
         text = io.StringIO()
         for note in [f"recording began {header.zero_utc}", *header.notes]:
             text.write(f"# {note}\n")
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow([_TIME, *(signal.name for signal in header.signals)])
-        rows.writerow([0, *self._levels])
-        self.put(text.getvalue().encode())
+        self.put(text.getvalue().encode() + b"0" + self._rows.levels)
 
-    def write(self, times: list[int], codes: list[int]) -> None:
+    def write(self, times: Sequence[int], codes: Sequence[int], zero: int = 0) -> None:
         """Write changes; those at one time are one row."""
-        levels = self._levels
-        rows: list[str] = []
-        last = None
-        for time, code in zip(times, codes, strict=True):
-            levels[code >> 2] = _LETTERS[code & 3]
-            row = f"{time},{','.join(levels)}\n"
-            if time == last:
-                rows[-1] = row
-            else:
-                rows.append(row)
-            last = time
-        self.put("".join(rows).encode())
+        for block in self._rows.blocks(times, codes, zero):
+            self.put(block)
 
     def note(self, time: int, text: str) -> None:
         """Write a comment between rows."""
@@ -55,7 +45,7 @@ class Writer(TextFile):
         """Write a last row, at the end."""
         for text in notes:
             self.put(f"# {text}\n".encode())
-        self.put(f"{time},{','.join(self._levels)}\n".encode())
+        self.put(b"%d%b" % (time, self._rows.levels))
         self.end()
 
 

@@ -7,7 +7,8 @@ import io
 import re
 import sys
 from collections import Counter
-from itertools import chain, starmap
+from collections.abc import Sequence
+from itertools import starmap
 from typing import Any
 
 from bridge import __version__
@@ -22,6 +23,7 @@ from bridge.recording.model import (
     lost_text,
 )
 from bridge.recording.text_file import TextFile
+from bridge.shim.recording import Words
 
 __all__ = ["Writer", "read"]
 
@@ -41,8 +43,8 @@ def _library() -> tuple[Any, Any]:
 class Writer(TextFile):
     """A file as it is recorded: pyvcd makes its header, with names and identifiers.
 
-    Changes are formatted here, a batch at a time: VCDWriter.change() takes about 10 us on a slow
-    core, and 500,000 edges a second leave 2.
+    Changes are formatted by the shim: VCDWriter.change() takes about 10 us on a slow core, and
+    500,000 edges a second leave 2.
     """
 
     def __init__(self, path: str | None, header: Header, levels: list[int]) -> None:
@@ -69,18 +71,20 @@ class Writer(TextFile):
         ]
         maker.flush()
         # By code: it has two bits for the level.
-        self._words = [
-            f"{letter}{variable.ident}".encode()
-            for variable in variables
-            for letter in (*_LETTERS, "x")
-        ]
+        self._text = Words(
+            b"#",
+            [
+                f"\n{letter}{variable.ident}\n".encode()
+                for variable in variables
+                for letter in (*_LETTERS, "x")
+            ],
+        )
         self.put(text.getvalue().encode())
 
-    def write(self, times: list[int], codes: list[int]) -> None:
+    def write(self, times: Sequence[int], codes: Sequence[int], zero: int = 0) -> None:
         """Write changes."""
-        words = self._words
-        pairs = chain.from_iterable(zip(times, [words[code] for code in codes], strict=True))
-        self.put(b"#%d\n%b\n" * len(times) % tuple(pairs))
+        for block in self._text.blocks(times, codes, zero):
+            self.put(block)
 
     def note(self, time: int, text: str) -> None:
         """Remember it for the end: libsigrok 0.5.2 skips all that follows a comment."""

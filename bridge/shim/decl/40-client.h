@@ -54,6 +54,7 @@ struct gb_line_event {
 };
 
 #define GB_EVENT_CAPACITY_MAX ...
+#define GB_EVENT_READ_MAX ...
 
 struct gb_event_ring *gb_event_ring_map(int memfd);
 uint32_t gb_event_ring_capacity(const struct gb_event_ring *ring);

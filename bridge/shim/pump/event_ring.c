@@ -314,8 +314,8 @@ static int take(struct gb_event_ring *ring, int doorbell, void *records, size_t 
 
 	if (atomic_load_explicit(&ring->shared->retired, memory_order_relaxed))
 		return -ENODEV;
-	if (count > GB_EVENT_CAPACITY_MAX)
-		count = GB_EVENT_CAPACITY_MAX;
+	if (count > GB_EVENT_READ_MAX)
+		count = GB_EVENT_READ_MAX;
 	taken = copy_out(ring, records, count);
 	if (empty(ring))
 		silence(ring, doorbell);

@@ -30,7 +30,10 @@
 #include <stdint.h>
 
 #define GB_EVENT_RING_MAGIC 0x47425231u /* "GBR1" */
-#define GB_EVENT_CAPACITY_MAX 1024u
+/* The kernel has at most 1024, which are 2 ms of 500,000 edges a second. */
+#define GB_EVENT_CAPACITY_MAX 262144u
+/* Records of one read. */
+#define GB_EVENT_READ_MAX 1024u
 /* The kernel's gpio_chardev_data has as many. */
 #define GB_INFO_CAPACITY 32u
 #define GB_INFO_RECORD_SIZE 288u
@@ -103,7 +106,7 @@ struct gb_event_ring *gb_trace_ring_create(int *memfd);
 /* What does not fit is counted and goes. True: ring the doorbell. */
 bool gb_trace_ring_push(struct gb_event_ring *ring, const void *record, uint32_t slots);
 struct gb_event_ring *gb_trace_ring_map(int memfd);
-/* Does what gb_event_ring_take() does, for at most GB_EVENT_CAPACITY_MAX slots; the last record
+/* Does what gb_event_ring_take() does, for at most GB_EVENT_READ_MAX slots; the last record
  * may be cut, and goes on in the next ones. */
 int gb_trace_ring_take(struct gb_event_ring *ring, int doorbell, void *slots, size_t count);
 /* Records that did not fit so far. */

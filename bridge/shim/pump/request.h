@@ -64,7 +64,7 @@ struct gb_request_fds {
 	int ring;      /* memfd of the event ring */
 };
 
-/* event_capacity: a power of two, 2..1024 (the caller applies the kernel's
+/* event_capacity: a power of two, 2..GB_EVENT_CAPACITY_MAX (the caller applies the kernel's
  * rules). timeout_ms: deadline of one operation. NULL with errno. */
 struct gb_request *gb_request_open(struct gb_pump *pump, uint64_t id,
 				   const struct gb_line_plan *lines, size_t count,

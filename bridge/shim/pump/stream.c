@@ -13,13 +13,18 @@
  * as one of the kernel's does. */
 #define ROOM_POLL_NS (1 * MS)
 #define ROOM_PATIENCE_NS (50 * MS)
+/* Who has more places than the kernel gives wants to lose nothing rather than to be up to date. */
+#define PLACES_USUAL 1024u
+#define ROOM_PATIENCE_LONG_NS (500 * MS)
+/* Credits that are worth a message, where the window has many more. */
+#define BATCH 256u
 /* After a silence, credits that were used are granted again: events may have been lost on the
  * way, and their credits with them. */
 #define QUIET_NS (1000 * MS)
 #define GRANT_TIMEOUT_NS (250 * MS)
 #define ATTEMPTS_MAX 3u
 /* No owner of a line grants as many. */
-#define CREDITS_MAX 4096u
+#define CREDITS_MAX 524288u
 /* Firmware whose answers make no sense is asked again after QUIET_NS, and each time after twice
  * as long, up to this many doublings, which is some minutes. */
 #define DOUBTS_MAX 8
@@ -281,6 +286,11 @@ static uint32_t window_of(const struct gb_event_places *places)
 	return places->lines && places->count > places->lines ? places->count / places->lines : 1;
 }
 
+static uint64_t patience_of(const struct gb_event_places *places)
+{
+	return places->count > PLACES_USUAL ? ROOM_PATIENCE_LONG_NS : ROOM_PATIENCE_NS;
+}
+
 /* Credits are given for the free places: all places less the events that wait in them and those
  * that may come already. So a client that reads, however late, loses nothing of what the firmware
  * could keep back. */
@@ -297,7 +307,7 @@ void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns
 {
 	const struct gb_interrupt *interrupt = interrupt_at(c, gpio);
 	struct gb_stream *s = &c->streams.lines[gpio];
-	uint32_t left = s->granted - s->received, window, room, more;
+	uint32_t left = s->granted - s->received, window, batch, room, more;
 
 	if (!interrupt || !interrupt->places || !gb_stream_flows(c, s) || s->granting)
 		return;
@@ -308,11 +318,14 @@ void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns
 		return;
 	room = room_in(interrupt->places);
 	more = window - left;
+	batch = (window + 3) / 4;
+	if (batch > BATCH)
+		batch = BATCH;
 	if (more > room) {
 		/* No credits now, or fewer: they still go in batches while the client reads. */
-		if (room >= (window + 3) / 4)
+		if (room >= batch)
 			more = room;
-		else if (!s->starved || now_ns - s->starved_ns < ROOM_PATIENCE_NS) {
+		else if (!s->starved || now_ns - s->starved_ns < patience_of(interrupt->places)) {
 			starve(c, gpio, now_ns);
 			return;
 		}
