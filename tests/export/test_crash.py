@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bridge.bench.rig import Rig
+from bridge.client.control import Connection
 
 from . import frontend as vu
 from .frontend import F_IRQ, INDIRECT, NUM, PROTOCOL_FEATURES, VERSION_1, Frontend
@@ -39,10 +40,18 @@ class Guest(Frontend):
         self.log = mmap.mmap(self.log_fd, self.log_length)
 
     def kill_service(self) -> None:
+        self.kill_process()
+        assert self.hung_up()
+
+    def kill_process(self) -> None:
         os.kill(self.rig.serve.pid, signal.SIGKILL)
         assert self.rig.serve.process is not None
         self.rig.serve.process.wait()
-        assert self.hung_up()
+
+    @property
+    def connected(self) -> bool:
+        with contextlib.closing(Connection.open(self.rig.serve.socket)) as connection:
+            return bool(connection.call("status")["exports"][0]["connected"])
 
     def start_service(self) -> None:
         self.rig.serve.__enter__()
@@ -99,6 +108,21 @@ def test_requests_in_flight_are_answered_by_the_next_service(
     assert guest.rig.stub.read("LED_GREEN") == 1
     guest.no_event()
     assert queue.pop() is None and guest.in_flight() == []
+
+
+def test_a_line_that_the_firmware_has_not_let_go_is_let_go_by_the_next_service(
+    guest: Guest, eventually: Eventually
+) -> None:
+    guest.ok(vu.SET_VALUE, LED, 1)
+    guest.ok(vu.SET_DIRECTION, LED, vu.OUT)
+    guest.rig.stub.fault("drop", "rx", 10_000)
+    guest.socket.close()
+    eventually(lambda: not guest.connected, "the service to see that it left")
+    guest.kill_process()
+    guest.rig.stub.fault("clear")
+    assert guest.rig.stub.read("LED_GREEN") == 1
+    guest.start_service()
+    eventually(lambda: guest.rig.stub.state("LED_GREEN").direction == "none", "the release")
 
 
 def test_requests_that_nobody_took_are_taken_once(guest: Guest) -> None:

@@ -278,6 +278,21 @@ def test_line_in_use_again_is_not_let_go(export: Start) -> None:
         assert exported.stub.read("LED_GREEN") == 1
 
 
+def test_line_in_use_again_is_let_go_with_its_guest(export: Start, eventually: Eventually) -> None:
+    """A guest that does not wait for answers has set the line up before the first one comes."""
+    exported = export()
+    with exported.guest() as driver:
+        queue = driver.queues[vu.REQUESTQ]
+        driver.ok(vu.SET_DIRECTION, LED, vu.IN)
+        for asked in ((vu.SET_DIRECTION, LED, vu.NONE), (vu.SET_DIRECTION, LED, vu.OUT)):
+            driver.begin(*asked)
+        queue.notify()
+        for _ in range(2):
+            queue.wait()
+        assert exported.stub.state("LED_GREEN").direction == "out"
+    eventually(lambda: exported.stub.state("LED_GREEN").direction == "none", "the LED's release")
+
+
 def test_guest_gone_many_lines_free(export: Start, tmp_path: Path) -> None:
     """More messages at once than others may queue for a controller."""
     board = tmp_path / "many.board"

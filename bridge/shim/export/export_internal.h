@@ -60,6 +60,7 @@ struct line {
 	struct gb_export *exported;
 	bool enabled; /* the firmware may have an irq type */
 	bool armed;   /* one interrupt is awaited, or asked for */
+	bool letting_go; /* our DIRECTION_NONE is under way, and nobody has used the line since */
 	uint32_t attempts; /* to arm it or to let it go, without an answer */
 	uint32_t life;     /* of the attachment: calls of an earlier one do not count */
 	uint32_t tickets;  /* given to requests of this guest */

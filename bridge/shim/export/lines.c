@@ -83,50 +83,63 @@ static void set_latched(struct gb_export *e, const struct line *line, bool latch
 static void let_go(struct gb_export *e, struct line *line);
 
 /* The message may be lost. Unless somebody uses the line again, it is sent until an answer comes,
- * since the line would stay driven. */
-static void not_let_go(struct gb_export *e, struct line *line)
+ * since the line would stay driven; and until then a next process would have to send it. */
+static void let_go_answered(struct gb_export *e, struct line *line, int error)
 {
-	if (state_of(e, line)->flags & GB_EXPORT_LINE_TOUCHED)
-		return;
-	set_flag(e, line, GB_EXPORT_LINE_TOUCHED, true);
-	let_go(e, line);
+	line->letting_go = false;
+	if (error == ETIMEDOUT)
+		let_go(e, line);
+	else if (!error)
+		set_flag(e, line, GB_EXPORT_LINE_TOUCHED, false);
 }
 
 static void set_up_done(struct gb_call *call, const struct gb_outcome *outcome)
 {
 	struct gb_export *e = call->owner;
 	struct line *line = line_of_call(e, call);
-	bool lost = outcome->error == ETIMEDOUT && frees(call->type, call->value);
+	bool freed = frees(call->type, call->value);
+	bool lost = outcome->error == ETIMEDOUT && freed;
 
 	/* Count one fault, however long the silence lasts. */
 	if (outcome->error && outcome->error != ENODEV && !e->closed &&
 	    !(lost && line && line->attempts++))
 		export_note_fault(e);
-	if (lost && line && !e->closed)
-		not_let_go(e, line);
+	if (freed && line && line->letting_go && !e->closed)
+		let_go_answered(e, line, outcome->error);
 	export_unreference(e);
 }
 
-static void set_up(struct gb_export *e, struct line *line, uint16_t type, uint32_t value)
+static int set_up(struct gb_export *e, struct line *line, uint16_t type, uint32_t value)
 {
 	int error = submit(e, line, type, value, set_up_done);
 
 	if (error && error != -ENODEV)
 		export_note_fault(e);
+	return error;
 }
 
 /* DIRECTION_NONE makes the firmware forget the line. The interrupt is disabled before, as the
  * driver would do it; later requests find the line free. */
 static void let_go(struct gb_export *e, struct line *line)
 {
-	if (!line->interrupt.controller ||
+	if (!line->interrupt.controller || line->letting_go ||
 	    !(state_of(e, line)->flags & GB_EXPORT_LINE_TOUCHED))
 		return; /* when it returns, see export_line_restore() */
-	set_flag(e, line, GB_EXPORT_LINE_TOUCHED, false);
 	if (line->enabled)
 		set_up(e, line, VIRTIO_GPIO_MSG_SET_IRQ_TYPE, VIRTIO_GPIO_IRQ_TYPE_NONE);
 	line->enabled = false;
-	set_up(e, line, VIRTIO_GPIO_MSG_SET_DIRECTION, VIRTIO_GPIO_DIRECTION_NONE);
+	line->letting_go = !set_up(e, line, VIRTIO_GPIO_MSG_SET_DIRECTION,
+				   VIRTIO_GPIO_DIRECTION_NONE);
+}
+
+/* The firmware will have state of the guest; the answer to a DIRECTION_NONE of before says
+ * nothing about it. */
+static void touch(struct gb_export *e, struct line *line)
+{
+	set_flag(e, line, GB_EXPORT_LINE_TOUCHED, true);
+	if (line->letting_go)
+		line->life++;
+	line->letting_go = false;
 }
 
 static void forget_irq(struct gb_export *e, struct line *line)
@@ -274,7 +287,7 @@ static void set_irq_type(struct gb_export *e, struct line *line, uint8_t type)
 void export_line_ask(struct gb_export *e, struct line *line, uint16_t type, uint32_t value)
 {
 	if (changes(type))
-		set_flag(e, line, GB_EXPORT_LINE_TOUCHED, true);
+		touch(e, line);
 	if (type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE)
 		set_irq_type(e, line, (uint8_t)value);
 }
@@ -300,13 +313,11 @@ static void line_let_go(struct gb_export *e, struct line *line, uint16_t type, i
 
 	line->enabled &= error != 0;
 	if (type == VIRTIO_GPIO_MSG_SET_DIRECTION) {
-		if (!error)
-			set_flag(e, line, GB_EXPORT_LINE_TOUCHED, false);
 		forget_state(e, line);
 		forget_irq(e, line);
 		/* If other requests are under way, the driver uses the line again. */
-		if (error == ETIMEDOUT && line->tickets - line->answers == 1)
-			let_go(e, line);
+		if (line->tickets - line->answers == 1)
+			let_go_answered(e, line, error);
 	}
 	if (!state->irq_type)
 		export_line_give_back(e, line, VIRTIO_GPIO_EVENT_INVALID);
@@ -344,12 +355,12 @@ void export_line_restore(struct gb_export *e, struct line *line)
 {
 	struct gb_export_line *state = state_of(e, line);
 
-	if (e->stale)
+	if (e->stale && (state->direction || state->irq_type || state->flags & GB_EXPORT_LINE_VALUE))
 		return; /* whose state is that? */
 	if (state->direction == VIRTIO_GPIO_DIRECTION_NONE)
 		let_go(e, line); /* this comes first, since it discards the value */
 	if (state->flags & GB_EXPORT_LINE_VALUE) {
-		set_flag(e, line, GB_EXPORT_LINE_TOUCHED, true);
+		touch(e, line);
 		set_up(e, line, VIRTIO_GPIO_MSG_SET_VALUE, state->value);
 	}
 	if (state->direction != VIRTIO_GPIO_DIRECTION_NONE)
@@ -361,7 +372,7 @@ void export_line_restore(struct gb_export *e, struct line *line)
 void export_line_detach(struct line *line)
 {
 	gb_interrupt_disown(&line->interrupt);
-	line->enabled = line->armed = false;
+	line->enabled = line->armed = line->letting_go = false;
 	line->attempts = 0;
 }
 
