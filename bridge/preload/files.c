@@ -199,7 +199,6 @@ FXSTAT(__fxstat64, struct stat64)
 FXSTATAT(__fxstatat64, struct stat64)
 #endif
 
-#ifdef STATX_TYPE
 void preload_fill_statx(struct statx *s, enum preload_file file, const struct preload_chip *chip,
 		       bool follow)
 {
@@ -229,7 +228,9 @@ EXPORTED int statx(int directory, const char *path, int flags, unsigned int mask
 	if (path && !*path && preload_is_ours(directory, &size, &chip) && chip)
 		file = FILE_CHIP;
 	if (!file) {
-		result = next(directory, path, flags, mask, s);
+		/* A program that looks for it finds ours, where its libc has none. */
+		result = next ? next(directory, path, flags, mask, s) :
+				(int)syscall(SYS_statx, directory, path, flags, mask, s);
 		if (!BEHIND(result, directory, path, &chip, follow))
 			return result;
 		file = FILE_CHIP;
@@ -237,7 +238,6 @@ EXPORTED int statx(int directory, const char *path, int flags, unsigned int mask
 	preload_fill_statx(s, file, chip, follow);
 	return 0;
 }
-#endif
 
 /* ---- access ----------------------------------------------------------------- */
 

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#ifndef STATX_TYPE
+#include <linux/stat.h> /* musl has statx(2) since 1.2.5 */
+#endif
 
 #include "preload.h"
 
@@ -33,10 +36,8 @@ static inline mode_t preload_mode(enum preload_file file, bool follow)
 	return file == FILE_DEV ? S_IFREG | 0444 : S_IFDIR | 0755;
 }
 
-#ifdef STATX_TYPE
 void preload_fill_statx(struct statx *s, enum preload_file file, const struct preload_chip *chip,
 			bool follow);
-#endif
 
 /* After the real one said `result`: whether the path is one of ours all the same. */
 #define BEHIND(result, directory, path, chip, follow) \
