@@ -86,11 +86,7 @@ def _families(status: dict[str, Any]) -> Iterator[tuple[str, str, str, list[Samp
         "chip_reply_seconds",
         "gauge",
         "Time that so many of the replies did not take longer than.",
-        [
-            ({**labels, "quantile": quantile}, chip[key] / 1e9)
-            for labels, chip in counted
-            for quantile, key in (("0.5", "p50_ns"), ("0.99", "p99_ns"))
-        ],
+        _quantiles(counted),
     )
     lines = [
         ({**labels, "line": line["offset"], "name": line["name"] or ""}, line)
@@ -124,3 +120,18 @@ def _families(status: dict[str, Any]) -> Iterator[tuple[str, str, str, list[Samp
     ):
         samples = [(labels, one[key]) for labels, one in requests]
         yield f"request_{key}_total", "counter", help, samples
+    yield (
+        "request_operation_seconds",
+        "gauge",
+        "Time in the service that so many of the gets and sets did not take longer than.",
+        _quantiles(requests),
+    )
+
+
+def _quantiles(counted: list[tuple[dict[str, Any], dict[str, Any]]]) -> list[Sample]:
+    """The two times that are told of what is counted."""
+    return [
+        ({**labels, "quantile": quantile}, one[key] / 1e9)
+        for labels, one in counted
+        for quantile, key in (("0.5", "p50_ns"), ("0.99", "p99_ns"))
+    ]

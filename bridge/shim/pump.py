@@ -161,6 +161,8 @@ class Request(_Owned):
         return {
             "operations": counters.operations,
             "failed": counters.failed,
+            "p50_ns": counters.p50_ns,
+            "p99_ns": counters.p99_ns,
             "edges": counters.edges,
             "overwritten": counters.overwritten,
         }

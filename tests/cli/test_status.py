@@ -148,6 +148,7 @@ def test_counters_of_chips_lines_and_line_requests(cli: Cli, fresh_rig: Rig) -> 
     assert 0 < metrics["p50_ns"] <= metrics["p99_ns"]
     assert metrics["lines"] == [{"offset": 6, "name": "BUTTON_USER", "edges": 2, "lost": 0}]
     (mine,) = metrics["requests"]
+    assert 0 < mine["p50_ns"] <= mine["p99_ns"]
     counted = [mine[key] for key in ("operations", "failed", "edges", "overwritten")]
     assert (mine["consumer"], mine["lines"], counted) == ('a "b"\\', [6], [100, 0, 2, 0])
     samples = {
@@ -157,6 +158,7 @@ def test_counters_of_chips_lines_and_line_requests(cli: Cli, fresh_rig: Rig) -> 
     }
     assert samples["gpio_bridge_link_up", None, None] == 1
     assert samples["gpio_bridge_request_operations_total", "fw-0", 'a "b"\\'] == 100
+    assert samples["gpio_bridge_request_operation_seconds", "fw-0", 'a "b"\\'] > 0
     assert samples["gpio_bridge_line_edges_total", "fw-0", None] == 2
 
 

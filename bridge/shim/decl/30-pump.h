@@ -191,6 +191,8 @@ void gb_request_note_driven(struct gb_request *request, uint32_t index, bool hig
 struct gb_request_counters {
 	uint64_t operations;
 	uint64_t failed;
+	uint64_t p50_ns;
+	uint64_t p99_ns;
 	uint64_t edges;
 	uint64_t overwritten;
 	...;

@@ -200,51 +200,15 @@ void gb_calls_advance(struct gb_calls *calls)
 
 /* ---- counters ----------------------------------------------------------- */
 
-/* Of times of 2^n us and more, eight in each octave. */
-static uint32_t bucket(uint64_t time_ns)
-{
-	uint64_t units = time_ns / 125; /* eight in a microsecond */
-	uint32_t octave;
-
-	if (units < 8)
-		return (uint32_t)units;
-	octave = 60u - (uint32_t)__builtin_clzll(units);
-	return octave * 8u + 8u + ((uint32_t)(units >> octave) & 7u);
-}
-
-static uint64_t end_of_bucket(uint32_t at)
-{
-	if (at < 8)
-		return (at + 1) * UINT64_C(125);
-	return ((UINT64_C(8) + (at - 8) % 8 + 1) << (at - 8) / 8) * 125;
-}
-
 void gb_call_answered(struct gb_call *call, bool refused)
 {
 	struct gb_call_counters *counters = &call->calls->counters;
 	uint64_t now_ns = call->calls->endpoint->link->message_ns;
-	uint32_t at;
 
 	counters->answered++;
 	counters->refused += refused;
-	if (!call->flown_ns || now_ns < call->flown_ns)
-		return;
-	at = bucket(now_ns - call->flown_ns);
-	counters->latencies[at < GB_LATENCIES ? at : GB_LATENCIES - 1]++;
-}
-
-uint64_t gb_calls_latency(const struct gb_calls *calls, uint32_t permille)
-{
-	uint64_t total = 0, sum = 0;
-
-	for (uint32_t at = 0; at < GB_LATENCIES; at++)
-		total += calls->counters.latencies[at];
-	for (uint32_t at = 0; total && at < GB_LATENCIES; at++) {
-		sum += calls->counters.latencies[at];
-		if (sum * 1000 >= total * permille)
-			return end_of_bucket(at);
-	}
-	return 0;
+	if (call->flown_ns && now_ns >= call->flown_ns)
+		gb_latency_add(&counters->latency, now_ns - call->flown_ns);
 }
 
 /* ---- deadlines ---------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "latency.h"
 #include "link.h"
 #include "resync.h"
 
@@ -70,13 +71,10 @@ struct gb_call_list {
 	uint32_t count;
 };
 
-/* Replies that took as long, by an eighth of an octave at most, from 1 us to an hour. */
-#define GB_LATENCIES 256u
-
 /* How calls ended. */
 struct gb_call_counters {
 	uint64_t answered, refused, timeouts;
-	uint64_t latencies[GB_LATENCIES];
+	struct gb_latency latency; /* of the answered ones */
 };
 
 /* The calls to one device: those that wait, those in flight. */
@@ -113,8 +111,6 @@ void gb_calls_discard(struct gb_calls *calls, struct gb_call *call);
 int gb_calls_check(const struct gb_calls *calls, const struct gb_call *call);
 /* A reply came to the call. */
 void gb_call_answered(struct gb_call *call, bool refused);
-/* The time in ns that so many of a thousand replies did not take longer than; 0 without any. */
-uint64_t gb_calls_latency(const struct gb_calls *calls, uint32_t permille);
 /* Queue a call for which there is a place. Its `done` may be called at once, when the link dies
  * of it. */
 void gb_calls_submit(struct gb_calls *calls, struct gb_call *call, uint64_t now_ns,

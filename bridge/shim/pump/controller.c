@@ -110,8 +110,8 @@ void gb_controller_count(struct gb_controller *c, struct gb_controller_counters 
 	counters->answered = c->calls.counters.answered;
 	counters->refused = c->calls.counters.refused;
 	counters->timeouts = c->calls.counters.timeouts;
-	counters->p50_ns = gb_calls_latency(&c->calls, 500);
-	counters->p99_ns = gb_calls_latency(&c->calls, 990);
+	counters->p50_ns = gb_latency_of(&c->calls.counters.latency, 500);
+	counters->p99_ns = gb_latency_of(&c->calls.counters.latency, 990);
 	gb_unlock(c->pump);
 }
 

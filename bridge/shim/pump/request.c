@@ -376,6 +376,8 @@ void gb_request_count(struct gb_request *request, struct gb_request_counters *co
 	gb_lock(request->pump);
 	counters->operations = request->operations;
 	counters->failed = request->failed;
+	counters->p50_ns = gb_latency_of(&request->latency, 500);
+	counters->p99_ns = gb_latency_of(&request->latency, 990);
 	counters->edges = request->seqno;
 	counters->overwritten = request->ring ? gb_event_ring_overwritten(request->ring) : 0;
 	gb_unlock(request->pump);

@@ -80,6 +80,7 @@ void gb_request_note_driven(struct gb_request *request, uint32_t index, bool hig
 /* Of one client since it has the lines. */
 struct gb_request_counters {
 	uint64_t operations, failed; /* gets and sets */
+	uint64_t p50_ns, p99_ns;     /* what they took in the service, 0 without any */
 	uint64_t edges;              /* that its lines had, those that were lost, too */
 	uint64_t overwritten;        /* of them, by later ones that it had no place for */
 };

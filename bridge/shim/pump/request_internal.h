@@ -42,6 +42,7 @@ struct gb_operation_state {
 	bool paused; /* not watching the descriptor: the next one is waiting */
 	uint32_t sequence;
 	uint32_t waiting; /* calls without an outcome */
+	uint64_t started_ns; /* 0: it was refused before */
 	uint64_t bits;
 	uint64_t levels; /* to set, not inverted for active-low */
 	int error;
@@ -60,6 +61,7 @@ struct gb_request {
 	bool hung_up;
 	uint32_t seqno;
 	uint64_t operations, failed;
+	struct gb_latency latency; /* of gets and sets that the firmware was asked about */
 	uint64_t driven_mask, driven; /* the levels last driven, and of which lines */
 	const struct gb_request_client *client;
 	void *client_owner;

@@ -260,6 +260,7 @@ void gb_values_start(struct gb_request *request, const struct gb_operation *oper
 	bool get = operation->code == GB_OPERATION_GET;
 	uint64_t now = gb_now_ns();
 
+	op->started_ns = now;
 	op->levels = physical(request, operation->bits);
 	/* One more is counted, so that the operation cannot end before all calls are submitted. */
 	op->waiting = 1;
