@@ -48,11 +48,11 @@ class FdStore:
 
         A manager that has no room for it (FileDescriptorStoreMax=) closes it.
         """
-        return notify(f"FDSTORE=1\nFDNAME={name}", (fd,), self._address, wait=False)
+        return notify(f"FDSTORE=1\nFDNAME={name}", (fd,), self._address)
 
     def forget(self, name: str) -> bool:
         """Let the manager close what it keeps under a name; whether it took that."""
-        return notify(f"FDSTOREREMOVE=1\nFDNAME={name}", (), self._address, wait=False)
+        return notify(f"FDSTOREREMOVE=1\nFDNAME={name}", (), self._address)
 
     def close(self) -> None:
         """Close the descriptors that nobody took; the manager's copies stay."""
@@ -62,7 +62,7 @@ class FdStore:
 
 
 def notify(
-    text: str, fds: Sequence[int] = (), address: str | None = None, *, wait: bool = True
+    text: str, fds: Sequence[int] = (), address: str | None = None, *, patience_s: float = 0
 ) -> bool:
     """Tell the service manager (sd_notify(3)); whether there is one that took it.
 
@@ -70,7 +70,7 @@ def notify(
         text: assignments, one a line: ``READY=1``.
         fds: descriptors that go with it.
         address: its socket; None: that of NOTIFY_SOCKET.
-        wait: until it has read what is in its socket, if that is full.
+        patience_s: seconds to wait until it has read of its socket, if that is full.
     """
     address = os.environ.get("NOTIFY_SOCKET", "") if address is None else address
     if not address:
@@ -79,7 +79,7 @@ def notify(
     address = "\0" + address[1:] if address[0] == "@" else address
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
-            to.setblocking(wait)
+            to.settimeout(patience_s)
             to.connect(address)
             socket.send_fds(to, [text.encode()], list(fds))
     except OSError:

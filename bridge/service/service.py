@@ -42,6 +42,9 @@ from bridge.shim.pump import Pump
 
 log = logging.getLogger(__name__)
 
+# A manager that is busy reads meanwhile; one that never reads does not keep us from serving.
+_PATIENCE_S = 5.0
+
 
 def version() -> str:
     """Version of the installed package."""
@@ -224,7 +227,8 @@ class Service:
         self._store = FdStore()
         await self.start()
         try:
-            notify("READY=1")
+            if not notify("READY=1", patience_s=_PATIENCE_S) and self._store.has_manager:
+                log.warning("the service manager does not read its socket: it does not know of us")
             interval_s = watchdog_interval_s()
             if interval_s is not None:
                 self._tasks.spawn(Watchdog(self, interval_s, notify).run(), "watchdog")

@@ -75,6 +75,38 @@ def test_life_and_memory(tmp_path: Path, number: signal.Signals) -> None:
     assert not path.exists()
 
 
+def test_a_manager_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
+    told = tmp_path / "notify"
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other,
+        Stub("demo") as stub,
+    ):
+        manager.bind(str(told))
+        other.connect(str(told))
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                other.send(b"STATUS=full")
+        path = tmp_path / "control.sock"
+        process, reading = start(
+            *("--link", f"{stub.url},name=m4", "--socket", str(path)),
+            NOTIFY_SOCKET=str(told),
+            WATCHDOG_USEC="100000",
+        )
+        try:
+            assert os.read(reading, 100) == b"ready\n"
+            client = RawClient.connect(path)
+            client.wait("m4-0")
+            assert client.ok("status")["pid"] == process.pid
+        finally:
+            os.close(reading)
+            process.terminate()
+            _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "the service manager does not read its socket" in errors
+
+
 def test_without_links_it_says_what_to_do() -> None:
     status, errors = run()
     assert status == 1
