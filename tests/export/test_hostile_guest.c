@@ -7,7 +7,7 @@
  *     test_hostile_guest [STATES [SEED]]    generated states after the corpus
  *     test_hostile_guest FILE               one state
  *
- * The state in hand is in ./hostile-guest.state when the process dies.
+ * The state in hand is in build/hostile-guest.state when the process dies.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -882,7 +882,7 @@ static void one_state(void)
 
 int main(int argc, char **argv)
 {
-	int fd = open("hostile-guest.state", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	int fd = open("build/hostile-guest.state", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 
 	signal(SIGPIPE, SIG_IGN);
 	if (fd < 0 || ftruncate(fd, STATE_MAX) < 0)
@@ -906,6 +906,6 @@ int main(int argc, char **argv)
 	RUN(without_descriptors_the_loop_rests);
 	RUN(no_descriptor_leaks);
 	if (!check_failed)
-		unlink("hostile-guest.state");
+		unlink("build/hostile-guest.state");
 	return check_report();
 }
