@@ -9,13 +9,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "check.h"
-#include "pump/request.h"
+#include "pump/direct.h"
 #include "pump/rpmsg_link.h"
 #include "rpmsg_gpio.h"
 #include "slow_close.h"
@@ -200,8 +201,8 @@ static void stale_messages_are_dropped(void)
 	check_stale(200);
 }
 
-/* For want of a descriptor no reader can start: that is no fault of the endpoint. */
-static void no_descriptors_for_a_while(void)
+/* A process that has none left still has its lines. */
+static void no_descriptors_are_needed(void)
 {
 	struct rlimit before, none;
 
@@ -210,13 +211,11 @@ static void no_descriptors_for_a_while(void)
 	none = before;
 	none.rlim_cur = 3;
 	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-	ask_for(open_controller(), 1, TIMEOUT_MS);
-	CHECK_EQ(next_report().error, ETIMEDOUT);
-	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
-	ask_for(gb_controller_open(gb_link, CONTROLLER + 1, SOURCE + 1, ADDRESS), 2, LONG_MS);
+	ask(open_controller(), 1);
 	expect_request();
 	answer(1);
 	CHECK_EQ(next_report().value, 1);
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 	tear_down();
 }
 
@@ -244,6 +243,80 @@ static void reads_between_writes(void)
 		CHECK_EQ(report.value, i & 1);
 	}
 	tear_down();
+}
+
+static void *answer_again_and_again(void *argument)
+{
+	uint8_t message[64];
+
+	(void)argument;
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		if (recv(firmware, message, sizeof(message), 0) <= 0)
+			break;
+		answer(i & 1);
+	}
+	return NULL;
+}
+
+/* The reader answers a thread that waits in this process. */
+static void a_client_in_this_process(void)
+{
+	struct gb_operation operation = {.code = GB_OPERATION_GET, .mask = 1};
+	struct gb_line_plan plan = {0};
+	struct gb_operation_reply reply;
+	struct gb_request_fds fds;
+	struct gb_direct *direct;
+	pthread_t thread;
+
+	set_up();
+	plan.controller = open_controller();
+	CHECK(gb_request_open(pump, 9, &plan, 1, 16, LONG_MS, &fds));
+	direct = gb_direct_open(pump, fds.operation);
+	CHECK(direct != NULL);
+	CHECK_EQ(pthread_create(&thread, NULL, answer_again_and_again, NULL), 0);
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		CHECK_EQ(gb_direct_operate(direct, LONG_MS, &operation, &reply), 0);
+		CHECK_EQ(reply.bits, i & 1);
+	}
+	pthread_join(thread, NULL);
+	gb_direct_close(direct);
+	close(fds.operation);
+	close(fds.event);
+	close(fds.ring);
+	tear_down();
+}
+
+static void *send_edges(void *argument)
+{
+	const uint8_t edge[] = {RPMSG_GPIO_QUEUE_EVENT, 0, 0};
+
+	(void)argument;
+	while (send(firmware, edge, sizeof(edge), MSG_NOSIGNAL) > 0)
+		continue;
+	return NULL;
+}
+
+/* A reader may be about to deliver when its endpoint, its link and the pump end. */
+static void ends_amid_messages(void)
+{
+	for (int i = 0; i < 30; i++) {
+		pthread_t thread;
+
+		set_up();
+		ask(open_controller(), 1);
+		expect_request();
+		CHECK_EQ(pthread_create(&thread, NULL, send_edges, NULL), 0);
+		while (gb_link_strays(gb_link) == 0)
+			sched_yield();
+		if (i % 3 == 0)
+			send_packet(GB_RPMSG_DETACH, ADDRESS, "", -1);
+		else if (i % 3 == 1)
+			send_packet(GB_RPMSG_DOWN, 0, "m4_0 went away", -1);
+		gb_pump_free(pump);
+		close(finder);
+		pthread_join(thread, NULL);
+		close(firmware);
+	}
 }
 
 /* Another session on the same endpoint: the reader starts anew. */
@@ -447,8 +520,10 @@ int main(void)
 {
 	RUN(request_and_reply);
 	RUN(stale_messages_are_dropped);
-	RUN(no_descriptors_for_a_while);
+	RUN(no_descriptors_are_needed);
 	RUN(reads_between_writes);
+	RUN(a_client_in_this_process);
+	RUN(ends_amid_messages);
 	RUN(sessions_follow_each_other);
 	RUN(broken_endpoint_leaves_alone);
 	RUN(attached_again_replaces);

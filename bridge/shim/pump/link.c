@@ -65,7 +65,10 @@ static void free_link(struct gb_part *part)
 	struct gb_link *link =
 		(struct gb_link *)(void *)((char *)part - offsetof(struct gb_link, part));
 
+	/* Threads of links may deliver until they are destroyed. */
+	gb_lock(link->pump);
 	retire(link);
+	gb_unlock(link->pump);
 	link->ops->destroy(link);
 }
 
@@ -177,6 +180,16 @@ void gb_link_disarm(struct gb_link *link, struct gb_timer *timer)
 void gb_link_adopt(struct gb_link *link, pthread_t thread)
 {
 	gb_pump_adopt(link->pump, thread);
+}
+
+void gb_link_lock(struct gb_link *link)
+{
+	gb_lock(link->pump);
+}
+
+void gb_link_unlock(struct gb_link *link)
+{
+	gb_unlock(link->pump);
 }
 
 void gb_link_count(struct gb_link *link, struct gb_link_counters *counters)

@@ -119,6 +119,9 @@ void gb_link_disarm(struct gb_link *link, struct gb_timer *timer);
 
 /* Called by a link for a thread of its own, as gb_pump_adopt(). */
 void gb_link_adopt(struct gb_link *link, pthread_t thread);
+/* Called by such a thread, as gb_lock() and gb_unlock(). */
+void gb_link_lock(struct gb_link *link);
+void gb_link_unlock(struct gb_link *link);
 
 /* ---- endpoints ------------------------------------------------------------ */
 

@@ -8,11 +8,13 @@
  *   own list of waiters for transmit buffers (virtio_rpmsg_poll), which is freed
  *   with the processor: whoever is on it then writes into freed memory of the
  *   kernel when he leaves it. So a thread an endpoint sleeps in read(), which
- *   ends well when the endpoint does, and hands on what came through a socket
- *   pair. For a free transmit buffer there is no other word: a timer looks.
+ *   ends well when the endpoint does, and delivers what came under the pump's
+ *   lock. For a free transmit buffer there is no other word: a timer looks.
  * - A blocking write may sleep 15 s and then spin: it is O_NONBLOCK, always. That
  *   belongs to the open file, of which there can be one only, and the reader must
- *   sleep: the flag is there just as long as a write lasts.
+ *   sleep; but the kernel looks at the flag only when a read begins. So the reader
+ *   clears it before it reads, and the next write, for which it has to be there,
+ *   sets it.
  * - A read of 0 bytes is an empty message and no end of file. An endpoint that
  *   is gone says EPIPE at once.
  */
@@ -24,7 +26,6 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,13 +40,10 @@
 /* From linux/rpmsg.h, whose other names are those of rpmsg.h too. */
 #define RPMSG_DESTROY_EPT_IOCTL _IO(0xb5, 0x2)
 
-enum { FD_CONTROL, FD_ENDPOINTS };
+enum { FD_CONTROL };
 
 /* The limit of endpoints of one link, which the firmware cannot exceed. */
 #define ENDPOINTS_MAX 1024u
-/* So many messages of one endpoint are handled before the others have their turn. */
-#define READS_MAX 64
-#define BATCH 32
 /* The limit of stale messages: a processor has fewer buffers, so that this ends even if messages
  * never stop. */
 #define DRAIN_MAX 4096
@@ -55,36 +53,29 @@ enum { FD_CONTROL, FD_ENDPOINTS };
 #define RETRY_LAST_NS 16000000u
 #define READER_STACK (64u * 1024)
 
-/* What a reader hands on. */
-struct delivery {
-	int32_t error; /* the endpoint is gone: errno of the read */
-	uint8_t message[RPMSG_BUFFER_SIZE];
-};
-
-#define DELIVERY_HEAD offsetof(struct delivery, message)
-
 struct endpoint {
 	struct endpoint *next;
+	struct rpmsg_link *link;
 	uint32_t address; /* the firmware's */
 	uint32_t source;  /* what the pump calls our side; the kernel has its own */
 	int fd;
-	int inbox;        /* deliveries of the reader; -1: it does not run */
-	int outlet;       /* the reader's end */
-	pthread_t reader;
-	struct delivery delivery; /* the reader's: a cancelled thread keeps no stack */
-	pthread_mutex_t writing; /* held as long as `fd` is O_NONBLOCK */
+	pthread_t reader, closer;
+	bool reads;       /* there is a reader */
+	bool quit;        /* its session is over: it delivers nothing more */
+	bool closes;      /* there is a closer, which has the reader, too */
 	bool destroy;     /* made by RPMSG_CREATE_EPT_IOCTL */
 	bool blocked;     /* found no transmit buffer */
 	bool gone;        /* removed: whoever still has the endpoint leaves it alone */
-	atomic_int owners; /* the link, and who closes it */
 	char name[RPMSG_NAME_SIZE];
+	pthread_mutex_t flag; /* of what follows, and held while a write is under way */
+	bool nonblocking;     /* `fd` is */
+	uint8_t message[RPMSG_BUFFER_SIZE]; /* the reader's: a cancelled thread keeps no stack */
 };
 
 struct rpmsg_link {
 	struct gb_link base;
 	struct endpoint *endpoints;
-	/* These are gone, but events of the batch in hand may still point to them. */
-	struct endpoint *dead;
+	struct endpoint *dead; /* gone, and not closed yet */
 	unsigned int count;
 	struct gb_timer retry;
 	uint64_t pause_ns;
@@ -113,37 +104,8 @@ static struct endpoint *find(struct rpmsg_link *link, uint32_t address)
 	return ep;
 }
 
-/* ---- readers ---------------------------------------------------------------- */
-
-/* The thread sleeps in read() and in sendmsg(), and is cancelled there and nowhere else. It
- * touches nothing that changes while it runs, and never the pump. */
-static void *reader_main(void *argument)
-{
-	struct endpoint *ep = argument;
-	struct delivery *delivery = &ep->delivery;
-	ssize_t length;
-
-	while (!delivery->error) {
-		length = read(ep->fd, delivery->message, sizeof(delivery->message));
-		if (length < 0 && errno == EAGAIN) {
-			/* A write was under way; now the next read may sleep again. */
-			pthread_mutex_lock(&ep->writing);
-			pthread_mutex_unlock(&ep->writing);
-			continue;
-		}
-		if (length < 0 && errno == EINTR)
-			continue;
-		if (length < 0)
-			delivery->error = errno;
-		if (send(ep->outlet, delivery, DELIVERY_HEAD + (length > 0 ? (size_t)length : 0),
-			 MSG_NOSIGNAL) < 0)
-			break;
-	}
-	return NULL;
-}
-
-/* Signals belong to Python's threads. */
-static int start_thread(struct endpoint *ep)
+/* Signals belong to Python's threads. 0 or an errno. */
+static int start_thread(pthread_t *thread, void *(*run)(void *), struct endpoint *ep)
 {
 	pthread_attr_t attributes;
 	sigset_t all, before;
@@ -153,106 +115,63 @@ static int start_thread(struct endpoint *ep)
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, READER_STACK + PTHREAD_STACK_MIN);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&ep->reader, &attributes, reader_main, ep);
+	error = pthread_create(thread, &attributes, run, ep);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
 	return error;
 }
 
-/* 0 or an errno. */
-static int start_reader(struct rpmsg_link *link, struct endpoint *ep)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = ep};
-	int fds[2], error;
+/* ---- the end of an endpoint ------------------------------------------------- */
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
-		return errno;
-	ep->inbox = fds[0];
-	ep->outlet = fds[1];
-	error = epoll_ctl(link->base.fds[FD_ENDPOINTS], EPOLL_CTL_ADD, ep->inbox, &event) < 0
-		? errno : start_thread(ep);
-	if (!error) {
-		gb_link_adopt(&link->base, ep->reader);
-		return 0;
-	}
-	close(ep->inbox);
-	close(ep->outlet);
-	ep->inbox = -1;
-	return error;
-}
-
-static void forget_reader(struct endpoint *ep)
-{
-	close(ep->inbox);
-	close(ep->outlet);
-	ep->inbox = -1;
-}
-
-static void stop_reader(struct endpoint *ep)
-{
-	if (ep->inbox < 0)
-		return;
-	pthread_cancel(ep->reader);
-	pthread_join(ep->reader, NULL);
-	forget_reader(ep);
-}
-
-/* Cancels the reader without waiting for its end; returns whether it has ended. */
-static bool reader_stops(struct endpoint *ep)
-{
-	if (ep->inbox < 0)
-		return true;
-	pthread_cancel(ep->reader);
-	if (pthread_tryjoin_np(ep->reader, NULL))
-		return false;
-	forget_reader(ep);
-	return true;
-}
-
+/* Nobody knows how long it takes to end the reader and the device. */
 static void close_endpoint(struct endpoint *ep)
 {
-	stop_reader(ep);
+	if (ep->reads) {
+		pthread_cancel(ep->reader);
+		pthread_join(ep->reader, NULL);
+	}
 	/* This fails when the endpoint is gone already, which is as good. */
 	if (ep->destroy)
 		ioctl(ep->fd, RPMSG_DESTROY_EPT_IOCTL);
 	close(ep->fd);
-	ep->fd = -1;
-}
-
-static void disown(struct endpoint *ep)
-{
-	if (atomic_fetch_sub(&ep->owners, 1) > 1)
-		return;
-	pthread_mutex_destroy(&ep->writing);
-	free(ep);
 }
 
 static void *close_main(void *argument)
 {
 	close_endpoint(argument);
-	disown(argument);
 	return NULL;
 }
 
-/* Nobody knows how long it takes to end the reader and the device, so the pump's lock must not be
- * held. */
+static void free_endpoint(struct endpoint *ep)
+{
+	pthread_mutex_destroy(&ep->flag);
+	free(ep);
+}
+
+/* The lock is held, for which the reader may wait. Where no thread is to be had, bury() tries
+ * again. */
 static void close_apart(struct endpoint *ep)
 {
-	pthread_attr_t detached;
-	sigset_t all, before;
-	pthread_t thread;
-	int error;
+	ep->closes = !start_thread(&ep->closer, close_main, ep);
+}
 
-	atomic_fetch_add(&ep->owners, 1);
-	pthread_attr_init(&detached);
-	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&thread, &detached, close_main, ep);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&detached);
-	if (error)
-		close_main(ep);
+/* Frees those that are closed; nobody may have one of them in hand. */
+static void bury(struct rpmsg_link *link)
+{
+	struct endpoint **place = &link->dead;
+
+	while (*place) {
+		struct endpoint *ep = *place;
+
+		if (!ep->closes)
+			close_apart(ep);
+		if (ep->closes && !pthread_tryjoin_np(ep->closer, NULL)) {
+			*place = ep->next;
+			free_endpoint(ep);
+		} else {
+			place = &ep->next;
+		}
+	}
 }
 
 static void remove_endpoint(struct rpmsg_link *link, struct endpoint *ep)
@@ -266,23 +185,11 @@ static void remove_endpoint(struct rpmsg_link *link, struct endpoint *ep)
 	link->dead = ep;
 	link->count--;
 	ep->gone = true;
-	if (ep->inbox >= 0)
-		epoll_ctl(link->base.fds[FD_ENDPOINTS], EPOLL_CTL_DEL, ep->inbox, NULL);
 	close_apart(ep);
 	gb_link_announced(&link->base, ep->name, ep->address, false);
 	/* The transmit buffers belong to the processor: other endpoints may hold some. */
 	if (ep->blocked)
 		gb_link_writable(&link->base);
-}
-
-static void bury(struct rpmsg_link *link)
-{
-	while (link->dead) {
-		struct endpoint *ep = link->dead;
-
-		link->dead = ep->next;
-		disown(ep);
-	}
 }
 
 static void broke(struct rpmsg_link *link, struct endpoint *ep, int error)
@@ -297,8 +204,6 @@ static void broke(struct rpmsg_link *link, struct endpoint *ep, int error)
 	send(link->base.fds[FD_CONTROL], &packet, sizeof(packet), MSG_DONTWAIT | MSG_NOSIGNAL);
 	remove_endpoint(link, ep);
 }
-
-/* ---- firmware -> us -------------------------------------------------------- */
 
 static void try_again(struct rpmsg_link *link)
 {
@@ -315,43 +220,91 @@ static void retry_expired(struct gb_timer *timer)
 	try_again((struct rpmsg_link *)((char *)timer - offsetof(struct rpmsg_link, retry)));
 }
 
-static void deliver(struct rpmsg_link *link, struct endpoint *ep,
-		    const struct delivery *delivery, size_t size)
+/* ---- readers ---------------------------------------------------------------- */
+
+/* With `flag` held. */
+static void set_nonblocking(struct endpoint *ep, bool wanted)
 {
-	if (size < DELIVERY_HEAD || delivery->error) {
-		broke(link, ep, size < DELIVERY_HEAD ? EIO : delivery->error);
-		return;
-	}
-	gb_link_received(&link->base, ep->address, ep->source, delivery->message,
-			 (uint16_t)(size - DELIVERY_HEAD));
+	if (ep->nonblocking != wanted)
+		fcntl(ep->fd, F_SETFL, wanted ? O_NONBLOCK : 0);
+	ep->nonblocking = wanted;
 }
 
-static void receive(struct rpmsg_link *link, struct endpoint *ep)
+/* The size of the next message, or -errno. The thread is cancelled while it sleeps here, and
+ * nowhere else. */
+static ssize_t read_message(struct endpoint *ep)
 {
-	struct delivery delivery;
-	int left;
+	ssize_t size;
 
-	/* A message may cause the endpoint to be closed. */
-	for (left = READS_MAX; left && !ep->gone; left--) {
-		ssize_t size = recv(ep->inbox, &delivery, sizeof(delivery), MSG_DONTWAIT);
-
-		if (size < 0)
-			return;
-		deliver(link, ep, &delivery, (size_t)size);
-	}
+	do {
+		pthread_mutex_lock(&ep->flag);
+		set_nonblocking(ep, false);
+		pthread_mutex_unlock(&ep->flag);
+		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+		size = read(ep->fd, ep->message, sizeof(ep->message));
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	} while (size < 0 && (errno == EAGAIN || errno == EINTR)); /* a write came first */
+	return size < 0 ? -errno : size;
 }
 
-static int endpoints_ready(struct rpmsg_link *link)
+/* With the pump's lock held; whether to read on. */
+static bool deliver(struct endpoint *ep, ssize_t size)
 {
-	struct epoll_event events[BATCH];
-	int count = epoll_wait(link->base.fds[FD_ENDPOINTS], events, BATCH, 0);
+	struct rpmsg_link *link = ep->link;
 
-	for (int i = 0; i < count; i++)
-		receive(link, events[i].data.ptr);
+	if (ep->quit || ep->gone || link->base.dead)
+		return false;
+	if (size < 0) {
+		broke(link, ep, (int)-size);
+		return false;
+	}
+	gb_link_received(&link->base, ep->address, ep->source, ep->message, (uint16_t)size);
 	/* Firmware that sends has most probably given buffers back. */
 	if (link->retry.armed)
 		try_again(link);
-	return 0;
+	return true;
+}
+
+static void *reader_main(void *argument)
+{
+	struct endpoint *ep = argument;
+	struct gb_link *link = &ep->link->base;
+	bool on = true;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	while (on) {
+		ssize_t size = read_message(ep);
+
+		gb_link_lock(link);
+		on = deliver(ep, size);
+		gb_link_unlock(link);
+	}
+	return NULL;
+}
+
+/* 0 or an errno. */
+static int start_reader(struct endpoint *ep)
+{
+	int error;
+
+	ep->quit = false;
+	error = start_thread(&ep->reader, reader_main, ep);
+	ep->reads = !error;
+	if (!error)
+		gb_link_adopt(&ep->link->base, ep->reader);
+	return error;
+}
+
+/* Cancels the reader without waiting for its end, since it may wait for the lock; returns
+ * whether it has ended. */
+static bool reader_stops(struct endpoint *ep)
+{
+	if (!ep->reads)
+		return true;
+	ep->quit = true;
+	pthread_cancel(ep->reader);
+	ep->reads = pthread_tryjoin_np(ep->reader, NULL) != 0;
+	return !ep->reads;
 }
 
 /* ---- us -> firmware -------------------------------------------------------- */
@@ -364,17 +317,12 @@ static void wait_for_buffers(struct rpmsg_link *link, struct endpoint *ep)
 		link->pause_ns *= 2;
 }
 
-/* These errors pass: no transmit buffer, or no room for a reader, which is a lack of ours. */
-static bool is_want(int error)
-{
-	return error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
-}
-
 static int failed_write(struct rpmsg_link *link, struct endpoint *ep, int error)
 {
 	if (error == EMSGSIZE)
 		return -EMSGSIZE;
-	if (is_want(error)) {
+	/* These pass: no transmit buffer, or no thread for a reader, which is a lack of ours. */
+	if (error == EAGAIN || error == ENOMEM) {
 		wait_for_buffers(link, ep);
 		return -EAGAIN;
 	}
@@ -384,28 +332,29 @@ static int failed_write(struct rpmsg_link *link, struct endpoint *ep, int error)
 }
 
 /* Drop messages of the session before this one; no reader runs. */
-static void drain(const struct endpoint *ep)
+static void drain(struct endpoint *ep)
 {
 	uint8_t message[RPMSG_BUFFER_SIZE];
 	int left = DRAIN_MAX;
 
-	fcntl(ep->fd, F_SETFL, O_NONBLOCK);
+	set_nonblocking(ep, true);
 	while (left-- && read(ep->fd, message, sizeof(message)) >= 0)
 		continue;
-	fcntl(ep->fd, F_SETFL, 0);
 }
 
 /* A session begins: messages that came before are not for it. Returns 0 or an errno; EAGAIN: the
  * reader of the session before has not ended. */
-static int begin(struct rpmsg_link *link, struct endpoint *ep, uint32_t source)
+static int begin(struct endpoint *ep, uint32_t source)
 {
 	int error;
 
 	if (!reader_stops(ep))
 		return EAGAIN;
 	drain(ep);
-	error = start_reader(link, ep);
-	ep->source = error ? RPMSG_ADDR_ANY : source;
+	ep->source = source;
+	error = start_reader(ep);
+	if (error)
+		ep->source = RPMSG_ADDR_ANY;
 	return error;
 }
 
@@ -415,14 +364,13 @@ static int write_message(struct endpoint *ep, const void *message, uint16_t leng
 	ssize_t written;
 	int error;
 
-	pthread_mutex_lock(&ep->writing);
-	fcntl(ep->fd, F_SETFL, O_NONBLOCK);
+	pthread_mutex_lock(&ep->flag);
+	set_nonblocking(ep, true);
 	do
 		written = write(ep->fd, message, length);
 	while (written < 0 && errno == EINTR);
 	error = written < 0 ? errno : 0;
-	fcntl(ep->fd, F_SETFL, 0);
-	pthread_mutex_unlock(&ep->writing);
+	pthread_mutex_unlock(&ep->flag);
 	return error;
 }
 
@@ -437,7 +385,7 @@ static int rpmsg_link_send(struct gb_link *base, uint32_t source, uint32_t desti
 	if (!ep)
 		return 0;
 	if (ep->source != source)
-		error = begin(link, ep, source);
+		error = begin(ep, source);
 	if (!error)
 		error = write_message(ep, message, length);
 	if (error)
@@ -466,10 +414,9 @@ static void attach(struct rpmsg_link *link, const struct gb_rpmsg_packet *packet
 		close(fd);
 		return;
 	}
+	ep->link = link;
 	ep->fd = fd;
-	ep->inbox = -1;
-	ep->owners = 1;
-	pthread_mutex_init(&ep->writing, NULL);
+	pthread_mutex_init(&ep->flag, NULL);
 	ep->address = packet->address;
 	ep->source = RPMSG_ADDR_ANY; /* no session yet */
 	ep->destroy = packet->flags & GB_RPMSG_DESTROY;
@@ -561,9 +508,10 @@ static int rpmsg_link_ready(struct gb_link *base, int index, uint32_t events)
 {
 	struct rpmsg_link *link = to_link(base);
 
+	(void)index;
 	(void)events;
 	bury(link);
-	return index == FD_CONTROL ? control_ready(link) : endpoints_ready(link);
+	return control_ready(link);
 }
 
 static void rpmsg_link_stop(struct gb_link *base)
@@ -583,15 +531,24 @@ static void rpmsg_link_destroy(struct gb_link *base)
 
 		link->endpoints = ep->next;
 		close_endpoint(ep);
-		disown(ep);
+		free_endpoint(ep);
 	}
-	bury(link);
-	close(base->fds[FD_ENDPOINTS]);
+	while (link->dead) {
+		struct endpoint *ep = link->dead;
+
+		link->dead = ep->next;
+		if (ep->closes)
+			pthread_join(ep->closer, NULL);
+		else
+			close_endpoint(ep);
+		free_endpoint(ep);
+	}
 	free(link);
 }
 
 static const struct gb_link_ops rpmsg_link_ops = {
 	.name = "rpmsg",
+	.feeds = true,
 	.send = rpmsg_link_send,
 	.flush = rpmsg_link_flush,
 	.ready = rpmsg_link_ready,
@@ -602,23 +559,16 @@ static const struct gb_link_ops rpmsg_link_ops = {
 struct gb_link *gb_rpmsg_open(int control)
 {
 	struct rpmsg_link *link = calloc(1, sizeof(*link));
-	int endpoints = epoll_create1(EPOLL_CLOEXEC);
-	int error = link ? errno : ENOMEM;
 
-	if (!link || endpoints < 0) {
-		free(link);
-		if (endpoints >= 0)
-			close(endpoints);
+	if (!link) {
 		close(control);
-		errno = error;
+		errno = ENOMEM;
 		return NULL;
 	}
 	link->base.ops = &rpmsg_link_ops;
 	link->base.fds[FD_CONTROL] = control;
-	link->base.fds[FD_ENDPOINTS] = endpoints;
 	link->base.events[FD_CONTROL] = EPOLLIN;
-	link->base.events[FD_ENDPOINTS] = EPOLLIN;
-	link->base.fd_count = 2;
+	link->base.fd_count = 1;
 	link->retry.expired = retry_expired;
 	link->pause_ns = RETRY_FIRST_NS;
 	return &link->base;
