@@ -25,6 +25,7 @@ _SENSOR_IRQ = 8
 
 _WARM_UP = 500
 _FLOOR_ROUNDS_PER_S = 10_000
+_CLIENT_ROUNDS_PER_S = 1_000_000  # room for them
 # A burst is as large as the client's buffer, 1024 edges: time in which the scheduler keeps the
 # client from reading must not be counted as edges that the path lost.
 _PULSES = 512
@@ -72,6 +73,8 @@ def measure(seconds: float, pin: bool, tell: Tell = silent) -> dict[str, Any]:
         with Rig() as rig:
             tell(f"service, {where}")
             service_ns = _service(rig, seconds)
+            tell(f"service, client in C, {where}")
+            service_c_ns = _service_c(rig, seconds / 2)
             tell(f"edges, {where}")
             edges = _edges(rig.stub, rig.chip(), seconds)
             tell(f"idle CPU, {where}")
@@ -82,21 +85,11 @@ def measure(seconds: float, pin: bool, tell: Tell = silent) -> dict[str, Any]:
         # The other half of the floor comes last, so that a machine that speeds up or
         # slows down in between does not tilt the ratio.
         floor_ns += _floor(seconds / 2)
-    floor = percentile(floor_ns, 50)
     return {
-        "floor": {"p50_us": _us(floor), "rounds": len(floor_ns)},
-        "direct": {
-            "p50_us": _us(percentile(direct_ns, 50)),
-            "p99_us": _us(percentile(direct_ns, 99)),
-            "ratio_p50": round(percentile(direct_ns, 50) / floor, 2),
-            "rounds": len(direct_ns),
-        },
-        "service": {
-            "p50_us": _us(percentile(service_ns, 50)),
-            "p99_us": _us(percentile(service_ns, 99)),
-            "ratio_p50": round(percentile(service_ns, 50) / floor, 2),
-            "rounds": len(service_ns),
-        },
+        "floor": _round_trip(floor_ns),
+        "direct": _round_trip(direct_ns, floor_ns),
+        "service": _round_trip(service_ns, floor_ns),
+        "service_c": _round_trip(service_c_ns, floor_ns),
         "edges": edges,
         "idle": idle,
         "rss_mb": rss_mb,
@@ -105,6 +98,17 @@ def measure(seconds: float, pin: bool, tell: Tell = silent) -> dict[str, Any]:
 
 def _us(nanoseconds: float) -> float:
     return round(nanoseconds / 1000, 2)
+
+
+def _round_trip(samples: list[int], floor: list[int] | None = None) -> dict[str, Any]:
+    """What is told of round trips in ns, and of how they compare with those of the floor."""
+    figures: dict[str, Any] = {}
+    for percent in (50, 99):
+        found = percentile(samples, percent)
+        figures[f"p{percent}_us"] = _us(found)
+        if floor is not None:
+            figures[f"ratio_p{percent}"] = round(found / percentile(floor, percent), 2)
+    return {**figures, "rounds": len(samples)}
 
 
 def _floor(seconds: float) -> list[int]:
@@ -142,6 +146,20 @@ def round_trips(chip: Chip, seconds: float) -> list[int]:
 def _service(rig: Rig, seconds: float) -> list[int]:
     with rig.chip() as chip:
         return round_trips(chip, seconds)
+
+
+def _service_c(rig: Rig, seconds: float) -> list[int]:
+    """The same by the client in C: what is left without Python on this side."""
+    from bridge.bench.native._native import ffi, lib
+
+    room = int(seconds * _CLIENT_ROUNDS_PER_S)
+    samples = ffi.new("uint32_t[]", room)
+    with rig.chip() as chip, chip.request_lines({_LOOP_IN: None}, "bench") as request:
+        client = ffi.new("struct gb_bench_client *", {"operation_fd": request.operation_fd})
+        count = lib.gb_bench_client_get(client, int(seconds * 1e9), room, samples)
+    if count < 0:
+        raise OSError(-count, f"the client in C failed: {os.strerror(-count)}")
+    return list(ffi.unpack(samples, count))
 
 
 def _direct(seconds: float) -> list[int]:

@@ -46,4 +46,4 @@ def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object
 
 
 # Columns that are no numbers.
-_WORDS = ("unit", "target", "target, pinned")
+_WORDS = ("unit", "target", "target, pinned", "party", "which calls")

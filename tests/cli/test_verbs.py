@@ -8,6 +8,7 @@ import grp
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -433,14 +434,31 @@ def test_bench_has_its_keys(cli: Cli) -> None:
     assert run.returncode == 0, run.stderr
     result = json.loads(run.stdout)
     for figures in (result, result["unpinned"]):
-        assert figures["floor"]["p50_us"] > 0
-        assert figures["direct"]["p50_us"] > 0
-        assert figures["service"]["p99_us"] >= figures["service"]["p50_us"] > 0
-        assert figures["service"]["ratio_p50"] > 0
+        for way in ("floor", "direct", "service", "service_c"):
+            assert figures[way]["p99_us"] >= figures[way]["p50_us"] > 0
+            assert figures[way]["rounds"] > 0
+        for way in ("direct", "service", "service_c"):
+            assert figures[way]["ratio_p50"] > 0
+            assert figures[way]["ratio_p99"] > 0
         assert figures["edges"]["per_s"] > 0
         assert figures["edges"]["lost"] == 0
         assert figures["idle"]["cpu_percent"] >= 0
         assert figures["rss_mb"] > 1
+
+
+def test_bench_explains_what_each_party_does(cli: Cli) -> None:
+    run = cli("bench", "--explain", "--json")
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout)
+    assert set(result["ways"]["direct get"]) == {"client", "firmware"}
+    assert set(result["ways"]["service get"]) == {"client", "service", "firmware"}
+    for parties in result["ways"].values():
+        for spent in parties.values():
+            assert spent["cpu_us"] > 0
+            assert (spent["calls"] is None) == (shutil.which("strace") is None)
+    if shutil.which("strace"):
+        client = result["ways"]["service get"]["client"]["calls"]
+        assert client["sendmsg"] == client["recvmsg"] == 1
 
 
 @pytest.mark.parametrize(
