@@ -4,22 +4,28 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.coordinate import Coordinate
+from textual.geometry import Region
 from textual.widgets import DataTable, Input, Static
 
 from bridge.client.line_info import LineInfo
 from bridge.line import Bias, Direction, Drive
 from bridge.screen.board import Board, Row
 from bridge.text import printable
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Watch"]
 
@@ -30,11 +36,34 @@ _LEVELS = {None: "?", False: "low", True: "high"}
 _STRIP = {None: " ", False: "_", True: "-"}
 
 
+class Lines(DataTable[str]):
+    """A table that draws again what changed, and not all of it: a serial console is slow."""
+
+    _changing = False
+
+    def put(self, at: Coordinate, text: str) -> None:
+        """Change a cell."""
+        self._changing = True
+        try:
+            self.update_cell_at(at, text)
+        finally:
+            self._changing = False
+        self.refresh_coordinate(at)
+
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> Self:
+        """Draw again; not everything for a cell that changes."""
+        if self._changing and not regions:
+            return self
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
+
 class Watch(App[None]):
     """Chips and lines of a service."""
 
     CSS = """
-    DataTable { height: 1fr; scrollbar-size: 1 1; overflow-x: hidden; }
+    Lines { height: 1fr; scrollbar-size: 1 1; overflow-x: hidden; }
     #filter { height: 1; border: none; display: none; }
     #panel { height: auto; max-height: 8; display: none; }
     #status, #message, #keys { height: 1; }
@@ -71,8 +100,7 @@ class Watch(App[None]):
     def compose(self) -> ComposeResult:
         """From top to bottom."""
         yield Static(id="status", markup=False)
-        table: DataTable[str] = DataTable(cursor_type="row", zebra_stripes=False, cell_padding=0)
-        yield table
+        yield Lines(cursor_type="row", zebra_stripes=False, cell_padding=0)
         yield Static(id="panel", markup=False)
         yield Input(placeholder="part of a name", id="filter", compact=True)
         yield Static(id="message", markup=False)
@@ -94,15 +122,14 @@ class Watch(App[None]):
         self._stop_recording()
 
     @property
-    def _table(self) -> DataTable[str]:
-        table: DataTable[str] = self.query_one(DataTable)
-        return table
+    def _table(self) -> Lines:
+        return self.query_one(Lines)
 
     # ---- what is shown -------------------------------------------------------------
 
     async def _look(self) -> None:
-        """Look at the board, in a thread, unless the last look still goes on."""
-        if self._looking.locked():
+        """Look at the board, in a thread, unless the last look still goes on, or its picture."""
+        if self._looking.locked() or _shows_still():
             return
         async with self._looking:
             await asyncio.to_thread(self._board.refresh)
@@ -132,7 +159,7 @@ class Watch(App[None]):
             cells = self._row(row, number == table.cursor_row, now)
             for column, (old, new) in enumerate(zip(self._cells[number], cells, strict=True)):
                 if old != new:
-                    table.update_cell_at(Coordinate(number, column), new)
+                    table.put(Coordinate(number, column), new)
             self._cells[number] = cells
         self._text("#status", self._status(now))
         self._text("#message", self._board.messages[-1] if self._board.messages else "")
@@ -278,6 +305,16 @@ class Watch(App[None]):
     def _leave(self, field: Input) -> None:
         field.display = False
         self._table.focus()
+
+
+def _shows_still() -> bool:
+    """Whether a serial console has not sent all that it was given."""
+    assert sys.__stderr__ is not None  # where textual draws
+    try:
+        left = fcntl.ioctl(sys.__stderr__.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return False  # no terminal
+    return any(left)
 
 
 def _ago(seconds: float) -> str:

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from textual.widgets import DataTable
 
 import bridge as gpiod
 from bridge.bench.rig import Rig
+from bridge.recording import formats
 from bridge.screen.app import Watch
 from bridge.screen.board import Board, Row
 
@@ -137,26 +140,121 @@ async def until(state: Callable[[], bool]) -> bool:
     return True
 
 
-def test_on_a_terminal_without_colours(fresh_rig: Rig, eventually: Eventually) -> None:
-    """In tmux, as over ssh; and without colours."""
-    if not shutil.which("tmux"):
-        pytest.skip("tmux is not installed")
-    tmux = ["tmux", "-L", f"watch-{os.getpid()}", "-f", "/dev/null"]
-    command = f"NO_COLOR=1 {sys.executable} -m bridge.cli watch --socket {fresh_rig.serve.socket}"
-    subprocess.run([*tmux, "new-session", "-d", "-x", "80", "-y", "24", command], check=True)
+class Terminal:
+    """watch in a terminal of 80x24, as over ssh."""
 
-    def screen() -> str:
-        shown = subprocess.run([*tmux, "capture-pane", "-p"], capture_output=True, text=True)
+    def __init__(self, socket: str, directory: Path, *words: str) -> None:
+        """Start it in a directory; `words` are put before the command, and behind it."""
+        self._tmux = ["tmux", "-L", f"watch-{os.getpid()}", "-f", "/dev/null"]
+        command = f"NO_COLOR=1 {sys.executable} -m bridge.cli watch --socket {socket}"
+        subprocess.run(
+            [
+                *(*self._tmux, "new-session", "-d", "-x", "80", "-y", "24", "-c", str(directory)),
+                " ".join([command, *words]),
+            ],
+            check=True,
+        )
+
+    def press(self, *keys: str) -> None:
+        """Press keys."""
+        subprocess.run([*self._tmux, "send-keys", *keys], check=True)
+
+    @property
+    def text(self) -> str:
+        """What is on the screen; nothing when the program has ended."""
+        shown = subprocess.run([*self._tmux, "capture-pane", "-p"], capture_output=True, text=True)
         return shown.stdout
 
+    def log_to(self, path: Path) -> None:
+        """Write all bytes from now on to a file, too."""
+        subprocess.run([*self._tmux, "pipe-pane", f"cat > {path}"], check=True)
+
+    def close(self) -> None:
+        """End it."""
+        subprocess.run([*self._tmux, "kill-server"], capture_output=True)
+
+
+@pytest.fixture
+def terminal(fresh_rig: Rig, tmp_path: Path, eventually: Eventually) -> Iterator[Terminal]:
+    """A terminal with the board of `fresh_rig`."""
+    if not shutil.which("tmux"):
+        pytest.skip("tmux is not installed")
+    shown = Terminal(fresh_rig.serve.socket, tmp_path)
     try:
-        eventually(lambda: "DIP_0           in  high" in screen(), "the screen", LATE)
-        assert "> LED_GREEN       in  low" in screen()
-        assert "q quit" in screen()
-        subprocess.run([*tmux, "send-keys", "q"], check=True)
-        eventually(lambda: not screen(), "its end", LATE)
+        eventually(lambda: "> LED_GREEN       in  low" in shown.text, "the screen", LATE)
+        yield shown
     finally:
-        subprocess.run([*tmux, "kill-server"], capture_output=True)
+        shown.close()
+
+
+def test_the_screen_on_the_page_is_what_watch_shows(
+    terminal: Terminal, eventually: Eventually
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/recording.md").read_text()
+    shown = re.search(r"```text\n(fw-0 fw-1\n.*?)```", page, re.S)
+    assert shown is not None
+
+    def timeless(text: str) -> list[str]:
+        lines = [line.rstrip() for line in text.rstrip().splitlines()]
+        return [re.sub(r"\d\d:\d\d:\d\d", "12:34:56", line) for line in lines]
+
+    terminal.press("h")
+    eventually(
+        lambda: timeless(terminal.text) == timeless(shown[1]), "the screen of the page", LATE
+    )
+
+
+def test_keys_on_a_terminal(
+    fresh_rig: Rig, terminal: Terminal, tmp_path: Path, eventually: Eventually
+) -> None:
+    stub = fresh_rig.stub
+    terminal.press("h")
+    eventually(lambda: stub.state("LED_GREEN").direction == "out", "h holds", LATE)
+    before = stub.count("LED_GREEN").edges
+    terminal.press("p")
+    eventually(lambda: stub.count("LED_GREEN").edges == before + 2, "p gives a pulse", LATE)
+    assert stub.read("LED_GREEN") == 0
+    terminal.press("m")
+    eventually(lambda: " s since mark" in terminal.text, "m marks", LATE)
+    terminal.press("r")
+    eventually(lambda: "recording fw-0-0-" in terminal.text, "r records", LATE)
+    eventually(lambda: list(tmp_path.glob("fw-0-0-*.vcd")), "a file", LATE)
+    (recorded,) = tmp_path.glob("fw-0-0-*.vcd")
+    stub.wait_armed("LED_GREEN", LATE)
+    stub.pulse("LED_GREEN", 1, 1000)
+    eventually(lambda: formats.read(str(recorded)).waves[0].levels == [0, 1, 0], "edges", LATE)
+    terminal.press("r")
+    eventually(lambda: f"{recorded.name} is written" in terminal.text, "r ends it", LATE)
+    terminal.press("l")
+    eventually(lambda: "link fw up vhost-user:" in terminal.text, "l shows links", LATE)
+    terminal.press("l")
+    eventually(lambda: "link fw up" not in terminal.text, "and hides them", LATE)
+    terminal.press("q")
+    eventually(lambda: not terminal.text, "its end", LATE)
+
+
+def test_a_chip_that_goes_and_comes_back_stays_on_the_screen(
+    fresh_rig: Rig, terminal: Terminal, eventually: Eventually
+) -> None:
+    fresh_rig.stub.kill()
+    eventually(lambda: "> LED_GREEN       in  gone" in terminal.text, "it is gone", LATE)
+    assert "fw-0 (gone) fw-1 (gone)" in terminal.text
+    fresh_rig.stub.start()
+    eventually(lambda: "> LED_GREEN       in  low" in terminal.text, "it is back", LATE)
+
+
+def test_what_changes_is_drawn_and_not_all_of_it(
+    fresh_rig: Rig, terminal: Terminal, tmp_path: Path, eventually: Eventually
+) -> None:
+    """For a console of 115,200 baud, which has 1,152 bytes for each of ten looks a second."""
+    log = tmp_path / "log"
+    eventually(lambda: terminal.text.count("______________") > 10, "all strips are full", LATE)
+    fresh_rig.stub.clock("SENSOR_IRQ", 3)
+    terminal.log_to(log)
+    began = time.monotonic()
+    eventually(lambda: log.exists() and log.stat().st_size > 5000, "the screen changes", LATE)
+    looks = (time.monotonic() - began) * 10 + 1
+    assert log.stat().st_size <= looks * 1152 + 5000
 
 
 def test_without_textual_it_says_what_to_install(socket_path: str) -> None:
