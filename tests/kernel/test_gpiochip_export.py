@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import gpiod
 import pytest
@@ -90,6 +92,24 @@ def test_two_chips_and_a_library_of_libgpiod_2(guest: Guest) -> None:
 
 
 @in_kernel()
+def test_the_kernel_gives_names_to_lines_by_its_aggregator(guest: Guest) -> None:
+    with plugged(guest, "chip=fw-0,name=m4") as rig:
+        chip_of("m4")
+        folder = Path("/sys/kernel/config/gpio-aggregator/m4")
+        for number, (offset, name) in enumerate(((4, "out"), (5, "in"), (9, "tacho"))):
+            line = folder / f"line{number}"
+            line.mkdir(parents=True)
+            for file, text in (("key", "dln2"), ("offset", str(offset)), ("name", name)):
+                (line / file).write_text(text)
+        before = set(os.listdir("/sys/bus/gpio/devices"))
+        (folder / "live").write_text("1")
+        (made,) = set(os.listdir("/sys/bus/gpio/devices")) - before
+        with gpiod.Chip(f"/dev/{made}") as chip:
+            undisturbed(guest, lambda: aggregated_lines_are_right(rig, chip))
+        (folder / "live").write_text("0")
+
+
+@in_kernel()
 def test_the_chip_has_a_name_in_dev(guest: Guest) -> None:
     install()
     with udevd(), plugged(guest, "chip=fw-1,name=m4") as _:
@@ -128,20 +148,24 @@ def test_fifty_kills(guest: Guest) -> None:
 
 
 @in_kernel()
-def test_a_service_that_stands_still_keeps_nobody_waiting(guest: Guest) -> None:
+def test_no_task_waits_long_for_a_service_that_stands_still_or_dies(guest: Guest) -> None:
+    """A task in state D cannot be ended by anything."""
     with plugged(guest, "chip=fw-0,name=m4", patience_ms=120) as rig:
-        slowest = 0.0
-        for _ in range(5):
+        for number in (signal.SIGSTOP, signal.SIGKILL) * 3:
             chip = chip_of("m4")
             get_until_ok(chip)
-            os.kill(rig.serve.pid, signal.SIGSTOP)
-            begin = time.monotonic()
-            done = subprocess.run(["gpioget", chip, "5"], capture_output=True, check=False)
-            slowest = max(slowest, time.monotonic() - begin)
-            assert done.returncode == 1
-            guest.until(lambda: not _chips(), "the chip goes")
-            os.kill(rig.serve.pid, signal.SIGCONT)
-        guest.say(f"the slowest gpioget on a service that stands still: {slowest * 1000:.0f} ms")
+            os.kill(rig.serve.pid, number)
+            with subprocess.Popen(["gpioget", chip, "5"], stderr=subprocess.DEVNULL) as process:
+                longest_ms, task = longest_in_state_d(process, chip)
+                assert process.wait() == 1
+            guest.say(f"{number.name}: {longest_ms:.0f} ms, task {task}")
+            assert longest_ms <= 200, task
+            if number is signal.SIGSTOP:
+                os.kill(rig.serve.pid, signal.SIGCONT)
+            else:
+                assert rig.serve.process is not None
+                rig.serve.process.wait()
+                rig.serve.__enter__()
         get_until_ok(chip_of("m4"))
 
 
@@ -178,6 +202,44 @@ class Clock(threading.Thread):
             begin = now
 
 
+def longest_in_state_d(process: subprocess.Popen[bytes], chip: str) -> tuple[float, str]:
+    """Watch a process and the kernel's workers until it has ended and the chip is gone.
+
+    Returns for how many ms one of them slept so that nothing could end it, at worst, and which.
+    Between two looks 20 ms pass at most: what it is late beyond that, this machine stood still.
+    """
+    with contextlib.ExitStack() as files:
+        stats = {}
+        for task in [*workers(), str(process.pid)]:
+            stat = open(f"/proc/{task}/stat", "rb", buffering=0)  # noqa: SIM115
+            stats[task] = files.enter_context(stat)
+        asleep_ms = dict.fromkeys(stats, 0.0)
+        longest = 0.0, ""
+        before = time.monotonic()
+        while process.poll() is None or os.path.exists(f"/sys/bus/gpio/devices/{chip}"):
+            time.sleep(0.002)
+            now = time.monotonic()
+            for task, stat in stats.items():
+                passed_ms = min(20, (now - before) * 1000) if b") D " in read_anew(stat) else 0
+                asleep_ms[task] = (asleep_ms[task] + passed_ms) if passed_ms else 0
+                longest = max(longest, (asleep_ms[task], task))
+            before = now
+    return longest
+
+
+def workers() -> list[str]:
+    """The kernel's threads that do what others leave to them."""
+    names = {path.parent.name: path.read_text() for path in Path("/proc").glob("[0-9]*/comm")}
+    return [number for number, name in names.items() if "worker" in name]
+
+
+def read_anew(stat: io.FileIO) -> bytes:
+    try:
+        return os.pread(stat.fileno(), 256, 0)
+    except ProcessLookupError:  # it has ended
+        return b""
+
+
 def undisturbed(guest: Guest, body: Callable[[], None]) -> None:
     """Run the body; what it finds counts if the machine did not stand still meanwhile."""
     for _ in range(20):
@@ -190,7 +252,8 @@ def undisturbed(guest: Guest, body: Callable[[], None]) -> None:
         if clock.late_s < 0.02:
             raise failure
         guest.say(f"it stood still for {clock.late_s * 1000:.0f} ms: {failure}")
-    guest.say("no verdict: it stood still each time")
+    pytest.skip(f"this machine stood still each time, which the kernel's drivers do not bear: "
+                f"{failure}")  # fmt: skip
 
 
 def tools_are_right(guest: Guest, rig: Rig, chip: str) -> None:
@@ -231,6 +294,17 @@ def values_are_right(chip: gpiod.Chip) -> None:
         with pytest.raises(OSError) as caught:
             chip.request_lines({4: gpiod.LineSettings()})
         assert caught.value.errno == errno.EBUSY
+
+
+def aggregated_lines_are_right(rig: Rig, chip: gpiod.Chip) -> None:
+    driven = {"out": gpiod.LineSettings(direction=Direction.OUTPUT)}
+    watched = {"in": None, "tacho": gpiod.LineSettings(edge_detection=Edge.RISING)}
+    with chip.request_lines(driven) as outputs, chip.request_lines(watched) as inputs:
+        for value in (Value.ACTIVE, Value.INACTIVE):
+            outputs.set_value("out", value)
+            assert inputs.get_value("in") == value
+        rig.stub.pulse("PWM_TACHO", 20, 1000)
+        assert edges_of(inputs, 20) == [RISING] * 20
 
 
 def edges_are_right(rig: Rig, chip: gpiod.Chip) -> None:

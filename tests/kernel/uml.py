@@ -31,6 +31,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
 from tests.firmware_stub.broken.stub import Stub
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -269,6 +271,8 @@ def check(outcome: Outcome, stubs: Sequence[Stub] = ()) -> Any:
     told = _told(outcome, stubs)
     if result is None:
         raise AssertionError(f"the kernel ended with status {outcome.status}, no result{told}")
+    if "skipped" in result:
+        pytest.skip(result["skipped"])
     if "failed" in result:
         raise AssertionError(f"{result['failed']}{told}")
     _check_console(outcome, told)
