@@ -26,8 +26,9 @@ from bridge.shim.pump import LineForm, Report, ReportKind
 log = logging.getLogger(__name__)
 
 EVENTS_OF_V1 = 16
-_EVENTS_MAX = 16 * uapi.GPIO_V2_LINES_MAX  # the kernel's
 """Events that a line event of v1 keeps."""
+
+_EVENTS_MAX = 16 * uapi.GPIO_V2_LINES_MAX  # the kernel's
 
 _CHIP_INFO = struct.Struct("=32s32sI")
 # struct gpio_v2_line_request: offsets, consumer, config, num_lines, event_buffer_size,
