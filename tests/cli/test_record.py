@@ -274,13 +274,19 @@ def test_levels_are_read_where_no_edges_are_wanted(
     assert "levels, read every 1000 us" in recording.path.read_text()
 
 
-def test_files_rotate_and_each_is_whole(start: Start, stub: Stub, tmp_path: Path) -> None:
+def test_files_rotate_and_each_is_whole(
+    start: Start, stub: Stub, tmp_path: Path, eventually: Eventually
+) -> None:
     recording = start("x.vcd", "--max-size", "1k", "--keep", "2", "SENSOR_IRQ")
-    for _ in range(60):
+
+    def pulses_fill_three_files() -> bool:
         stub.wait_armed("SENSOR_IRQ", LATE)
         before = stub.count("SENSOR_IRQ").edges
         stub.pulse("SENSOR_IRQ", 2, 20_000)
         stub.wait_edges("SENSOR_IRQ", before + 4, LATE)
+        return (tmp_path / "x-0003.vcd").exists()
+
+    eventually(pulses_fill_three_files, "the fourth file")
     recording.end()
     files = sorted(tmp_path.glob("x-*.vcd"))
     assert len(files) == 2
