@@ -2,17 +2,18 @@
 /*
  * adapter_internal.h - what the parts of an adapter share. Used with the pump's lock held.
  *
- *   adapter.c   its life, and what Python asks
- *   dln2.c      what the kernel asks: messages, and the answers to them
- *   lines.c     what the kernel has set up: lines that come and go
- *   pacing.c    from edges to events, one after the other
  *   usbip.c     one session with the kernel
+ *   messages.c  messages to the kernel's drivers
+ *   pacing.c    from edges to events, one after the other
+ *   lines.c     what the kernel has set up: lines that come and go
+ *   dln2.c      what the kernel asks
+ *   adapter.c   its life, and what Python asks
  */
 #ifndef ADAPTER_INTERNAL_H
 #define ADAPTER_INTERNAL_H
 
 #include "adapter.h"
-#include "pump/interrupt.h"
+#include "pump/exported.h"
 #include "rpmsg_gpio.h"
 #include "usbip.h"
 
@@ -36,14 +37,11 @@ struct adapter_levels {
 };
 
 struct adapter_line {
-	struct gb_interrupt interrupt; /* its controller is NULL: not there now */
-	struct gb_adapter *adapter;
-	uint32_t life;      /* of the attachment: calls of an earlier one do not count */
+	struct gb_exported_line base;
 	uint8_t direction;  /* VIRTIO_GPIO_DIRECTION_*; NONE: not set */
 	uint8_t value;      /* last one set, if has_value */
 	bool has_value;
 	bool touched;       /* the firmware has state of the kernel's */
-	bool changed;       /* its direction, see gb_adapter_changed() */
 	bool kept;          /* it stays as it is when it is let go */
 	/* pacing.c */
 	enum adapter_event event;
@@ -67,19 +65,13 @@ struct adapter_question {
 
 struct gb_adapter {
 	struct usbip usb; /* first: see of_usb() */
-	struct gb_pump *pump;
-	struct gb_part part;
-	uint64_t id, timeout_ns;
-	bool closed;
-	bool reported; /* a report waits for gb_adapter_status() */
+	struct gb_exported base;
 	bool debounces; /* the next line that wants events is debounced by the kernel */
-	uint32_t references; /* calls that will come back, and the owner */
 	struct usbip_identity identity;
 	char texts[2][64];
 	struct gb_adapter_status status;
 	struct gb_event_places places;
 	struct gb_timer window; /* of lines that were told of an edge */
-	uint32_t count;
 	struct adapter_question questions[ADAPTER_QUESTIONS_MAX];
 	struct adapter_line lines[];
 };
@@ -89,48 +81,48 @@ static inline struct gb_adapter *of_usb(struct usbip *usb)
 	return (struct gb_adapter *)(void *)usb;
 }
 
-static inline uint32_t line_of(const struct adapter_line *line)
+static inline struct gb_adapter *adapter_of(const struct adapter_line *line)
 {
-	return (uint32_t)(line - line->adapter->lines);
+	return (struct gb_adapter *)(void *)((char *)line->base.exported -
+					     offsetof(struct gb_adapter, base));
+}
+
+/* Of a line of an adapter: its base comes first. */
+static inline struct adapter_line *of_base(struct gb_exported_line *base)
+{
+	return (struct adapter_line *)(void *)base;
 }
 
 static inline struct adapter_line *of_interrupt(struct gb_interrupt *interrupt)
 {
-	return (struct adapter_line *)(void *)((char *)interrupt -
-					       offsetof(struct adapter_line, interrupt));
+	return (struct adapter_line *)(void *)interrupt;
 }
 
-/* ---- adapter.c --------------------------------------------------------------------- */
+/* A line could not be set up again, armed or let go. */
+static inline void adapter_note_fault(struct gb_adapter *adapter)
+{
+	adapter->status.faults++;
+	gb_exported_report(&adapter->base);
+}
 
-/* Wake Python; at most one report waits. */
-void adapter_report(struct gb_adapter *adapter);
-/* A call came back, or was not submitted. */
-void adapter_unreference(struct gb_adapter *adapter);
+/* ---- messages.c ---------------------------------------------------------------------- */
 
-/* ---- dln2.c -------------------------------------------------------------------------- */
+#define DLN2_HEADER_SIZE 8u
 
-/* A message of the kernel. */
-void dln2_received(struct usbip *usb, uint64_t message, const uint8_t *bytes, size_t length);
+static inline uint32_t dln2_get16(const uint8_t *from)
+{
+	return from[0] | (uint32_t)from[1] << 8;
+}
+
+/* The answer to a message with this header, with up to four bytes. */
+void dln2_answer(struct gb_adapter *adapter, uint64_t message, const uint8_t *header,
+		 const uint8_t *body, size_t length);
+void dln2_answer_value(const struct adapter_line *line, uint64_t message, const uint8_t *header,
+		       uint8_t value);
 /* Tell the kernel of an edge. */
-void dln2_send_event(struct gb_adapter *adapter, uint32_t index, bool high);
-
-/* ---- lines.c ------------------------------------------------------------------------- */
-
-/* Ask the line's controller, `done` with `argument`. `owed`: however long its queue is. 0;
- * -ENODEV: the line is not there; other errors of gb_call_submit(). */
-int adapter_submit(struct adapter_line *line, uint16_t type, uint32_t value, bool owed,
-		   gb_call_fn done, uint64_t argument);
-/* The line of a call with the argument adapter_argument(); NULL: it was detached in between. */
-struct adapter_line *adapter_line_of_call(const struct gb_call *call);
-uint64_t adapter_argument(const struct adapter_line *line);
-void adapter_set_direction(struct adapter_line *line, uint8_t direction);
-/* The kernel has no use for the line any more. */
-void adapter_let_go(struct adapter_line *line);
-void adapter_detach(struct adapter_line *line);
+void dln2_send_event(const struct adapter_line *line, bool high);
 
 /* ---- pacing.c -------------------------------------------------------------------------- */
-
-extern const struct gb_interrupt_ops pacing_ops;
 
 void pacing_init(struct gb_adapter *adapter);
 /* The kernel wants to be told of other events; the firmware is asked by somebody else. */
@@ -140,10 +132,21 @@ void pacing_begun(struct adapter_line *line);
 /* Ask for edges again: the line is back. */
 void pacing_arm(struct adapter_line *line);
 /* The line is not there any more. */
-void pacing_forget(struct adapter_line *line);
+void pacing_detach(struct adapter_line *line);
 /* The kernel asks for a level. True: it is that after the edge that it was told of. */
 bool pacing_asked(struct adapter_line *line, bool *high);
 /* Events may go out. */
 void pacing_ready(struct usbip *usb);
+
+/* ---- lines.c ------------------------------------------------------------------------- */
+
+void adapter_set_direction(struct adapter_line *line, uint8_t direction);
+/* The kernel has no use for the line any more. */
+void adapter_let_go(struct adapter_line *line);
+
+/* ---- dln2.c -------------------------------------------------------------------------- */
+
+/* A message of the kernel. */
+void dln2_received(struct usbip *usb, uint64_t message, const uint8_t *bytes, size_t length);
 
 #endif

@@ -28,64 +28,11 @@
 #define PIN_GET_VALUE     0x0bu
 #define PIN_SET_OUT_VALUE 0x0cu
 #define PIN_GET_OUT_VALUE 0x0du
-#define CONDITION_MET     0x0fu
 #define PIN_ENABLE        0x10u
 #define PIN_DISABLE       0x11u
 #define PIN_SET_DIRECTION 0x13u
 #define PIN_GET_DIRECTION 0x14u
 #define PIN_SET_EVENT     0x1eu
-
-#define HEADER_SIZE 8u
-#define BODY_MAX    4u /* of an answer */
-
-/* ---- messages to the kernel, little-endian ---------------------------------------------- */
-
-static void put16(uint8_t *to, uint32_t value)
-{
-	to[0] = (uint8_t)value;
-	to[1] = (uint8_t)(value >> 8);
-}
-
-static uint32_t get16(const uint8_t *from)
-{
-	return from[0] | (uint32_t)from[1] << 8;
-}
-
-/* Behind the header, which comes back, is a result; the driver knows no errno from it. */
-static void answer(struct gb_adapter *adapter, uint64_t message, const uint8_t *header,
-		   const uint8_t *body, size_t length)
-{
-	uint8_t bytes[HEADER_SIZE + 2 + BODY_MAX] = {0};
-
-	if (!usbip_complete(&adapter->usb, message, 0))
-		return; /* nobody waits any more */
-	memcpy(bytes, header, HEADER_SIZE);
-	put16(bytes, (uint32_t)(HEADER_SIZE + 2 + length));
-	if (length)
-		memcpy(bytes + HEADER_SIZE + 2, body, length);
-	usbip_send(&adapter->usb, bytes, HEADER_SIZE + 2 + length);
-}
-
-static void answer_pin(struct gb_adapter *adapter, uint64_t message, const uint8_t *header,
-		       uint32_t pin, uint8_t value)
-{
-	uint8_t body[3] = {(uint8_t)pin, (uint8_t)(pin >> 8), value};
-
-	answer(adapter, message, header, body, sizeof(body));
-}
-
-void dln2_send_event(struct gb_adapter *adapter, uint32_t index, bool high)
-{
-	uint8_t bytes[HEADER_SIZE + 6] = {0};
-
-	put16(bytes, sizeof(bytes));
-	put16(bytes + 2, MODULE_GPIO << 8 | CONDITION_MET);
-	put16(bytes + HEADER_SIZE, 1); /* count */
-	bytes[HEADER_SIZE + 2] = 1;    /* type */
-	put16(bytes + HEADER_SIZE + 3, index);
-	bytes[HEADER_SIZE + 5] = high;
-	usbip_send(&adapter->usb, bytes, sizeof(bytes));
-}
 
 /* ---- what came of a question to the firmware --------------------------------------------- */
 
@@ -123,8 +70,8 @@ static void forget(struct adapter_line *line, const struct adapter_question *que
 		pacing_want(line, question->before);
 }
 
-static void answer_outcome(struct gb_adapter *adapter, const struct adapter_question *question,
-			   uint32_t pin, uint8_t value)
+static void answer_outcome(const struct adapter_line *line,
+			   const struct adapter_question *question, uint8_t value)
 {
 	uint32_t command = command_of(question->header);
 
@@ -132,20 +79,19 @@ static void answer_outcome(struct gb_adapter *adapter, const struct adapter_ques
 		value = value == VIRTIO_GPIO_DIRECTION_OUT;
 	if (command == PIN_GET_DIRECTION || command == PIN_GET_VALUE ||
 	    command == PIN_GET_OUT_VALUE)
-		answer_pin(adapter, question->message, question->header, pin, value);
+		dln2_answer_value(line, question->message, question->header, value);
 	else
-		answer(adapter, question->message, question->header, NULL, 0);
+		dln2_answer(adapter_of(line), question->message, question->header, NULL, 0);
 }
 
 static void question_done(struct gb_call *call, const struct gb_outcome *outcome)
 {
-	struct gb_adapter *adapter = call->owner;
-	struct adapter_question *question = &adapter->questions[call->argument & UINT32_MAX];
-	uint32_t pin = (uint32_t)(call->argument >> 32);
-	struct adapter_line *line = &adapter->lines[pin];
+	struct adapter_line *line = of_base(call->owner);
+	struct gb_adapter *adapter = adapter_of(line);
+	struct adapter_question *question = &adapter->questions[call->argument];
 
 	question->used = false;
-	if (!adapter->closed) {
+	if (!adapter->base.closed) {
 		usbip_enter(&adapter->usb);
 		if (outcome->error)
 			forget(line, question);
@@ -154,18 +100,19 @@ static void question_done(struct gb_call *call, const struct gb_outcome *outcome
 		if (outcome->error)
 			usbip_complete(&adapter->usb, question->message, outcome->error);
 		else
-			answer_outcome(adapter, question, pin, outcome->value);
+			answer_outcome(line, question, outcome->value);
 		usbip_leave(&adapter->usb);
 	}
-	adapter_unreference(adapter);
+	gb_exported_done(call);
 }
 
 /* Ask the firmware; `wanted` is the event that a PIN_SET_EVENT is about. */
 static void ask(struct adapter_line *line, uint64_t message, const uint8_t *header, uint16_t type,
 		uint32_t value, enum adapter_event wanted)
 {
-	struct gb_adapter *adapter = line->adapter;
+	struct gb_adapter *adapter = adapter_of(line);
 	struct adapter_question *question = free_question(adapter);
+	struct gb_call call = {.type = type, .value = value, .done = question_done};
 	int error;
 
 	if (!question) {
@@ -178,13 +125,12 @@ static void ask(struct adapter_line *line, uint64_t message, const uint8_t *head
 		.before = (uint8_t)line->event,
 		.wanted = (uint8_t)wanted,
 	};
-	memcpy(question->header, header, HEADER_SIZE);
+	memcpy(question->header, header, DLN2_HEADER_SIZE);
 	if (type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE)
 		pacing_want(line, wanted);
 	line->touched |= type != VIRTIO_GPIO_MSG_GET_VALUE && type != VIRTIO_GPIO_MSG_GET_DIRECTION;
-	error = adapter_submit(line, type, value, false, question_done,
-			       (uint64_t)line_of(line) << 32 |
-				       (uint64_t)(question - adapter->questions));
+	call.argument = (uint64_t)(question - adapter->questions);
+	error = gb_exported_submit(&line->base, &call);
 	if (!error)
 		return;
 	question->used = false;
@@ -199,8 +145,8 @@ static void get_value(struct adapter_line *line, uint64_t message, const uint8_t
 	bool high;
 
 	if (pacing_asked(line, &high)) {
-		answer_pin(line->adapter, message, header, line_of(line), high);
-		pacing_ready(&line->adapter->usb);
+		dln2_answer_value(line, message, header, high);
+		pacing_ready(&adapter_of(line)->usb);
 	} else {
 		ask(line, message, header, VIRTIO_GPIO_MSG_GET_VALUE, 0, ADAPTER_NONE);
 	}
@@ -209,8 +155,8 @@ static void get_value(struct adapter_line *line, uint64_t message, const uint8_t
 static void get_direction(struct adapter_line *line, uint64_t message, const uint8_t *header)
 {
 	if (line->direction != VIRTIO_GPIO_DIRECTION_NONE)
-		answer_pin(line->adapter, message, header, line_of(line),
-			   line->direction == VIRTIO_GPIO_DIRECTION_OUT);
+		dln2_answer_value(line, message, header,
+				  line->direction == VIRTIO_GPIO_DIRECTION_OUT);
 	else
 		ask(line, message, header, VIRTIO_GPIO_MSG_GET_DIRECTION, 0, ADAPTER_NONE);
 }
@@ -219,12 +165,12 @@ static void set_event(struct adapter_line *line, uint64_t message, const uint8_t
 		      uint8_t event)
 {
 	if (event > ADAPTER_LOW) {
-		usbip_complete(&line->adapter->usb, message, EINVAL);
+		usbip_complete(&adapter_of(line)->usb, message, EINVAL);
 		return;
 	}
 	if (event != ADAPTER_NONE) {
-		line->debounced = line->adapter->debounces;
-		line->adapter->debounces = false;
+		line->debounced = adapter_of(line)->debounces;
+		adapter_of(line)->debounces = false;
 	}
 	ask(line, message, header, VIRTIO_GPIO_MSG_SET_IRQ_TYPE,
 	    event == ADAPTER_NONE ? VIRTIO_GPIO_IRQ_TYPE_NONE : VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH,
@@ -235,7 +181,7 @@ static void set_event(struct adapter_line *line, uint64_t message, const uint8_t
 static void disable(struct adapter_line *line, uint64_t message, const uint8_t *header)
 {
 	adapter_let_go(line);
-	answer(line->adapter, message, header, NULL, 0);
+	dln2_answer(adapter_of(line), message, header, NULL, 0);
 }
 
 static void about_pin(struct adapter_line *line, uint32_t command, uint64_t message,
@@ -243,10 +189,10 @@ static void about_pin(struct adapter_line *line, uint32_t command, uint64_t mess
 {
 	switch (command) {
 	case PIN_ENABLE:
-		if (line->interrupt.controller)
-			answer(line->adapter, message, header, NULL, 0);
+		if (line->base.interrupt.controller)
+			dln2_answer(adapter_of(line), message, header, NULL, 0);
 		else
-			usbip_complete(&line->adapter->usb, message, ENODEV);
+			usbip_complete(&adapter_of(line)->usb, message, ENODEV);
 		break;
 	case PIN_DISABLE:
 		disable(line, message, header);
@@ -269,30 +215,30 @@ static void about_pin(struct adapter_line *line, uint32_t command, uint64_t mess
 		set_event(line, message, header, value);
 		break;
 	default:
-		usbip_complete(&line->adapter->usb, message, EOPNOTSUPP);
+		usbip_complete(&adapter_of(line)->usb, message, EOPNOTSUPP);
 	}
 }
 
 static void gpio_command(struct gb_adapter *adapter, uint32_t command, uint64_t message,
 			 const uint8_t *bytes, size_t length)
 {
-	const uint8_t *body = bytes + HEADER_SIZE;
+	const uint8_t *body = bytes + DLN2_HEADER_SIZE;
 	bool has_value = command == PIN_SET_OUT_VALUE || command == PIN_SET_DIRECTION ||
 			 command == PIN_SET_EVENT;
-	uint8_t count[2] = {(uint8_t)adapter->count, 0};
+	uint8_t count[2] = {(uint8_t)adapter->base.count, 0};
 
 	if (command == GET_PIN_COUNT) {
-		answer(adapter, message, bytes, count, sizeof(count));
+		dln2_answer(adapter, message, bytes, count, sizeof(count));
 	} else if (command == SET_DEBOUNCE) {
 		/* It is for all lines of a DLN-2; the next one that wants events is meant. */
 		adapter->debounces = true;
 		usbip_complete(&adapter->usb, message, ENOTSUPP);
-	} else if (length < HEADER_SIZE + 2u + has_value) {
+	} else if (length < DLN2_HEADER_SIZE + 2u + has_value) {
 		usbip_complete(&adapter->usb, message, EPROTO);
-	} else if (get16(body) >= adapter->count) {
+	} else if (dln2_get16(body) >= adapter->base.count) {
 		usbip_complete(&adapter->usb, message, EINVAL);
 	} else {
-		about_pin(&adapter->lines[get16(body)], command, message, bytes,
+		about_pin(&adapter->lines[dln2_get16(body)], command, message, bytes,
 			  has_value ? body[2] : 0);
 	}
 }
@@ -300,14 +246,12 @@ static void gpio_command(struct gb_adapter *adapter, uint32_t command, uint64_t 
 static void control_command(struct gb_adapter *adapter, uint32_t command, uint64_t message,
 			    const uint8_t *bytes)
 {
-	uint8_t body[4] = {0};
+	static const uint8_t version[4] = {VERSION & 0xff, VERSION >> 8}, number[4] = {1};
 
 	if (command == GET_DEVICE_VERSION)
-		put16(body, VERSION);
-	else
-		put16(body, 1);
-	if (command == GET_DEVICE_VERSION || command == GET_DEVICE_NUMBER)
-		answer(adapter, message, bytes, body, sizeof(body));
+		dln2_answer(adapter, message, bytes, version, sizeof(version));
+	else if (command == GET_DEVICE_NUMBER)
+		dln2_answer(adapter, message, bytes, number, sizeof(number));
 	else
 		usbip_complete(&adapter->usb, message, EOPNOTSUPP);
 }
@@ -317,7 +261,7 @@ void dln2_received(struct usbip *usb, uint64_t message, const uint8_t *bytes, si
 	struct gb_adapter *adapter = of_usb(usb);
 
 	adapter->status.requests++;
-	if (length < HEADER_SIZE || get16(bytes) != length)
+	if (length < DLN2_HEADER_SIZE || dln2_get16(bytes) != length)
 		usbip_complete(usb, message, EPROTO);
 	else if (bytes[3] == MODULE_CONTROL)
 		control_command(adapter, command_of(bytes), message, bytes);

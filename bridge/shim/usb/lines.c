@@ -4,46 +4,6 @@
 
 #include <errno.h>
 
-/* ---- calls to the controller -------------------------------------------------- */
-
-uint64_t adapter_argument(const struct adapter_line *line)
-{
-	return (uint64_t)line->life << 32 | line_of(line);
-}
-
-struct adapter_line *adapter_line_of_call(const struct gb_call *call)
-{
-	struct gb_adapter *adapter = call->owner;
-	struct adapter_line *line = &adapter->lines[call->argument & UINT32_MAX];
-	bool here = line->interrupt.controller && line->life == call->argument >> 32;
-
-	return here && !adapter->closed ? line : NULL;
-}
-
-int adapter_submit(struct adapter_line *line, uint16_t type, uint32_t value, bool owed,
-		   gb_call_fn done, uint64_t argument)
-{
-	struct gb_adapter *adapter = line->adapter;
-	const struct gb_call wanted = {
-		.type = type, .gpio = line->interrupt.gpio, .value = value, .owed = owed,
-		.done = done, .owner = adapter, .argument = argument,
-	};
-	int error;
-
-	adapter->references++;
-	error = gb_call_start(line->interrupt.controller, &wanted, gb_now_ns(),
-			      adapter->timeout_ns);
-	if (error)
-		adapter->references--;
-	return error;
-}
-
-static void note_fault(struct gb_adapter *adapter)
-{
-	adapter->status.faults++;
-	adapter_report(adapter);
-}
-
 /* ---- letting a line go, setting it up again ------------------------------------- */
 
 static void send_none(struct adapter_line *line);
@@ -52,8 +12,7 @@ static void send_none(struct adapter_line *line);
  * since the line would stay driven. */
 static void set_up_done(struct gb_call *call, const struct gb_outcome *outcome)
 {
-	struct gb_adapter *adapter = call->owner;
-	struct adapter_line *line = adapter_line_of_call(call);
+	struct adapter_line *line = of_base(gb_exported_line_of(call));
 	bool frees = call->type == VIRTIO_GPIO_MSG_SET_DIRECTION &&
 		     call->value == VIRTIO_GPIO_DIRECTION_NONE;
 
@@ -61,17 +20,17 @@ static void set_up_done(struct gb_call *call, const struct gb_outcome *outcome)
 		if (!line->touched)
 			send_none(line);
 	} else if (line && outcome->error && outcome->error != ENODEV) {
-		note_fault(adapter);
+		adapter_note_fault(adapter_of(line));
 	}
-	adapter_unreference(adapter);
+	gb_exported_done(call);
 }
 
 static void set_up(struct adapter_line *line, uint16_t type, uint32_t value)
 {
-	int error = adapter_submit(line, type, value, true, set_up_done, adapter_argument(line));
+	int error = gb_exported_ask(&line->base, type, value, set_up_done);
 
 	if (error && error != -ENODEV)
-		note_fault(line->adapter);
+		adapter_note_fault(adapter_of(line));
 }
 
 /* DIRECTION_NONE makes the firmware forget the line. */
@@ -85,13 +44,13 @@ void adapter_set_direction(struct adapter_line *line, uint8_t direction)
 	if (line->direction == direction)
 		return;
 	line->direction = direction;
-	line->changed = true;
-	adapter_report(line->adapter);
+	line->base.changed = true;
+	gb_exported_report(line->base.exported);
 }
 
 void adapter_let_go(struct adapter_line *line)
 {
-	bool there = line->interrupt.controller;
+	bool there = line->base.interrupt.controller;
 
 	if (line->event != ADAPTER_NONE) {
 		pacing_want(line, ADAPTER_NONE);
@@ -126,37 +85,29 @@ static void restore(struct adapter_line *line)
 	pacing_arm(line);
 }
 
-void adapter_detach(struct adapter_line *line)
-{
-	gb_interrupt_disown(&line->interrupt);
-	pacing_forget(line);
-}
-
 int gb_adapter_attach(struct gb_adapter *adapter, uint32_t index,
 		      struct gb_controller *controller, uint16_t gpio)
 {
 	struct adapter_line *line;
 	int error;
 
-	if (index >= adapter->count)
+	if (index >= adapter->base.count)
 		return -EINVAL;
 	line = &adapter->lines[index];
-	gb_lock(adapter->pump);
-	adapter_detach(line);
-	error = gb_interrupt_own(&line->interrupt, controller, gpio);
-	if (!error) {
-		line->life++;
+	gb_lock(adapter->base.pump);
+	pacing_detach(line);
+	error = gb_exported_attach(&line->base, controller, gpio);
+	if (!error)
 		restore(line);
-	}
-	gb_unlock(adapter->pump);
+	gb_unlock(adapter->base.pump);
 	return error;
 }
 
 void gb_adapter_detach(struct gb_adapter *adapter, uint32_t index)
 {
-	if (index >= adapter->count)
+	if (index >= adapter->base.count)
 		return;
-	gb_lock(adapter->pump);
-	adapter_detach(&adapter->lines[index]);
-	gb_unlock(adapter->pump);
+	gb_lock(adapter->base.pump);
+	pacing_detach(&adapter->lines[index]);
+	gb_unlock(adapter->base.pump);
 }

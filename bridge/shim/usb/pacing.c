@@ -38,7 +38,7 @@ static uint32_t taken(const struct gb_event_places *places)
 		((const char *)places - offsetof(struct gb_adapter, places));
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < adapter->count; i++)
+	for (uint32_t i = 0; i < adapter->base.count; i++)
 		count += adapter->lines[i].levels.count;
 	return count;
 }
@@ -50,14 +50,14 @@ static void count_lines(struct gb_adapter *adapter)
 
 	places->lines = 0;
 	places->first = NULL;
-	for (uint32_t i = 0; i < adapter->count; i++) {
+	for (uint32_t i = 0; i < adapter->base.count; i++) {
 		struct adapter_line *line = &adapter->lines[i];
 
-		if (line->event == ADAPTER_NONE || !line->interrupt.controller)
+		if (line->event == ADAPTER_NONE || !line->base.interrupt.controller)
 			continue;
 		places->lines++;
-		line->interrupt.next_sharing = places->first;
-		places->first = &line->interrupt;
+		line->base.interrupt.next_sharing = places->first;
+		places->first = &line->base.interrupt;
 	}
 }
 
@@ -70,13 +70,13 @@ static bool is_paced(const struct adapter_line *line)
 
 static void wait_for_question(struct adapter_line *line, bool high)
 {
-	struct gb_adapter *adapter = line->adapter;
+	struct gb_adapter *adapter = adapter_of(line);
 
 	line->told = true;
 	line->level = high;
 	line->until_ns = gb_now_ns() + WINDOW_NS;
 	if (!adapter->window.armed)
-		gb_timer_arm(adapter->pump, &adapter->window, line->until_ns);
+		gb_timer_arm(adapter->base.pump, &adapter->window, line->until_ns);
 }
 
 /* Ask for edges again that were masked, as soon as there is room for them. */
@@ -85,18 +85,18 @@ static void unmask(struct adapter_line *line)
 	if (!line->masked || line->levels.count >= ADAPTER_LEVELS / 2)
 		return;
 	line->masked = false;
-	gb_interrupt_arm(&line->interrupt);
+	gb_interrupt_arm(&line->base.interrupt);
 }
 
 static void tell(struct adapter_line *line)
 {
-	struct gb_adapter *adapter = line->adapter;
+	struct gb_adapter *adapter = adapter_of(line);
 
 	while (line->levels.count && !line->told && usbip_ready(&adapter->usb)) {
 		bool high = take_level(&line->levels);
 
 		adapter->status.events++;
-		dln2_send_event(adapter, line_of(line), high);
+		dln2_send_event(line, high);
 		if (is_paced(line))
 			wait_for_question(line, high);
 	}
@@ -107,7 +107,7 @@ void pacing_ready(struct usbip *usb)
 {
 	struct gb_adapter *adapter = of_usb(usb);
 
-	for (uint32_t i = 0; i < adapter->count; i++)
+	for (uint32_t i = 0; i < adapter->base.count; i++)
 		tell(&adapter->lines[i]);
 }
 
@@ -118,7 +118,7 @@ static void windows_close(struct gb_timer *timer)
 	uint64_t now = gb_now_ns();
 
 	usbip_enter(&adapter->usb);
-	for (uint32_t i = 0; i < adapter->count; i++) {
+	for (uint32_t i = 0; i < adapter->base.count; i++) {
 		struct adapter_line *line = &adapter->lines[i];
 
 		if (line->told && line->until_ns <= now) {
@@ -127,9 +127,9 @@ static void windows_close(struct gb_timer *timer)
 			tell(line);
 		}
 	}
-	for (uint32_t i = 0; i < adapter->count; i++)
+	for (uint32_t i = 0; i < adapter->base.count; i++)
 		if (adapter->lines[i].told)
-			gb_timer_arm(adapter->pump, timer, now + WINDOW_NS / 4);
+			gb_timer_arm(adapter->base.pump, timer, now + WINDOW_NS / 4);
 	usbip_leave(&adapter->usb);
 }
 
@@ -147,8 +147,8 @@ bool pacing_asked(struct adapter_line *line, bool *high)
 
 static void lose(struct adapter_line *line, uint32_t count)
 {
-	line->adapter->status.lost += count;
-	adapter_report(line->adapter);
+	adapter_of(line)->status.lost += count;
+	gb_exported_report(line->base.exported);
 }
 
 static void note_level(struct adapter_line *line, bool high)
@@ -160,14 +160,14 @@ static void note_level(struct adapter_line *line, bool high)
 		lose(line, 1);
 	}
 	add_level(&line->levels, high);
-	usbip_enter(&line->adapter->usb);
+	usbip_enter(&adapter_of(line)->usb);
 	tell(line);
-	usbip_leave(&line->adapter->usb);
+	usbip_leave(&adapter_of(line)->usb);
 }
 
 static void level_read(struct gb_call *call, const struct gb_outcome *outcome)
 {
-	struct adapter_line *line = adapter_line_of_call(call);
+	struct adapter_line *line = of_base(gb_exported_line_of(call));
 
 	if (line && line->event != ADAPTER_NONE) {
 		if (!outcome->error)
@@ -175,13 +175,12 @@ static void level_read(struct gb_call *call, const struct gb_outcome *outcome)
 		else if (outcome->error != ENODEV)
 			lose(line, 1);
 	}
-	adapter_unreference(call->owner);
+	gb_exported_done(call);
 }
 
 static void read_level(struct adapter_line *line)
 {
-	if (adapter_submit(line, VIRTIO_GPIO_MSG_GET_VALUE, 0, true, level_read,
-			   adapter_argument(line)))
+	if (gb_exported_ask(&line->base, VIRTIO_GPIO_MSG_GET_VALUE, 0, level_read))
 		lose(line, 1);
 }
 
@@ -207,10 +206,8 @@ static void fault(struct gb_interrupt *interrupt, int error, uint32_t reason, bo
 {
 	(void)reason;
 	(void)again;
-	if (error != ENODEV) {
-		of_interrupt(interrupt)->adapter->status.faults++;
-		adapter_report(of_interrupt(interrupt)->adapter);
-	}
+	if (error != ENODEV)
+		adapter_note_fault(adapter_of(of_interrupt(interrupt)));
 }
 
 static void armed(struct gb_interrupt *interrupt)
@@ -218,12 +215,19 @@ static void armed(struct gb_interrupt *interrupt)
 	(void)interrupt;
 }
 
-static void orphan(struct gb_interrupt *interrupt)
+void pacing_detach(struct adapter_line *line)
 {
-	adapter_detach(of_interrupt(interrupt));
+	gb_interrupt_disown(&line->base.interrupt);
+	line->masked = false;
+	count_lines(adapter_of(line));
 }
 
-const struct gb_interrupt_ops pacing_ops = {
+static void orphan(struct gb_interrupt *interrupt)
+{
+	pacing_detach(of_interrupt(interrupt));
+}
+
+static const struct gb_interrupt_ops interrupt_ops = {
 	.edge = take_edge,
 	.fault = fault,
 	.armed = armed,
@@ -237,23 +241,21 @@ void pacing_init(struct gb_adapter *adapter)
 	adapter->places.count = ADAPTER_LEVELS;
 	adapter->places.taken = taken;
 	adapter->window.expired = windows_close;
-	for (uint32_t i = 0; i < adapter->count; i++) {
-		adapter->lines[i].interrupt.ops = &pacing_ops;
-		adapter->lines[i].interrupt.places = &adapter->places;
-		adapter->lines[i].interrupt.timeout_ns = adapter->timeout_ns;
-	}
+	gb_exported_init_lines(&adapter->base, &interrupt_ops);
+	for (uint32_t i = 0; i < adapter->base.count; i++)
+		adapter->lines[i].base.interrupt.places = &adapter->places;
 }
 
 /* This counts from the moment the firmware is asked: an edge may come before the answer. */
 void pacing_want(struct adapter_line *line, enum adapter_event event)
 {
-	gb_interrupt_forget(&line->interrupt);
+	gb_interrupt_forget(&line->base.interrupt);
 	line->event = event;
-	line->interrupt.type = event == ADAPTER_NONE ? VIRTIO_GPIO_IRQ_TYPE_NONE
-						     : VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH;
+	line->base.interrupt.type = event == ADAPTER_NONE ? VIRTIO_GPIO_IRQ_TYPE_NONE
+							  : VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH;
 	line->levels.count = line->unasked = 0;
 	line->told = line->masked = false;
-	count_lines(line->adapter);
+	count_lines(adapter_of(line));
 }
 
 void pacing_begun(struct adapter_line *line)
@@ -266,13 +268,7 @@ void pacing_arm(struct adapter_line *line)
 {
 	if (line->event == ADAPTER_NONE)
 		return;
-	count_lines(line->adapter);
-	gb_interrupt_arm(&line->interrupt);
+	count_lines(adapter_of(line));
+	gb_interrupt_arm(&line->base.interrupt);
 	pacing_begun(line);
-}
-
-void pacing_forget(struct adapter_line *line)
-{
-	line->masked = false;
-	count_lines(line->adapter);
 }
