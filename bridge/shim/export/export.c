@@ -29,47 +29,6 @@
 /* When no guest can be taken in for want of descriptors or memory. */
 #define ACCEPT_PAUSE_NS UINT64_C(1000000000)
 
-void export_unreference(struct gb_export *e)
-{
-	if (--e->references)
-		return;
-	state_file_close(&e->file);
-	kept_close(&e->kept);
-	free(e->states);
-	free(e->lines);
-	free(e->names);
-	free(e);
-}
-
-void export_report(struct gb_export *e)
-{
-	if (e->reported || e->closed)
-		return;
-	e->reported = gb_report_add(e->pump, GB_REPORT_EXPORT, e->id) != NULL;
-}
-
-void export_at_rest(struct gb_export *e)
-{
-	guest_resume(&e->guest);
-	if (e->paused)
-		export_report(e);
-}
-
-void export_note_fault(struct gb_export *e)
-{
-	e->status.faults++;
-	export_report(e);
-}
-
-void export_save(struct gb_export *e, const struct line *line)
-{
-	kept_line(&e->kept, line_of(e, line), state_of(e, line));
-	if (state_file_put(&e->file, line_of(e, line), state_of(e, line)))
-		return;
-	e->status.state_lost = true;
-	export_report(e);
-}
-
 /* ---- the queues --------------------------------------------------------------------------- */
 
 static int take_buffer(struct gb_export *e)
@@ -88,15 +47,15 @@ static int take_buffer(struct gb_export *e)
 		return 0;
 	}
 	split_chain_read(&chain, 0, &gpio, sizeof(gpio));
-	if (rpmsg_gpio_load16(gpio) >= e->count) {
+	if (rpmsg_gpio_load16(gpio) >= e->base.count) {
 		guest_fail(&e->guest, "virtqueue 1: a buffer for line %u; there are %u lines",
-			     rpmsg_gpio_load16(gpio), e->count);
+			     rpmsg_gpio_load16(gpio), e->base.count);
 		return 0;
 	}
 	line = &e->lines[rpmsg_gpio_load16(gpio)];
 	if (line->buffered) {
 		guest_fail(&e->guest, "virtqueue 1: a second buffer for line %u",
-			     line_of(e, line));
+			     line->base.index);
 		return 0;
 	}
 	line->buffered = true;
@@ -134,7 +93,7 @@ static void consume(struct gb_export *e, int index, int (*take)(struct gb_export
 static void go_on(struct gb_export *e)
 {
 	e->stale = false;
-	for (uint32_t i = 0; i < e->count; i++)
+	for (uint32_t i = 0; i < e->base.count; i++)
 		export_line_restore(e, &e->lines[i]);
 }
 
@@ -148,7 +107,7 @@ static void on_look(struct guest *guest)
 		go_on(e);
 	if (e->status.no_irq == has_irq(e)) {
 		e->status.no_irq = !has_irq(e);
-		export_report(e);
+		gb_exported_report(&e->base);
 	}
 	/* Buffers first: a request may want to give one back. */
 	if (has_irq(e))
@@ -161,7 +120,7 @@ static void on_stopping(void *guest, int index)
 	struct gb_export *e = of_guest(guest);
 
 	/* A driver that lives on queues them again; one that died does not mind. */
-	for (uint32_t i = 0; index == EVENTQ && i < e->count; i++)
+	for (uint32_t i = 0; index == EVENTQ && i < e->base.count; i++)
 		export_line_give_back(e, &e->lines[i], VIRTIO_GPIO_EVENT_INVALID);
 }
 
@@ -170,7 +129,7 @@ static void on_reset(void *guest)
 	struct gb_export *e = of_guest(guest);
 
 	e->stale = false;
-	for (uint32_t i = 0; i < e->count; i++)
+	for (uint32_t i = 0; i < e->base.count; i++)
 		export_line_reset(e, &e->lines[i]);
 }
 
@@ -189,7 +148,7 @@ static bool get_config(void *guest, uint32_t offset, uint32_t size, uint8_t *to)
 /* File and socket are ours, but who knows what wrote them last. */
 static void check_states(struct gb_export *e)
 {
-	for (uint32_t i = 0; i < e->count; i++) {
+	for (uint32_t i = 0; i < e->base.count; i++) {
 		struct gb_export_line *state = &e->states[i];
 
 		if (!export_sensible(VIRTIO_GPIO_MSG_SET_DIRECTION, state->direction) ||
@@ -210,7 +169,7 @@ static void keep(struct gb_export *e)
 	if (error == EBUSY || error == e->status.keep_error)
 		return;
 	e->status.keep_error = error;
-	export_report(e);
+	gb_exported_report(&e->base);
 }
 
 static void keep_now(struct gb_timer *timer)
@@ -227,7 +186,7 @@ static void on_changing(struct guest *guest)
 	struct gb_export *e = of_guest(guest);
 
 	if (kept_changing(&e->kept) && !e->keep_timer.armed)
-		gb_timer_arm(e->pump, &e->keep_timer, gb_now_ns() + KEEP_DELAY_NS);
+		gb_timer_arm(e->base.pump, &e->keep_timer, gb_now_ns() + KEEP_DELAY_NS);
 }
 
 /* ---- the door ------------------------------------------------------------------------------ */
@@ -236,14 +195,14 @@ static void on_connection(void *owner, int index, uint32_t events);
 
 static void listen_later(struct gb_export *e)
 {
-	gb_timer_arm(e->pump, &e->listen_timer, gb_now_ns() + ACCEPT_PAUSE_NS);
+	gb_timer_arm(e->base.pump, &e->listen_timer, gb_now_ns() + ACCEPT_PAUSE_NS);
 }
 
 static void listen_again(struct gb_export *e)
 {
-	if (e->closed || e->listen_source)
+	if (e->base.closed || e->listen_source)
 		return;
-	e->listen_source = gb_source_add(e->pump, e->listen_fd, EPOLLIN, on_connection, e, 0);
+	e->listen_source = gb_source_add(e->base.pump, e->listen_fd, EPOLLIN, on_connection, e, 0);
 	if (!e->listen_source)
 		listen_later(e);
 }
@@ -256,8 +215,8 @@ static void pause_over(struct gb_timer *timer)
 
 static void stop_listening(struct gb_export *e)
 {
-	gb_timer_cancel(e->pump, &e->listen_timer);
-	gb_source_remove(e->pump, e->listen_source);
+	gb_timer_cancel(e->base.pump, &e->listen_timer);
+	gb_source_remove(e->base.pump, e->listen_source);
 	e->listen_source = NULL;
 }
 
@@ -272,17 +231,17 @@ static void on_gone(struct guest *guest)
 	struct gb_export *e = of_guest(guest);
 
 	export_forget_requests(e);
-	for (uint32_t i = 0; i < e->count; i++) {
+	for (uint32_t i = 0; i < e->base.count; i++) {
 		e->lines[i].buffered = false;
 		e->lines[i].tickets = e->lines[i].answers = 0;
 	}
 	e->status.connected = false;
-	gb_timer_cancel(e->pump, &e->keep_timer);
+	gb_timer_cancel(e->base.pump, &e->keep_timer);
 	if (!e->handed_over)
 		kept_forget(&e->kept);
 	memcpy(e->status.why, guest->why, sizeof(e->status.why));
-	export_report(e);
-	if (e->closed)
+	gb_exported_report(&e->base);
+	if (e->base.closed)
 		return;
 	on_reset(guest);
 	listen_again(e);
@@ -313,7 +272,7 @@ static void welcome(struct gb_export *e)
 	e->status.no_irq = false;
 	e->status.why[0] = '\0';
 	e->guest.session.keeps_log = kept_is_open(&e->kept);
-	export_report(e);
+	gb_exported_report(&e->base);
 }
 
 /* One guest at a time: the next one waits in the backlog. */
@@ -336,11 +295,11 @@ static void on_connection(void *owner, int index, uint32_t events)
 
 void gb_export_listen(struct gb_export *e)
 {
-	gb_lock(e->pump);
-	kept_begin(&e->kept, e->states, e->count);
+	gb_lock(e->base.pump);
+	kept_begin(&e->kept, e->states, e->base.count);
 	kept_forget(&e->kept);
 	listen_again(e);
-	gb_unlock(e->pump);
+	gb_unlock(e->base.pump);
 }
 
 static int take_over(struct gb_export *e, int connection)
@@ -367,9 +326,9 @@ int gb_export_take_over(struct gb_export *e, int connection)
 {
 	int error = 0;
 
-	gb_lock(e->pump);
-	kept_lines(&e->kept, e->states, e->count);
-	kept_begin(&e->kept, e->states, e->count);
+	gb_lock(e->base.pump);
+	kept_lines(&e->kept, e->states, e->base.count);
+	kept_begin(&e->kept, e->states, e->base.count);
 	check_states(e);
 	if (connection >= 0)
 		error = take_over(e, connection);
@@ -378,7 +337,7 @@ int gb_export_take_over(struct gb_export *e, int connection)
 		on_reset(&e->guest);
 		listen_again(e);
 	}
-	gb_unlock(e->pump);
+	gb_unlock(e->base.pump);
 	return error;
 }
 
@@ -386,53 +345,43 @@ int gb_export_connection(struct gb_export *e)
 {
 	int connection;
 
-	gb_lock(e->pump);
+	gb_lock(e->base.pump);
 	connection = guest_connection(&e->guest);
-	gb_unlock(e->pump);
+	gb_unlock(e->base.pump);
 	return connection;
 }
 
 void gb_export_pause(struct gb_export *e)
 {
-	gb_lock(e->pump);
+	gb_lock(e->base.pump);
 	e->paused = true;
-	export_report(e);
-	gb_unlock(e->pump);
+	gb_exported_report(&e->base);
+	gb_unlock(e->base.pump);
 }
 
 /* ---- what Python asks ----------------------------------------------------------------------- */
 
 void gb_export_status(struct gb_export *e, struct gb_export_status *status)
 {
-	gb_lock(e->pump);
+	gb_lock(e->base.pump);
 	*status = e->status;
 	status->at_rest = e->paused && !export_busy(&e->guest);
-	e->reported = false;
-	gb_unlock(e->pump);
+	e->base.reported = false;
+	gb_unlock(e->base.pump);
 }
 
 int64_t gb_export_changed(struct gb_export *e, uint32_t index)
 {
-	int64_t found = -1;
-
-	gb_lock(e->pump);
-	while (index < e->count && !e->lines[index].changed)
-		index++;
-	if (index < e->count) {
-		e->lines[index].changed = false;
-		found = index;
-	}
-	gb_unlock(e->pump);
-	return found;
+	return gb_exported_changed(&e->base, index);
 }
 
 int gb_export_line(struct gb_export *e, uint32_t index, struct gb_export_line *state)
 {
-	if (index >= e->count)
+	if (index >= e->base.count)
 		return -EINVAL;
-	gb_lock(e->pump);
+	gb_lock(e->base.pump);
 	*state = e->states[index];
-	gb_unlock(e->pump);
+	gb_unlock(e->base.pump);
 	return 0;
 }
 
@@ -442,14 +391,14 @@ static int open_states(struct gb_export *e, int fd)
 {
 	int error;
 
-	e->states = calloc(e->count, sizeof(*e->states));
+	e->states = calloc(e->base.count, sizeof(*e->states));
 	if (!e->states)
 		return -ENOMEM;
 	if (fd < 0)
 		return 0;
-	error = state_file_open(&e->file, fd, e->count);
+	error = state_file_open(&e->file, fd, e->base.count);
 	if (!error)
-		error = state_file_read(fd, e->states, e->count);
+		error = state_file_read(fd, e->states, e->base.count);
 	if (error)
 		return error;
 	e->stale = true;
@@ -464,8 +413,8 @@ static int prepare(struct gb_export *e, const struct gb_export_config *config)
 	e->names = malloc(config->names_size + 1);
 	if (!e->lines || !e->names)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < e->count; i++)
-		export_line_init(e, &e->lines[i]);
+	e->base.lines = e->lines;
+	export_init_lines(e);
 	memcpy(e->names, config->names, config->names_size);
 	e->names_size = config->names_size;
 	e->config.ngpio = rpmsg_gpio_store16((uint16_t)config->lines);
@@ -478,7 +427,7 @@ static int prepare(struct gb_export *e, const struct gb_export_config *config)
  * the next service presents every buffer again that was not returned. */
 static void answer_all(struct gb_export *e)
 {
-	for (uint32_t i = 0; i < e->count; i++)
+	for (uint32_t i = 0; i < e->base.count; i++)
 		export_line_give_back(e, &e->lines[i], VIRTIO_GPIO_EVENT_INVALID);
 	export_refuse_requests(e);
 }
@@ -501,8 +450,8 @@ static int end(struct gb_export *e, bool hands_over)
 {
 	int connection = -ENOTCONN;
 
-	gb_part_remove(&e->pump->users, &e->part);
-	e->closed = true;
+	gb_part_remove(&e->base.pump->users, &e->base.part);
+	e->base.closed = true;
 	stop_listening(e);
 	close(e->listen_fd);
 	guest_enter(&e->guest);
@@ -511,9 +460,9 @@ static int end(struct gb_export *e, bool hands_over)
 		connection = hand_over(e);
 	guest_drop(&e->guest);
 	guest_leave(&e->guest);
-	for (uint32_t i = 0; i < e->count; i++)
+	for (uint32_t i = 0; i < e->base.count; i++)
 		export_line_detach(&e->lines[i]);
-	export_unreference(e);
+	gb_exported_unreference(&e->base);
 	return connection;
 }
 
@@ -522,10 +471,23 @@ void gb_export_free(struct gb_export *e)
 	end(e, false);
 }
 
-static void free_export(struct gb_part *part)
+static void pump_ends(struct gb_part *part)
 {
 	gb_export_free((struct gb_export *)(void *)((char *)part -
-						    offsetof(struct gb_export, part)));
+						    offsetof(struct gb_export, base.part)));
+}
+
+static void free_export(struct gb_exported *exported)
+{
+	struct gb_export *e = (struct gb_export *)(void *)((char *)exported -
+							   offsetof(struct gb_export, base));
+
+	state_file_close(&e->file);
+	kept_close(&e->kept);
+	free(e->states);
+	free(e->lines);
+	free(e->names);
+	free(e);
 }
 
 static struct gb_export *export_new(struct gb_pump *pump, uint64_t id,
@@ -536,19 +498,23 @@ static struct gb_export *export_new(struct gb_pump *pump, uint64_t id,
 
 	if (!e)
 		return NULL;
-	e->references = 1;
-	e->pump = pump;
-	e->id = id;
-	e->count = config->lines;
-	e->timeout_ns = (uint64_t)config->timeout_ms * 1000000;
+	e->base = (struct gb_exported){
+		.pump = pump,
+		.part.free = pump_ends,
+		.id = id,
+		.timeout_ns = (uint64_t)config->timeout_ms * 1000000,
+		.count = config->lines,
+		.line_size = sizeof(*e->lines),
+		.references = 1,
+		.free = free_export,
+	};
 	e->listen_fd = config->listen_fd;
 	e->listen_timer.expired = pause_over;
 	e->keep_timer.expired = keep_now;
-	e->part.free = free_export;
 	error = prepare(e, config);
 	if (!error)
 		return e;
-	export_unreference(e);
+	gb_exported_unreference(&e->base);
 	errno = -error;
 	return NULL;
 }
@@ -569,14 +535,14 @@ struct gb_export *gb_export_open(struct gb_pump *pump, uint64_t id,
 	guest_init(&e->guest, pump, &guest_ops);
 	if (e->stale)
 		check_states(e);
-	gb_part_add(&pump->users, &e->part);
+	gb_part_add(&pump->users, &e->base.part);
 	gb_unlock(pump);
 	return e;
 }
 
 static int lock_and_end(struct gb_export *e, bool hands_over)
 {
-	struct gb_pump *pump = e->pump;
+	struct gb_pump *pump = e->base.pump;
 	int connection;
 
 	gb_lock(pump);

@@ -3,12 +3,12 @@
  * export_internal.h - what the parts of an export share. Everything here is used with the
  * pump's lock held.
  *
- *   export.c    the device: its guest, its queues, its life
- *   requests.c  requestq: what the driver asks, and the answers in their order
- *   lines.c     what the guest has set up: interrupts, and lines that come and go
- *   guest.c     one vhost-user session on the pump's loop
  *   state_file.c  what the guest has set up, in a file
  *   kept.c      the guest outside of this process, which may end at any time
+ *   guest.c     one vhost-user session on the pump's loop
+ *   lines.c     what the guest has set up: interrupts, and lines that come and go
+ *   requests.c  requestq: what the driver asks, and the answers in their order
+ *   export.c    the device: its guest, its queues, its life
  */
 #ifndef EXPORT_INTERNAL_H
 #define EXPORT_INTERNAL_H
@@ -16,7 +16,7 @@
 #include "export.h"
 #include "guest.h"
 #include "kept.h"
-#include "pump/interrupt.h"
+#include "pump/exported.h"
 #include "rpmsg_gpio.h"
 #include "state_file.h"
 
@@ -56,16 +56,13 @@ struct request {
 };
 
 struct line {
-	struct gb_interrupt interrupt; /* its controller is NULL: not there now */
-	struct gb_export *exported;
+	struct gb_exported_line base;
 	bool enabled; /* the firmware may have an irq type */
 	bool armed;   /* one interrupt is awaited, or asked for */
 	bool letting_go; /* our DIRECTION_NONE is under way, and nobody has used the line since */
 	uint32_t attempts; /* to arm it or to let it go, without an answer */
-	uint32_t life;     /* of the attachment: calls of an earlier one do not count */
 	uint32_t tickets;  /* given to requests of this guest */
 	uint32_t answers;  /* given in their order */
-	bool changed;      /* its direction, see gb_export_changed() */
 	bool buffered;
 	uint16_t buffer;   /* head of the event's chain */
 	uint8_t *buffer_status;
@@ -73,25 +70,19 @@ struct line {
 
 struct gb_export {
 	struct guest guest; /* first: see of_guest() */
-	struct gb_pump *pump;
-	struct gb_part part;
-	uint64_t id, timeout_ns;
+	struct gb_exported base;
 	struct gb_source *listen_source;
 	struct gb_timer listen_timer; /* listens again after a pause */
 	int listen_fd;
-	bool closed;
 	bool handed_over; /* the guest is the next process's */
 	bool paused;   /* it takes no more requests */
-	bool reported; /* a report waits for gb_export_status() */
 	bool starved;  /* all requests are under way */
 	bool stale;    /* states are from a file, and no guest has gone on with them */
-	uint32_t references; /* calls that will come back, and the owner */
 	struct gb_export_status status;
 
 	struct config config;
 	char *names;
 	uint32_t names_size;
-	uint32_t count;
 	struct line *lines;
 	struct gb_export_line *states;
 	struct state_file file; /* a copy of them */
@@ -105,14 +96,21 @@ static inline struct gb_export *of_guest(void *guest)
 	return guest;
 }
 
-static inline uint32_t line_of(const struct gb_export *e, const struct line *line)
+/* Of a line of an export: its base comes first. */
+static inline struct line *of_base(struct gb_exported_line *base)
 {
-	return (uint32_t)(line - e->lines);
+	return (struct line *)(void *)base;
+}
+
+static inline struct gb_export *export_of(const struct line *line)
+{
+	return (struct gb_export *)(void *)((char *)line->base.exported -
+					    offsetof(struct gb_export, base));
 }
 
 static inline struct gb_export_line *state_of(struct gb_export *e, const struct line *line)
 {
-	return &e->states[line - e->lines];
+	return &e->states[line->base.index];
 }
 
 static inline bool has_irq(const struct gb_export *e)
@@ -142,24 +140,10 @@ static inline uint8_t *writable_byte(const struct split_chain *chain, size_t off
 	return (uint8_t *)part->iov_base + offset;
 }
 
-/* ---- export.c ------------------------------------------------------------------ */
-
-/* Wake Python; at most one report waits, however often a guest comes and goes. */
-void export_report(struct gb_export *e);
-/* A line could not be set up again, armed or let go. */
-void export_note_fault(struct gb_export *e);
-/* The state of a line has changed: what outlives the process must be the same. */
-void export_save(struct gb_export *e, const struct line *line);
-/* Called when no request is under way any more. */
-void export_at_rest(struct gb_export *e);
-/* A call came back, or was not submitted. */
-void export_unreference(struct gb_export *e);
-
 /* ---- lines.c -------------------------------------------------------------------- */
 
-/* Ask the line's controller: of `wanted` count type, value, argument, done and owed.
- * 0; -ENODEV: the line is not there; other errors of gb_call_submit(). */
-int export_submit(struct gb_export *e, const struct line *line, const struct gb_call *wanted);
+/* The state of a line has changed: what outlives the process must be the same. */
+void export_save(struct gb_export *e, const struct line *line);
 /* The guest's request is about to be submitted. */
 void export_line_ask(struct gb_export *e, struct line *line, uint16_t type, uint32_t value);
 /* The outcome of the guest's request: 0 or an errno. `irq_type_before` is the type before
@@ -174,8 +158,8 @@ void export_line_restore(struct gb_export *e, struct line *line);
 void export_line_buffered(struct gb_export *e, struct line *line);
 /* Return it, if there is one. */
 void export_line_give_back(struct gb_export *e, struct line *line, uint8_t status);
-/* Before it is attached for the first time. */
-void export_line_init(struct gb_export *e, struct line *line);
+/* Before they are attached for the first time. */
+void export_init_lines(struct gb_export *e);
 void export_line_detach(struct line *line);
 
 /* ---- requests.c ------------------------------------------------------------------ */

@@ -13,47 +13,19 @@ static bool is_edge(uint8_t irq_type)
 	       irq_type <= VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH;
 }
 
-/* ---- calls to the controller -------------------------------------------------- */
-
-/* The argument of a call of our own says which line it is for, and which attachment of it. */
-static uint64_t argument_of(const struct gb_export *e, const struct line *line)
+static void note_fault(struct gb_export *e)
 {
-	return (uint64_t)line->life << 32 | line_of(e, line);
+	e->status.faults++;
+	gb_exported_report(&e->base);
 }
 
-/* The line of a call that came back; NULL when it was detached in between. */
-static struct line *line_of_call(struct gb_export *e, const struct gb_call *call)
+void export_save(struct gb_export *e, const struct line *line)
 {
-	struct line *line = &e->lines[call->argument & UINT32_MAX];
-
-	return line->interrupt.controller && line->life == call->argument >> 32 ? line : NULL;
-}
-
-int export_submit(struct gb_export *e, const struct line *line, const struct gb_call *wanted)
-{
-	struct gb_call call = *wanted;
-	int error;
-
-	call.gpio = line->interrupt.gpio;
-	call.owner = e;
-	e->references++;
-	error = gb_call_start(line->interrupt.controller, &call, gb_now_ns(), e->timeout_ns);
-	if (error)
-		e->references--;
-	return error;
-}
-
-/* Submits a call of the export itself. It joins the queue however long that is, since a line that
- * is not let go stays driven, and one that is not armed is silent. */
-static int submit(struct gb_export *e, const struct line *line, uint16_t type, uint32_t value,
-		  gb_call_fn done)
-{
-	const struct gb_call wanted = {
-		.type = type, .value = value, .owed = true,
-		.done = done, .argument = argument_of(e, line),
-	};
-
-	return export_submit(e, line, &wanted);
+	kept_line(&e->kept, line->base.index, state_of(e, line));
+	if (state_file_put(&e->file, line->base.index, state_of(e, line)))
+		return;
+	e->status.state_lost = true;
+	gb_exported_report(&e->base);
 }
 
 /* ---- flags of a state ------------------------------------------------------------ */
@@ -95,26 +67,26 @@ static void let_go_answered(struct gb_export *e, struct line *line, int error)
 
 static void set_up_done(struct gb_call *call, const struct gb_outcome *outcome)
 {
-	struct gb_export *e = call->owner;
-	struct line *line = line_of_call(e, call);
+	struct gb_export *e = export_of(call->owner);
+	struct line *line = of_base(gb_exported_line_of(call));
 	bool freed = frees(call->type, call->value);
 	bool lost = outcome->error == ETIMEDOUT && freed;
 
 	/* Count one fault, however long the silence lasts. */
-	if (outcome->error && outcome->error != ENODEV && !e->closed &&
+	if (outcome->error && outcome->error != ENODEV && !e->base.closed &&
 	    !(lost && line && line->attempts++))
-		export_note_fault(e);
-	if (freed && line && line->letting_go && !e->closed)
+		note_fault(e);
+	if (freed && line && line->letting_go && !e->base.closed)
 		let_go_answered(e, line, outcome->error);
-	export_unreference(e);
+	gb_exported_done(call);
 }
 
 static int set_up(struct gb_export *e, struct line *line, uint16_t type, uint32_t value)
 {
-	int error = submit(e, line, type, value, set_up_done);
+	int error = gb_exported_ask(&line->base, type, value, set_up_done);
 
 	if (error && error != -ENODEV)
-		export_note_fault(e);
+		note_fault(e);
 	return error;
 }
 
@@ -122,7 +94,7 @@ static int set_up(struct gb_export *e, struct line *line, uint16_t type, uint32_
  * driver would do it; later requests find the line free. */
 static void let_go(struct gb_export *e, struct line *line)
 {
-	if (!line->interrupt.controller || line->letting_go ||
+	if (!line->base.interrupt.controller || line->letting_go ||
 	    !(state_of(e, line)->flags & GB_EXPORT_LINE_TOUCHED))
 		return; /* when it returns, see export_line_restore() */
 	if (line->enabled)
@@ -138,7 +110,7 @@ static void touch(struct gb_export *e, struct line *line)
 {
 	set_flag(e, line, GB_EXPORT_LINE_TOUCHED, true);
 	if (line->letting_go)
-		line->life++;
+		line->base.life++;
 	line->letting_go = false;
 }
 
@@ -147,7 +119,7 @@ static void forget_irq(struct gb_export *e, struct line *line)
 	set_latched(e, line, false);
 	line->armed = false;
 	line->attempts = 0;
-	gb_interrupt_forget(&line->interrupt);
+	gb_interrupt_forget(&line->base.interrupt);
 }
 
 static void set_direction(struct gb_export *e, struct line *line, uint8_t direction)
@@ -158,8 +130,8 @@ static void set_direction(struct gb_export *e, struct line *line, uint8_t direct
 		return;
 	state->direction = direction;
 	export_save(e, line);
-	line->changed = true;
-	export_report(e);
+	line->base.changed = true;
+	gb_exported_report(&e->base);
 }
 
 static void forget_state(struct gb_export *e, struct line *line)
@@ -168,7 +140,7 @@ static void forget_state(struct gb_export *e, struct line *line)
 
 	set_direction(e, line, VIRTIO_GPIO_DIRECTION_NONE);
 	*state = (struct gb_export_line){.flags = state->flags & GB_EXPORT_LINE_TOUCHED};
-	line->interrupt.type = VIRTIO_GPIO_IRQ_TYPE_NONE;
+	line->base.interrupt.type = VIRTIO_GPIO_IRQ_TYPE_NONE;
 	export_save(e, line);
 }
 
@@ -203,11 +175,11 @@ static void deliver(struct gb_export *e, struct line *line)
  * and a level that lasts. */
 static void arm(struct gb_export *e, struct line *line)
 {
-	line->interrupt.type = state_of(e, line)->irq_type;
-	if (!line->interrupt.type || line->armed || !line->interrupt.controller)
+	line->base.interrupt.type = state_of(e, line)->irq_type;
+	if (!line->base.interrupt.type || line->armed || !line->base.interrupt.controller)
 		return;
 	line->armed = line->enabled = true;
-	if (gb_interrupt_arm(&line->interrupt) < 0)
+	if (gb_interrupt_arm(&line->base.interrupt) < 0)
 		line->armed = false; /* attach arms it */
 }
 
@@ -224,14 +196,14 @@ void export_line_buffered(struct gb_export *e, struct line *line)
 
 static struct line *of_interrupt(struct gb_interrupt *interrupt)
 {
-	return (struct line *)(void *)((char *)interrupt - offsetof(struct line, interrupt));
+	return (struct line *)(void *)interrupt;
 }
 
 /* The guest finds out by itself which edge it was. */
 static bool take_edge(struct gb_interrupt *interrupt, const struct gb_edge *edge)
 {
 	struct line *line = of_interrupt(interrupt);
-	struct gb_export *e = line->exported;
+	struct gb_export *e = export_of(line);
 	uint8_t type = state_of(e, line)->irq_type;
 
 	(void)edge;
@@ -258,7 +230,7 @@ static void fault(struct gb_interrupt *interrupt, int error, uint32_t reason, bo
 	if (error == ENODEV)
 		return;
 	if (error != ETIMEDOUT || ++line->attempts == ATTEMPTS)
-		export_note_fault(line->exported);
+		note_fault(export_of(line));
 }
 
 static void armed(struct gb_interrupt *interrupt)
@@ -278,7 +250,7 @@ static bool changes(uint16_t type)
 static void set_irq_type(struct gb_export *e, struct line *line, uint8_t type)
 {
 	forget_irq(e, line);
-	line->interrupt.type = state_of(e, line)->irq_type = type;
+	line->base.interrupt.type = state_of(e, line)->irq_type = type;
 	export_save(e, line);
 	line->armed = type != VIRTIO_GPIO_IRQ_TYPE_NONE;
 	line->enabled |= line->armed;
@@ -332,7 +304,7 @@ static void irq_type_failed(struct gb_export *e, struct line *line,
 
 	forget_irq(e, line);
 	if (error == EIO)
-		line->interrupt.type = state->irq_type = irq_type_before;
+		line->base.interrupt.type = state->irq_type = irq_type_before;
 	export_save(e, line);
 	if (state->irq_type && line->buffered)
 		arm(e, line);
@@ -371,7 +343,7 @@ void export_line_restore(struct gb_export *e, struct line *line)
 
 void export_line_detach(struct line *line)
 {
-	gb_interrupt_disown(&line->interrupt);
+	gb_interrupt_disown(&line->base.interrupt);
 	line->enabled = line->armed = line->letting_go = false;
 	line->attempts = 0;
 }
@@ -388,11 +360,9 @@ static const struct gb_interrupt_ops interrupt_ops = {
 	.orphan = orphan,
 };
 
-void export_line_init(struct gb_export *e, struct line *line)
+void export_init_lines(struct gb_export *e)
 {
-	line->exported = e;
-	line->interrupt.ops = &interrupt_ops;
-	line->interrupt.timeout_ns = e->timeout_ns;
+	gb_exported_init_lines(&e->base, &interrupt_ops);
 }
 
 int gb_export_attach(struct gb_export *e, uint32_t index, struct gb_controller *controller,
@@ -401,27 +371,25 @@ int gb_export_attach(struct gb_export *e, uint32_t index, struct gb_controller *
 	struct line *line;
 	int error;
 
-	if (index >= e->count)
+	if (index >= e->base.count)
 		return -EINVAL;
 	line = &e->lines[index];
-	gb_lock(e->pump);
+	gb_lock(e->base.pump);
 	guest_enter(&e->guest);
 	export_line_detach(line);
-	error = gb_interrupt_own(&line->interrupt, controller, gpio);
-	if (!error) {
-		line->life++;
+	error = gb_exported_attach(&line->base, controller, gpio);
+	if (!error)
 		export_line_restore(e, line);
-	}
 	guest_leave(&e->guest);
-	gb_unlock(e->pump);
+	gb_unlock(e->base.pump);
 	return error;
 }
 
 void gb_export_detach(struct gb_export *e, uint32_t index)
 {
-	if (index >= e->count)
+	if (index >= e->base.count)
 		return;
-	gb_lock(e->pump);
+	gb_lock(e->base.pump);
 	export_line_detach(&e->lines[index]);
-	gb_unlock(e->pump);
+	gb_unlock(e->base.pump);
 }

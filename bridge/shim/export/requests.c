@@ -57,9 +57,17 @@ static void answer(struct gb_export *e, struct request *request, uint8_t status,
 	}
 }
 
+/* No request is under way any more. */
+static void at_rest(struct gb_export *e)
+{
+	guest_resume(&e->guest);
+	if (e->paused)
+		gb_exported_report(&e->base);
+}
+
 static void request_done(struct gb_call *call, const struct gb_outcome *outcome)
 {
-	struct gb_export *e = call->owner;
+	struct gb_export *e = export_of(call->owner);
 	struct request *request = &e->requests[call->argument];
 	/* A line that is not there is free, so it counts as let go. */
 	bool done = !outcome->error ||
@@ -71,12 +79,12 @@ static void request_done(struct gb_call *call, const struct gb_outcome *outcome)
 				   outcome->error);
 	answer(e, request, done ? VIRTIO_GPIO_STATUS_OK : VIRTIO_GPIO_STATUS_ERR,
 	       outcome->error ? 0 : outcome->value);
-	if (e->starved && !e->closed)
+	if (e->starved && !e->base.closed)
 		guest_look_again(&e->guest);
 	if (!export_busy(&e->guest))
-		export_at_rest(e);
+		at_rest(e);
 	guest_leave(&e->guest);
-	export_unreference(e);
+	gb_exported_done(call);
 }
 
 /* ---- from the ring to the controller ---------------------------------------------------- */
@@ -111,7 +119,7 @@ static void relay(struct gb_export *e, struct request *request, uint16_t type, u
 
 	request->irq_type_before = state_of(e, line)->irq_type;
 	export_line_ask(e, line, type, value);
-	error = export_submit(e, line, &wanted);
+	error = gb_exported_submit(&line->base, &wanted);
 	if (!error)
 		return;
 	export_line_settle(e, line, &wanted, request->irq_type_before, -error);
@@ -158,7 +166,7 @@ static void start_request(struct gb_export *e, struct request *request,
 		.status = writable_byte(chain, 0),
 		.value = writable_byte(chain, 1),
 	};
-	if (gpio >= e->count) {
+	if (gpio >= e->base.count) {
 		request->answer[0] = VIRTIO_GPIO_STATUS_ERR;
 		push_answer(e, request);
 		return;
