@@ -1,32 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """gpio-bridge completion: what a shell needs to complete verbs, options, chips and lines.
 
-The shell's part and the protocol are click's. The tools do without click, so they are presented to
-it as commands here.
+The shell's part and the protocol are click's.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from importlib import import_module
-from typing import Any
-
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import get_completion_class
 
-from bridge.cli.options import Choice, Command, Option
-from bridge.client.control import Connection
-from bridge.control_protocol import LINES, default_socket
+from bridge.cli.group import cli
 
-_LINES_MAX = 2000
-_FILES = ("PATH", "FILE")
-_VALUES = ("on", "off", "active", "inactive", "1", "0", "true", "false")
 _BASH_NO_BLANK = """    [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace"""
 _VARIABLE = "_GPIO_BRIDGE_COMPLETE"
-
-Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 @click.command()
@@ -45,93 +31,8 @@ def completion(shell: str) -> int:
 
 def source(shell: str) -> str:
     """Return what the verb prints for a shell."""
-    from bridge.cli.group import cli
-
     found = get_completion_class(shell)
     assert found is not None
     # After LINE= comes the value, without a blank.
     no_blank = f"{_BASH_NO_BLANK}\n    return 0\n}}"
     return found(cli, {}, "gpio-bridge", _VARIABLE).source().replace("    return 0\n}", no_blank)
-
-
-def shown_to_click(verb: str) -> click.Command:
-    """Return a tool as a click command, for completion: it is never run as one."""
-    command: Command = import_module(f"bridge.cli.{verb}").COMMAND
-    parameters: list[click.Parameter] = [_option(option) for option in command.options]
-    if command.usage.startswith("FILE"):
-        parameters.append(click.Argument(["words"], nargs=-1, type=click.Path()))
-    elif command.usage:
-        parameters.append(click.Argument(["words"], nargs=-1, shell_complete=_words(command.usage)))
-    return click.Command(
-        verb,
-        params=parameters,
-        add_help_option=False,
-        context_settings={"allow_interspersed_args": False},
-    )
-
-
-def _option(option: Option) -> click.Option:
-    name = option.longs[0][2:].replace("-", "_")
-    if not option.metavar:
-        return click.Option([*option.names, name], is_flag=True, help=option.help)
-    kind: click.ParamType[Any] | None = None
-    if isinstance(option.convert, Choice):
-        kind = click.Choice(list(option.convert.words))
-    elif option.metavar in _FILES:
-        kind = click.Path()
-    complete = _chips if option.metavar == "CHIP" else None
-    return click.Option([*option.names, name], type=kind, help=option.help, shell_complete=complete)
-
-
-def _words(usage: str) -> Complete:
-    """How the words after the options are completed."""
-    if usage.startswith("[CHIP]"):
-        return _chips
-    return _lines_and_values if "=VALUE" in usage else _lines
-
-
-def _chips(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    return _items((chip["name"] for chip in _asked(context)[0]), incomplete)
-
-
-def _lines(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    return _items(_asked(context)[1], incomplete)
-
-
-def _lines_and_values(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    # For bash = is a word of its own, and click takes it away where it is the last one.
-    typed = os.environ.get("COMP_WORDS", "").rstrip("\n")
-    if (context.params.get("words") or ())[-1:] == ("=",) or typed.endswith("\n="):
-        return _items(_VALUES, incomplete)
-    line, separator, _ = incomplete.partition("=")
-    if separator:
-        return _items((f"{line}={value}" for value in _VALUES), incomplete)
-    return _items((f"{name}=" for name in _asked(context)[1]), incomplete)
-
-
-def _items(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(word) for word in words if word.startswith(incomplete)]
-
-
-def _asked(context: click.Context) -> tuple[list[dict[str, Any]], list[str]]:
-    """The chips, and the names of the lines that are meant; none when nobody tells."""
-    chip = context.params.get("chip")
-    names: list[str] = []
-    chips: list[dict[str, Any]] = []
-    with suppress(OSError, ValueError):
-        connection = Connection.open(context.params.get("socket") or default_socket())
-        try:
-            chips = connection.chips()
-            for each in chips:
-                if chip in (None, each["name"]) and len(names) < _LINES_MAX:
-                    lines = connection.call(LINES, chip=each["name"])["lines"]
-                    names += [line["name"] for line in lines if line["name"]]
-        finally:
-            connection.close()
-    return chips, names

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from bridge.cli.main import complain
 from bridge.cli.options import JSON, SOCKET, Command
-from bridge.cli.output import print_json, sentence
+from bridge.cli.output import complain, print_json, sentence
 from bridge.client.control import Connection
 from bridge.control_protocol import CHIP, default_socket
 from bridge.text import printable

@@ -64,7 +64,7 @@ def doctor(
     links, the kernel's lines about them, and versions; not the names of users and of the host. What
     could not be read is told. It is a new file that only its owner can read.
     """
-    from bridge.cli.main import tell_of_silence
+    from bridge.cli.output import tell_of_silence
     from bridge.cli.reach import refuse_held
     from bridge.control_protocol import default_socket
     from bridge.doctor import kernel

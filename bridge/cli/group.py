@@ -10,7 +10,8 @@ from importlib import import_module
 import click
 
 from bridge import __version__
-from bridge.cli.main import TOOLS, VERBS, complain, complain_of, flush_output
+from bridge.cli.output import complain, complain_of, flush_output
+from bridge.cli.verbs import TOOLS, VERBS
 from bridge.errors import did_you_mean
 
 
@@ -28,7 +29,7 @@ class LazyGroup(click.Group):
         if cmd_name in TOOLS:
             if not ctx.resilient_parsing:
                 return None
-            from bridge.cli.completion import shown_to_click
+            from bridge.cli.as_click import shown_to_click
 
             return shown_to_click(cmd_name)
         command = getattr(import_module(f"bridge.cli.{cmd_name}"), cmd_name)

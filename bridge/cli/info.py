@@ -6,9 +6,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from bridge.cli import common, reach
-from bridge.cli.main import complain
 from bridge.cli.options import JSON, Command
-from bridge.cli.output import print_json, sentence
+from bridge.cli.output import complain, print_json, sentence
 from bridge.client.chip import Chip, list_chips
 from bridge.client.line_info import LineInfo
 

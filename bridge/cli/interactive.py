@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from bridge.cli import common
 from bridge.cli.options import Failure
-from bridge.cli.set import Handle, parse_value
+from bridge.cli.values import Handle, parse_value
 
 _PROMPT = "gpio-bridge set> "
 _HISTORY_MAX = 20

@@ -6,7 +6,7 @@ from __future__ import annotations
 from bridge.cli import common
 from bridge.cli.options import Choice, Command, Failure, Option
 from bridge.cli.output import sentence
-from bridge.cli.set import parse_value
+from bridge.cli.values import parse_value
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Value
 

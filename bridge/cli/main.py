@@ -8,58 +8,8 @@ import signal
 import sys
 from importlib import import_module
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import TextIO
-
-# The verbs in the order in which a user meets them. Each is a module of bridge.cli; the text is
-# what `gpio-bridge --help` says of it without importing it.
-VERBS = {
-    "demo": "Run firmware, service and client on this PC, no board needed.",
-    "serve": "Run the service that owns the links and serves the chips.",
-    "status": "Show the service: links, chips, exports, clients, what is down and why.",
-    "detect": "List the chips (as gpiodetect).",
-    "info": "Show lines and who uses them (as gpioinfo).",
-    "get": "Read lines (as gpioget).",
-    "set": "Set lines and hold them (as gpioset).",
-    "keep": "Set outputs and leave them so when the program has ended.",
-    "release": "Give kept lines back.",
-    "mon": "Print edge events (as gpiomon).",
-    "watch": "Show chips and lines on the whole screen, as they are now.",
-    "record": "Write edges to a file for GTKWave and sigrok: VCD, CSV, sr, JSON lines.",
-    "show": "Show a recording: waveform, frequency, duty, pulses; as text, SVG, PNG or JSON.",
-    "replay": "Play a recording on the pins of a simulated board.",
-    "notify": "Print who requests and releases lines (as gpionotify).",
-    "run": "Run a program that knows /dev/gpiochipN on these lines, unchanged.",
-    "trace": "Show what goes over the wire, message by message, or write it for Wireshark.",
-    "plug": "Plug chips of a service into this kernel, as root, and watch over them.",
-    "remoteproc": "Start and stop remote processors by their names.",
-    "doctor": "Check what goes wrong on boards, and say what to do.",
-    "system": "Install udev rules, systemd units, manual pages and completion, or remove them.",
-    "conformance": "Check firmware against the protocol, over any link.",
-    "bench": "Measure round trips, edge rate, idle CPU and memory.",
-    "completion": "Print what bash or zsh needs to complete verbs, options and lines.",
-}
-
-# These are libgpiod's tools, and some like them. Scripts call them over and over, so they do
-# without click and rich: their module has main(arguments) -> exit status. The modules of other
-# verbs have a click command.
-TOOLS = (
-    "status",
-    "detect",
-    "info",
-    "get",
-    "set",
-    "keep",
-    "release",
-    "mon",
-    "watch",
-    "record",
-    "show",
-    "replay",
-    "notify",
-    "trace",
-)
+from bridge.cli.output import complain, complain_of, flush_output, tell_of_silence
+from bridge.cli.verbs import TOOLS
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -119,47 +69,3 @@ def _run_tool(verb: str, arguments: list[str]) -> None:
     # Everything is released and written. To take the interpreter down in order as well would be a
     # tenth of the tool's time.
     os._exit(0)
-
-
-def tell_of_silence(name: str) -> None:
-    """Say after a second that the service does not answer, while waiting goes on."""
-    from bridge.client import control
-
-    control.on_silence = lambda sentence: complain(f"{name}: {sentence}")
-
-
-def complain_of(error: BaseException, name: str) -> None:
-    """Print what an exception of the client library or of stdout says, after `name`."""
-    from bridge.cli.output import sentence
-
-    if isinstance(error, BrokenPipeError):
-        return  # the EPIPE of stdout, whose reader had enough; that of the control socket is ENODEV
-    if flush_output(name):  # otherwise stdout failed, which was reported
-        complain(f"{name}: {sentence(error)}")
-
-
-def complain(*lines: str) -> None:
-    """Print lines to stderr, if it takes them."""
-    try:
-        for line in lines:
-            print(line, file=sys.stderr)
-        sys.stderr.flush()
-    except OSError:
-        _drop(sys.stderr)
-
-
-def flush_output(name: str) -> bool:
-    """Write what is printed; return False when stdout does not take it, which is reported."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        _drop(sys.stdout)
-        if not isinstance(error, BrokenPipeError):
-            complain(f"{name}: cannot write to standard output: {error.strerror}")
-        return False
-    return True
-
-
-def _drop(stream: TextIO) -> None:
-    """Discard what is in a stream: the interpreter would try to write it again at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -10,7 +10,7 @@ import click
 
 from bridge import __version__
 from bridge.cli.group import cli
-from bridge.cli.main import TOOLS, VERBS
+from bridge.cli.verbs import TOOLS, VERBS
 
 __all__ = ["pages"]
 

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 
 from bridge.cli import common
-from bridge.cli.main import complain
 from bridge.cli.options import Failure
-from bridge.cli.output import sentence
+from bridge.cli.output import complain, sentence
 from bridge.cli.replay import lines_of
 from bridge.client.line_request import LineRequest
 from bridge.client.line_settings import LineSettings

@@ -10,9 +10,8 @@ from datetime import timedelta
 from types import FrameType, SimpleNamespace
 
 from bridge.cli import common
-from bridge.cli.main import complain
 from bridge.cli.options import Choice, Command, Failure, Option
-from bridge.cli.output import sentence
+from bridge.cli.output import complain, sentence
 from bridge.client.chip import Chip
 from bridge.client.line_settings import LineSettings
 from bridge.line import Edge

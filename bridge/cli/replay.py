@@ -6,8 +6,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from bridge.cli.main import complain
 from bridge.cli.options import Choice, Command, Failure, Option
+from bridge.cli.output import complain
 from bridge.errors import did_you_mean
 from bridge.recording import formats, picture
 from bridge.recording.model import Recording

@@ -7,21 +7,15 @@ import itertools
 import os
 import select
 import sys
-from typing import NamedTuple
 
 from bridge.cli import common
-from bridge.cli.main import complain
 from bridge.cli.options import Command, Failure, Option
-from bridge.cli.output import sentence
+from bridge.cli.output import complain, sentence
+from bridge.cli.values import Handle, Held, parse_value
 from bridge.client import address
 from bridge.client.line_request import LineRequest
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Value
-
-_WORDS = {
-    "0": False, "inactive": False, "off": False, "false": False,
-    "1": True, "active": True, "on": True, "true": True,
-}  # fmt: skip
 
 
 def _periods(text: str) -> list[int]:
@@ -73,35 +67,6 @@ VALUE is 0, 1, off, on, inactive, active, false or true.
 )
 
 
-class Held:
-    """The lines of one chip and their values now, by offset."""
-
-    def __init__(self, request: LineRequest, values: dict[int | str, Value]) -> None:
-        self.request = request
-        self.values = values
-
-    def apply(self) -> None:
-        """Drive the lines to the values."""
-        self.request.set_values(self.values)
-
-
-class Handle(NamedTuple):
-    """A line of the command line: its id there, and where its value is."""
-
-    id: str
-    held: Held
-    offset: int
-
-    @property
-    def value(self) -> bool:
-        """The value that was set last."""
-        return bool(self.held.values[self.offset])
-
-    def change(self, active: bool) -> None:
-        """Note another value, to be applied."""
-        self.held.values[self.offset] = Value.ACTIVE if active else Value.INACTIVE
-
-
 def main(arguments: list[str]) -> int:
     """Run the tool; return its exit status."""
     options, words = COMMAND.parse(arguments)
@@ -150,25 +115,6 @@ def main(arguments: list[str]) -> int:
     for each in held:
         each.request.release()
     return 0
-
-
-def parse_value(word: str) -> tuple[str, bool]:
-    """Split LINE=VALUE at the first = outside quotes around the line. Raises Failure."""
-    if word.startswith('"') and '"=' in word[1:]:
-        id, _, value = word[1:].partition('"=')
-    else:
-        id, separator, value = word.partition("=")
-        if not separator:
-            hint = "options come before the lines" if word.startswith("-") else "write LINE=VALUE"
-            raise Failure(f"invalid line value: '{word}' ({hint})")
-    if value not in _WORDS:
-        name, equals, last = word.rpartition("=")
-        if equals and "=" in value and last in _WORDS:
-            hint = f"""a name with = in it goes in quotes: '"{name}"={last}'"""
-        else:
-            hint = f"write {', '.join(_WORDS)}"
-        raise Failure(f"invalid line value: '{value}' ({hint})")
-    return id, _WORDS[value]
 
 
 def _request(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.main import VERBS
+from bridge.cli.verbs import VERBS
 
 ROOT = Path(__file__).parents[2]
 

@@ -20,7 +20,7 @@ import pytest
 import bridge as gpiod
 from bridge.bench.rig import Rig
 from bridge.cli.common import parse_period
-from bridge.cli.main import VERBS
+from bridge.cli.verbs import VERBS
 from bridge.client import control
 from bridge.line import Direction
 from firmware_stub import Stub
