@@ -165,7 +165,7 @@ def test_local_lines_conform(guest: Guest) -> None:
     """The whole of our protocol, but for what needs to see a pin change."""
     sim = Sim()
     ended = subprocess.run(
-        [sys.executable, "-m", "bridge.cli.main", "conformance", "--link", f"gpiochip:{sim.path}"],
+        [sys.executable, "-m", "bridge.cli", "conformance", "--link", f"gpiochip:{sim.path}"],
         capture_output=True,
         text=True,
         check=False,

@@ -75,13 +75,14 @@ static void offer(struct linux_device *device)
 		device->held = 0;
 }
 
-static void endpoint_ready(struct linux_device *device)
+/* The end reads as an empty message does, which is ignored. */
+static void endpoint_ready(struct linux_device *device, uint32_t events)
 {
 	if (!device->held) {
 		device->held = recv(device->endpoint, device->message, sizeof(device->message),
 				    MSG_DONTWAIT);
 		if (device->held <= 0) {
-			device->closed = !device->held || errno != EAGAIN;
+			device->closed = device->held ? errno != EAGAIN : events & EPOLLHUP;
 			device->held = 0;
 			return;
 		}
@@ -112,7 +113,7 @@ static int handle(struct linux_device *device, const struct epoll_event *event)
 	case LINES:
 		return lines_ready(device);
 	default:
-		endpoint_ready(device);
+		endpoint_ready(device, event->events);
 		return 0;
 	}
 }
