@@ -44,12 +44,21 @@ def helper() -> Iterator[str]:
             ]
         )
         deadline = time.monotonic() + LATE_S
-        while not path.exists():
+        while not listens(str(path)):
             assert time.monotonic() < deadline, "the helper does not listen"
             time.sleep(0.01)
         yield str(path)
         process.kill()
         process.wait()
+
+
+def listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        try:
+            connection.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+    return True
 
 
 def status_until(rig: Rig, words: str) -> dict[str, Any]:
