@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -48,11 +48,18 @@ _UNTOUCHED = LineSettings()
 class _Turn:
     """The lock of a request's operations: one at a time is under way."""
 
-    def __init__(self, patience_s: float) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, patience_s: float, lock: threading.Lock | None = None) -> None:
+        self._lock = threading.Lock() if lock is None else lock
         self._patience_s = patience_s
+        # Of the lock itself, for whoever counts nanoseconds: whether the turn is free and now his,
+        # and its end.
+        self.take = partial(self._lock.acquire, False)
+        self.give = self._lock.release
 
     def __enter__(self) -> None:
+        self.wait()
+
+    def wait(self) -> None:
         """Wait for the turn, no longer than the operation itself may take."""
         if not self._lock.acquire(True, self._patience_s):
             raise TimeoutError(
@@ -66,9 +73,7 @@ class _Turn:
 
     def within(self, patience_s: float) -> _Turn:
         """Return the same lock for who may wait longer."""
-        other = _Turn(patience_s)
-        other._lock = self._lock
-        return other
+        return _Turn(patience_s, self._lock)
 
 
 class LineRequest:
@@ -224,11 +229,15 @@ class LineRequest:
         if operations is None:
             raise RequestReleasedError
         mask = self._masks.get(line) or self._mask(line)
+        turn = self._turn
+        if not turn.take():
+            turn.wait()
         try:
-            with self._turn:
-                return _ACTIVE if operations.get(mask) else _INACTIVE
+            return _ACTIVE if operations.get(mask) else _INACTIVE
         except OperationFailed as failure:
             raise self._error(failure) from None
+        finally:
+            turn.give()
 
     def get_values(self, lines: Collection[int | str] | None = None) -> list[Value]:
         """Return the logical values of `lines`, in that order.
@@ -259,11 +268,15 @@ class LineRequest:
             raise RequestReleasedError
         mask = self._masks.get(line) or self._mask(line)
         bits = mask if value.value else 0
+        turn = self._turn
+        if not turn.take():
+            turn.wait()
         try:
-            with self._turn:
-                operations.set(mask, bits)
+            operations.set(mask, bits)
         except OperationFailed as failure:
             raise self._error(failure) from None
+        finally:
+            turn.give()
 
     def set_values(self, values: Mapping[int | str, Value]) -> None:
         """Set the logical values of the lines in `values`.

@@ -51,9 +51,9 @@ class OperationDescriptor:
         """Own `fd`; every operation ends within `timeout_ms`. Raises OSError."""
         self._fd = fd
         self._timeout_ms = timeout_ms
-        self._operation = ffi.new("struct gb_operation *")
-        self._reply = ffi.new("struct gb_operation_reply *")
-        self._operate: Callable[[Any, int, Any, Any], int] = lib.gb_client_operate
+        self._exchange = ffi.new("struct gb_exchange *")
+        self._reply = ffi.addressof(self._exchange, "reply")
+        self._operate: Callable[[Any, int, Any, int, int, int], int] = lib.gb_client_exchange
         self._way: Any = fd  # what `_operate` takes first
         self._prepare(timeout_ms)
 
@@ -68,23 +68,14 @@ class OperationDescriptor:
 
     def get(self, mask: int) -> int:
         """Return the values of the lines of `mask` as bits. Raises OperationFailed."""
-        operation = self._operation
-        operation.code = _GET
-        operation.sequence = (operation.sequence + 1) & 0xFFFFFFFF
-        operation.mask = mask
-        if self._operate(self._way, self._timeout_ms, operation, self._reply):
+        if self._operate(self._way, self._timeout_ms, self._exchange, _GET, mask, 0):
             raise self._failure()
         bits: int = self._reply.bits
         return bits
 
     def set(self, mask: int, bits: int) -> None:
         """Set the lines of `mask` to `bits`. Raises OperationFailed."""
-        operation = self._operation
-        operation.code = _SET
-        operation.sequence = (operation.sequence + 1) & 0xFFFFFFFF
-        operation.mask = mask
-        operation.bits = bits
-        if self._operate(self._way, self._timeout_ms, operation, self._reply):
+        if self._operate(self._way, self._timeout_ms, self._exchange, _SET, mask, bits):
             raise self._failure()
 
     def exchange(self, code: int, body: bytes = b"", timeout_ms: int | None = None) -> bytes:
@@ -93,11 +84,7 @@ class OperationDescriptor:
         It ends within `timeout_ms` (None: that of the constructor). Raises
         OperationFailed.
         """
-        operation = self._operation
-        operation.code = code
-        operation.sequence = (operation.sequence + 1) & 0xFFFFFFFF
-        operation.mask = 0
-        operation.bits = 0
+        operation = lib.gb_exchange_next(self._exchange, code, 0, 0)
         answer = ffi.new("uint8_t[]", lib.GB_OPERATION_BODY_MAX)
         length = ffi.new("size_t *", lib.GB_OPERATION_BODY_MAX)
         limit = self._timeout_ms if timeout_ms is None else timeout_ms
@@ -117,7 +104,7 @@ class OperationDescriptor:
     def close(self) -> None:
         """Close the descriptor, which releases the lines if they still are held."""
         fd, self._fd = self._fd, -1
-        self._operate, self._way = lib.gb_client_operate, -1
+        self._operate, self._way = lib.gb_client_exchange, -1
         if fd >= 0:
             os.close(fd)
 
@@ -134,7 +121,7 @@ class DirectOperations(OperationDescriptor):
         super().__init__(fd, timeout_ms)
         self.handle = handle
         if handle is not None:
-            self._operate, self._way = lib.gb_direct_operate, handle
+            self._operate, self._way = lib.gb_direct_exchange, handle
             _direct.add(self)
 
     def close(self) -> None:
@@ -147,7 +134,7 @@ class DirectOperations(OperationDescriptor):
     def forked(self) -> None:
         """Ask the pump of the other process, of which there is only a copy here."""
         self.handle = None
-        self._operate, self._way = lib.gb_client_operate, self._fd
+        self._operate, self._way = lib.gb_client_exchange, self._fd
 
 
 _direct: weakref.WeakSet[DirectOperations] = weakref.WeakSet()

@@ -29,6 +29,16 @@ struct gb_operation_reply {
 int gb_client_prepare(int fd, uint32_t timeout_ms);
 int gb_client_operate(int fd, uint32_t timeout_ms, const struct gb_operation *operation,
 		      struct gb_operation_reply *reply);
+struct gb_exchange {
+	struct gb_operation operation;
+	struct gb_operation_reply reply;
+	...;
+};
+
+const struct gb_operation *gb_exchange_next(struct gb_exchange *exchange, uint32_t code,
+					    uint64_t mask, uint64_t bits);
+int gb_client_exchange(int fd, uint32_t timeout_ms, struct gb_exchange *exchange, uint32_t code,
+		       uint64_t mask, uint64_t bits);
 int gb_client_operate_body(int fd, uint32_t timeout_ms, const struct gb_operation *operation,
 			   const void *body, size_t length, struct gb_operation_reply *reply,
 			   void *reply_body, size_t *reply_length);
@@ -39,6 +49,8 @@ struct gb_direct;
 struct gb_direct *gb_direct_open(struct gb_pump *pump, int fd);
 int gb_direct_operate(struct gb_direct *direct, uint32_t timeout_ms,
 		      const struct gb_operation *operation, struct gb_operation_reply *reply);
+int gb_direct_exchange(struct gb_direct *direct, uint32_t timeout_ms, struct gb_exchange *exchange,
+		       uint32_t code, uint64_t mask, uint64_t bits);
 void gb_direct_close(struct gb_direct *direct);
 
 /* pump/event_ring.h */

@@ -86,6 +86,23 @@ int gb_client_operate(int fd, uint32_t timeout_ms, const struct gb_operation *op
 	return gb_client_operate_body(fd, timeout_ms, operation, NULL, 0, reply, NULL, NULL);
 }
 
+const struct gb_operation *gb_exchange_next(struct gb_exchange *exchange, uint32_t code,
+					    uint64_t mask, uint64_t bits)
+{
+	exchange->operation.code = code;
+	exchange->operation.sequence++;
+	exchange->operation.mask = mask;
+	exchange->operation.bits = bits;
+	return &exchange->operation;
+}
+
+int gb_client_exchange(int fd, uint32_t timeout_ms, struct gb_exchange *exchange, uint32_t code,
+		       uint64_t mask, uint64_t bits)
+{
+	return gb_client_operate(fd, timeout_ms, gb_exchange_next(exchange, code, mask, bits),
+				 &exchange->reply);
+}
+
 int gb_client_prepare(int fd, uint32_t timeout_ms)
 {
 	struct timeval timeout = {timeout_ms / 1000, (suseconds_t)(timeout_ms % 1000) * 1000};

@@ -20,6 +20,18 @@ int gb_client_prepare(int fd, uint32_t timeout_ms);
  */
 int gb_client_operate(int fd, uint32_t timeout_ms, const struct gb_operation *operation,
 		      struct gb_operation_reply *reply);
+/* An operation and its answer, for who has many: their memory is used again. */
+struct gb_exchange {
+	struct gb_operation operation;
+	struct gb_operation_reply reply;
+};
+
+/* The next operation of this exchange. */
+const struct gb_operation *gb_exchange_next(struct gb_exchange *exchange, uint32_t code,
+					    uint64_t mask, uint64_t bits);
+/* The same for that operation. */
+int gb_client_exchange(int fd, uint32_t timeout_ms, struct gb_exchange *exchange, uint32_t code,
+		       uint64_t mask, uint64_t bits);
 /* The same with a body in both directions; *reply_length holds the capacity at first. */
 int gb_client_operate_body(int fd, uint32_t timeout_ms,
 			   const struct gb_operation *operation,

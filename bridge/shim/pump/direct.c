@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "client.h"
 #include "request_internal.h"
 
 struct gb_direct {
@@ -60,4 +59,11 @@ int gb_direct_operate(struct gb_direct *direct, uint32_t timeout_ms,
 	gb_operation_start(request, operation, NULL, 0);
 	gb_wait(pump, &caller.waiter);
 	return reply->error;
+}
+
+int gb_direct_exchange(struct gb_direct *direct, uint32_t timeout_ms, struct gb_exchange *exchange,
+		       uint32_t code, uint64_t mask, uint64_t bits)
+{
+	return gb_direct_operate(direct, timeout_ms, gb_exchange_next(exchange, code, mask, bits),
+				 &exchange->reply);
 }
