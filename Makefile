@@ -435,18 +435,20 @@ RINGS := firmware_stub/ports/rings
 # Its resource table, which is made of what a kit has.
 TABLES := firmware_stub/kits/resource_table
 RISCV_CC := riscv64-unknown-elf-gcc
-RINGS_COMMON := $(CORE) $(REMOTE) $(LIBC)/string.c $(RINGS)/main.c $(RINGS)/trace.c
+RINGS_COMMON := $(CORE) $(REMOTE) $(LIBC)/string.c $(RINGS)/trace.c $(RINGS)/sleep.c
 RINGS_HEADERS := $(HEADERS) $(wildcard firmware_stub/ports/*/*.h $(TABLES)/*.h)
 RINGS_LINK := -nostdlib -static -Wl,--gc-sections,--fatal-warnings,--no-warn-rwx-segments
 RISCV_FLAGS := -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -std=gnu11 $(BARE_FLAGS) \
 	-I$(RINGS) -I$(TABLES) -Ifirmware_stub/ports/sifive_u
 RINGS_BUILD := $(BUILD)/mcu/rings
-RINGS_RISCV := $(addprefix $(RINGS_BUILD)/,sifive_u.elf remoteproc.elf boot.elf)
+RINGS_RISCV := $(addprefix $(RINGS_BUILD)/,sifive_u.elf remoteproc.elf virtio_gpio.elf boot.elf)
 RINGS_ELF := $(RINGS_BUILD)/mps2_an385.elf $(if $(shell command -v $(RISCV_CC)),$(RINGS_RISCV))
 
-$(RINGS_BUILD)/sifive_u.elf: $(RINGS)/by_mailbox.c firmware_stub/ports/sifive_u/sifive_u.ld
-$(RINGS_BUILD)/remoteproc.elf: $(RINGS)/by_table.c firmware_stub/ports/sifive_u/remoteproc.ld
-$(RINGS_BUILD)/sifive_u.elf $(RINGS_BUILD)/remoteproc.elf: firmware_stub/ports/sifive_u/start.S \
+$(RINGS_BUILD)/sifive_u.elf: $(RINGS)/main.c $(RINGS)/by_mailbox.c firmware_stub/ports/sifive_u/sifive_u.ld
+$(RINGS_BUILD)/remoteproc.elf: $(RINGS)/main.c $(RINGS)/by_table.c firmware_stub/ports/sifive_u/remoteproc.ld
+$(RINGS_BUILD)/virtio_gpio.elf: $(RINGS)/virtio_gpio.c $(RINGS)/by_table.c firmware_stub/ports/sifive_u/remoteproc.ld
+$(RINGS_BUILD)/virtio_gpio.elf: RISCV_FLAGS += -DVDEV_VIRTIO_GPIO
+$(filter-out %/boot.elf,$(RINGS_RISCV)): firmware_stub/ports/sifive_u/start.S \
 		firmware_stub/ports/sifive_u/machine.c firmware_stub/ports/sifive_u/gpio.c \
 		$(RINGS_COMMON) $(RINGS_HEADERS)
 	@mkdir -p $(@D)
@@ -459,7 +461,7 @@ $(RINGS_BUILD)/boot.elf: firmware_stub/ports/sifive_u/boot.S firmware_stub/ports
 	$(Q)$(RISCV_CC) $(RISCV_FLAGS) $(RINGS_LINK) -T $(filter %.ld,$^) -o $@ $<
 
 $(RINGS_BUILD)/mps2_an385.elf: firmware_stub/ports/mps2_an385/mps2_an385.ld \
-		$(wildcard firmware_stub/ports/mps2_an385/*.c) $(RINGS)/by_mailbox.c \
+		$(wildcard firmware_stub/ports/mps2_an385/*.c) $(RINGS)/main.c $(RINGS)/by_mailbox.c \
 		$(RINGS_COMMON) $(RINGS_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  LINK    $@"
@@ -489,10 +491,11 @@ $(BUILD)/footprint/%.size: $(MCU)/footprint/%.h $(MCU)/footprint/footprint.c $(C
 		if (!/_serial/) core += $$1 + $$2 } } END { print flash, ram, core, less }' >$@
 
 # The RPMsg remote: its flash, and the RAM of one, which is what remote.c has of one.
-$(BUILD)/footprint/remote.size: $(REMOTE) $(MCU)/footprint/remote.c $(HEADERS)
+REMOTE_RPMSG := $(filter-out %/virtio_gpio_remote.c,$(REMOTE))
+$(BUILD)/footprint/remote.size: $(REMOTE_RPMSG) $(MCU)/footprint/remote.c $(HEADERS)
 	@mkdir -p $(BUILD)/footprint/remote
 	@echo "  SIZE    $@"
-	$(Q)for source in $(REMOTE) $(MCU)/footprint/remote.c; do \
+	$(Q)for source in $(REMOTE_RPMSG) $(MCU)/footprint/remote.c; do \
 		$(MCU_CC) -std=c99 -pedantic $(MCU_FLAGS) \
 			-c -o $(BUILD)/footprint/remote/$$(basename $$source .c).o $$source || exit 1; done
 	$(Q)arm-none-eabi-size $(BUILD)/footprint/remote/*.o | \

@@ -105,6 +105,11 @@ static inline uint8_t rpmsg_gpio_check8(const void *body, size_t length)
 #define VIRTIO_GPIO_IRQ_TYPE_LEVEL_HIGH   0x04
 #define VIRTIO_GPIO_IRQ_TYPE_LEVEL_LOW    0x08
 
+/* Virtio itself, without rpmsg: its feature, and how a buffer of the eventq comes back. */
+#define VIRTIO_GPIO_F_IRQ 0 /* feature bit */
+#define VIRTIO_GPIO_EVENT_INVALID 0x0
+#define VIRTIO_GPIO_EVENT_VALID   0x1
+
 struct virtio_gpio_request {
 	rpmsg_gpio_le16 type;
 	rpmsg_gpio_le16 gpio;

@@ -17,7 +17,7 @@
 static const uint16_t sizes[] = {1, 2, 4, 8, 16, 0, 3, 65535};
 
 static struct {
-	struct rpmsg_remote remote;
+	struct remote_rings remote;
 	struct split_ring_desc *desc[RPMSG_VQ_COUNT];
 	struct split_ring_avail *avail[RPMSG_VQ_COUNT];
 	struct split_ring_used *used[RPMSG_VQ_COUNT];
@@ -47,9 +47,9 @@ static bool start(struct input *input)
 	bed.memory = malloc(MEMORY);
 	MUST(bed.memory);
 	memset(bed.memory, 0, MEMORY);
-	bed.remote = (struct rpmsg_remote){.memory = bed.memory, .low = BASE, .size = MEMORY};
+	bed.remote = (struct remote_rings){.memory = bed.memory, .low = BASE, .size = MEMORY};
 	for (unsigned int i = 0; i < RPMSG_VQ_COUNT; i++) {
-		struct rpmsg_remote_ring *ring = &bed.remote.rings[i];
+		struct remote_ring *ring = &bed.remote.rings[i];
 
 		ring->num = sizes[kinds >> (i * 4) & 7];
 		bed.desc[i] = calloc(1, split_ring_desc_size(ring->num % 64));
@@ -61,7 +61,7 @@ static bool start(struct input *input)
 		ring->used = bed.used[i];
 		ring->last_avail = take_u8(input);
 	}
-	return rpmsg_remote_start(&bed.remote);
+	return remote_rings_start(&bed.remote);
 }
 
 /* An entry that is nearly right, shown or not. */
@@ -139,16 +139,16 @@ static void step(struct input *input)
 	case 9:
 		(void)rpmsg_remote_ready(&bed.remote);
 		(void)rpmsg_remote_pending(&bed.remote);
-		(void)rpmsg_remote_forgotten(&bed.remote);
+		(void)remote_rings_forgotten(&bed.remote);
 		break;
 	case 10:
 	case 11:
 		used = bed.remote.rings[queue].used_idx;
-		(void)rpmsg_remote_publish(&bed.remote, queue);
+		(void)remote_rings_publish(&bed.remote, queue);
 		MUST(bed.used[queue]->idx == used || bed.remote.rings[queue].published == used);
 		break;
 	case 12:
-		MUST(rpmsg_remote_start(&bed.remote));
+		MUST(remote_rings_start(&bed.remote));
 		break;
 	default:
 		/* No ring has more than it has entries, so this ends. */

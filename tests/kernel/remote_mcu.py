@@ -6,15 +6,23 @@ from __future__ import annotations
 import mmap
 import os
 import select
+import shutil
 import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from bridge import remoteproc
 from firmware_stub.emulated.rings import RingPins, built
 from firmware_stub.signals import SignalsWait
+
+from .uml import Machine, check
 
 #: Physical address 0 of Linux, to the processor.
 DRAM = 0x80000000
@@ -44,6 +52,11 @@ class RemoteMcu(RingPins):
         self._listener.bind(self.socket)
         self._listener.listen(4)
         threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def image(self) -> str:
+        """The path of its firmware."""
+        return str(self._image)
 
     @property
     def pid(self) -> int:
@@ -140,3 +153,38 @@ class RemoteMcu(RingPins):
                     data = image[offset : offset + in_file].ljust(in_memory, b"\0")
                     ram[address - DRAM : address - DRAM + in_memory] = data
         return int(entry)
+
+
+@contextmanager
+def powered_off(image: str) -> Iterator[RemoteMcu]:
+    """A processor that is off, with firmware that `make mcu` builds."""
+    work = Path(tempfile.mkdtemp(prefix="mcu-"))
+    processor = RemoteMcu(work, built(image))
+    try:
+        yield processor
+    finally:
+        processor.close()
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def run_inside(kernel: Path, mcu: RemoteMcu, inside: Callable[..., Any], mode: str = "") -> None:
+    """Run a function in a kernel that has the processor "mcu"; `inside` gets its image's path."""
+    parameters = [CARVEOUT, f"virtio_uml.mcu=mcu:{mcu.socket}{mode}"]
+    machine = Machine(kernel, [], parameters)
+    machine.calls["level"] = mcu.level
+    machine.calls["drive"] = mcu.drive
+    machine.calls["wait_armed"] = mcu.wait_armed
+    machine.calls["kill_mcu"] = mcu.kill
+    try:
+        check(machine.run(inside, [mcu.image]))
+    finally:
+        print(mcu.log, mcu.console)  # a failed test shows it
+
+
+def with_image(image: str) -> remoteproc.RemoteProcessor:
+    """Inside: the processor, whose firmware the kernel finds as gpio.elf."""
+    folder = Path("/run/firmware")
+    folder.mkdir(exist_ok=True)
+    Path("/sys/module/firmware_class/parameters/path").write_text(str(folder))
+    shutil.copy(image, folder / "gpio.elf")
+    return remoteproc.find("mcu")

@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,11 +16,9 @@ from bridge.client.chip import Chip
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Edge, Value
 from bridge.link.rpmsg_sysfs import Sysfs
-from firmware_stub.emulated.rings import built
 
 from .guest import Guest
-from .remote_mcu import CARVEOUT, DRAM, RemoteMcu
-from .uml import Machine, check
+from .remote_mcu import DRAM, RemoteMcu, powered_off, run_inside, with_image
 
 IMAGE = "remoteproc.elf"
 CARVEOUT_BASE, CARVEOUT_SIZE = DRAM + 0x8000000, 0x100000
@@ -32,26 +27,8 @@ DUMPS = Path("/sys/class/devcoredump")
 
 @pytest.fixture
 def mcu(mcu_programs: None) -> Iterator[RemoteMcu]:
-    work = Path(tempfile.mkdtemp(prefix="mcu-"))
-    processor = RemoteMcu(work, built(IMAGE))
-    try:
+    with powered_off(IMAGE) as processor:
         yield processor
-    finally:
-        processor.close()
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def run_inside(kernel: Path, mcu: RemoteMcu, inside: Callable[..., Any], mode: str = "") -> None:
-    parameters = [CARVEOUT, f"virtio_uml.mcu=mcu:{mcu.socket}{mode}"]
-    machine = Machine(kernel, [], parameters)
-    machine.calls["level"] = mcu.level
-    machine.calls["drive"] = mcu.drive
-    machine.calls["wait_armed"] = mcu.wait_armed
-    machine.calls["kill_mcu"] = mcu.kill
-    try:
-        check(machine.run(inside, [str(built(IMAGE))]))
-    finally:
-        print(mcu.log, mcu.console)  # a failed test shows it
 
 
 # ---- inside ---------------------------------------------------------------------------
@@ -64,14 +41,6 @@ def verb(*arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=60,
     )
-
-
-def with_image(image: str) -> remoteproc.RemoteProcessor:
-    folder = Path("/run/firmware")
-    folder.mkdir(exist_ok=True)
-    Path("/sys/module/firmware_class/parameters/path").write_text(str(folder))
-    shutil.copy(image, folder / "gpio.elf")
-    return remoteproc.find("mcu")
 
 
 def announced(guest: Guest) -> str:

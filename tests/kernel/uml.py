@@ -43,10 +43,11 @@ LIFE_S = 300
 RPMSG = 7  # VIRTIO_ID_RPMSG
 
 _COMPLAINT = re.compile(r"BUG:|WARNING:|Kernel panic|Oops")
-# How virtio_uml takes it that a backend has died, and gpiolib that a USB adapter is pulled out
-# whose lines somebody watches.
+# How virtio_uml takes it that a backend has died, gpiolib that a USB adapter is pulled out
+# whose lines somebody watches, and gpio-virtio that remoteproc calls it outside of an interrupt.
 _EXPECTED = re.compile(
-    r"WARNING: .*(virtio_uml\.c:\d+ at vu_(interrupt|del_vqs)|irq/manage\.c:\d+ at free_irq)"
+    r"WARNING: .*(virtio_uml\.c:\d+ at vu_(interrupt|del_vqs)|irq/manage\.c:\d+ at free_irq"
+    r"|irq/handle\.c:\d+ at __handle_irq_event_percpu)"
 )
 
 _MCONSOLE = struct.Struct("=III512s")  # mconsole_request: magic, version, length, data

@@ -23,23 +23,10 @@
 #define REQUESTQ 0
 #define EVENTQ   1
 
-#define VIRTIO_GPIO_F_IRQ 0 /* feature bit */
-
-/* Of an event, virtio 1.3, 5.18.6.8 */
-#define VIRTIO_GPIO_EVENT_INVALID 0
-#define VIRTIO_GPIO_EVENT_VALID   1
-
 /* Requests of one guest that are under way; the rest waits in its ring, so that
  * it does not fill the queue of a controller that others use too. */
 #define UNDERWAY_MAX 64u
 
-struct config {
-	rpmsg_gpio_le16 ngpio;
-	uint8_t padding[2];
-	rpmsg_gpio_le32 gpio_names_size;
-};
-
-_Static_assert(sizeof(struct config) == 8, "virtio 1.3, 5.18.4");
 _Static_assert(sizeof(struct gb_export_line) == 4, "as in the state file");
 
 /* A request of the guest, from its chain to the answer in it. */
@@ -80,7 +67,7 @@ struct gb_export {
 	bool stale;    /* states are from a file, and no guest has gone on with them */
 	struct gb_export_status status;
 
-	struct config config;
+	struct virtio_gpio_config config;
 	char *names;
 	uint32_t names_size;
 	struct line *lines;

@@ -18,6 +18,7 @@
 
 /* linux/virtio_ids.h, linux/virtio_rpmsg.h */
 #define RSC_VIRTIO_ID_RPMSG 7
+#define RSC_VIRTIO_ID_GPIO  41
 #define RSC_F_NS            1u /* bit 0: channels are announced */
 
 struct fw_rsc_carveout {

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "rpmsg_remote.h"
+#include "remote_rings.h"
 
 enum attachment {
 	ATTACHMENT_AS_BEFORE,
@@ -20,7 +20,7 @@ enum attachment {
 /* The machine is up; `seed` as for firmware_main(). */
 void attachment_init(uint32_t seed);
 /* Called before the rings are looked at, each time. */
-enum attachment attachment_poll(struct rpmsg_remote *remote, uint32_t *epoch);
+enum attachment attachment_poll(struct remote_rings *remote, uint32_t *epoch);
 /* The rings make no sense, and are left alone. */
 void attachment_broken(void);
 

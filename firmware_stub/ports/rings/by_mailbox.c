@@ -41,9 +41,9 @@ void attachment_broken(void)
 	machine_mailbox(MAILBOX_BROKEN);
 }
 
-static void place(struct rpmsg_remote *remote, unsigned int queue)
+static void place(struct remote_rings *remote, unsigned int queue)
 {
-	struct rpmsg_remote_ring *ring = &remote->rings[queue];
+	struct remote_ring *ring = &remote->rings[queue];
 
 	ring->desc = (const struct split_ring_desc *)(uintptr_t)body.start.rings[queue].desc;
 	ring->avail = (const struct split_ring_avail *)(uintptr_t)body.start.rings[queue].avail;
@@ -52,20 +52,20 @@ static void place(struct rpmsg_remote *remote, unsigned int queue)
 	ring->last_avail = body.start.rings[queue].base;
 }
 
-static bool take_start(struct rpmsg_remote *remote, uint32_t *epoch)
+static bool take_start(struct remote_rings *remote, uint32_t *epoch)
 {
 	if (body.start.check != mailbox_check(&body.start))
 		return false;
 	remote->memory = (uint8_t *)(uintptr_t)body.start.memory;
 	remote->low = body.start.low;
 	remote->size = (size_t)body.start.size;
-	place(remote, RPMSG_VQ_RX);
-	place(remote, RPMSG_VQ_TX);
+	place(remote, 0);
+	place(remote, 1);
 	*epoch = body.start.epoch;
-	return rpmsg_remote_start(remote);
+	return remote_rings_start(remote);
 }
 
-enum attachment attachment_poll(struct rpmsg_remote *remote, uint32_t *epoch)
+enum attachment attachment_poll(struct remote_rings *remote, uint32_t *epoch)
 {
 	if (stopped) {
 		stopped = false;

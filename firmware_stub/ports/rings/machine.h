@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* machine.h - what main.c wants of a machine, and what a machine's interrupts tell it. */
+/* machine.h - what the main loops want of a machine, and what a machine's interrupts tell it. */
 #ifndef MACHINE_H
 #define MACHINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "rpmsg_gpio_device.h"
 
 #define GPIO_LINES 10
+#define GPIO_NAMES \
+	"LED\0" "P1\0" "P2\0" "P3\0" "LOOP_OUT\0" "LOOP_IN\0" "BUTTON\0" "P7\0" "P8\0" "P9"
 
 /* Clock, UARTs, the mailbox's interrupt and those of the pins, all on. */
 void machine_init(void);
@@ -21,9 +24,13 @@ extern const char gpio_label[];
 /* No pin is driven, no interrupt of a pin on; those that come belong to `device`. */
 void gpio_reset(struct rpmsg_gpio_device *device);
 
-/* Of main.c, for interrupts: a byte came through the mailbox; there is work to do. */
+/* For interrupts: a byte came through the mailbox; there is work to do. */
 void mailbox_byte(uint8_t byte);
 void wake_main(void);
+
+/* Of sleep.c: set by wake_main(); cleared by the main loop before it looks for work. */
+extern volatile bool woken;
+void sleep_until_woken(void);
 
 /* Never returns. `seed`: never 0, another one at each start. */
 void firmware_main(uint32_t seed) __attribute__((noreturn));

@@ -25,23 +25,16 @@
 
 #define FEATURES (RPMSG_GPIO_FEATURES & ~RPMSG_GPIO_F_LINE_CONFIG)
 
-static const char names[] =
-	"LED\0" "P1\0" "P2\0" "P3\0" "LOOP_OUT\0" "LOOP_IN\0" "BUTTON\0" "P7\0" "P8\0" "P9";
+static const char names[] = GPIO_NAMES;
 
 static struct rpmsg_gpio_line lines[GPIO_LINES];
 static struct rpmsg_gpio_stream streams[GPIO_LINES];
 static volatile struct rpmsg_gpio_edge edges[EDGES];
 static struct rpmsg_gpio_device device;
 static struct rpmsg_gpio_device_config config;
-static struct rpmsg_remote remote;
+static struct remote_rings remote;
 static uint32_t driver; /* its address, once it has spoken */
 static bool attached, announced, driver_known;
-static volatile bool woken;
-
-void wake_main(void)
-{
-	woken = true;
-}
 
 /* ---- the message port ---------------------------------------------------------- */
 
@@ -119,7 +112,7 @@ static void publish(void)
 	unsigned int i;
 
 	for (i = 0; i < RPMSG_VQ_COUNT; i++)
-		if (rpmsg_remote_publish(&remote, i))
+		if (remote_rings_publish(&remote, i))
 			machine_mailbox((uint8_t)(MAILBOX_QUEUE | i));
 }
 
@@ -159,16 +152,6 @@ static void serve_rings(void)
 }
 
 /* ---- the main loop ---------------------------------------------------------------- */
-
-/* An interrupt before the look at `woken` is seen by it, and one after ends the sleep. */
-static void sleep_until_woken(void)
-{
-	unsigned long flags = irq_save();
-
-	if (!woken)
-		wait_for_interrupt();
-	irq_restore(flags);
-}
 
 void firmware_main(uint32_t seed)
 {

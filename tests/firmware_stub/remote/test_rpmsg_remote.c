@@ -19,7 +19,7 @@ static struct bed {
 	uint8_t memory[20 * BUFFER];
 	struct split_driver_slot slots[RPMSG_VQ_COUNT][16];
 	struct split_driver drivers[RPMSG_VQ_COUNT];
-	struct rpmsg_remote remote;
+	struct remote_rings remote;
 	unsigned int received;
 	uint8_t message[BUFFER];
 	size_t length;
@@ -52,7 +52,7 @@ static void set_up(void)
 {
 	memset(&bed, 0, sizeof(bed));
 	for (unsigned int i = 0; i < RPMSG_VQ_COUNT; i++) {
-		struct rpmsg_remote_ring *ring = &bed.remote.rings[i];
+		struct remote_ring *ring = &bed.remote.rings[i];
 
 		CHECK_EQ(split_driver_init(&bed.drivers[i], bed.rings[i], sizes[i], bed.slots[i]), 0);
 		ring->desc = bed.drivers[i].ring.desc;
@@ -63,7 +63,7 @@ static void set_up(void)
 	bed.remote.memory = bed.memory;
 	bed.remote.low = BASE;
 	bed.remote.size = sizeof(bed.memory);
-	CHECK(rpmsg_remote_start(&bed.remote));
+	CHECK(remote_rings_start(&bed.remote));
 }
 
 /* A message of the driver's; true when the remote wants a kick for it. */
@@ -131,8 +131,8 @@ static void announces_when_the_driver_has_given_buffers(void)
 	CHECK(rpmsg_remote_ready(&bed.remote));
 	CHECK(rpmsg_remote_announce(&bed.remote, "rpmsg-io-0", US, true));
 	CHECK(!heard(&header, &length)); /* not shown yet */
-	CHECK(rpmsg_remote_publish(&bed.remote, RPMSG_VQ_RX));
-	CHECK(!rpmsg_remote_publish(&bed.remote, RPMSG_VQ_RX));
+	CHECK(remote_rings_publish(&bed.remote, RPMSG_VQ_RX));
+	CHECK(!remote_rings_publish(&bed.remote, RPMSG_VQ_RX));
 	message = heard(&header, &length);
 	CHECK(message);
 	CHECK_EQ(length, RPMSG_HEADER_SIZE + sizeof(ns));
@@ -154,7 +154,7 @@ static void a_longer_name_than_the_field_ends_with_a_zero(void)
 	set_up();
 	give_all_receive_buffers();
 	CHECK(rpmsg_remote_announce(&bed.remote, "0123456789012345678901234567890123", US, false));
-	(void)rpmsg_remote_publish(&bed.remote, RPMSG_VQ_RX);
+	(void)remote_rings_publish(&bed.remote, RPMSG_VQ_RX);
 	message = heard(&header, &length);
 	CHECK(message && strlen((const char *)message) == RPMSG_NAME_SIZE - 1);
 	CHECK_EQ(message[36], RPMSG_NS_DESTROY);
@@ -175,8 +175,8 @@ static void two_hundred_thousand_messages_go_both_ways(void)
 		CHECK(receive());
 		CHECK(!memcmp(bed.message, &i, sizeof(i)) && bed.length == sizeof(i));
 		CHECK(rpmsg_remote_send(&bed.remote, bed.destination, bed.source, &i, sizeof(i)));
-		(void)rpmsg_remote_publish(&bed.remote, RPMSG_VQ_TX);
-		(void)rpmsg_remote_publish(&bed.remote, RPMSG_VQ_RX);
+		(void)remote_rings_publish(&bed.remote, RPMSG_VQ_TX);
+		(void)remote_rings_publish(&bed.remote, RPMSG_VQ_RX);
 		CHECK_EQ(split_driver_pop(&bed.drivers[RPMSG_VQ_TX], &id, &length), 1);
 		split_driver_release(&bed.drivers[RPMSG_VQ_TX], id);
 		message = heard(&header, &length);
@@ -218,7 +218,7 @@ static void interrupts_that_the_driver_does_not_want_are_spared(void)
 	split_driver_disable_used(&bed.drivers[RPMSG_VQ_TX]);
 	(void)say("a", 1);
 	CHECK(receive());
-	CHECK(!rpmsg_remote_publish(&bed.remote, RPMSG_VQ_TX));
+	CHECK(!remote_rings_publish(&bed.remote, RPMSG_VQ_TX));
 	CHECK(split_driver_enable_used(&bed.drivers[RPMSG_VQ_TX])); /* shown all the same */
 }
 
@@ -232,7 +232,7 @@ static void without_a_buffer_a_message_waits_for_a_kick(void)
 	for (unsigned int i = 0; i < sizes[RPMSG_VQ_RX]; i++)
 		CHECK(rpmsg_remote_send(&bed.remote, US, THEM, "x", 1));
 	CHECK(!rpmsg_remote_send(&bed.remote, US, THEM, "late", 4));
-	(void)rpmsg_remote_publish(&bed.remote, RPMSG_VQ_RX);
+	(void)remote_rings_publish(&bed.remote, RPMSG_VQ_RX);
 	while (heard(&header, &length))
 		;
 	for (int id; (id = split_driver_take(&bed.drivers[RPMSG_VQ_RX])) >= 0;)
@@ -249,7 +249,7 @@ static void a_message_that_is_refused_comes_again(void)
 	bed.refuses = true;
 	CHECK(!receive());
 	CHECK(!receive());
-	CHECK(!rpmsg_remote_publish(&bed.remote, RPMSG_VQ_TX));
+	CHECK(!remote_rings_publish(&bed.remote, RPMSG_VQ_TX));
 	bed.refuses = false;
 	CHECK(receive());
 	CHECK_EQ(bed.length, 5);
@@ -268,7 +268,7 @@ static void a_message_that_is_too_long_for_a_buffer_is_dropped(void)
 	give_all_receive_buffers();
 	CHECK(rpmsg_remote_send(&bed.remote, US, THEM, message, BUFFER - RPMSG_HEADER_SIZE + 1));
 	CHECK(rpmsg_remote_send(&bed.remote, US, THEM, message, BUFFER - RPMSG_HEADER_SIZE));
-	(void)rpmsg_remote_publish(&bed.remote, RPMSG_VQ_RX);
+	(void)remote_rings_publish(&bed.remote, RPMSG_VQ_RX);
 	CHECK(heard(&header, &length));
 	CHECK_EQ(length, BUFFER);
 	CHECK(!heard(&header, &length));
@@ -280,29 +280,29 @@ static void a_restart_goes_on_where_the_driver_says(void)
 	set_up();
 	(void)say("before", 6);
 	CHECK(receive());
-	(void)rpmsg_remote_publish(&bed.remote, RPMSG_VQ_TX);
+	(void)remote_rings_publish(&bed.remote, RPMSG_VQ_TX);
 	/* The firmware forgets all; the driver's rings go on. */
 	bed.remote.rings[RPMSG_VQ_TX].last_avail = 1;
 	bed.remote.rings[RPMSG_VQ_TX].used_idx = bed.remote.rings[RPMSG_VQ_TX].published = 0xdead;
-	CHECK(rpmsg_remote_start(&bed.remote));
+	CHECK(remote_rings_start(&bed.remote));
 	(void)say("after", 5);
 	CHECK(receive());
 	CHECK_EQ(bed.length, 5);
-	CHECK(rpmsg_remote_publish(&bed.remote, RPMSG_VQ_TX));
+	CHECK(remote_rings_publish(&bed.remote, RPMSG_VQ_TX));
 	CHECK_EQ(bed.drivers[RPMSG_VQ_TX].ring.used->idx, 2);
 }
 
 static void rings_that_were_made_anew_are_noticed(void)
 {
 	set_up();
-	CHECK(!rpmsg_remote_forgotten(&bed.remote));
+	CHECK(!remote_rings_forgotten(&bed.remote));
 	(void)say("a", 1);
 	CHECK(receive());
-	(void)rpmsg_remote_publish(&bed.remote, RPMSG_VQ_TX);
-	CHECK(!rpmsg_remote_forgotten(&bed.remote));
+	(void)remote_rings_publish(&bed.remote, RPMSG_VQ_TX);
+	CHECK(!remote_rings_forgotten(&bed.remote));
 	CHECK_EQ(split_driver_init(&bed.drivers[RPMSG_VQ_TX], bed.rings[RPMSG_VQ_TX],
 				   sizes[RPMSG_VQ_TX], bed.slots[RPMSG_VQ_TX]), 0);
-	CHECK(rpmsg_remote_forgotten(&bed.remote));
+	CHECK(remote_rings_forgotten(&bed.remote));
 }
 
 static void sizes_and_places_that_cannot_be_are_refused(void)
@@ -312,7 +312,7 @@ static void sizes_and_places_that_cannot_be_are_refused(void)
 	for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		set_up();
 		bed.remote.rings[RPMSG_VQ_TX].num = bad[i];
-		CHECK(!rpmsg_remote_start(&bed.remote));
+		CHECK(!remote_rings_start(&bed.remote));
 		give_all_receive_buffers();
 		CHECK(!rpmsg_remote_ready(&bed.remote));
 		CHECK(!receive());
@@ -321,14 +321,14 @@ static void sizes_and_places_that_cannot_be_are_refused(void)
 	set_up();
 	bed.remote.rings[RPMSG_VQ_RX].used =
 		(struct split_ring_used *)((uint8_t *)bed.remote.rings[RPMSG_VQ_RX].used + 2);
-	CHECK(!rpmsg_remote_start(&bed.remote));
+	CHECK(!remote_rings_start(&bed.remote));
 }
 
 static void lays_a_vring_out_as_linux_does(void)
 {
-	struct rpmsg_remote_ring ring;
+	struct remote_ring ring;
 
-	rpmsg_remote_place(&ring, (void *)(uintptr_t)0x88100000, 256, 4096);
+	remote_rings_place(&ring, (void *)(uintptr_t)0x88100000, 256, 4096);
 	CHECK_EQ((uintptr_t)ring.desc, 0x88100000);
 	CHECK_EQ((uintptr_t)ring.avail, 0x88101000);
 	CHECK_EQ((uintptr_t)ring.used, 0x88102000);
@@ -410,7 +410,7 @@ static void chains_and_buffers_of_the_wrong_direction_break_the_rings(void)
 	bed.drivers[RPMSG_VQ_RX].ring.desc[bed.drivers[RPMSG_VQ_RX].ring.avail->ring[0]].flags = 0;
 	CHECK(rpmsg_remote_send(&bed.remote, US, THEM, "lost", 4));
 	CHECK(bed.remote.broken);
-	CHECK(!rpmsg_remote_publish(&bed.remote, RPMSG_VQ_RX));
+	CHECK(!remote_rings_publish(&bed.remote, RPMSG_VQ_RX));
 }
 
 static void a_header_that_names_more_than_the_buffer_breaks_the_rings(void)

@@ -2,5 +2,5 @@
 /* The RAM of one RPMsg remote, for make mcu. */
 #include "rpmsg_remote.h"
 
-extern struct rpmsg_remote remote;
-struct rpmsg_remote remote;
+extern struct remote_rings remote;
+struct remote_rings remote;
