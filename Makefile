@@ -57,7 +57,8 @@ BROKEN := $(wildcard tests/firmware_stub/broken/*.c)
 FUZZ_TARGETS := $(patsubst tests/fuzz/target_%.c,%,$(sort $(wildcard tests/fuzz/target_*.c)))
 
 INCLUDES := -Ifirmware_stub/core -Ifirmware_stub/remote -Ifirmware_stub/host \
-	-Ifirmware_stub/ports/host -Ifirmware_stub/ports/linux -Ibridge/shim -Ibridge/bench/native -Itests
+	-Ifirmware_stub/ports/host -Ifirmware_stub/ports/linux -Ibridge/shim -Ibridge/bench/native -Itests \
+	-include firmware_stub/ports/host/core_config.h
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wconversion -Wno-sign-conversion -Werror
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

@@ -28,7 +28,10 @@ STUB = Extension(
         "firmware_stub/host",
         "firmware_stub/ports/host",
     ],
-    extra_compile_args=["-std=gnu11", "-O2", "-g"],
+    extra_compile_args=[
+        *("-std=gnu11", "-O2", "-g"),
+        *("-include", "firmware_stub/ports/host/core_config.h"),
+    ],
 )
 
 # Plugs a USB device into the kernel, as root: a program that does nothing else.

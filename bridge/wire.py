@@ -34,6 +34,7 @@ MSG_GET_VALUES = lib.RPMSG_GPIO_MSG_GET_VALUES
 MSG_SET_VALUES = lib.RPMSG_GPIO_MSG_SET_VALUES
 MSG_GET_LINE_CAPS = lib.RPMSG_GPIO_MSG_GET_LINE_CAPS
 MSG_SET_LINE_CONFIG = lib.RPMSG_GPIO_MSG_SET_LINE_CONFIG
+MSG_GET_COUNTERS = lib.RPMSG_GPIO_MSG_GET_COUNTERS
 
 QUEUE_REQUEST = lib.RPMSG_GPIO_QUEUE_REQUEST
 QUEUE_EVENT = lib.RPMSG_GPIO_QUEUE_EVENT
@@ -59,6 +60,7 @@ F_CREDITS = lib.RPMSG_GPIO_F_CREDITS
 F_TIMESTAMP = lib.RPMSG_GPIO_F_TIMESTAMP
 F_BULK = lib.RPMSG_GPIO_F_BULK
 F_LINE_CONFIG = lib.RPMSG_GPIO_F_LINE_CONFIG
+F_COUNTERS = lib.RPMSG_GPIO_F_COUNTERS
 
 LINE_PULL_UP = lib.RPMSG_GPIO_LINE_PULL_UP
 LINE_PULL_DOWN = lib.RPMSG_GPIO_LINE_PULL_DOWN
@@ -86,6 +88,7 @@ FEATURES = {
     "timestamp": F_TIMESTAMP,
     "bulk": F_BULK,
     "line-config": F_LINE_CONFIG,
+    "counters": F_COUNTERS,
 }
 """The extensions this service implements, by the names used in configuration."""
 ALL_FEATURES = functools.reduce(operator.or_, FEATURES.values())
@@ -95,6 +98,7 @@ ALL_FEATURES = functools.reduce(operator.or_, FEATURES.values())
 _FEATURES_BODY = struct.Struct("<II")
 _CAPS_BODY = struct.Struct("<II")  # struct rpmsg_gpio_caps_body
 _LINE_CONFIG_BODY = struct.Struct("<II")  # struct rpmsg_gpio_line_config_body
+_COUNTERS_BODY = struct.Struct("<5I")  # struct rpmsg_gpio_counters_body
 _BITS_BODY = struct.Struct("<Q")  # struct rpmsg_gpio_mask_body, struct rpmsg_gpio_bits_body
 _CONFIG_BODY = struct.Struct(f"<H2xI{lib.RPMSG_GPIO_LABEL_SIZE}s")
 
@@ -115,6 +119,7 @@ _MESSAGES = {
     MSG_SET_VALUES: "SET_VALUES",
     MSG_GET_LINE_CAPS: "GET_LINE_CAPS",
     MSG_SET_LINE_CONFIG: "SET_LINE_CONFIG",
+    MSG_GET_COUNTERS: "GET_COUNTERS",
 }
 
 _CAPS_KNOWN = (
@@ -166,6 +171,24 @@ class PinConfig(NamedTuple):
     debounce_us: int = 0
 
 
+class Counters(NamedTuple):
+    """Body of the GET_COUNTERS reply: since the firmware started, modulo 2**32.
+
+    Attributes:
+        requests: that were handled, this one included.
+        refused: of these, answered with ERR.
+        sent: messages to the driver, replies and events.
+        starved: how often one found no transmit buffer.
+        overruns: edges that found no room on their way, and have no event.
+    """
+
+    requests: int
+    refused: int
+    sent: int
+    starved: int
+    overruns: int
+
+
 def message_name(kind: int) -> str:
     """The spec's name of a message type, or its number."""
     return _MESSAGES.get(kind, f"message type {kind:#06x}")
@@ -187,6 +210,11 @@ def feature_mask(names: Iterable[str]) -> int:
 def parse_features(body: bytes) -> Features:
     """Read ``struct rpmsg_gpio_features``. Raises OSError(EPROTO) when too short."""
     return Features(*_unpack(_FEATURES_BODY, body, "GET_FEATURES"))
+
+
+def parse_counters(body: bytes) -> Counters:
+    """Read ``struct rpmsg_gpio_counters_body``. Raises OSError(EPROTO) when too short."""
+    return Counters(*_unpack(_COUNTERS_BODY, body, "GET_COUNTERS"))
 
 
 def parse_config(body: bytes) -> ConfigSpace:

@@ -88,6 +88,15 @@ def _families(status: dict[str, Any]) -> Iterator[tuple[str, str, str, list[Samp
         "Time that so many of the replies did not take longer than.",
         _quantiles(counted),
     )
+    for key, help in (
+        ("requests", "Requests that the firmware has handled."),
+        ("refused", "Of these, answered with ERR."),
+        ("sent", "Messages that the firmware has sent."),
+        ("starved", "How often one of these found no transmit buffer."),
+        ("overruns", "Edges that found no room in the firmware."),
+    ):
+        samples = [(labels, chip["firmware"][key]) for labels, chip in chips if chip["firmware"]]
+        yield f"firmware_{key}_total", "counter", help, samples
     lines = [
         ({**labels, "line": line["offset"], "name": line["name"] or ""}, line)
         for labels, chip in chips

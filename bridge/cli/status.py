@@ -46,9 +46,8 @@ def main(arguments: list[str]) -> int:
     path = options.socket or default_socket()
     connection = Connection.open(path)
     try:
-        chips = connection.chips()
-        if options.json or options.prometheus:
-            chips = list(_counted(connection, chips))
+        every = options.json or options.prometheus
+        chips = list(_counted(connection, connection.chips(), every))
         status = {**connection.call(STATUS), "socket": path, "chips": chips}
     finally:
         connection.close()
@@ -64,9 +63,17 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _counted(connection: Connection, chips: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The chips with what each has counted; without those that went away meanwhile."""
+def _counted(
+    connection: Connection, chips: list[dict[str, Any]], every: bool
+) -> Iterator[dict[str, Any]]:
+    """The chips with what each has counted, or only those whose firmware counts too.
+
+    Those that went away meanwhile are left out.
+    """
     for chip in chips:
+        if not every and "counters" not in chip["features"]:
+            yield chip
+            continue
         with suppress(FileNotFoundError):
             yield {**chip, "metrics": connection.call(METRICS, chip=chip["name"])}
 
@@ -91,6 +98,8 @@ def _records(status: dict[str, Any]) -> Iterator[_Record]:
             "online",
             f"[{chip['label']}] {_count(chip['num_lines'], 'line')}",
         )
+        if "metrics" in chip:
+            yield "chip", chip["name"], "counters", _counters(chip["metrics"]["firmware"])
     for aggregate in status.get("aggregates", ()):
         if not aggregate["online"]:
             yield "chip", aggregate["name"], "offline", _reason(aggregate)
@@ -137,6 +146,13 @@ def _link(link: dict[str, Any], chips: list[dict[str, Any]]) -> _Record:
         if line or policy == "keep"
     ]
     return "link", link["name"], link["state"], f"{', '.join(parts)}{_because(link['why'])}"
+
+
+def _counters(counted: dict[str, int] | None) -> str:
+    """What firmware has counted since it started."""
+    if counted is None:
+        return "the firmware does not tell"
+    return ", ".join(f"{name} {number}" for name, number in counted.items())
 
 
 def _kept(line: dict[str, Any]) -> _Record:

@@ -12,7 +12,7 @@ from typing import Any
 
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
-from bridge.control_protocol import STATUS
+from bridge.control_protocol import METRICS, STATUS
 from bridge.doctor.findings import Finding, Place, note, ok, problem
 
 
@@ -49,6 +49,11 @@ def service(place: Place) -> tuple[list[Finding], list[str]]:
     try:
         status = connection.call(STATUS)
         chips = connection.chips()
+        counted = {
+            chip["name"]: connection.call(METRICS, chip=chip["name"])["firmware"]
+            for chip in chips
+            if "counters" in chip["features"]
+        }
     except OSError as error:
         return [problem(check, _refusal(error), _sentence(error))], []
     finally:
@@ -57,6 +62,8 @@ def service(place: Place) -> tuple[list[Finding], list[str]]:
     found = [ok(check, about), *(_link(check, link, chips) for link in status["links"])]
     for chip in chips:
         found += firmware(f"{place.socket}#{chip['name']}", chip)
+        if chip["name"] in counted:
+            found.append(_counters(chip["name"], counted[chip["name"]]))
     return found, [link["url"] for link in status["links"]]
 
 
@@ -96,6 +103,17 @@ def _asked(chip: Chip) -> float | None:
             continue  # somebody else took the line first
         return (time.monotonic() - start) * 1000
     return None
+
+
+def _counters(chip: str, counted: dict[str, int] | None) -> Finding:
+    """What the firmware itself has counted (COUNTERS), and whether edges were lost in it."""
+    check = "firmware"
+    if counted is None:
+        return note(check, f"{chip}: the firmware does not tell its counters, which it offers")
+    what = f"{chip} has counted {', '.join(f'{name} {n}' for name, n in counted.items())}"
+    if not counted["overruns"]:
+        return ok(check, what)
+    return note(check, what, "give `edge_count` of the firmware more room for edges on their way")
 
 
 def firmware(path: str, about: dict[str, Any] | None) -> Iterator[Finding]:

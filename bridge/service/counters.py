@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge import wire
 from bridge.chips.chip import Chip
+from bridge.chips.controller import EXTENDED
 from bridge.chips.request import LineRequest
 
 Counts = dict[str, Any]
@@ -31,3 +33,19 @@ def count_chip(chip: Chip) -> tuple[Counts, list[Counts], list[Counts]]:
         if edges or lost
     ]
     return handle.count(), lines, requests
+
+
+async def count_firmware(chip: Chip) -> Counts | None:
+    """Ask a chip's firmware what it has counted (COUNTERS).
+
+    Returns:
+        Fields of `wire.Counters`; None where it counts nothing, or does not tell.
+    """
+    controller = chip.controller
+    if controller is None or not controller.features & wire.F_COUNTERS:
+        return None
+    try:
+        reply = await controller.call(wire.MSG_GET_COUNTERS, form=EXTENDED)
+        return wire.parse_counters(reply.body)._asdict()
+    except OSError:
+        return None

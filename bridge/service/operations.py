@@ -26,7 +26,7 @@ from bridge.service.arguments import U32_MAX
 from bridge.service.budgets import Account, Grant
 from bridge.service.client import Client
 from bridge.service.config import Config
-from bridge.service.counters import count_chip
+from bridge.service.counters import count_chip, count_firmware
 from bridge.service.keeper import Keeper, KeptLine
 from bridge.service.registry import Registry
 from bridge.service.tracing import Tracing
@@ -339,6 +339,7 @@ class Operations:
         shown = [one for one in requests if all("see" in rights(at) for at in one["lines"])]
         return {
             **calls,
+            "firmware": await count_firmware(chip),
             "lines": seen[: protocol.COUNTED_MAX],
             "requests": shown[: protocol.COUNTED_MAX],
         }, ()

@@ -431,6 +431,9 @@ class Decoder:
                 return f" granted {granted}, sent {sent}"
             if kind == wire.MSG_GET_TIME:
                 return f" {_LONG.unpack_from(body)[0] / 1e9:.9f} s"
+            if kind == wire.MSG_GET_COUNTERS:
+                counters = wire.parse_counters(body)._asdict()
+                return f" {', '.join(f'{name} {count}' for name, count in counters.items())}"
             if kind == wire.MSG_GET_VALUES:
                 return f" high: {_masked(request.gpio, body) or 'none'}"
             if kind == wire.MSG_GET_LINE_CAPS:

@@ -26,7 +26,7 @@ local TYPES = {
 	[0x8000] = "GET_FEATURES", [0x8001] = "SET_FEATURES", [0x8002] = "GET_CONFIG",
 	[0x8003] = "GET_EPOCH", [0x8010] = "GRANT_CREDITS", [0x8020] = "GET_TIME",
 	[0x8030] = "GET_VALUES", [0x8031] = "SET_VALUES", [0x8040] = "GET_LINE_CAPS",
-	[0x8041] = "SET_LINE_CONFIG",
+	[0x8041] = "SET_LINE_CONFIG", [0x8050] = "GET_COUNTERS",
 }
 local OF_LINE = {
 	[0x0002] = true, [0x0003] = true, [0x0004] = true, [0x0005] = true, [0x0006] = true,
@@ -36,7 +36,7 @@ local OF_LINE = {
 local BODY = { [0x8030] = 8, [0x8031] = 16, [0x8041] = 8 }
 local REPLY_BODY = {
 	[0x8000] = 8, [0x8002] = 40, [0x8003] = 4, [0x8010] = 8, [0x8020] = 8, [0x8030] = 8,
-	[0x8040] = 8,
+	[0x8040] = 8, [0x8050] = 20,
 }
 local DIRECTIONS = { [0] = "none", [1] = "out", [2] = "in" }
 local IRQ_TYPES = {

@@ -175,6 +175,7 @@ struct rpmsg_gpio_padded_irq {
 #define RPMSG_GPIO_MSG_SET_VALUES      0x8031 /* BULK */
 #define RPMSG_GPIO_MSG_GET_LINE_CAPS   0x8040 /* LINE_CONFIG */
 #define RPMSG_GPIO_MSG_SET_LINE_CONFIG 0x8041 /* LINE_CONFIG */
+#define RPMSG_GPIO_MSG_GET_COUNTERS    0x8050 /* COUNTERS */
 
 #define RPMSG_GPIO_F_CONFIG      (1u << 0)
 #define RPMSG_GPIO_F_NAMES       (1u << 1)
@@ -184,6 +185,7 @@ struct rpmsg_gpio_padded_irq {
 #define RPMSG_GPIO_F_TIMESTAMP   (1u << 5)
 #define RPMSG_GPIO_F_BULK        (1u << 6)
 #define RPMSG_GPIO_F_LINE_CONFIG (1u << 7)
+#define RPMSG_GPIO_F_COUNTERS    (1u << 8)
 
 /*
  * Extended form, 12 bytes and an optional body: the baseline request and a
@@ -296,6 +298,15 @@ struct rpmsg_gpio_caps_body {
 struct rpmsg_gpio_line_config_body {
 	rpmsg_gpio_le32 flags;
 	rpmsg_gpio_le32 debounce_us; /* 0: off */
+};
+
+/* Body of the GET_COUNTERS reply: since the firmware started, modulo 2^32. */
+struct rpmsg_gpio_counters_body {
+	rpmsg_gpio_le32 requests; /* handled, this one included */
+	rpmsg_gpio_le32 refused;  /* of these, answered with ERR */
+	rpmsg_gpio_le32 sent;     /* messages to the driver, replies and events */
+	rpmsg_gpio_le32 starved;  /* times that one found no transmit buffer */
+	rpmsg_gpio_le32 overruns; /* edges that found no room on their way, and have no event */
 };
 
 /* Names come in pieces of at most this many bytes (request value = offset);

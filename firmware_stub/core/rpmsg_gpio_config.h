@@ -18,7 +18,8 @@
 /*
  * The extensions that are compiled in (RPMSG_GPIO_F_*), 0 for the baseline alone.
  * What is left out costs no flash; what is in may still not be offered, by the
- * configuration of each device.
+ * configuration of each device. COUNTERS are for who looks for a fault: add
+ * RPMSG_GPIO_F_COUNTERS to these.
  */
 #ifndef RPMSG_GPIO_FEATURES
 #define RPMSG_GPIO_FEATURES \

@@ -140,8 +140,8 @@ static uint32_t offered(const struct rpmsg_gpio_device_config *config)
 /* To which feature a type belongs, and how long the body of its request is. */
 struct extension {
 	uint16_t type;
-	uint8_t feature;
-	uint8_t body;
+	uint16_t feature;
+	uint16_t body;
 };
 
 static const struct extension *find_extension(uint16_t type)
@@ -159,6 +159,7 @@ static const struct extension *find_extension(uint16_t type)
 		{ RPMSG_GPIO_MSG_GET_LINE_CAPS, RPMSG_GPIO_F_LINE_CONFIG, 0 },
 		{ RPMSG_GPIO_MSG_SET_LINE_CONFIG, RPMSG_GPIO_F_LINE_CONFIG,
 		  sizeof(struct rpmsg_gpio_line_config_body) },
+		{ RPMSG_GPIO_MSG_GET_COUNTERS, RPMSG_GPIO_F_COUNTERS, 0 },
 	};
 	size_t i;
 
@@ -277,6 +278,22 @@ static bool get_time(struct rpmsg_gpio_device *device, struct result *result)
 	put_body(device, &body, sizeof(body), result);
 	return true;
 }
+
+#if HAS(RPMSG_GPIO_F_COUNTERS)
+static bool get_counters(struct rpmsg_gpio_device *device, struct result *result)
+{
+	const struct rpmsg_gpio_counters *counters = &device->counters;
+	struct rpmsg_gpio_counters_body body;
+
+	body.requests = rpmsg_gpio_store32(counters->requests);
+	body.refused = rpmsg_gpio_store32(counters->refused);
+	body.sent = rpmsg_gpio_store32(counters->sent);
+	body.starved = rpmsg_gpio_store32(counters->starved);
+	body.overruns = rpmsg_gpio_store32(counters->overruns);
+	put_body(device, &body, sizeof(body), result);
+	return true;
+}
+#endif
 
 static bool get_line_caps(struct rpmsg_gpio_device *device, uint16_t gpio,
 			  struct result *result)
@@ -564,6 +581,10 @@ static bool execute(struct rpmsg_gpio_device *device, struct request *request,
 		       get_line_names(device, request->value, result);
 	case RPMSG_GPIO_MSG_GET_TIME:
 		return HAS(RPMSG_GPIO_F_TIMESTAMP) && get_time(device, result);
+#if HAS(RPMSG_GPIO_F_COUNTERS)
+	case RPMSG_GPIO_MSG_GET_COUNTERS:
+		return get_counters(device, result);
+#endif
 	default:
 		return line_request(device, request, result);
 	}
@@ -611,8 +632,11 @@ bool rpmsg_gpio_device_receive(struct rpmsg_gpio_device *device,
 	if (device->refused)
 		return false;
 	decode(device, message, length, &request);
+	COUNT(device, requests);
 	status = execute(device, &request, &result) ? VIRTIO_GPIO_STATUS_OK :
 						      VIRTIO_GPIO_STATUS_ERR;
+	if (status != VIRTIO_GPIO_STATUS_OK)
+		COUNT(device, refused);
 	/* The form of the reply to GET_FEATURES depends on its success, so it is asked here, not
 	 * before. */
 	if (request.extended)

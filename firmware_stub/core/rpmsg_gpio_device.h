@@ -129,6 +129,12 @@ struct rpmsg_gpio_device_config {
 	bool strict;             /* refuse what virtio forbids a driver to do */
 };
 
+/* COUNTERS: as in struct rpmsg_gpio_counters_body. */
+struct rpmsg_gpio_counters {
+	uint32_t requests, refused, sent, starved;
+	volatile uint32_t overruns; /* stored by the interrupt side alone */
+};
+
 struct rpmsg_gpio_device {
 	const struct rpmsg_gpio_device_config *config;
 	uint32_t features;        /* accepted by the driver */
@@ -140,6 +146,9 @@ struct rpmsg_gpio_device {
 	uint16_t reply_length;    /* 0: nothing waits for a buffer */
 	uint16_t batch_length;    /* event records gathered in `reply` */
 	bool refused;             /* a request waits: no more events before it */
+#if RPMSG_GPIO_FEATURES & RPMSG_GPIO_F_COUNTERS
+	struct rpmsg_gpio_counters counters;
+#endif
 	uint8_t reply[RPMSG_GPIO_REPLY_MAX];
 };
 

@@ -102,6 +102,7 @@ void rpmsg_gpio_device_edge(struct rpmsg_gpio_device *device, uint16_t gpio,
 	} else {
 		/* One word holds both, so that nobody ever sees one half of it. */
 		stream->missed = edge.sequence << 1 | (level ? 1u : 0u);
+		COUNT(device, overruns);
 		RPMSG_GPIO_BARRIER();
 		device->overflowed = 1;
 	}
@@ -301,7 +302,12 @@ static bool transmit(struct rpmsg_gpio_device *device, const void *message,
 {
 	const struct rpmsg_gpio_device_config *config = device->config;
 
-	return config->channel->send(config->channel_context, message, length);
+	if (!config->channel->send(config->channel_context, message, length)) {
+		COUNT(device, starved);
+		return false;
+	}
+	COUNT(device, sent);
+	return true;
 }
 
 static bool send_plain(struct rpmsg_gpio_device *device, uint16_t gpio)

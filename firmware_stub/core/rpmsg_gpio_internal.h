@@ -26,6 +26,13 @@
 #define HAS(features) (RPMSG_GPIO_FEATURES & (features))
 #define EXTENDED_EVENTS HAS(RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP)
 
+/* COUNTERS; nothing where they are not compiled in. */
+#if HAS(RPMSG_GPIO_F_COUNTERS)
+#define COUNT(device, counter) ((device)->counters.counter = (device)->counters.counter + 1)
+#else
+#define COUNT(device, counter) ((void)0)
+#endif
+
 static inline void rpmsg_gpio_line_set(struct rpmsg_gpio_line *line, unsigned int flags)
 {
 	line->flags = (uint8_t)(line->flags | flags);

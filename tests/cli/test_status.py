@@ -169,3 +169,33 @@ def test_timeouts_are_counted(cli: Cli) -> None:
         status = json.loads(cli("status", "--json", socket=rig.serve.socket).stdout)
     assert run.returncode == 1
     assert status["chips"][0]["metrics"]["timeouts"] >= 1
+
+
+def test_what_firmware_has_counted(cli: Cli) -> None:
+    with Rig("all,counters") as rig:
+        socket = rig.serve.socket
+        lines = cli("status", socket=socket).stdout.splitlines()
+        words = [line.split(maxsplit=3) for line in lines]
+        (told,) = (word[3] for word in words if word[1:3] == ["fw-0", "counters"])
+        shown = dict(part.split() for part in told.split(", "))
+        assert list(shown) == ["requests", "refused", "sent", "starved", "overruns"]
+        before = json.loads(cli("status", "--json", socket=socket).stdout)
+        with rig.chip() as chip, chip.request_lines({"DIP_0": None}) as request:
+            for _ in range(50):
+                request.get_value("DIP_0")
+        after = json.loads(cli("status", "--json", socket=socket).stdout)
+        old, new = (status["chips"][0]["metrics"]["firmware"] for status in (before, after))
+        assert int(shown["requests"]) < old["requests"] <= new["requests"] - 50
+        assert new["sent"] >= old["sent"] + 50
+        assert (new["starved"], new["overruns"]) == (0, 0)
+        text = cli("status", "--prometheus", socket=socket).stdout
+        assert 'gpio_bridge_firmware_overruns_total{chip="fw-0"} 0' in text
+        doctor = cli("doctor", socket=socket).stdout
+        assert "fw-0 has counted requests " in doctor
+
+
+def test_firmware_that_counts_and_does_not_tell(cli: Cli) -> None:
+    with Rig("all,counters", arguments=("--timeout-ms", "100")) as rig:
+        rig.stub.fault("stall", "on")
+        told = cli("status", socket=rig.serve.socket).stdout
+        assert "the firmware does not tell" in told

@@ -83,6 +83,7 @@ BREAKAGES = {
     "drain-drives": "line-drive",
     "debounce-dead": "line-debounce",
     "refused-config": "line-refused",
+    "counters-stuck": "counters",
 }
 
 #: The same for the serial framing.

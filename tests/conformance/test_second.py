@@ -16,7 +16,7 @@ from tests.firmware_stub.second.serial_line import SerialLine
 CHECKS = [check.id for check in all_checks() if "serial" not in check.needs]
 
 
-def build(padded: bool = True, strict: bool = False, features: int = 0xFF) -> Build:
+def build(padded: bool = True, strict: bool = False, features: int = 0x1FF) -> Build:
     return Build(
         ngpio=16,
         padded=padded,
@@ -52,6 +52,6 @@ def test_every_check_passes(padded: bool, strict: bool) -> None:
     assert done.kind == ("strict" if strict else "lenient")
 
 
-@pytest.mark.parametrize("features", [0, *(1 << bit for bit in range(8))])
+@pytest.mark.parametrize("features", [0, *(1 << bit for bit in range(9))])
 def test_each_extension_alone(features: int) -> None:
     assert not complaints(checked(build(features=features)))

@@ -117,6 +117,12 @@ def test_lines_have_names_where_they_are_known() -> None:
             "GET_LINE_CAPS line 2",
             "OK pull-up+bias-disable+debounce, at most 10000 us",
         ),
+        (
+            "50 80 00 00 00 00 00 00 00 00 00 00",
+            "00 00 00 00 00 00 00 00 0c 00 00 00 01 00 00 00 00 01 00 00 02 00 00 00 03 00 00 00",
+            "GET_COUNTERS",
+            "OK requests 12, refused 1, sent 256, starved 2, overruns 3",
+        ),
     ],
 )
 def test_messages_in_words(request_: str, reply: str, says: str, answer: str) -> None:

@@ -69,7 +69,7 @@ EXTENSIONS, ALONE = section("## 10. Examples of the extensions").split("The labe
         (BASELINE, (1, 3), "padded_examples", 29),
         (EXTENSIONS, (1, 2), "extension_examples", 22),
         (ALONE, (1, 2), "config_alone_example", 6),
-        (section("### 11.6 Examples"), (1, 2), "streaming_examples", 24),
+        (section("### 11.7 Examples"), (1, 2), "streaming_examples", 24),
     ],
 )
 def test_the_examples_are_tested(

@@ -11,6 +11,7 @@ from bridge.conformance.checks.lines import pulled
 from bridge.conformance.driver import (
     BOTH,
     GET_CONFIG,
+    GET_COUNTERS,
     GET_DIRECTION,
     GET_EPOCH,
     GET_LINE_CAPS,
@@ -25,6 +26,7 @@ from bridge.conformance.driver import (
     NONE,
     SET_LINE_CONFIG,
     SET_VALUES,
+    UNKNOWN,
     Driver,
     Event,
     Reply,
@@ -37,6 +39,7 @@ from bridge.shim.ffi import lib
 
 _CONFIG = struct.Struct("<HHI32s")
 _WINDOW = 64  # RPMSG_GPIO_BULK_LINES
+_COUNTERS = struct.Struct("<5I")
 _CAPS = 0x3F
 _PULL_UP, _PULL_DOWN = lib.RPMSG_GPIO_LINE_PULL_UP, lib.RPMSG_GPIO_LINE_PULL_DOWN
 _DEBOUNCE = lib.RPMSG_GPIO_LINE_DEBOUNCE
@@ -570,3 +573,24 @@ def _line_refused(d: Driver) -> None:
                 _configure(d, into, flags, 0, False)
                 d.expect_value(into, level, f"after a refused SET_LINE_CONFIG {flags:#x}")
         d.set_direction(into, NONE)
+
+
+# ---- COUNTERS ---------------------------------------------------------------------------
+
+
+@check("counters", "GET_COUNTERS counts what was asked and refused, and what was sent", "P 11.6",
+       needs="COUNTERS")  # fmt: skip
+def _counters(d: Driver) -> None:
+    d.accept("COUNTERS")
+    before = _counted(d)
+    d.expect_error(request(UNKNOWN), "a request of a type that nobody defined")
+    d.line(GET_DIRECTION, 0)
+    after = _counted(d)
+    told = [(new - old) % (1 << 32) for old, new in zip(before, after, strict=True)]
+    for name, change, least in zip(("requests", "refused", "sent"), told, (3, 1, 3), strict=False):
+        if not least <= change < 1 << 31:
+            raise Failed(f"`{name}` grew by {change} over 3 requests, 1 of them refused")
+
+
+def _counted(d: Driver) -> tuple[int, ...]:
+    return _COUNTERS.unpack(_body(d.call(GET_COUNTERS), _COUNTERS.size, "GET_COUNTERS"))

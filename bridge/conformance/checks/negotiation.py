@@ -8,6 +8,7 @@ from bridge.conformance.driver import (
     BOTH,
     FEATURES,
     GET_CONFIG,
+    GET_COUNTERS,
     GET_DIRECTION,
     GET_EPOCH,
     GET_FEATURES,
@@ -30,7 +31,7 @@ from bridge.conformance.driver import (
     request,
 )
 
-_DEFINED = 0xFF
+_DEFINED = 0x1FF
 _NOBODYS = 1 << 30
 _TAGS = (1, 0x1234, 0xFFFF)
 _IN_FLIGHT = 32
@@ -45,6 +46,7 @@ _HARMLESS = {
     GET_VALUES: bytes(8),
     SET_VALUES: bytes(16),
     GET_LINE_CAPS: b"",
+    GET_COUNTERS: b"",
 }
 
 # For these features, a request without a body shows whether they are accepted.
@@ -53,6 +55,7 @@ _TELLING = {
     "CONFIG": GET_CONFIG,
     "TIMESTAMP": GET_TIME,
     "LINE_CONFIG": GET_LINE_CAPS,
+    "COUNTERS": GET_COUNTERS,
 }
 
 
@@ -82,7 +85,7 @@ def _features_offer(d: Driver) -> None:
         raise Failed(f"the head of `{hexed(reply.data)}` is not all 0")
     features = int.from_bytes(reply.body[:4], "little")
     if features & ~_DEFINED:
-        raise Failed(f"the offer {features:#x} has bits beyond 7, which nobody defined")
+        raise Failed(f"the offer {features:#x} has bits beyond 8, which nobody defined")
     if not features:
         raise Failed("GET_FEATURES is answered by OK, though nothing is offered")
     if not features & FEATURES["EPOCH"] and any(reply.body[4:]):

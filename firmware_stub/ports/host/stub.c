@@ -39,8 +39,8 @@ static const char help[] =
 	"                    that of --serial, and .ctl)\n"
 	"  --dialect NAME    rpmsg-gpio-padded (4-byte messages, default) or rpmsg-gpio\n"
 	"                    (4-byte messages, as the posted driver is compiled)\n"
-	"  --features LIST   extensions to offer: all (default), none, or some of\n"
-	"                    config,names,tag,epoch,credits,timestamp,bulk,line-config\n"
+	"  --features LIST   extensions to offer: all (default; without counters), none, or some of\n"
+	"                    config,names,tag,epoch,credits,timestamp,bulk,line-config,counters\n"
 	"  --strict          refuse what virtio forbids a driver to do\n"
 	"  --step            time stands still until the `advance` command moves it\n"
 	"  --ready-fd N      write a line to this descriptor when ready, instead of\n"
@@ -94,10 +94,25 @@ static const struct { const char *name; uint32_t bit; } known[] = {
 	{"timestamp", RPMSG_GPIO_F_TIMESTAMP},
 	{"bulk", RPMSG_GPIO_F_BULK},
 	{"line-config", RPMSG_GPIO_F_LINE_CONFIG},
+	{"counters", RPMSG_GPIO_F_COUNTERS},
 };
+
+/* `all` is all but what firmware offers to find a fault. */
+static uint32_t all_features(void)
+{
+	uint32_t features = 0;
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		features |= known[i].bit;
+	return features & ~RPMSG_GPIO_F_COUNTERS;
+}
 
 static bool parse_feature(const char *name, size_t length, uint32_t *features)
 {
+	if (length == 3 && !strncmp(name, "all", 3)) {
+		*features |= all_features();
+		return true;
+	}
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (strlen(known[i].name) == length && !strncmp(name, known[i].name, length)) {
 			*features |= known[i].bit;
@@ -112,21 +127,12 @@ static bool parse_feature(const char *name, size_t length, uint32_t *features)
 	return false;
 }
 
-static uint32_t all_features(void)
-{
-	uint32_t features = 0;
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		features |= known[i].bit;
-	return features;
-}
-
 static bool parse_features(const char *list, struct options *options)
 {
 	uint32_t *features = &options->firmware.features;
 
-	*features = !strcmp(list, "all") ? all_features() : 0;
-	if (!strcmp(list, "all") || !strcmp(list, "none"))
+	*features = 0;
+	if (!strcmp(list, "none"))
 		return true;
 	for (;;) {
 		size_t length = strcspn(list, ",");

@@ -537,7 +537,7 @@ static bool change_keeps_latched(struct controller *controller, request_t *reque
 static void offer_reserved(struct controller *controller, uint8_t *bytes, size_t *length)
 {
 	if (answers(controller, RPMSG_GPIO_MSG_GET_FEATURES, bytes, *length))
-		bytes[9] |= 1; /* bit 8 */
+		bytes[9] |= 2; /* bit 9 */
 }
 
 static bool note_features(struct controller *controller, request_t *request)
@@ -667,6 +667,12 @@ static void other_epoch(struct controller *controller, uint8_t *bytes, size_t *l
 {
 	if (answers(controller, RPMSG_GPIO_MSG_GET_EPOCH, bytes, *length) && *length > 8)
 		bytes[8] ^= 1;
+}
+
+static void count_nothing(struct controller *controller, uint8_t *bytes, size_t *length)
+{
+	if (answers(controller, RPMSG_GPIO_MSG_GET_COUNTERS, bytes, *length) && *length > 8)
+		memset(bytes + 8, 0, *length - 8);
 }
 
 static void no_epoch_in_head(struct controller *controller, uint8_t *bytes, size_t *length)
@@ -980,7 +986,7 @@ static const struct breakage_rule rules[] = {
 	 .request = keep_latched},
 	{.name = "change-keeps-latch", .what = "another irq type keeps a latched edge",
 	 .request = change_keeps_latched},
-	{.name = "reserved-offered", .what = "feature bit 8 is offered", .message = offer_reserved},
+	{.name = "reserved-offered", .what = "feature bit 9 is offered", .message = offer_reserved},
 	{.name = "features-kept", .what = "GET_FEATURES keeps what was accepted",
 	 .request = note_features, .after = keep_features},
 	{.name = "any-feature", .what = "SET_FEATURES takes any bit", .request = accept_any},
@@ -1000,6 +1006,7 @@ static const struct breakage_rule rules[] = {
 	 .request = refuse_reserved},
 	{.name = "reordered", .what = "tagged GET_VALUEs are answered out of order",
 	 .request = swap_values, .after = swap_values_back},
+	{.name = "counters-stuck", .what = "GET_COUNTERS tells 0 always", .message = count_nothing},
 	{.name = "two-epochs", .what = "GET_EPOCH tells another epoch", .message = other_epoch},
 	{.name = "no-epoch", .what = "heads of replies have no epoch", .message = no_epoch_in_head},
 	{.name = "config-padding", .what = "the padding of GET_CONFIG is not 0",

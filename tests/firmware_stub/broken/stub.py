@@ -26,5 +26,6 @@ class Stub(firmware_stub.Stub):
     """A Stub whose firmware breaks the rule that ``breakage`` names; none without."""
 
     def __init__(self, board: str = "demo", *, breakage: str | None = None, **options: Any) -> None:
+        options.setdefault("features", "all,counters")
         super().__init__(board, executable=executable() if breakage else None, **options)
         self._options += ["--break", breakage] if breakage else []

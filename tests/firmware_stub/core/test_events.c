@@ -602,6 +602,7 @@ static void what_finds_the_fifo_full_shows_late(void)
 	clock_ns = 9999;
 	CHECK(rpmsg_gpio_device_run(&device));
 	CHECK_EQ(event_count, FIFO + 1);
+	CHECK_EQ(device.counters.overruns, 5);
 	CHECK_EQ(events[FIFO].sequence, FIFO + 5);
 	CHECK_EQ(events[FIFO].flags, RPMSG_GPIO_EVENT_LATE |
 				     ((FIFO + 5) & 1 ? RPMSG_GPIO_EVENT_HIGH : 0));

@@ -115,16 +115,16 @@ static void offers_what_is_compiled_in(void)
 	CHECK_EQ(ask(RPMSG_GPIO_MSG_GET_FEATURES, 0, 8),
 		 expected ? VIRTIO_GPIO_STATUS_OK : VIRTIO_GPIO_STATUS_ERR);
 	if (expected)
-		CHECK_EQ((unsigned int)sent[8], expected);
+		CHECK_EQ(sent[8] | (unsigned int)sent[9] << 8, expected);
 	CHECK_EQ(ask(RPMSG_GPIO_MSG_SET_FEATURES, expected, 8),
 		 expected ? VIRTIO_GPIO_STATUS_OK : VIRTIO_GPIO_STATUS_ERR);
-	CHECK_EQ(ask(RPMSG_GPIO_MSG_SET_FEATURES, ~expected & 0xff, 8),
-		 expected == 0xff ? VIRTIO_GPIO_STATUS_OK : VIRTIO_GPIO_STATUS_ERR);
+	CHECK_EQ(ask(RPMSG_GPIO_MSG_SET_FEATURES, ~expected & 0x1ff, 8),
+		 expected == 0x1ff ? VIRTIO_GPIO_STATUS_OK : VIRTIO_GPIO_STATUS_ERR);
 }
 
 static void refuses_the_types_of_the_others(void)
 {
-	static const struct { uint16_t type; uint8_t feature; uint8_t length; } types[] = {
+	static const struct { uint16_t type, feature; uint8_t length; } types[] = {
 		{ VIRTIO_GPIO_MSG_GET_LINE_NAMES, RPMSG_GPIO_F_NAMES, 12 },
 		{ RPMSG_GPIO_MSG_GET_CONFIG, RPMSG_GPIO_F_CONFIG, 12 },
 		{ RPMSG_GPIO_MSG_GET_EPOCH, RPMSG_GPIO_F_EPOCH, 12 },
@@ -133,6 +133,7 @@ static void refuses_the_types_of_the_others(void)
 		{ RPMSG_GPIO_MSG_SET_VALUES, RPMSG_GPIO_F_BULK, 28 },
 		{ RPMSG_GPIO_MSG_GET_LINE_CAPS, RPMSG_GPIO_F_LINE_CONFIG, 12 },
 		{ RPMSG_GPIO_MSG_SET_LINE_CONFIG, RPMSG_GPIO_F_LINE_CONFIG, 20 },
+		{ RPMSG_GPIO_MSG_GET_COUNTERS, RPMSG_GPIO_F_COUNTERS, 12 },
 		{ VIRTIO_GPIO_MSG_GET_VALUE, RPMSG_GPIO_F_TAG, 12 },
 	};
 

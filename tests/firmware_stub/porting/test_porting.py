@@ -28,7 +28,17 @@ def compile_c(*arguments: object) -> None:
     assert done.returncode == 0, done.stderr
 
 
-BITS = ("CONFIG", "NAMES", "TAG", "EPOCH", "CREDITS", "TIMESTAMP", "BULK", "LINE_CONFIG")
+BITS = (
+    "CONFIG",
+    "NAMES",
+    "TAG",
+    "EPOCH",
+    "CREDITS",
+    "TIMESTAMP",
+    "BULK",
+    "LINE_CONFIG",
+    "COUNTERS",
+)
 ALL = (1 << len(BITS)) - 1
 COMBINATIONS = {
     "none": 0,

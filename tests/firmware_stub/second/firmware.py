@@ -29,8 +29,11 @@ GET_VALUES = 0x8030
 SET_VALUES = 0x8031
 GET_LINE_CAPS = 0x8040
 SET_LINE_CONFIG = 0x8041
+GET_COUNTERS = 0x8050
 
-CONFIG, NAMES, TAG, EPOCH, CREDITS, TIMESTAMP, BULK, LINE_CONFIG = (1 << bit for bit in range(8))
+CONFIG, NAMES, TAG, EPOCH, CREDITS, TIMESTAMP, BULK, LINE_CONFIG, COUNTERS = (
+    1 << bit for bit in range(9)
+)
 
 NONE, OUT, IN = 0, 1, 2
 RISING, FALLING, BOTH, HIGH, LOW = 1, 2, 3, 4, 8
@@ -51,6 +54,7 @@ TYPES: dict[int, tuple[int, int]] = {
     SET_VALUES: (BULK, 28),
     GET_LINE_CAPS: (LINE_CONFIG, 12),
     SET_LINE_CONFIG: (LINE_CONFIG, 20),
+    GET_COUNTERS: (COUNTERS, 12),
 }
 
 
@@ -157,12 +161,14 @@ class Firmware:
         self.accepted = 0
         self._lines = [Line() for _ in range(build.ngpio)]
         self._replies: list[bytes] = []
+        self._requests = self._refused = self._sent = 0  # 11.6
         self._due: list[Edge] = []
         self.pins = Pins(build.ngpio, build.wires, build.pulls, build.now, self._edge)
 
     def said(self) -> Said:
         """What it sent since it was asked last."""
         said = Said(self._replies, [self._event(edge) for edge in self._due])
+        self._sent += len(self._replies) + len(self._due)
         self._replies, self._due = [], []
         return said
 
@@ -172,7 +178,9 @@ class Firmware:
         """A message of the driver (3.4)."""
         if not message:
             return
+        self._requests += 1
         if len(message) < 8:
+            self._refused += 1
             self._replies.append(self._baseline(1, 0))
             return
         kind, gpio, value = struct.unpack_from("<HHI", message)
@@ -182,6 +190,7 @@ class Firmware:
         try:
             answer = self._serve(request, len(message))
         except Refused:
+            self._refused += 1
             self._replies.append(self._head(1, 0, tag) if extended else self._baseline(1, 0))
             return
         if kind == GET_FEATURES:
@@ -385,6 +394,8 @@ class Firmware:
             return 0, struct.pack("<HHI32s", build.ngpio, 0, size, build.label)
         if request.kind == GET_EPOCH:
             return 0, struct.pack("<I", build.epoch)
+        if request.kind == GET_COUNTERS:
+            return 0, struct.pack("<5I", self._requests, self._refused, self._sent, 0, 0)
         if request.kind == GET_TIME:
             return 0, struct.pack("<Q", self.pins.now)
         if request.kind == GRANT_CREDITS:

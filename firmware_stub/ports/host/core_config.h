@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* core_config.h - the core of the stub has every extension, COUNTERS too. */
+#define RPMSG_GPIO_FEATURES \
+	(RPMSG_GPIO_F_CONFIG | RPMSG_GPIO_F_NAMES | RPMSG_GPIO_F_TAG | \
+	 RPMSG_GPIO_F_EPOCH | RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP | \
+	 RPMSG_GPIO_F_BULK | RPMSG_GPIO_F_LINE_CONFIG | RPMSG_GPIO_F_COUNTERS)
