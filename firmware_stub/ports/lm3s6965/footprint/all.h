@@ -1,3 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* all.h - all extensions, 32 edges on their way. */
-#define FOOTPRINT_EDGES 32
+/* all.h - every extension, COUNTERS too; 16 edges on their way. */
+#define RPMSG_GPIO_FEATURES \
+	(RPMSG_GPIO_F_CONFIG | RPMSG_GPIO_F_NAMES | RPMSG_GPIO_F_TAG | \
+	 RPMSG_GPIO_F_EPOCH | RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP | \
+	 RPMSG_GPIO_F_BULK | RPMSG_GPIO_F_LINE_CONFIG | RPMSG_GPIO_F_COUNTERS)
+#define FOOTPRINT_EDGES 16
