@@ -18,6 +18,8 @@
 # make fresh   the README's commands on a Debian 12 and a Debian 13 that have nothing else
 # make dist    an sdist and a wheel in build/dist
 # make wheels  wheels for x86-64, ARM of 64 and 32 bits and RISC-V in build/wheels
+# make deb     Debian packages in build/deb, for this Debian; DEB_ARCH=arm64 or armhf for a board
+# make deb-12  the same on a Debian 12 that has nothing else, and into another; deb-13
 # make test-arm  C tests as programs of ARM, by qemu-user
 # make mcu     the firmware for the microcontrollers that QEMU runs, and its footprint
 # make footprint  the size of the firmware core, by this machine's compiler
@@ -72,7 +74,7 @@ ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
 .PHONY: all help setup demo deps labs kernel qemu test programs ctest pytest fuzz fuzz-build fuzz-replay tsan \
-	soak analyze coverage lint docs fresh dist wheels test-arm bench footprint mcu install-system install-help clean
+	soak analyze coverage lint docs fresh dist wheels deb test-arm bench footprint mcu install-system install-help clean
 
 all: setup
 
@@ -118,6 +120,35 @@ dist: setup
 # Wheels for boards, by a compiler for all of them: see tools/wheels.
 wheels: $(VENV)/.wheels
 	$(BIN)/python tools/wheels
+
+# Debian packages, of a copy of this tree; those of a board are cross compiled, without the ones
+# that serve every machine.
+DEB_ARCH ?=
+DEB_FLAGS = $(if $(DEB_ARCH),-B --host-arch=$(DEB_ARCH) -Pcross$(,)nocheck,-b)
+, := ,
+deb:
+	@rm -rf $(BUILD)/deb/tree
+	@mkdir -p $(BUILD)/deb/tree
+	@tar -c --exclude-vcs --exclude=__pycache__ --exclude='*.so' --exclude='./*.egg-info' \
+		--exclude=./$(BUILD) --exclude=./$(VENV) --exclude=./firmware_stub/bin . | tar -x -C $(BUILD)/deb/tree
+	cd $(BUILD)/deb/tree && dpkg-buildpackage --no-sign $(DEB_FLAGS) || \
+		{ echo "deb: sudo apt build-dep . installs what is missing"; exit 1; }
+	@rm -rf $(BUILD)/deb/tree
+	@ls -l $(BUILD)/deb
+
+# What debian/control wants for a build, and what packages of a machine need on it.
+DEB_NEEDS = build-essential lintian $(shell sed -n '/^Build-Depends/,/^[A-Z].*[0-9]$$/ \
+	s/^ \([a-z0-9.-]*\).*/\1/p' debian/control | sed 's/-compat//')
+DEB_CROSS = $(if $(DEB_ARCH),crossbuild-essential-$(DEB_ARCH) libpython3-dev:$(DEB_ARCH))
+DEB_BASE := python3-cffi-backend python3-click python3-msgpack python3-rich systemd
+deb-%:
+	@mkdir -p $(BUILD)/deb/$*
+	@rm -f $(BUILD)/deb/$*/*
+	@chmod 777 $(BUILD)/deb/$*
+	tools/fresh-debian --share $(BUILD)/deb/$* --packages "$(DEB_NEEDS) $(DEB_CROSS)" $* \
+		.ci/fresh deb $(DEB_ARCH)
+	$(if $(DEB_ARCH),,tools/fresh-debian --share $(BUILD)/deb/$* --packages "$(DEB_BASE)" --root $* \
+		.ci/fresh installed)
 
 # The README's commands, its packages and a wheel, each where there is nothing else.
 FRESH := 12 13

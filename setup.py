@@ -8,9 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from typing import Any
 
+import setuptools
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
+
+# What a setuptools older than 77, as Debian 12 has it, does not take from pyproject.toml.
+LICENSE = "license_expression" if int(setuptools.__version__.split(".")[0]) >= 77 else "license"
 
 # A shim of one Python's stable ABI serves every later one: one wheel a platform.
 ABI = "cp310"
@@ -139,6 +143,7 @@ class BuildPy(build_py):
 
 
 setup(
+    **{LICENSE: "BSD-3-Clause"},
     cffi_modules=[
         "bridge/shim/build.py:ffibuilder",
         "bridge/bench/native/build.py:ffibuilder",

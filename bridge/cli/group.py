@@ -14,6 +14,9 @@ from bridge.cli.output import complain, complain_of, flush_output
 from bridge.cli.verbs import TOOLS, VERBS
 from bridge.errors import did_you_mean
 
+# Click before 8.2 prints the help of a group without arguments by itself, and ends with 0.
+_NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())
+
 
 class LazyGroup(click.Group):
     """A group that knows its verbs' names and loads only the one that runs."""
@@ -86,7 +89,7 @@ def run(arguments: list[str]) -> None:
     name = _prefix(arguments)
     try:
         status = cli.main(arguments, prog_name="gpio-bridge", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
+    except _NO_ARGUMENTS as error:
         complain(error.format_message())
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else name

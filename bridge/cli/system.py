@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import click
 
 from bridge.cli.output import print_json
-from bridge.system.installation import Installation, Step, program
+from bridge.system.installation import Installation, Step, package, program
 from bridge.system.places import HELP, KINDS, SystemFile, help_files, system_files
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -89,6 +89,8 @@ def install(
     if here and not dry_run:
         _need_root("install")
         _need_systemd(kinds)
+    if not force:
+        _need_no_package(root)
     files = system_files(prefix)
     if HELP in kinds or not kinds:
         from bridge.cli import completion, manual
@@ -138,6 +140,17 @@ def _need_root(verb: str) -> None:
             errno.EPERM,
             f"only root may {verb} files of the system: sudo gpio-bridge system {verb}; "
             "--dry-run shows what it would do, --root DIR is for an image",
+        )
+
+
+def _need_no_package(root: str) -> None:
+    name = package(root)
+    if name:
+        raise FileExistsError(
+            errno.EEXIST,
+            f"the package {name} has put these files in place, and apt keeps them: nothing is to "
+            f"be done. To have those of this program instead, apt remove {name}; --force puts "
+            "them in front of the package's",
         )
 
 

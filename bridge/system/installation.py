@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from bridge.system.places import SystemFile
 
-__all__ = ["RECORD", "Installation", "Step", "program"]
+__all__ = ["RECORD", "Installation", "Step", "package", "program"]
 
 RECORD = "/var/lib/rpmsg-gpio-bridge/system-files"
 """What was put in place, as a JSON object: by path, the digest of a file or where a link leads."""
@@ -29,6 +29,8 @@ _DIRECTORY = "directory"
 _LINK = "link:"
 # Where a file of the same name in several of these counts once, that of the first.
 _OVERLAYS = ("/etc", "/run", "/usr/local/lib", "/usr/lib")
+# What Debian's package of these files put where.
+_DEBIAN = ("rpmsg-gpio-bridge", "/var/lib/dpkg/info/rpmsg-gpio-bridge.list")
 # Where systemd looks for programs.
 _PROGRAM_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
 
@@ -238,3 +240,18 @@ def program(root: str) -> str | None:
     """
     places = (f"{folder}/gpio-bridge" for folder in _PROGRAM_FOLDERS)
     return next((place for place in places if os.path.lexists(f"{root}{place}")), None)
+
+
+def package(root: str) -> str | None:
+    """Return the name of the distribution's package that has these files, None where none has.
+
+    Args:
+        root: the system's root directory.
+    """
+    name, listed = _DEBIAN
+    try:
+        paths = Path(f"{root}{listed}").read_text().splitlines()
+    except OSError:
+        return None
+    # A package that was removed, but not purged, still has a list: of directories.
+    return name if any(os.path.isfile(f"{root}{path}") for path in paths) else None

@@ -159,6 +159,26 @@ def test_a_root_that_cannot_be_written_to(cli: Cli) -> None:
 # ---- whose a file is -------------------------------------------------------------------
 
 
+def test_files_of_a_debian_package_are_left_to_apt(cli: Cli, tmp_path: Path) -> None:
+    unit = "/usr/lib/systemd/system/gpio-bridge.service"
+    listed = below(tmp_path, "/var/lib/dpkg/info/rpmsg-gpio-bridge.list")
+    for path in (listed, below(tmp_path, unit)):
+        path.parent.mkdir(parents=True)
+    listed.write_text(f"/.\n/usr\n{unit}\n")
+    below(tmp_path, unit).write_text("theirs\n")
+    before = tree(tmp_path)
+    for arguments in ([], ["--dry-run"], ["rules"]):
+        run = cli("system", "install", "--root", str(tmp_path), *arguments)
+        assert run.returncode == 1
+        assert "the package rpmsg-gpio-bridge has put these files in place" in run.stderr
+        assert tree(tmp_path) == before
+    forced = cli("system", "install", "--root", str(tmp_path), "--force", "units")
+    assert f"{UNIT}  (it hides {unit})" in forced.stdout
+    remove(tmp_path)
+    below(tmp_path, unit).unlink()  # removed, and not purged
+    assert cli("system", "install", "--root", str(tmp_path), "rules").returncode == 0
+
+
 def test_a_file_of_somebody_else_is_left(cli: Cli, tmp_path: Path) -> None:
     theirs = below(tmp_path, RULES)
     theirs.parent.mkdir(parents=True)
