@@ -85,12 +85,12 @@ def install(
     kinds: tuple[str, ...], root: str, prefix: str, dry_run: bool, force: bool, as_json: bool
 ) -> int:
     """Put files in place; the decorator has its help."""
+    if not force:
+        _need_no_package(root)
     here = _is_here(root)
     if here and not dry_run:
         _need_root("install")
         _need_systemd(kinds)
-    if not force:
-        _need_no_package(root)
     files = system_files(prefix)
     if HELP in kinds or not kinds:
         from bridge.cli import completion, manual
