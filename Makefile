@@ -190,8 +190,8 @@ $(BUILD)/asan/%.o: %.c $(HEADERS)
 $(BUILD)/preload/%.o: %.c $(HEADERS)
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
-	$(Q)$(CC) -std=gnu11 -O2 -fPIC -U_FORTIFY_SOURCE -fno-delete-null-pointer-checks \
-		$(WARNINGS) -Wno-nonnull-compare -c -o $@ $<
+	$(Q)$(CC) -std=gnu11 -O2 -fPIC -U_FORTIFY_SOURCE -U_FILE_OFFSET_BITS -U_TIME_BITS \
+		-fno-delete-null-pointer-checks $(WARNINGS) -Wno-nonnull-compare -c -o $@ $<
 
 $(ASAN_STUB): $(ASAN_BROKEN) \
 		$(filter-out $(BUILD)/asan/bridge/% $(LINUX:%.c=$(BUILD)/asan/%.o),$(ASAN_LIBRARY))

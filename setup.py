@@ -54,6 +54,8 @@ PRELOAD = Extension(
     depends=sorted(glob("bridge/preload/*.h")),
     extra_compile_args=[
         *("-std=gnu11", "-O2", "-g", "-fvisibility=hidden", "-U_FORTIFY_SOURCE"),
+        # It has the symbols of both sizes of offsets and times, each by its own name.
+        *("-U_FILE_OFFSET_BITS", "-U_TIME_BITS"),
         # What programs pass may be NULL, whatever the headers say; and no symbol that only
         # some libcs have.
         *("-fno-delete-null-pointer-checks", "-Wno-nonnull-compare", "-fno-stack-protector"),
