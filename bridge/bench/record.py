@@ -85,7 +85,7 @@ def _start(rig: Rig, path: Path, lines: int) -> subprocess.Popen[str]:
 def _run(
     rig: Rig, recorder: subprocess.Popen[str], seconds: float, rate: int, lines: int
 ) -> dict[str, Any]:
-    """Let lines change for some seconds; return the rate, and what an edge cost whom."""
+    """Let lines change for some seconds; return the rate, and what an edge cost each process."""
     names = [f"0/{line}" for line in range(lines)]
     pids = {"firmware": rig.stub.pid or 0, "service": rig.serve.pid, "recorder": recorder.pid}
 

@@ -73,16 +73,16 @@ _EDGES = (uapi.GPIO_V2_LINE_FLAG_EDGE_RISING, uapi.GPIO_V2_LINE_FLAG_EDGE_FALLIN
 
 
 class Visitor(Protocol):
-    """The user of a program that has a chip open: what he may, and what he has."""
+    """The user of a program that has a chip open: rights and budget."""
 
     def info(self, chip: Chip, line: Line) -> Mapping[str, Any]:
         """A line as the control socket shows it to this program."""
 
     def check_watch(self, chip: Chip, line: Line) -> None:
-        """Raise OSError EACCES when he may not watch a line."""
+        """Raise OSError EACCES when the user may not watch a line."""
 
     async def requester(self, chip: Chip, lines: int, memory: int) -> Requester:
-        """Who he is for a line request. Raises OSError when he has all that he may."""
+        """Who asks for lines. Raises OSError when the user has as many as allowed."""
 
     def left(self) -> None:
         """The chip is closed."""

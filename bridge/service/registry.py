@@ -50,7 +50,7 @@ class Registry:
 
         Args:
             name: of the chip.
-            sees: whether who asks sees a chip; others are not there for him.
+            sees: whether the user who asks sees a chip; other chips are not found.
 
         Raises:
             OSError: ENOENT; the sentence lists the chips there are.

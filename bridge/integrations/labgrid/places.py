@@ -45,7 +45,7 @@ class Places:
 
         Args:
             coordinator: HOST[:PORT].
-            left: is awaited with a place and its user when he has it no more.
+            left: is awaited with a place and its user when the user has given it back.
             lost: is awaited when the coordinator was away for `patience_s` seconds.
             patience_s: see there.
         """

@@ -32,7 +32,7 @@ _Static_assert(sizeof(struct gb_export_line) == 4, "as in the state file");
 /* A request of the guest, from its chain to the answer in it. */
 struct request {
 	bool used;
-	bool dead;     /* its chain is gone */
+	bool stale;    /* its guest is gone: the answer is for nobody */
 	bool answered; /* but an earlier one of its line is not */
 	uint8_t irq_type_before;
 	uint8_t answer[2]; /* status, value */

@@ -9,7 +9,7 @@ bool export_busy(void *guest)
 	const struct gb_export *e = of_guest(guest);
 
 	for (unsigned int i = 0; i < UNDERWAY_MAX; i++)
-		if (e->requests[i].used && !e->requests[i].dead)
+		if (e->requests[i].used && !e->requests[i].stale)
 			return true;
 	return false;
 }
@@ -31,7 +31,7 @@ static struct request *next_answered(struct gb_export *e, uint16_t line)
 	for (unsigned int i = 0; i < UNDERWAY_MAX; i++) {
 		struct request *request = &e->requests[i];
 
-		if (request->used && !request->dead && request->answered &&
+		if (request->used && !request->stale && request->answered &&
 		    request->line == line && request->ticket == e->lines[line].answers)
 			return request;
 	}
@@ -44,7 +44,7 @@ static void answer(struct gb_export *e, struct request *request, uint8_t status,
 {
 	uint16_t line = request->line;
 
-	if (request->dead) {
+	if (request->stale) {
 		request->used = false;
 		return;
 	}
@@ -74,7 +74,7 @@ static void request_done(struct gb_call *call, const struct gb_outcome *outcome)
 		    (outcome->error == ENODEV && lets_go(call->type, call->value));
 
 	guest_enter(&e->guest);
-	if (!request->dead)
+	if (!request->stale)
 		export_line_settle(e, &e->lines[request->line], call, request->irq_type_before,
 				   outcome->error);
 	answer(e, request, done ? VIRTIO_GPIO_STATUS_OK : VIRTIO_GPIO_STATUS_ERR,
@@ -210,16 +210,16 @@ int export_take_request(struct gb_export *e)
 void export_refuse_requests(struct gb_export *e)
 {
 	for (unsigned int i = 0; i < UNDERWAY_MAX; i++)
-		if (e->requests[i].used && !e->requests[i].dead && !e->requests[i].answered)
+		if (e->requests[i].used && !e->requests[i].stale && !e->requests[i].answered)
 			answer(e, &e->requests[i], VIRTIO_GPIO_STATUS_ERR, 0);
 	for (unsigned int i = 0; i < UNDERWAY_MAX; i++)
-		e->requests[i].dead = true; /* calls that come back find nothing to do */
+		e->requests[i].stale = true; /* calls that come back find nothing to do */
 }
 
 void export_forget_requests(struct gb_export *e)
 {
 	for (unsigned int i = 0; i < UNDERWAY_MAX; i++) {
 		e->requests[i].used &= !e->requests[i].answered; /* no call will return */
-		e->requests[i].dead = true;
+		e->requests[i].stale = true;
 	}
 }

@@ -2,9 +2,9 @@
 /*
  * state_file.h - what a guest has set up, in a file that outlives the process.
  *
- * The file is written only, by way of memory: a change costs no system call. It is
- * read once, in the beginning. Whoever truncates it meanwhile takes it from the next
- * service, and nothing from this one.
+ * The file is read once, in the beginning, and then only written, by way of memory: a
+ * change costs no system call. When somebody truncates it, the next service does not find
+ * what was in it, and this one goes on.
  */
 #ifndef STATE_FILE_H
 #define STATE_FILE_H

@@ -101,7 +101,7 @@ void gb_calls_init(struct gb_calls *calls, struct gb_pump *pump,
 void gb_calls_free(struct gb_calls *calls);
 /* The firmware forgot the session, or the link is dead. */
 bool gb_calls_over(const struct gb_calls *calls);
-/* The session is gone: every call ends now with ENODEV. */
+/* The session is lost: every call ends now with ENODEV. */
 void gb_calls_abandon(struct gb_calls *calls);
 
 /* As gb_call_new() and gb_call_discard(). */

@@ -125,7 +125,7 @@ void gb_interrupts_free(struct gb_controller *c);
 
 /* ---- controller_calls.c ---------------------------------------------------- */
 
-/* The session is gone: every call ends now with ENODEV. */
+/* The session is lost: every call ends now with ENODEV. */
 void gb_controller_abandon(struct gb_controller *c);
 
 #endif

@@ -146,8 +146,8 @@ static void tell(_Atomic uint32_t *over)
 	syscall(SYS_futex, over, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* Who waits is told when the lock is free, so that he does not run into it. His memory may be
- * his own again by then: the kernel takes the address only as a name. */
+/* The waiter is woken when the lock is free, so that it does not have to wait for that, too. It may
+ * have ended by then: the kernel takes the address of its memory only as a name. */
 static void release(struct gb_pump *pump)
 {
 	_Atomic uint32_t *woken = pump->woken;
@@ -231,7 +231,7 @@ static void rest(struct gb_pump *pump)
 
 	do {
 		flush_all(pump);
-		/* Who leads minds the deadlines, and looks at them when he ends. */
+		/* The leader minds the deadlines, and looks at them when it ends. */
 		timeout = pump->leader ? -1 : sleep_ms(pump, gb_now_ns());
 		pump->resting = true;
 		pump->resting_until_ns = pump->leader ? UINT64_MAX : gb_loop_next_due(&pump->loop);
@@ -316,7 +316,7 @@ void gb_wait(struct gb_pump *pump, struct gb_waiter *waiter)
 
 void gb_wait_end(struct gb_pump *pump, struct gb_waiter *waiter)
 {
-	bool leads = waiter == pump->leader; /* he looks himself, and is woken by gb_unlock() */
+	bool leads = waiter == pump->leader; /* it looks by itself, and is woken by gb_unlock() */
 
 	waiter->over = 1;
 	if (leads)

@@ -6,8 +6,8 @@
  *
  * - Nobody may poll a node. poll and epoll queue their caller on the processor's
  *   own list of waiters for transmit buffers (virtio_rpmsg_poll), which is freed
- *   with the processor: whoever is on it then writes into freed memory of the
- *   kernel when he leaves it. So a thread an endpoint sleeps in read(), which
+ *   with the processor: a caller that leaves the list then writes into freed
+ *   memory of the kernel. So a thread an endpoint sleeps in read(), which
  *   ends well when the endpoint does, and delivers what came under the pump's
  *   lock. For a free transmit buffer there is no other word: a timer looks.
  * - A blocking write may sleep 15 s and then spin: it is O_NONBLOCK, always. That
@@ -75,7 +75,7 @@ struct endpoint {
 struct rpmsg_link {
 	struct gb_link base;
 	struct endpoint *endpoints;
-	struct endpoint *dead; /* gone, and not closed yet */
+	struct endpoint *gone; /* removed, and not closed yet */
 	unsigned int count;
 	struct gb_timer retry;
 	uint64_t pause_ns;
@@ -148,7 +148,7 @@ static void free_endpoint(struct endpoint *ep)
 	free(ep);
 }
 
-/* The lock is held, for which the reader may wait. Where no thread is to be had, bury() tries
+/* The lock is held, for which the reader may wait. Where no thread is to be had, free_gone() tries
  * again. */
 static void close_apart(struct endpoint *ep)
 {
@@ -156,9 +156,9 @@ static void close_apart(struct endpoint *ep)
 }
 
 /* Frees those that are closed; nobody may have one of them in hand. */
-static void bury(struct rpmsg_link *link)
+static void free_gone(struct rpmsg_link *link)
 {
-	struct endpoint **place = &link->dead;
+	struct endpoint **place = &link->gone;
 
 	while (*place) {
 		struct endpoint *ep = *place;
@@ -181,8 +181,8 @@ static void remove_endpoint(struct rpmsg_link *link, struct endpoint *ep)
 	while (*place != ep)
 		place = &(*place)->next;
 	*place = ep->next;
-	ep->next = link->dead;
-	link->dead = ep;
+	ep->next = link->gone;
+	link->gone = ep;
 	link->count--;
 	ep->gone = true;
 	close_apart(ep);
@@ -510,7 +510,7 @@ static int rpmsg_link_ready(struct gb_link *base, int index, uint32_t events)
 
 	(void)index;
 	(void)events;
-	bury(link);
+	free_gone(link);
 	return control_ready(link);
 }
 
@@ -533,10 +533,10 @@ static void rpmsg_link_destroy(struct gb_link *base)
 		close_endpoint(ep);
 		free_endpoint(ep);
 	}
-	while (link->dead) {
-		struct endpoint *ep = link->dead;
+	while (link->gone) {
+		struct endpoint *ep = link->gone;
 
-		link->dead = ep->next;
+		link->gone = ep->next;
 		if (ep->closes)
 			pthread_join(ep->closer, NULL);
 		else

@@ -604,7 +604,7 @@ static int serial_link_send(struct gb_link *base, uint32_t source, uint32_t dest
 	return 0;
 }
 
-/* A flush cannot fail: a dead port shows up in epoll, or at a deadline. */
+/* A flush cannot fail: that the port is gone shows up in epoll, or at a deadline. */
 static void serial_link_flush(struct gb_link *base)
 {
 	struct serial_link *link = to_link(base);

@@ -2,8 +2,8 @@
 /*
  * gpio.c - the gpio port on pins in RAM, since QEMU's board has no GPIO block.
  *
- * Who emulates the board writes what drives the pins from outside, and raises IRQ_PINS;
- * he reads what the pins show. A wire leads from LOOP_OUT to LOOP_IN.
+ * The emulator of the board writes what drives the pins from outside, and raises IRQ_PINS;
+ * it reads what the pins show. A wire leads from LOOP_OUT to LOOP_IN.
  */
 #include <string.h>
 
