@@ -21,6 +21,7 @@
 # make deb     Debian packages in build/deb, for this Debian; DEB_ARCH=arm64 or armhf for a board
 # make deb-12  the same on a Debian 12 that has nothing else, and into another; deb-13
 # make test-arm  C tests as programs of ARM, by qemu-user
+# make test-board  a wheel in an emulated Debian of ARM, by the commands of docs/packages.md
 # make mcu     the firmware for the microcontrollers that QEMU runs, and its footprint
 # make footprint  the size of the firmware core, by this machine's compiler
 # make bench   the benchmark's table
@@ -74,7 +75,7 @@ ASAN_STUB := $(BUILD)/asan/firmware-stub
 ASAN_TESTS := $(C_TESTS:%.c=$(BUILD)/asan/%)
 
 .PHONY: all help setup demo deps labs kernel qemu test programs ctest pytest fuzz fuzz-build fuzz-replay tsan \
-	soak analyze coverage lint docs fresh dist wheels deb test-arm bench footprint mcu install-system install-help clean
+	soak analyze coverage lint docs fresh dist wheels deb test-arm test-board bench footprint mcu install-system install-help clean
 
 all: setup
 
@@ -237,6 +238,14 @@ $(foreach machine,$(ARM),$(eval $(call ARM_RULES,$(machine))))
 test-arm: setup
 	+@$(SIDE_BY_SIDE) $(ARM_TESTS)
 	+@$(SIDE_BY_SIDE) $(ARM_TESTS:%=%.run)
+
+# Service, tools and stub as programs of ARM: from a wheel, where there is no compiler.
+BOARD_TESTS ?= tests/e2e/test_demo.py
+test-board: $(VENV)/.wheels
+	@rm -rf $(BUILD)/board
+	$(BIN)/python tools/wheels --to $(BUILD)/board aarch64
+	tools/fresh-debian --machine arm64 --share $(BUILD)/board \
+		--packages "python3 python3-pip python3-venv" 13 .ci/fresh board $(BOARD_TESTS)
 
 # Fuzz targets: the same sources, with a kernel in memory (tests/fuzz/names.h). With clang
 # they are libFuzzer's; with any compiler replay.c runs the files of their corpus.

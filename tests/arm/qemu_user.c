@@ -2,12 +2,26 @@
 /* qemu_user.c - what qemu-user does otherwise than the kernel, without any code of this project.
  *
  *     qemu_user surplus    more descriptors come than there is room for: the rest is closed
+ *     qemu_user aio        io_setup(2) is there
+ *     qemu_user ptrace     a process can be traced
+ *     qemu_user seccomp    system calls can be forbidden
+ *     qemu_user peek       SO_PEEK_OFF of a Unix socket can be set
  *
- * Status 0: as unix(7) has it. 1: not so.
+ * Status 0: as the manual pages have it. 1: not so.
  */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/aio_abi.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { ROOM = 2, SENT = 6 };
@@ -61,10 +75,64 @@ static int surplus(void)
 	return !(message.msg_flags & MSG_CTRUNC) || open_fds() - before != ROOM;
 }
 
+static int told(const char *call, long result)
+{
+	printf("%s: %s\n", call, result < 0 ? strerror(errno) : "done");
+	return result < 0;
+}
+
+static int aio(void)
+{
+	aio_context_t context = 0;
+
+	return told("io_setup", syscall(SYS_io_setup, 1, &context));
+}
+
+static int trace(void)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (!child)
+		_exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) ? errno : 0);
+	waitpid(child, &status, 0);
+	errno = WEXITSTATUS(status);
+	return told("PTRACE_TRACEME", errno ? -1 : 0);
+}
+
+static int seccomp(void)
+{
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog program = {1, &allow};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		return 2;
+	return told("PR_SET_SECCOMP", prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+}
+
+static int peek(void)
+{
+	int ends[2], offset = 0;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) != 0)
+		return 2;
+	return told("SO_PEEK_OFF",
+		    setsockopt(ends[0], SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset)));
+}
+
+static const struct {
+	const char *name;
+	int (*answer)(void);
+} questions[] = {
+	{"surplus", surplus}, {"aio", aio}, {"ptrace", trace}, {"seccomp", seccomp},
+	{"peek", peek},
+};
+
 int main(int argc, char **argv)
 {
-	if (argc == 2 && strcmp(argv[1], "surplus") == 0)
-		return surplus();
-	fprintf(stderr, "qemu_user: say what to look at: surplus\n");
+	for (size_t i = 0; argc == 2 && i < sizeof(questions) / sizeof(questions[0]); i++)
+		if (strcmp(argv[1], questions[i].name) == 0)
+			return questions[i].answer();
+	fprintf(stderr, "qemu_user: say what to look at: surplus, aio, ptrace, seccomp or peek\n");
 	return 2;
 }

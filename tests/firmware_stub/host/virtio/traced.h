@@ -24,25 +24,28 @@ static inline pid_t traced(void (*work)(void))
 		work();
 		_exit(0);
 	}
-	waitpid(child, NULL, 0);
+	waitpid(child, NULL, WUNTRACED);
 	return child;
-}
-
-/* Let it do more: PTRACE_SINGLESTEP is one instruction, PTRACE_SYSCALL up to the beginning or
- * the end of a system call. False: it has ended. */
-static inline bool traced_goes_on(pid_t child, int how)
-{
-	int status;
-
-	ptrace(how, child, NULL, NULL);
-	waitpid(child, &status, 0);
-	return WIFSTOPPED(status);
 }
 
 static inline void traced_kill(pid_t child)
 {
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
+}
+
+/* Let it do more: PTRACE_SINGLESTEP is one instruction, PTRACE_SYSCALL up to the beginning or
+ * the end of a system call. False: it has ended, or cannot be traced (by qemu-user). */
+static inline bool traced_goes_on(pid_t child, int how)
+{
+	int status;
+
+	if (ptrace(how, child, NULL, NULL) != 0) {
+		traced_kill(child);
+		return false;
+	}
+	waitpid(child, &status, 0);
+	return WIFSTOPPED(status);
 }
 
 #endif
