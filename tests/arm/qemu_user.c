@@ -6,6 +6,7 @@
  *     qemu_user ptrace     a process can be traced
  *     qemu_user seccomp    system calls can be forbidden
  *     qemu_user peek       SO_PEEK_OFF of a Unix socket can be set
+ *     qemu_user cookie     SO_COOKIE of a Unix socket can be read
  *
  * Status 0: as the manual pages have it. 1: not so.
  */
@@ -120,12 +121,23 @@ static int peek(void)
 		    setsockopt(ends[0], SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset)));
 }
 
+static int cookie(void)
+{
+	unsigned long long number;
+	socklen_t length = sizeof(number);
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) != 0)
+		return 2;
+	return told("SO_COOKIE", getsockopt(ends[0], SOL_SOCKET, SO_COOKIE, &number, &length));
+}
+
 static const struct {
 	const char *name;
 	int (*answer)(void);
 } questions[] = {
 	{"surplus", surplus}, {"aio", aio}, {"ptrace", trace}, {"seccomp", seccomp},
-	{"peek", peek},
+	{"peek", peek}, {"cookie", cookie},
 };
 
 int main(int argc, char **argv)
@@ -133,6 +145,6 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc == 2 && i < sizeof(questions) / sizeof(questions[0]); i++)
 		if (strcmp(argv[1], questions[i].name) == 0)
 			return questions[i].answer();
-	fprintf(stderr, "qemu_user: say what to look at: surplus, aio, ptrace, seccomp or peek\n");
+	fprintf(stderr, "qemu_user: say what to look at: surplus, aio, ptrace, seccomp, peek or cookie\n");
 	return 2;
 }
