@@ -32,6 +32,7 @@ class Seen:
         self._name = name
         self._numbers: set[str] = set()
         self._lines: set[str] = set()
+        self._fitting: set[str] = set()  # patterns
 
     def add(self, number: str, chip: Chip) -> None:
         """A chip came, under this number."""
@@ -41,7 +42,7 @@ class Seen:
         _keep(self._lines, chip.line_names, {*config.lines_on_restart, *config.lines_on_release})
         for pattern in config.lines_on_release:
             if any(fnmatchcase(name, pattern) for name in chip.line_names):
-                self._lines.add(pattern)
+                self._fitting.add(pattern)
 
     def mistakes(self) -> list[str]:
         """The sentences about configuration that fits nothing seen so far; only new ones."""
@@ -60,7 +61,7 @@ class Seen:
     def _lines_nobody_has(self) -> Iterable[str]:
         for key in ("on_restart", "on_release"):
             for line in getattr(self._config, f"lines_{key}"):
-                if line not in self._lines:
+                if line not in self._lines and line not in self._fitting:
                     hint = did_you_mean(line, self._lines)
                     yield f'{key} of "{line}": no line is called so{hint and f"; {hint}"}'
 
