@@ -675,11 +675,16 @@ int kernel_getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 int kernel_getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
 	const struct file *file = get(fd, "getsockopt");
+	uint64_t cookie = (uintptr_t)file;
 	int answer = AF_UNIX;
 
 	if (file->kind != KERNEL_STREAM && file->kind != KERNEL_PACKETS) {
 		errno = ENOTSOCK;
 		return -1;
+	}
+	if (level == SOL_SOCKET && name == SO_COOKIE && *length == sizeof(cookie)) {
+		memcpy(value, &cookie, sizeof(cookie));
+		return 0;
 	}
 	if (name == SO_TYPE)
 		answer = file->kind == KERNEL_STREAM ? SOCK_STREAM : SOCK_SEQPACKET;
