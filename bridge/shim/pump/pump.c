@@ -263,21 +263,27 @@ static void *pump_main(void *argument)
 
 /* ---- threads that wait ------------------------------------------------------ */
 
-static void rest_watch(const struct gb_pump *pump, int operation, uint32_t events)
+static int rest_watch(const struct gb_pump *pump, int operation, uint32_t events)
 {
 	struct epoll_event event = {.events = events};
 
-	epoll_ctl(pump->rest_fd, operation, pump->loop.epoll_fd, &event);
+	return epoll_ctl(pump->rest_fd, operation, pump->loop.epoll_fd, &event) < 0 ? -errno : 0;
 }
 
 int gb_pump_lend(struct gb_pump *pump)
 {
+	int error;
+
 	if (pump->lent)
 		return 0;
 	pump->rest_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (pump->rest_fd < 0)
 		return -errno;
-	rest_watch(pump, EPOLL_CTL_ADD, EPOLLIN);
+	error = rest_watch(pump, EPOLL_CTL_ADD, EPOLLIN);
+	if (error) {
+		close(pump->rest_fd);
+		return error;
+	}
 	pump->lent = true;
 	wake(pump);
 	return 0;
