@@ -51,8 +51,8 @@ class _Turn:
     def __init__(self, patience_s: float, lock: threading.Lock | None = None) -> None:
         self._lock = threading.Lock() if lock is None else lock
         self._patience_s = patience_s
-        # Of the lock itself, for whoever counts nanoseconds: whether the turn is free and now his,
-        # and its end.
+        # These are methods of the lock itself, since a get counts nanoseconds: take() says whether
+        # the turn was free and is the caller's now, give() ends it.
         self.take = partial(self._lock.acquire, False)
         self.give = self._lock.release
 

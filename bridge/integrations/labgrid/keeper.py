@@ -225,7 +225,7 @@ class Keeper:
                 output = self._outputs[key] = _Output(request, place, fallback, None)
             output.place, output.fallback = place, fallback
             output.client = client if until == "client" else None
-        if not await self.places.user(place):  # he left meanwhile, and was not waited for
+        if not await self.places.user(place):  # the user left meanwhile
             await self._fall_back(key, output)
 
     def _of(self, place: str, key: Key) -> _Output | None:

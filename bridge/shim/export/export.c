@@ -65,8 +65,8 @@ static int take_buffer(struct gb_export *e)
 	return 1;
 }
 
-/* Who has more chains than a turn takes waits for the next one, so that nobody keeps
- * the loop to himself. */
+/* A guest with more chains than a turn takes waits for the next turn, so that none keeps the loop
+ * from the others. */
 static void consume(struct gb_export *e, int index, int (*take)(struct gb_export *e))
 {
 	struct split_device *device = &e->guest.session.rings[index].device;

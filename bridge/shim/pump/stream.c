@@ -13,7 +13,7 @@
  * as one of the kernel's does. */
 #define ROOM_POLL_NS (1 * MS)
 #define ROOM_PATIENCE_NS (50 * MS)
-/* Who has more places than the kernel gives wants to lose nothing rather than to be up to date. */
+/* A client with more places than the kernel gives would rather lose nothing than be up to date. */
 #define PLACES_USUAL 1024u
 #define ROOM_PATIENCE_LONG_NS (500 * MS)
 /* Credits that are worth a message, where the window has many more. */
