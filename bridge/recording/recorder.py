@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from bridge.recording.model import UNKNOWN, lost_text
+from bridge.recording.model import HIGH, LOW, UNKNOWN, lost_text
 from bridge.recording.sink import Sink
 from bridge.recording.source import Batch, Source
 from bridge.recording.trigger import Trigger
@@ -162,7 +162,8 @@ class Recorder:
         first = {code >> 2: code & 3 for code in reversed(batch.codes)}
         for index, level in enumerate(levels, source.first):
             edge = first.get(index)
-            self._levels[index] = level if self._limits.sample or edge is None else 1 - (edge & 1)
+            known = edge in (LOW, HIGH) and not self._limits.sample
+            self._levels[index] = HIGH - (edge or LOW) if known else level
         self._look_at_clock(source)
         return batch
 
@@ -293,7 +294,8 @@ class Recorder:
                 self.totals.lost[signal] = self.totals.lost.get(signal, 0) + number
         several = len(self._reopen) + len(self._coming) > 1
         if not several:
-            for batch in batches:
+            # Without a change, too, a pulse may have become a long one.
+            for batch in batches or [Batch()]:
                 self._pass(_ordered(batch))
             return
         for batch in batches:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from array import array
+from bisect import bisect_left
 from collections import deque
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -98,9 +99,20 @@ class Sink:
         assert self._writer is not None
         if times[0] < self._written:
             times = self._not_before(self._written, times)
-        if self.rotates:
+        if not self.rotates:
+            self._put(times, codes)
+            return
+        while times:
             self._rotate(times[0])
-            apply(codes, self._levels)
+            until = len(times)
+            if self._max_ns:
+                until = max(1, bisect_left(times, self._zero + self._max_ns))
+            self._put(times[:until], codes[:until])
+            apply(codes[:until], self._levels)
+            times, codes = times[until:], codes[until:]
+
+    def _put(self, times: array[int], codes: array[int]) -> None:
+        assert self._writer is not None
         self._writer.write(times, codes, self._zero)
         self._written = times[-1]
 

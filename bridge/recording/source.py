@@ -58,7 +58,7 @@ class Source:
         self.offsets = offsets
         self.request = _request(chip, {tuple(offsets): settings}, consumer, _EVENTS // sources)
         self._sampled = settings.edge_detection is Edge.NONE
-        self._changes = EdgeChanges(offsets, first)
+        self._changes = EdgeChanges(offsets, first, time.monotonic_ns())
         self._sampled_codes: list[int | None] = [None] * len(offsets)
 
     def levels(self) -> list[int]:

@@ -22,8 +22,12 @@ _UNKNOWN = 2
 class EdgeChanges:
     """The edges of one line request, whose lines are the signals `first`, `first` + 1 and so on."""
 
-    def __init__(self, offsets: Sequence[int], first: int) -> None:
-        self._state = ffi.new("struct gb_recorded *", {"first": first, "count": len(offsets)})
+    def __init__(self, offsets: Sequence[int], first: int, began_ns: int) -> None:
+        """Begin with no edge; what is missing before the first one is so since `began_ns`."""
+        self._state = ffi.new(
+            "struct gb_recorded *",
+            {"first": first, "count": len(offsets), "latest_ns": began_ns},
+        )
         for index, offset in enumerate(offsets):
             line = self._state.lines[index]
             line.offset, line.code = offset, _UNKNOWN

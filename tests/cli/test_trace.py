@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bridge.bench.rig import Rig, Serve
 from firmware_stub import Stub
+from tests.seeing import sees_everything
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Background = Callable[..., "subprocess.Popen[str]"]
@@ -116,6 +117,12 @@ def test_what_cannot_be(cli: Cli, tmp_path: Path) -> None:
 
 def test_the_dissector_is_there(cli: Cli) -> None:
     assert "Proto(" in Path(cli("trace", "--dissector").stdout.strip()).read_text()
+
+
+def test_record_watch_and_trace_on_a_serial_line(tmp_path: Path) -> None:
+    with Stub("demo", transport="serial") as stub, Serve(tmp_path, "--link", stub.serial_url) as serve:  # fmt: skip # noqa: E501
+        chip, _ = serve.wait_for_chips(2)
+        sees_everything(serve.socket, chip, stub.command, tmp_path)
 
 
 def test_a_serial_line_shows_what_was_sent_again(cli: Cli, tmp_path: Path) -> None:

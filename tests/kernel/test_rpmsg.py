@@ -31,6 +31,7 @@ from bridge.line import Direction, Value
 from bridge.link.rpmsg_sysfs import ADDR_ANY, CHARDEV, Processor, Sysfs
 from tests.export import frontend as vu
 from tests.processes import cpu_seconds
+from tests.seeing import sees_everything
 
 from .guest import Guest
 from .load import (
@@ -71,6 +72,13 @@ def test_scenario_on_bound_channels_two_controllers(guest: Guest) -> None:
         assert drivers == [CHARDEV, CHARDEV]
         scenario(guest, serve, "rpmsg-0")
         second_controller(serve, "rpmsg-1")
+
+
+@in_kernel("demo")
+def test_record_watch_and_trace(guest: Guest) -> None:
+    with serving("rpmsg:") as serve:
+        serve.wait_for_chips(2)
+        sees_everything(serve.socket, "rpmsg-0", guest.stub, Path("/run/tmp"), PATIENCE_S)
 
 
 @in_kernel("demo", features="none")

@@ -11,6 +11,7 @@ struct gb_recorded_line {
 struct gb_recorded {
 	uint32_t first;
 	uint32_t count;
+	uint64_t latest_ns;
 	struct gb_recorded_line lines[...];
 	...;
 };
