@@ -70,7 +70,9 @@ def start(case: Case) -> Rig:
     """A board of `case` and a service on it."""
     names = ",".join(case.names) or "none"
     if case.by_service:
-        return Rig(board=BOARD, dialect=case.dialect, arguments=("--extensions", names))
+        offered = "all,counters"
+        arguments = ("--extensions", names)
+        return Rig(board=BOARD, dialect=case.dialect, features=offered, arguments=arguments)
     return Rig(board=BOARD, dialect=case.dialect, features=names)
 
 
