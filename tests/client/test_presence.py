@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 import bridge as gpiod
 from bridge import aio
 from bridge.bench.rig import Rig
+from bridge.client.control import Connection
 
 LATE_S = 60.0
 
@@ -92,7 +94,12 @@ def test_who_waits_is_told_that_the_service_ends() -> None:
         chips = gpiod.follow_chips(rig.serve.socket)
         next(chips)
         follows = threads.submit(lambda: [names(one) for one in chips])
-        waits = threads.submit(gpiod.wait_for_chip, "fw-7", None, rig.serve.socket)
+        with closing(Connection.open(rig.serve.socket)) as looks:
+            there = looks.call("status")["clients"]
+            waits = threads.submit(gpiod.wait_for_chip, "fw-7", None, rig.serve.socket)
+            deadline = time.monotonic() + LATE_S
+            while looks.call("status")["clients"] == there:
+                assert time.monotonic() < deadline
         rig.serve.stop()
         for each in (waits, follows):
             with pytest.raises(OSError) as caught:
