@@ -128,12 +128,12 @@ DEB_ARCH ?=
 DEB_FLAGS = $(if $(DEB_ARCH),-B --host-arch=$(DEB_ARCH) -Pcross$(,)nocheck,-b)
 , := ,
 deb:
-	@rm -rf $(BUILD)/deb/tree
+	@rm -rf $(BUILD)/deb/tree $(BUILD)/deb/*_*
 	@mkdir -p $(BUILD)/deb/tree
 	@tar -c --exclude-vcs --exclude=__pycache__ --exclude='*.so' --exclude='./*.egg-info' \
 		--exclude=./$(BUILD) --exclude=./$(VENV) --exclude=./firmware_stub/bin . | tar -x -C $(BUILD)/deb/tree
 	cd $(BUILD)/deb/tree && dpkg-buildpackage --no-sign $(DEB_FLAGS) || \
-		{ echo "deb: sudo apt build-dep . installs what is missing"; exit 1; }
+		{ echo "deb: where packages are missing: sudo apt build-dep ."; exit 1; }
 	@rm -rf $(BUILD)/deb/tree
 	@ls -l $(BUILD)/deb
 
