@@ -393,8 +393,8 @@ coverage: $(VENV)/.coverage $(GCOV_TESTS) $(GCOV_STUB)
 	@rm -rf $(BUILD)/coverage
 	@mkdir -p $(BUILD)/coverage
 	@find $(BUILD)/gcov -name '*.gcda' -delete
-	@for test in $(GCOV_TESTS); do timeout 120 $$test >>$(BUILD)/coverage/log 2>&1 || \
-		echo "$$test failed: $(BUILD)/coverage/log"; done
+	@printf '%s\n' $(GCOV_TESTS) | xargs -P $$(nproc) -I @ sh -c \
+		'timeout 120 @ >>$(BUILD)/coverage/log 2>&1 || echo "@ failed: $(BUILD)/coverage/log"'
 	-FIRMWARE_STUB=$(CURDIR)/$(GCOV_STUB) $(BIN)/coverage run -m pytest -q \
 		$(or $(PYTEST_ARGS),--ignore=tests/kernel)
 	@$(BIN)/coverage combine --quiet
