@@ -239,8 +239,9 @@ test-arm: setup
 	+@$(SIDE_BY_SIDE) $(ARM_TESTS)
 	+@$(SIDE_BY_SIDE) $(ARM_TESTS:%=%.run)
 
-# Service, tools and stub as programs of ARM: from a wheel, where there is no compiler.
-BOARD_TESTS ?= tests/e2e/test_demo.py
+# Service, tools and stub as programs of ARM: from a wheel, where there is no compiler. BOARD_TESTS
+# are tests of it beside.
+BOARD_TESTS ?=
 test-board: $(VENV)/.wheels
 	@rm -rf $(BUILD)/board
 	$(BIN)/python tools/wheels --to $(BUILD)/board aarch64

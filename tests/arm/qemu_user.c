@@ -7,10 +7,12 @@
  *     qemu_user seccomp    system calls can be forbidden
  *     qemu_user peek       SO_PEEK_OFF of a Unix socket can be set
  *     qemu_user cookie     SO_COOKIE of a Unix socket can be read
+ *     qemu_user readdir    all entries of the folder can be read, without _FILE_OFFSET_BITS=64
  *
  * Status 0: as the manual pages have it. 1: not so.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <linux/aio_abi.h>
 #include <linux/filter.h>
@@ -132,12 +134,24 @@ static int cookie(void)
 	return told("SO_COOKIE", getsockopt(ends[0], SOL_SOCKET, SO_COOKIE, &number, &length));
 }
 
+static int read_folder(void)
+{
+	DIR *folder = opendir(".");
+
+	if (!folder)
+		return 2;
+	errno = 0;
+	while (readdir(folder))
+		continue;
+	return told("readdir", errno ? -1 : 0);
+}
+
 static const struct {
 	const char *name;
 	int (*answer)(void);
 } questions[] = {
 	{"surplus", surplus}, {"aio", aio}, {"ptrace", trace}, {"seccomp", seccomp},
-	{"peek", peek}, {"cookie", cookie},
+	{"peek", peek}, {"cookie", cookie}, {"readdir", read_folder},
 };
 
 int main(int argc, char **argv)
@@ -145,6 +159,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc == 2 && i < sizeof(questions) / sizeof(questions[0]); i++)
 		if (strcmp(argv[1], questions[i].name) == 0)
 			return questions[i].answer();
-	fprintf(stderr, "qemu_user: say what to look at: surplus, aio, ptrace, seccomp, peek or cookie\n");
+	fprintf(stderr, "qemu_user: say what to look at: surplus, aio, ptrace, seccomp, peek, "
+		"cookie or readdir\n");
 	return 2;
 }
