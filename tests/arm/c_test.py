@@ -66,7 +66,7 @@ def main(qemu: str, sysroot: str, folder: str, test: str) -> int:
     def run(*program: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [qemu, "-L", sysroot, *program],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1200,
         )  # fmt: skip
 
     def lacks(question: str) -> bool:
