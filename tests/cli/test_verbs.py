@@ -393,7 +393,7 @@ def test_json_of_chips_lines_and_values(cli: Cli, chip: gpiod.Chip) -> None:
     assert first["lines"][0] == {
         "chip": "fw-0", "offset": 0, "name": "LED_GREEN", "used": True, "consumer": "me",
         "direction": "output", "active_low": True, "bias": None, "drive": "push-pull",
-        "edges": None, "event_clock": "monotonic", "debounce_us": 0,
+        "edges": None, "event_clock": "monotonic", "debounce_us": 0, "on_release": "none",
     }  # fmt: skip
     (line,) = json.loads(cli("info", "--json", "LED_RED").stdout)["lines"]
     assert (line["chip"], line["offset"], line["name"]) == ("fw-0", 1, "LED_RED")
