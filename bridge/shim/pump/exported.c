@@ -8,12 +8,12 @@ static struct gb_exported_line *line_at(const struct gb_exported *exported, uint
 						   index * exported->line_size);
 }
 
-void gb_exported_init_lines(const struct gb_exported *exported, const struct gb_interrupt_ops *ops)
+void gb_exported_init_lines(struct gb_exported *exported, const struct gb_interrupt_ops *ops)
 {
 	for (uint32_t i = 0; i < exported->count; i++) {
 		struct gb_exported_line *line = line_at(exported, i);
 
-		line->exported = (struct gb_exported *)exported;
+		line->exported = exported;
 		line->index = i;
 		line->interrupt.ops = ops;
 		line->interrupt.timeout_ns = exported->timeout_ns;

@@ -41,7 +41,7 @@ struct gb_exported {
 };
 
 /* The lines' edges are for `ops`. */
-void gb_exported_init_lines(const struct gb_exported *exported, const struct gb_interrupt_ops *ops);
+void gb_exported_init_lines(struct gb_exported *exported, const struct gb_interrupt_ops *ops);
 /* Wake Python; at most one report waits. */
 void gb_exported_report(struct gb_exported *exported);
 /* The owner ends. */
