@@ -29,13 +29,13 @@ ANSWERS = {
         "none of the first channel_count channels is NULL; memmove() is not followed"
     ),
     ("bridge/shim/export/export.c", "-Wanalyzer-malloc-leak"): (
-        "what prepare() allocated is in the export, which export_unreference() frees"
+        "what prepare() allocated is in the export, which gb_exported_unreference() frees"
     ),
     ("bridge/shim/pump/rpmsg_link.c", "-Wanalyzer-malloc-leak"): (
         "the link is freed at the end of the same function, behind its endpoints"
     ),
-    ("bridge/shim/pump/rpmsg_link.c", "-Wanalyzer-use-after-free"): (
-        "an endpoint is counted: the link's own reference stays until bury()"
+    ("bridge/shim/pump/trace.c", "-Wanalyzer-use-of-uninitialized-value"): (
+        "a record fills all of its slots but the last one, which is zeroed before"
     ),
     ("firmware_stub/ports/host/firmware.c", "-Wanalyzer-malloc-leak"): (
         "what a controller allocated is in the firmware, which firmware_free() frees"
