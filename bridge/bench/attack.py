@@ -144,7 +144,8 @@ def _attacker(name: str, folder: Path) -> Iterator[list[float]]:
     # Figures beside an attacker that had given up would mean nothing.
     if ended or not output.strip():
         last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-        raise OSError(errno.ECHILD, f"the attacker {name} ended: {last[0]}")
+        status = process.returncode
+        raise OSError(errno.ECHILD, f"the attacker {name} ended with status {status}: {last[0]}")
     done += [float(output), time.monotonic() - started]
 
 
