@@ -259,20 +259,12 @@ static void *answer_again_and_again(void *argument)
 }
 
 /* The reader answers a thread that waits in this process. */
-static void a_client_in_this_process(void)
+static void operate_again_and_again(struct gb_direct *direct)
 {
 	struct gb_operation operation = {.code = GB_OPERATION_GET, .mask = 1};
-	struct gb_line_plan plan = {0};
 	struct gb_operation_reply reply;
-	struct gb_request_fds fds;
-	struct gb_direct *direct;
 	pthread_t thread;
 
-	set_up();
-	plan.controller = open_controller();
-	CHECK(gb_request_open(pump, 9, &plan, 1, 16, LONG_MS, &fds));
-	direct = gb_direct_open(pump, fds.operation);
-	CHECK(direct != NULL);
 	CHECK_EQ(pthread_create(&thread, NULL, answer_again_and_again, NULL), 0);
 	for (unsigned int i = 0; i < ROUNDS; i++) {
 		CHECK_EQ(gb_direct_operate(direct, LONG_MS, &operation, &reply), 0);
@@ -280,6 +272,21 @@ static void a_client_in_this_process(void)
 	}
 	pthread_join(thread, NULL);
 	gb_direct_close(direct);
+}
+
+static void a_client_in_this_process(void)
+{
+	struct gb_line_plan plan = {0};
+	struct gb_request_fds fds;
+	struct gb_direct *direct;
+
+	set_up();
+	plan.controller = open_controller();
+	CHECK(gb_request_open(pump, 9, &plan, 1, 16, LONG_MS, &fds));
+	direct = gb_direct_open(pump, fds.operation);
+	CHECK(direct != NULL);
+	if (direct)
+		operate_again_and_again(direct);
 	close(fds.operation);
 	close(fds.event);
 	close(fds.ring);
