@@ -18,14 +18,15 @@
 /*
  * The extensions that are compiled in (RPMSG_GPIO_F_*), 0 for the baseline alone.
  * What is left out costs no flash; what is in may still not be offered, by the
- * configuration of each device. COUNTERS are for who looks for a fault: add
- * RPMSG_GPIO_F_COUNTERS to these.
+ * configuration of each device. COUNTERS help to find a fault:
+ *     #define RPMSG_GPIO_FEATURES (RPMSG_GPIO_FEATURES_USUAL | RPMSG_GPIO_F_COUNTERS)
  */
-#ifndef RPMSG_GPIO_FEATURES
-#define RPMSG_GPIO_FEATURES \
+#define RPMSG_GPIO_FEATURES_USUAL \
 	(RPMSG_GPIO_F_CONFIG | RPMSG_GPIO_F_NAMES | RPMSG_GPIO_F_TAG | \
 	 RPMSG_GPIO_F_EPOCH | RPMSG_GPIO_F_CREDITS | RPMSG_GPIO_F_TIMESTAMP | \
 	 RPMSG_GPIO_F_BULK | RPMSG_GPIO_F_LINE_CONFIG)
+#ifndef RPMSG_GPIO_FEATURES
+#define RPMSG_GPIO_FEATURES RPMSG_GPIO_FEATURES_USUAL
 #endif
 
 /*
