@@ -76,7 +76,7 @@ static void set_up_done(struct gb_call *call, const struct gb_outcome *outcome)
 	if (outcome->error && outcome->error != ENODEV && !e->base.closed &&
 	    !(lost && line && line->attempts++))
 		note_fault(e);
-	if (freed && line && line->letting_go && !e->base.closed)
+	if (freed && line && line->letting_go)
 		let_go_answered(e, line, outcome->error);
 	gb_exported_done(call);
 }

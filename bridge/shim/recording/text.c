@@ -3,8 +3,9 @@
 
 #include <string.h>
 
+#include "changes.h"
+
 #define NS_PER_S 1000000000u
-#define LEVEL_UNKNOWN 2u
 
 static size_t put_time(char *out, uint64_t time)
 {
@@ -86,7 +87,7 @@ size_t gb_text_samples(const struct gb_changes *changes, struct gb_sampler *samp
 			memcpy(out + at, sampler->levels, unit);
 		if (sampler->done < until)
 			break;
-		if (level == LEVEL_UNKNOWN || signal / 8 >= unit)
+		if (level == GB_LEVEL_UNKNOWN || signal / 8 >= unit)
 			continue;
 		if (level)
 			sampler->levels[signal / 8] |= (uint8_t)(1u << signal % 8);
