@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import DataTable
 
 import bridge as gpiod
@@ -77,48 +79,46 @@ def test_a_chip_that_goes_and_comes_back_stays(fresh_rig: Rig, eventually: Event
         board.close()
 
 
-def test_keys_of_the_screen(fresh_rig: Rig) -> None:
-    """By textual's own pilot, on 80x24."""
+@asynccontextmanager
+async def watching(rig: Rig) -> AsyncIterator[tuple[Watch, Board, Pilot[None]]]:
+    """The screen, by textual's own pilot, on 80x24; the cursor is on LED_GREEN."""
+    board = Board(rig.serve.socket, everything)
+    app = Watch(board, rig.serve.socket, 0.1)
+    try:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(lambda: len(lines(app)) == 24)
+            yield app, board, pilot
+            await pilot.press("q")
+    finally:
+        board.close()
 
+
+def test_keys_of_the_screen(fresh_rig: Rig) -> None:
     async def use() -> None:
-        board = Board(fresh_rig.serve.socket, everything)
-        app = Watch(board, fresh_rig.serve.socket, 0.1)
-        try:
-            async with app.run_test(size=(80, 24)) as pilot:
-                await until(lambda: len(lines(app)) == 24)
-                await pilot.press("t")  # the cursor is on LED_GREEN
-                await until(lambda: fresh_rig.stub.read("LED_GREEN") == 1)
-                await until(lambda: lines(app)["LED_GREEN"][2:4] == ["out", "high"])
-                await until(lambda: "gpio-bridge watch" in lines(app)["LED_GREEN"][7])
-                await pilot.press("u")
-                await until(lambda: fresh_rig.stub.state("LED_GREEN").direction == "none")
-                await pilot.press("slash", *"button_user", "enter")
-                await until(lambda: list(lines(app)) == ["BUTTON_USER"])
-                await pilot.press("e")
-                await until(lambda: fresh_rig.stub.state("BUTTON_USER").armed)
-                fresh_rig.stub.press("BUTTON_USER")
-                await until(lambda: lines(app)["BUTTON_USER"][3] == "low")
-                await pilot.press("q")
-        finally:
-            board.close()
+        async with watching(fresh_rig) as (app, _, pilot):
+            await pilot.press("t")
+            await until(lambda: fresh_rig.stub.read("LED_GREEN") == 1)
+            await until(lambda: lines(app)["LED_GREEN"][2:4] == ["out", "high"])
+            await until(lambda: "gpio-bridge watch" in lines(app)["LED_GREEN"][7])
+            await pilot.press("u")
+            await until(lambda: fresh_rig.stub.state("LED_GREEN").direction == "none")
+            await pilot.press("slash", *"button_user", "enter")
+            await until(lambda: list(lines(app)) == ["BUTTON_USER"])
+            await pilot.press("e")
+            await until(lambda: fresh_rig.stub.state("BUTTON_USER").armed)
+            fresh_rig.stub.press("BUTTON_USER")
+            await until(lambda: lines(app)["BUTTON_USER"][3] == "low")
 
     asyncio.run(use())
 
 
 def test_a_recording_that_failed_is_told(fresh_rig: Rig) -> None:
     async def use() -> None:
-        board = Board(fresh_rig.serve.socket, everything)
-        app = Watch(board, fresh_rig.serve.socket, 0.1)
-        try:
-            async with app.run_test(size=(80, 24)) as pilot:
-                await until(lambda: len(lines(app)) == 24)
-                await pilot.press("r")  # the cursor is on LED_GREEN
-                await until(lambda: app._recorder is not None and app._recorder.poll() is not None)
-                await pilot.press("r")
-                assert "is held by" in board.messages[-1]
-                await pilot.press("q")
-        finally:
-            board.close()
+        async with watching(fresh_rig) as (app, board, pilot):
+            await pilot.press("r")
+            await until(lambda: app._recorder is not None and app._recorder.poll() is not None)
+            await pilot.press("r")
+            assert "is held by" in board.messages[-1]
 
     with fresh_rig.chip() as chip, chip.request_lines({"LED_GREEN": gpiod.LineSettings()}):
         asyncio.run(use())
