@@ -5,9 +5,9 @@
  * Portable C99, freestanding, no allocation, bounded work per call. Two seams:
  * the gpio port (what pins can do) and the message port (send on an endpoint).
  *
- * Threads: everything but rpmsg_gpio_device_irq() and rpmsg_gpio_device_edge()
- * belongs to one context (a main loop or one task). These two may be called
- * from an interrupt at any time, but must not interrupt one another; they only
+ * Threads: everything but rpmsg_gpio_device_irq(), rpmsg_gpio_device_edge() and
+ * rpmsg_gpio_device_lost() belongs to one context (a main loop or one task).
+ * These may be called from an interrupt at any time, but must not interrupt one another; they only
  * store and never send. The exception: set_irq_type() may call
  * rpmsg_gpio_device_irq(), with interrupts on, before it enables that of the pin.
  */
@@ -72,12 +72,12 @@ struct rpmsg_gpio_channel {
 	uint16_t event_max;
 };
 
-/* An edge between the interrupt and rpmsg_gpio_device_run(). */
+/* An edge between the interrupt and rpmsg_gpio_device_run(). Words of 32 bits, so that it has
+ * 12 bytes where 64 would be aligned to 8. */
 struct rpmsg_gpio_edge {
-	uint64_t timestamp; /* ns of the device's clock */
-	uint32_t sequence;
+	uint32_t time_low, time_high; /* ns of the device's clock */
 	uint16_t gpio;
-	uint8_t flags;      /* RPMSG_GPIO_EVENT_* */
+	uint16_t number; /* the low 15 bits of the line's count of edges, * 2 + level */
 };
 
 /* What the core keeps for a line. The integrator only provides the memory. */
@@ -91,12 +91,12 @@ struct rpmsg_gpio_line {
 
 /* The same, for CREDITS and TIMESTAMP. */
 struct rpmsg_gpio_stream {
-	uint64_t held_at;        /* time of the latest edge that could not be sent */
-	/* Stored by the interrupt side alone; never reset. */
-	volatile uint32_t edges; /* so far */
-	volatile uint32_t missed; /* found no room: edges * 2 + level */
+	uint32_t held_low, held_high; /* time of the latest edge that could not be sent */
+	/* Stored by the interrupt side alone; never reset. Edges so far * 4, + 2 when the latest
+	 * found no room, + its level then: in one word, so that nobody sees a half of it. */
+	volatile uint32_t edges;
 	/* The driver's count begins when the irq type leaves NONE, with `base`. */
-	uint32_t base;           /* `edges` at that time */
+	uint32_t base;           /* edges so far at that time */
 	uint32_t last;           /* edges dealt with since */
 	uint32_t granted, sent;
 };
@@ -187,6 +187,10 @@ void rpmsg_gpio_device_irq(struct rpmsg_gpio_device *device, uint16_t gpio);
  * `edges` calls this for edge types, and rpmsg_gpio_device_irq() for level types (ISR safe). */
 void rpmsg_gpio_device_edge(struct rpmsg_gpio_device *device, uint16_t gpio,
 			    bool level, uint64_t timestamp);
+
+/* Edges that the port knows to have lost show as a gap in the numbers, before the next edge of
+ * the line (ISR safe, as the others). */
+void rpmsg_gpio_device_lost(struct rpmsg_gpio_device *device, uint16_t gpio, uint32_t edges);
 
 /*
  * Send what is due: a waiting reply, then at most one event a line, or with

@@ -12,6 +12,26 @@
 
 #include "rpmsg_gpio_internal.h"
 
+/* struct rpmsg_gpio_stream.edges */
+#define STREAM_HIGH   1u
+#define STREAM_MISSED 2u
+#define STREAM_EDGE   4u /* one more */
+#define COUNT_MASK    0x3fffffffu
+
+/* struct rpmsg_gpio_edge.number. An edge further ahead of what was dealt with finds no room. The
+ * numbers beyond are those of the past. */
+#define NUMBER_MASK  0x7fffu
+#define NUMBER_AHEAD 0x7e00u
+#define NO_GPIO      0xffffu /* struct rpmsg_gpio_edge.gpio: of an earlier time */
+
+/* An edge on its way into a message. */
+struct edge {
+	uint64_t timestamp;
+	uint32_t sequence; /* in the driver's count */
+	uint16_t gpio;
+	uint8_t flags; /* RPMSG_GPIO_EVENT_* */
+};
+
 static bool is_level(uint8_t type)
 {
 	return type == VIRTIO_GPIO_IRQ_TYPE_LEVEL_HIGH ||
@@ -40,6 +60,17 @@ static bool has_credit(const struct rpmsg_gpio_stream *stream)
 	return (int32_t)(stream->granted - stream->sent) > 0;
 }
 
+static uint32_t count_of(const struct rpmsg_gpio_stream *stream)
+{
+	return stream->edges / STREAM_EDGE;
+}
+
+/* How many edges came since the last one that was dealt with, when `count` came in all. */
+static uint32_t ahead_of(const struct rpmsg_gpio_stream *stream, uint32_t count)
+{
+	return (count - stream->base - stream->last) & COUNT_MASK;
+}
+
 /* ---- the interrupt side ---------------------------------------------------- */
 
 static void wake(struct rpmsg_gpio_device *device)
@@ -49,6 +80,15 @@ static void wake(struct rpmsg_gpio_device *device)
 	device->pending = 1;
 }
 
+void rpmsg_gpio_device_lost(struct rpmsg_gpio_device *device, uint16_t gpio, uint32_t edges)
+{
+	const struct rpmsg_gpio_device_config *config = device->config;
+
+	if (EXTENDED_EVENTS && config->streams && gpio < config->ngpio)
+		config->streams[gpio].edges =
+			config->streams[gpio].edges + edges * STREAM_EDGE;
+}
+
 void rpmsg_gpio_device_irq(struct rpmsg_gpio_device *device, uint16_t gpio)
 {
 	const struct rpmsg_gpio_device_config *config = device->config;
@@ -56,7 +96,8 @@ void rpmsg_gpio_device_irq(struct rpmsg_gpio_device *device, uint16_t gpio)
 	if (gpio >= config->ngpio)
 		return;
 	if (EXTENDED_EVENTS && config->streams)
-		config->streams[gpio].edges = config->streams[gpio].edges + 1;
+		config->streams[gpio].edges =
+			(count_of(&config->streams[gpio]) + 1) * STREAM_EDGE;
 	/* Whoever sees that the line fired must find its number. */
 	RPMSG_GPIO_BARRIER();
 	config->lines[gpio].fired = 1;
@@ -69,21 +110,19 @@ static bool fifo_full(const struct rpmsg_gpio_device *device)
 	       device->config->edge_count;
 }
 
-static void fifo_push(struct rpmsg_gpio_device *device, const struct rpmsg_gpio_edge *edge)
+static volatile struct rpmsg_gpio_edge *fifo_at(const struct rpmsg_gpio_device *device,
+						uint16_t at)
 {
-	const struct rpmsg_gpio_device_config *config = device->config;
-	uint16_t head = device->edge_head;
-
-	config->edges[head & (config->edge_count - 1u)] = *edge;
-	RPMSG_GPIO_BARRIER();
-	device->edge_head = (uint16_t)(head + 1);
+	return &device->config->edges[at & (device->config->edge_count - 1u)];
 }
 
 void rpmsg_gpio_device_edge(struct rpmsg_gpio_device *device, uint16_t gpio,
 			    bool level, uint64_t timestamp)
 {
+	const uint32_t high = level ? STREAM_HIGH : 0;
 	struct rpmsg_gpio_stream *stream;
-	struct rpmsg_gpio_edge edge;
+	volatile struct rpmsg_gpio_edge *edge;
+	uint32_t count;
 
 	if (gpio >= device->config->ngpio)
 		return;
@@ -92,16 +131,18 @@ void rpmsg_gpio_device_edge(struct rpmsg_gpio_device *device, uint16_t gpio,
 		return;
 	}
 	stream = &device->config->streams[gpio];
-	edge.timestamp = timestamp;
-	edge.sequence = stream->edges + 1;
-	edge.gpio = gpio;
-	edge.flags = level ? RPMSG_GPIO_EVENT_HIGH : 0;
-	stream->edges = edge.sequence;
-	if (!fifo_full(device)) {
-		fifo_push(device, &edge);
+	count = count_of(stream) + 1;
+	if (!fifo_full(device) && ahead_of(stream, count) <= NUMBER_AHEAD) {
+		stream->edges = count * STREAM_EDGE;
+		edge = fifo_at(device, device->edge_head);
+		edge->time_low = (uint32_t)timestamp;
+		edge->time_high = (uint32_t)(timestamp >> 32);
+		edge->gpio = gpio;
+		edge->number = (uint16_t)(count << 1 | high);
+		RPMSG_GPIO_BARRIER();
+		device->edge_head = (uint16_t)(device->edge_head + 1);
 	} else {
-		/* One word holds both, so that nobody ever sees one half of it. */
-		stream->missed = edge.sequence << 1 | (level ? 1u : 0u);
+		stream->edges = count * STREAM_EDGE | STREAM_MISSED | high;
 		COUNT(device, overruns);
 		RPMSG_GPIO_BARRIER();
 		device->overflowed = 1;
@@ -172,10 +213,9 @@ void rpmsg_gpio_irq_disable(struct rpmsg_gpio_device *device, uint16_t gpio)
 	rpmsg_gpio_line_clear(line, LINE_IRQ | LINE_RECORD);
 }
 
-/* Edges that are still under way are not ahead of `base`. */
 static void begin_stream(struct rpmsg_gpio_stream *stream)
 {
-	stream->base = stream->edges;
+	stream->base = count_of(stream);
 	stream->last = 0;
 	stream->granted = 0;
 	stream->sent = 0;
@@ -189,7 +229,18 @@ static void restore_stream(struct rpmsg_gpio_stream *stream,
 	stream->last = old->last;
 	stream->granted = old->granted;
 	stream->sent = old->sent;
-	stream->held_at = old->held_at;
+	stream->held_low = old->held_low;
+	stream->held_high = old->held_high;
+}
+
+/* Edges of a line that are in the FIFO before `head` become those of an earlier time. */
+static void forget_edges(const struct rpmsg_gpio_device *device, uint16_t gpio, uint16_t head)
+{
+	uint16_t at;
+
+	for (at = device->edge_tail; at != head; at++)
+		if (fifo_at(device, at)->gpio == gpio)
+			fifo_at(device, at)->gpio = NO_GPIO;
 }
 
 static bool enable_irq(struct rpmsg_gpio_device *device, uint16_t gpio,
@@ -204,6 +255,19 @@ static bool enable_irq(struct rpmsg_gpio_device *device, uint16_t gpio,
 	if (!port_irq_type(device, gpio, type))
 		return false;
 	line->irq_type = type;
+	return true;
+}
+
+/* The same for good: nothing can bring the edges from before back. */
+static bool start_irq(struct rpmsg_gpio_device *device, uint16_t gpio, uint8_t type)
+{
+	uint16_t head = device->edge_head;
+
+	RPMSG_GPIO_BARRIER();
+	if (!enable_irq(device, gpio, type))
+		return false;
+	if (EXTENDED_EVENTS)
+		forget_edges(device, gpio, head);
 	return true;
 }
 
@@ -247,7 +311,7 @@ static bool change_irq(struct rpmsg_gpio_device *device, uint16_t gpio,
 	if (stream)
 		old_stream = *(stream += gpio);
 	rpmsg_gpio_irq_disable(device, gpio);
-	if (enable_irq(device, gpio, type))
+	if (start_irq(device, gpio, type))
 		return true;
 	if (enable_irq(device, gpio, old_type)) {
 		if (stream)
@@ -275,7 +339,7 @@ bool rpmsg_gpio_irq_set_type(struct rpmsg_gpio_device *device, uint16_t gpio,
 	if (config->strict && line->direction != VIRTIO_GPIO_DIRECTION_IN)
 		return false;
 	if (line->irq_type == VIRTIO_GPIO_IRQ_TYPE_NONE)
-		return enable_irq(device, gpio, (uint8_t)type);
+		return start_irq(device, gpio, (uint8_t)type);
 	if (line->irq_type == type)
 		return rearm_irq(device, gpio);
 	return change_irq(device, gpio, (uint8_t)type);
@@ -355,7 +419,7 @@ static size_t batch_max(const struct rpmsg_gpio_device *device)
 }
 
 /* Returns false when there is neither room in the message nor a transmit buffer. */
-static bool put_record(struct rpmsg_gpio_device *device, const struct rpmsg_gpio_edge *edge)
+static bool put_record(struct rpmsg_gpio_device *device, const struct edge *edge)
 {
 	struct rpmsg_gpio_timed_event record;
 	size_t size = record_size(device);
@@ -382,14 +446,20 @@ static uint64_t time_now(const struct rpmsg_gpio_device *device)
 
 /* A firing that came without its level and time gets those of now. In this order an edge that
  * comes meanwhile is the next one, or the level of this one is that after it. */
-static void look(struct rpmsg_gpio_device *device, uint16_t gpio, struct rpmsg_gpio_edge *edge)
+static void look(struct rpmsg_gpio_device *device, uint16_t gpio, struct edge *edge)
 {
 	const struct rpmsg_gpio_device_config *config = device->config;
 	const struct rpmsg_gpio_stream *stream = &config->streams[gpio];
+	uint16_t head = device->edge_head;
 	uint8_t level = 0;
+	uint32_t ahead;
 
+	RPMSG_GPIO_BARRIER();
 	edge->timestamp = time_now(device);
-	edge->sequence = stream->edges - stream->base;
+	ahead = ahead_of(stream, count_of(stream));
+	edge->sequence = stream->last + ahead;
+	if (ahead > 1)
+		forget_edges(device, gpio, head);
 	RPMSG_GPIO_BARRIER();
 	(void)config->port->get_value(config->port_context, gpio, &level);
 	edge->gpio = gpio;
@@ -398,9 +468,10 @@ static void look(struct rpmsg_gpio_device *device, uint16_t gpio, struct rpmsg_g
 
 /* Keeps the latest edge of a line that may not send one now; `last` has its number. */
 static void hold(struct rpmsg_gpio_line *line, struct rpmsg_gpio_stream *stream,
-		 const struct rpmsg_gpio_edge *edge)
+		 const struct edge *edge)
 {
-	stream->held_at = edge->timestamp;
+	stream->held_low = (uint32_t)edge->timestamp;
+	stream->held_high = (uint32_t)(edge->timestamp >> 32);
 	rpmsg_gpio_line_clear(line, LINE_RECORD);
 	rpmsg_gpio_line_set(line, LINE_LATCHED | LINE_HELD |
 		(edge->flags & RPMSG_GPIO_EVENT_HIGH ? LINE_HIGH : 0) |
@@ -408,7 +479,7 @@ static void hold(struct rpmsg_gpio_line *line, struct rpmsg_gpio_stream *stream,
 }
 
 /* Send an edge, or keep it until it may be sent. False: no transmit buffer. */
-static bool route(struct rpmsg_gpio_device *device, const struct rpmsg_gpio_edge *edge)
+static bool route(struct rpmsg_gpio_device *device, const struct edge *edge)
 {
 	struct rpmsg_gpio_line *line = &device->config->lines[edge->gpio];
 	struct rpmsg_gpio_stream *stream = &device->config->streams[edge->gpio];
@@ -429,21 +500,35 @@ static bool route(struct rpmsg_gpio_device *device, const struct rpmsg_gpio_edge
 	return true;
 }
 
+/* An edge as it is in the FIFO. False: it is of an earlier time. */
+static bool read_edge(const struct rpmsg_gpio_device *device,
+		      const volatile struct rpmsg_gpio_edge *kept, struct edge *edge)
+{
+	const struct rpmsg_gpio_stream *stream;
+	uint32_t ahead;
+
+	edge->gpio = kept->gpio;
+	if (edge->gpio == NO_GPIO ||
+	    device->config->lines[edge->gpio].irq_type == VIRTIO_GPIO_IRQ_TYPE_NONE)
+		return false;
+	stream = &device->config->streams[edge->gpio];
+	ahead = ahead_of(stream, kept->number >> 1) & NUMBER_MASK;
+	edge->sequence = stream->last + ahead;
+	edge->flags = kept->number & STREAM_HIGH ? RPMSG_GPIO_EVENT_HIGH : 0;
+	edge->timestamp = (uint64_t)kept->time_high << 32 | kept->time_low;
+	return ahead && ahead <= NUMBER_AHEAD;
+}
+
 /* Handles one edge of the FIFO, which stays there when there is no transmit buffer for it. */
 static bool take_edge(struct rpmsg_gpio_device *device)
 {
-	const struct rpmsg_gpio_device_config *config = device->config;
 	uint16_t tail = device->edge_tail;
-	struct rpmsg_gpio_edge edge = config->edges[tail & (config->edge_count - 1u)];
-	struct rpmsg_gpio_line *line = &config->lines[edge.gpio];
-	const struct rpmsg_gpio_stream *stream = &config->streams[edge.gpio];
+	struct edge edge;
 
-	edge.sequence -= stream->base;
-	if (line->irq_type == VIRTIO_GPIO_IRQ_TYPE_NONE ||
-	    (int32_t)(edge.sequence - stream->last) <= 0) {
-		/* of an earlier time */
+	if (!read_edge(device, fifo_at(device, tail), &edge)) {
+		/* dropped */
 	} else if (!has_records(device)) {
-		line->fired = 1; /* the features changed meanwhile */
+		device->config->lines[edge.gpio].fired = 1; /* the features changed meanwhile */
 		device->pending = 1;
 	} else if (!route(device, &edge)) {
 		return false;
@@ -469,11 +554,10 @@ static bool drain(struct rpmsg_gpio_device *device)
 
 static bool in_fifo(const struct rpmsg_gpio_device *device, uint16_t gpio)
 {
-	const struct rpmsg_gpio_device_config *config = device->config;
 	uint16_t at = device->edge_tail, head = device->edge_head;
 
 	RPMSG_GPIO_BARRIER();
-	while (at != head && config->edges[at & (config->edge_count - 1u)].gpio != gpio)
+	while (at != head && fifo_at(device, at)->gpio != gpio)
 		at++;
 	return at != head;
 }
@@ -482,14 +566,11 @@ static bool in_fifo(const struct rpmsg_gpio_device *device, uint16_t gpio)
 static bool take_missed(struct rpmsg_gpio_device *device, uint16_t gpio)
 {
 	const struct rpmsg_gpio_stream *stream = &device->config->streams[gpio];
-	uint32_t missed = stream->missed, ahead;
-	struct rpmsg_gpio_edge edge;
+	uint32_t edges = stream->edges;
+	uint32_t ahead = ahead_of(stream, edges / STREAM_EDGE);
+	struct edge edge;
 
-	RPMSG_GPIO_BARRIER();
-	/* Only 31 bits of the number are stored: a number is ahead when it lies within the edges
-	 * that came. */
-	ahead = ((missed >> 1) - stream->base - stream->last) & 0x7fffffffu;
-	if (!missed || !ahead || ahead > stream->edges - stream->base - stream->last ||
+	if (!(edges & STREAM_MISSED) || !ahead ||
 	    device->config->lines[gpio].irq_type == VIRTIO_GPIO_IRQ_TYPE_NONE)
 		return true;
 	/* The time is read first: an edge that is not in the FIFO now will be later than that. An
@@ -501,7 +582,7 @@ static bool take_missed(struct rpmsg_gpio_device *device, uint16_t gpio)
 	}
 	edge.sequence = stream->last + ahead;
 	edge.gpio = gpio;
-	edge.flags = (uint8_t)(RPMSG_GPIO_EVENT_LATE | (missed & 1 ? RPMSG_GPIO_EVENT_HIGH : 0));
+	edge.flags = (uint8_t)(RPMSG_GPIO_EVENT_LATE | (edges & STREAM_HIGH ? RPMSG_GPIO_EVENT_HIGH : 0));
 	return route(device, &edge);
 }
 
@@ -527,9 +608,9 @@ static bool send_held(struct rpmsg_gpio_device *device, uint16_t gpio)
 {
 	struct rpmsg_gpio_stream *stream = &device->config->streams[gpio];
 	struct rpmsg_gpio_line *line = &device->config->lines[gpio];
-	struct rpmsg_gpio_edge edge;
+	struct edge edge;
 
-	edge.timestamp = stream->held_at;
+	edge.timestamp = (uint64_t)stream->held_high << 32 | stream->held_low;
 	edge.sequence = stream->last;
 	edge.gpio = gpio;
 	edge.flags = (uint8_t)((line->flags & LINE_HIGH ? RPMSG_GPIO_EVENT_HIGH : 0) |
@@ -646,8 +727,8 @@ bool rpmsg_gpio_device_armed(const struct rpmsg_gpio_device *device,
 	if (!has_records(device))
 		return true;
 	stream = &device->config->streams[gpio];
-	under_way = stream->edges - stream->base - stream->last;
-	if (fifo_full(device))
+	under_way = ahead_of(stream, count_of(stream));
+	if (fifo_full(device) || under_way >= NUMBER_AHEAD)
 		return false;
 	if (!uses_credits(device, line))
 		return !under_way;

@@ -308,7 +308,7 @@ static void count_lost(struct linux_gpio *gpio, uint16_t number, uint32_t line_s
 	struct linux_gpio_line *line = &gpio->lines[number];
 
 	if (line->line_seqno)
-		gpio->device->config->streams[number].edges += line_seqno - line->line_seqno - 1;
+		rpmsg_gpio_device_lost(gpio->device, number, line_seqno - line->line_seqno - 1);
 	line->line_seqno = line_seqno;
 }
 

@@ -44,7 +44,7 @@ struct breakage {
 	size_t held_length;
 	uint32_t count;
 	uint32_t line;        /* the one that the rule has an eye on, plus 1 */
-	struct rpmsg_gpio_edge edge; /* that it keeps for this line */
+	struct rpmsg_gpio_timed_event edge; /* that it keeps for this line */
 };
 
 static const struct breakage_rule *rule; /* the one that this firmware breaks */
@@ -770,9 +770,13 @@ static bool keep_oldest(struct controller *controller, request_t *request)
 		if (!(line->flags & LINE_HELD) || breakage->line == gpio + 1u)
 			continue;
 		breakage->line = gpio + 1u;
-		breakage->edge = (struct rpmsg_gpio_edge){
-			.timestamp = stream->held_at, .sequence = stream->last, .gpio = gpio,
-			.flags = line->flags & LINE_HIGH ? RPMSG_GPIO_EVENT_HIGH : 0};
+		breakage->edge = (struct rpmsg_gpio_timed_event){
+			.event = {RPMSG_GPIO_QUEUE_EVENT,
+				  line->flags & LINE_HIGH ? RPMSG_GPIO_EVENT_HIGH : 0,
+				  rpmsg_gpio_store16(gpio), rpmsg_gpio_store32(stream->last)},
+			.timestamp = rpmsg_gpio_store64((uint64_t)stream->held_high << 32 |
+							stream->held_low),
+		};
 	}
 	return false;
 }
@@ -780,18 +784,12 @@ static bool keep_oldest(struct controller *controller, request_t *request)
 static void send_oldest(struct controller *controller, uint8_t *bytes, size_t *length)
 {
 	struct breakage *breakage = state_of(controller);
-	const struct rpmsg_gpio_edge *edge = &breakage->edge;
-	struct rpmsg_gpio_timed_event event = {
-		.event = {RPMSG_GPIO_QUEUE_EVENT, edge->flags, rpmsg_gpio_store16(edge->gpio),
-			  rpmsg_gpio_store32(edge->sequence)},
-		.timestamp = rpmsg_gpio_store64(edge->timestamp),
-	};
 
-	if (!is_record(controller, bytes) || *length != sizeof(event) ||
+	if (!is_record(controller, bytes) || *length != sizeof(breakage->edge) ||
 	    controller->device.features & RPMSG_GPIO_F_CREDITS ||
 	    breakage->line != record_line(bytes) + 1u)
 		return;
-	memcpy(bytes, &event, sizeof(event));
+	memcpy(bytes, &breakage->edge, sizeof(breakage->edge));
 	breakage->line = 0;
 }
 

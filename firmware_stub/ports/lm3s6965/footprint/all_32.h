@@ -1,4 +1,0 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
-/* all_32.h - every extension, COUNTERS too; 32 edges on their way. */
-#define RPMSG_GPIO_FEATURES (RPMSG_GPIO_FEATURES_USUAL | RPMSG_GPIO_F_COUNTERS)
-#define FOOTPRINT_EDGES 32
