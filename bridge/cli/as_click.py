@@ -27,7 +27,7 @@ def shown_to_click(verb: str) -> click.Command:
     """Return a tool as a click command, for completion: it is never run as one."""
     command: Command = import_module(f"bridge.cli.{verb}").COMMAND
     parameters: list[click.Parameter] = [_option(option) for option in command.options]
-    if command.usage.startswith("FILE"):
+    if command.usage.startswith(("FILE", "PROGRAM")):
         parameters.append(click.Argument(["words"], nargs=-1, type=click.Path()))
     elif command.usage:
         parameters.append(click.Argument(["words"], nargs=-1, shell_complete=_words(command.usage)))
@@ -49,7 +49,13 @@ def _option(option: Option) -> click.Option:
     elif option.metavar in _FILES:
         kind = click.Path()
     complete = _chips if option.metavar == "CHIP" else None
-    return click.Option([*option.names, name], type=kind, help=option.help, shell_complete=complete)
+    return click.Option(
+        [*option.names, name],
+        type=kind,
+        help=option.help,
+        multiple=option.repeated,
+        shell_complete=complete,
+    )
 
 
 def _words(usage: str) -> Complete:

@@ -8,7 +8,6 @@ import os
 import shutil
 import stat
 import struct
-from dataclasses import dataclass
 from typing import NamedTuple
 
 _PT_INTERP = 3
@@ -19,8 +18,7 @@ _HEADERS_MAX = 64
 _HEADER_SIZE = 64
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """A program as the kernel would run it.
 
     Attributes:

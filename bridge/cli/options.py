@@ -63,7 +63,7 @@ class Option:
     `convert` makes a value of the argument and raises Failure when it can not;
     `default` is the value without the option (False for one that takes no argument).
     One without argument may give a `value` to an `attribute` that others give values to,
-    too: the last one counts.
+    too: the last one counts. One that may be `repeated` gives a list.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Option:
         default: Any = None,
         attribute: str | None = None,
         value: object = True,
+        repeated: bool = False,
     ) -> None:
         self.help = help
         self.convert = convert
@@ -81,9 +82,10 @@ class Option:
         last = words.rsplit(maxsplit=1)[-1]
         self.metavar = "" if last.startswith("-") else last
         self.longs = [name for name in self.names if name.startswith("--")]
-        self.default = default if self.metavar else False
+        self.default = () if repeated else default if self.metavar else False
         self.attribute = attribute or self.longs[0][2:].replace("-", "_")
         self.value = value
+        self.repeated = repeated
 
     @property
     def synopsis(self) -> str:
@@ -143,6 +145,8 @@ class Command:
             print(f"gpio-bridge {self.name} v{__version__}")
             raise Done
         value = option.value if argument is None else option.convert(argument)
+        if option.repeated:
+            value = [*getattr(values, option.attribute), value]
         setattr(values, option.attribute, value)
 
     def _long(self, word: str, words: Iterator[str]) -> Iterator[tuple[Option, str | None]]:

@@ -6,19 +6,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import pwd
 import re
-import select
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-import click
+from typing import NamedTuple
 
 import bridge
 from bridge.cli.elf import Program, read_program
+from bridge.cli.options import Command, Option, UsageError
 from bridge.client.control import Connection
 from bridge.control_protocol import SOCKET_VARIABLE, default_socket
 
@@ -33,8 +28,7 @@ _SOCKET_MAX = 107
 _SETTLED_S = 5.0
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where the chips are.
 
     Attributes:
@@ -54,90 +48,68 @@ class Place:
         return told
 
 
-@click.command(
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "max_content_width": 100,
-        "ignore_unknown_options": True,
-        "allow_interspersed_args": False,
-    }
-)
-@click.option(
-    "-c",
-    "--chip",
-    "chips",
-    multiple=True,
-    metavar="NAME",
-    help="Only this chip; may be repeated, the order is that of the numbers.",
-)
-@click.option(
-    "--stub",
-    metavar="BOARD",
-    help="Start firmware on this simulated board for the time of the run.",
-)
-@click.option(
-    "--link",
-    "links",
-    multiple=True,
-    metavar="URL",
-    help="Start a service on this link for the time of the run; may be repeated.",
-)
-@click.option("-s", "--socket", metavar="PATH", help="Control socket of the service.")
-@click.option(
-    "--seccomp",
-    is_flag=True,
-    help="Use a seccomp supervisor, as for programs that load no library.",
-)
-@click.option(
-    "--gpiod",
-    is_flag=True,
-    help="Only give Python programs a module gpiod that has the chips; load nothing else.",
-)
-@click.option("--shell", is_flag=True, help="Run $SHELL, in which everything is run so.")
-@click.argument("program", nargs=-1, type=click.UNPROCESSED)
-def run(
-    chips: tuple[str, ...],
-    stub: str | None,
-    links: tuple[str, ...],
-    socket: str | None,
-    seccomp: bool,
-    gpiod: bool,
-    shell: bool,
-    program: tuple[str, ...],
-) -> int:
-    """Run a program that knows nothing of the service on its lines.
-
-    \b
-      gpio-bridge run -- gpiomon -c m4-0 BUTTON
-      gpio-bridge run --stub demo -- gpiodetect
-      gpio-bridge run --link rpmsg: -- python my_test.py
-      gpio-bridge run --stub demo --shell
-
-    It finds the chips as /dev/gpiochipN, with numbers above those of this Linux, and under
-    their own names (/dev/m4-0). No root and no kernel module is needed; nobody else sees
-    them. The chips are those that are there when it starts. Exit status and signals are the
-    program's.
-
-    A library is loaded into the program for this (LD_PRELOAD). Programs that are linked
-    statically or made by Go get a seccomp filter instead, and a supervisor in this process.
+COMMAND = Command(
+    "run",
+    "PROGRAM ARGS...",
+    "Run a program that knows nothing of the service on its lines.",
     """
-    if shell == bool(program):
-        raise click.UsageError("say what to run: PROGRAM ARGS..., or --shell")
-    if [stub is not None, bool(links), socket is not None].count(True) > 1:
-        raise click.UsageError("only one of --stub, --link and --socket says where the chips are")
-    if gpiod and seccomp:
-        raise click.UsageError("--gpiod needs no supervisor: leave --seccomp out")
-    command = [_shell()] if shell else list(program)
+gpio-bridge run -- gpiomon -c m4-0 BUTTON
+gpio-bridge run --stub demo -- gpiodetect
+gpio-bridge run --link rpmsg: -- python my_test.py
+gpio-bridge run --stub demo --shell
+
+It finds the chips as /dev/gpiochipN, with numbers above those of this Linux, and under
+their own names (/dev/m4-0). No root and no kernel module is needed; nobody else sees
+them. The chips are those that are there when it starts. Exit status and signals are the
+program's.
+
+A library is loaded into the program for this (LD_PRELOAD). Programs that are linked
+statically or made by Go get a seccomp filter instead, and a supervisor in this process.
+""",
+    [
+        Option(
+            "-c --chip CHIP",
+            "Only this chip; may be repeated, the order is that of the numbers.",
+            repeated=True,
+        ),
+        Option("--stub BOARD", "Start firmware on this simulated board for the time of the run."),
+        Option(
+            "--link URL",
+            "Start a service on this link for the time of the run; may be repeated.",
+            repeated=True,
+        ),
+        Option("-s --socket PATH", "Control socket of the service."),
+        Option("--seccomp", "Use a seccomp supervisor, as for programs that load no library."),
+        Option(
+            "--gpiod",
+            "Only give Python programs a module gpiod that has the chips; load nothing else.",
+        ),
+        Option("--shell", "Run $SHELL, in which everything is run so."),
+    ],
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Become the program; return the exit status of one that is supervised."""
+    options, program = COMMAND.parse(arguments)
+    if options.shell == bool(program):
+        raise UsageError("say what to run: PROGRAM ARGS..., or --shell")
+    where = (options.stub is not None, bool(options.link), options.socket is not None)
+    if where.count(True) > 1:
+        raise UsageError("only one of --stub, --link and --socket says where the chips are")
+    if options.gpiod and options.seccomp:
+        raise UsageError("--gpiod needs no supervisor: leave --seccomp out")
+    command = [_shell()] if options.shell else program
     found = read_program(command[0])
-    supervised = not gpiod and _is_supervised(found, seccomp)
-    if stub is not None:
-        place = _in_background(lambda: _stub(stub))
-    elif links:
-        place = _in_background(lambda: _service(links))
+    supervised = not options.gpiod and _is_supervised(found, options.seccomp)
+    if options.stub is not None:
+        place = _in_background(lambda: _stub(options.stub))
+    elif options.link:
+        place = _in_background(lambda: _service(options.link))
     else:
-        place = Place(socket or default_socket())
-    names = _names(place, chips)
-    if gpiod:
+        place = Place(options.socket or default_socket())
+    names = _names(place, options.chip)
+    if options.gpiod:
         os.execve(found.path, command, _environment_of_python(place, names))
     environment = _environment(place, names)
     if supervised:
@@ -150,6 +122,8 @@ def run(
 
 
 def _shell() -> str:
+    import pwd
+
     return os.environ.get("SHELL") or pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh"
 
 
@@ -244,6 +218,9 @@ def _stub(board: str) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def _service(links: Sequence[str]) -> Iterator[Place]:
+    import shutil
+    import tempfile
+
     from bridge.bench.rig import Serve
 
     directory = Path(tempfile.mkdtemp(prefix="gpio-bridge-run-"))
@@ -286,6 +263,8 @@ def _keep(
     start: Callable[[], contextlib.AbstractContextManager[Place]], answer: int, watched: int
 ) -> None:
     """Run as the keeper; never return."""
+    import select
+
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)

@@ -47,5 +47,6 @@ TOOLS = (
     "show",
     "replay",
     "notify",
+    "run",
     "trace",
 )
