@@ -199,6 +199,12 @@ class HeldLine:
         self.line.irq_unknown = False
         self._armed = False
 
+    async def set_value(self, value: int) -> None:
+        """Give the line, an output, another logical value. Raises OSError as `Pin.call`."""
+        self.config = replace(self.config, value=value)
+        self._rest = replace(self._rest, value=value)
+        await self._drive()
+
     def missed(self, report: Report) -> None:
         """The pump could not enable the interrupt again; after a timeout it tries on."""
         log.warning(

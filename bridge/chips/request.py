@@ -177,6 +177,16 @@ class LineRequest:
                 raise OSError(errno.ENODEV, sentence(lib.GB_REASON_RELEASED))
             await held.change(config)
 
+    async def set_value(self, index: int, value: int) -> None:
+        """Give an output, by its place in the request, another logical value.
+
+        Raises:
+            OSError: ENODEV it is released; as `Pin.call`.
+        """
+        if self._going is not None or not self._chip.online:
+            raise OSError(errno.ENODEV, sentence(lib.GB_REASON_RELEASED))
+        await self._lines[index].set_value(value)
+
     # ---- release ----------------------------------------------------------
 
     def release(self) -> asyncio.Task[None]:

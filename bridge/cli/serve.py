@@ -51,6 +51,9 @@ An --export is a vhost-user socket for one guest (QEMU, User-Mode Linux),
 or a chip of this kernel, /dev/gpiochipN (needs gpio-bridge plug; docs/gpiochip.md):
   gpiochip:dln2,chip=CHIP                     all lines of a chip
   gpiochip:dln2,lines=CHIP:LINE,CHIP:LINE     some, of several chips
+or keys and LEDs of this kernel, as gpio-keys and leds-gpio have them:
+  uinput:,chip=CHIP,lines=BUTTON=KEY_POWER,active_low=true
+  uleds:,chip=CHIP,lines=LED_GREEN
 
 \b
 The service runs in the foreground until SIGTERM, SIGINT or SIGHUP. A link may

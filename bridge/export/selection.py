@@ -94,12 +94,16 @@ class ExportConfig:
     """One export.
 
     Attributes:
-        path: of the socket for the guest; of a gpiochip, that of the helper.
-        name: in the consumer of its lines, ``vhost-user:NAME`` or ``gpiochip:NAME``.
+        path: of the socket for the guest; of a gpiochip, that of the helper; of keys and LEDs,
+            /dev/uinput and /dev/uleds.
+        name: in the consumer of its lines, such as ``vhost-user:NAME``.
         chip: whose lines are exported where `picks` is empty.
         picks: the lines, in order.
         mode: permission bits of the socket.
-        gpiochip: the lines are a chip of this kernel, and not of a guest's.
+        kind: what becomes of the lines: ``vhost-user-gpio`` for a guest; ``gpiochip``, ``uinput``
+            or ``uleds`` for this kernel.
+        active_low: keys are pressed, and LEDs on, when their line is low.
+        debounce_ms: of keys, in milliseconds.
     """
 
     path: str
@@ -107,7 +111,9 @@ class ExportConfig:
     chip: str | None = None
     picks: tuple[Pick, ...] = ()
     mode: int = 0o660
-    gpiochip: bool = False
+    kind: str = "vhost-user-gpio"
+    active_low: bool = False
+    debounce_ms: int = 0
 
     @property
     def chips(self) -> set[str]:

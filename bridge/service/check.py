@@ -27,14 +27,16 @@ def check(config: Config) -> list[str]:
     for chip in config.chips:
         print(f"chip    {chip.name}: {len(chip.picks)} lines of {', '.join(sorted(chip.chips))}")
     for export in config.exports:
-        where = f"gpiochip by {export.path}" if export.gpiochip else export.path
+        ours = export.kind != "vhost-user-gpio"
+        where = f"{export.kind} by {export.path}" if ours else export.path
         print(f"export  {export.name}: {where}, of {', '.join(sorted(export.chips))}")
     return list(_problems(config))
 
 
 def _problems(config: Config) -> Iterator[str]:
     """What is not as the configuration has it, on this machine and for this user."""
-    for path in (config.socket, *(one.path for one in config.exports if not one.gpiochip)):
+    guests = (one.path for one in config.exports if one.kind == "vhost-user-gpio")
+    for path in (config.socket, *guests):
         folder = os.path.dirname(path or "") or "."
         if path and not os.path.isdir(folder):
             yield f"{path}: its directory {folder} does not exist"
@@ -49,3 +51,6 @@ def _problems(config: Config) -> Iterator[str]:
         for module, package in getattr(resolve(link.url).backend, "PACKAGES", {}).items():
             if importlib.util.find_spec(module) is None:
                 yield str(missing(f"links such as {link.url}", package).strerror)
+    for export in config.exports:
+        if export.kind == "uinput" and importlib.util.find_spec("evdev") is None:
+            yield str(missing("exports uinput:", "evdev").strerror)

@@ -21,6 +21,7 @@ from bridge.chips.tasks import Tasks
 from bridge.export.aggregate import Aggregate
 from bridge.export.exported import Exported
 from bridge.export.handover import let_go_of_strangers
+from bridge.export.requested import Requested
 from bridge.export.selection import ExportConfig
 from bridge.export.vhost_user_gpio import VhostUserGpio
 from bridge.link import resolve
@@ -69,7 +70,7 @@ class Service:
         self.registry = Registry()
         self.version = version()
         self.supervisors: list[Supervisor] = []
-        self.exports: list[Exported] = []
+        self.exports: list[Exported | Requested] = []
         self.aggregates: list[Aggregate] = []
         self._started = time.monotonic()
         self._tasks = Tasks()
@@ -131,12 +132,20 @@ class Service:
             self.exports.append(self._export_of(dispatcher, config))
             self.registry.takers.append(self.exports[-1].appeared)
 
-    def _export_of(self, dispatcher: Dispatcher, config: ExportConfig) -> Exported:
+    def _export_of(self, dispatcher: Dispatcher, config: ExportConfig) -> Exported | Requested:
         timeout_ms = self.config.timeout_ms
-        if config.gpiochip:
+        if config.kind == "gpiochip":
             from bridge.export.gpiochip import GpioChip
 
             return GpioChip(dispatcher, config, timeout_ms)
+        if config.kind == "uinput":
+            from bridge.export.uinput import Keys
+
+            return Keys(config)
+        if config.kind == "uleds":
+            from bridge.export.uleds import Leds
+
+            return Leds(config)
         return VhostUserGpio(dispatcher, config, timeout_ms, self._store)
 
     def _watch_processors(self) -> None:

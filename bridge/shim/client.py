@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["DirectOperations", "EventRing", "OperationDescriptor", "OperationFailed"]
+__all__ = ["LINE_EVENT", "DirectOperations", "EventRing", "OperationDescriptor", "OperationFailed"]
 
 _GET: int = lib.GB_OPERATION_GET
 _SET: int = lib.GB_OPERATION_SET
 
-# struct gb_line_event, which is struct gpio_v2_line_event of <linux/gpio.h>.
-_EVENT = struct.Struct("=QIIII24x")
+LINE_EVENT = struct.Struct("=QIIII24x")
+"""struct gb_line_event, which is struct gpio_v2_line_event of <linux/gpio.h>."""
 
 
 class OperationFailed(Exception):
@@ -168,7 +168,7 @@ class EventRing(RingReader):
         Blocks for the first one unless O_NONBLOCK is set on the doorbell. Raises
         OSError: EAGAIN, EINTR, ENODEV (the chip or the service is gone).
         """
-        return list(_EVENT.iter_unpack(self.read_records(count)))
+        return list(LINE_EVENT.iter_unpack(self.read_records(count)))
 
     def read_records(self, count: int) -> bytes:
         """Return 1 to `count` events as they are in memory, 48 bytes each; as read()."""
@@ -181,7 +181,7 @@ class EventRing(RingReader):
             self._leave()
         if taken < 0:
             raise OSError(-taken, _READ_SENTENCES.get(-taken, os.strerror(-taken)))
-        records: bytes = ffi.buffer(events, taken * _EVENT.size)[:]
+        records: bytes = ffi.buffer(events, taken * LINE_EVENT.size)[:]
         return records
 
 

@@ -125,7 +125,7 @@ class OneDevice:
 
     def __init__(self) -> None:
         self._dispatcher = Dispatcher()
-        config = ExportConfig("/nowhere/plug.sock", "m4", gpiochip=True)
+        config = ExportConfig("/nowhere/plug.sock", "m4", kind="gpiochip")
         self.export = gpiochip.GpioChip(self._dispatcher, config, 1000)
         self.device = gpiochip.Device(self._dispatcher, self.export, 0, 1, "m4", [], 1000)
         self.export._devices.append(self.device)

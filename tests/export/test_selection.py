@@ -62,11 +62,29 @@ def test_flag() -> None:
         (f"{URL},chip=fw-0,lines=3=a,4=a", 'two lines are called "a"'),
         (f"{URL},chip=fw-0,mode=9", "permission bits"),
         (f"vhost-user-gpio:/{108 * 'x'},chip=fw-0", "107 bytes"),
+        (f"{URL},chip=fw-0,debounce_ms=3", "debounce_ms: not of vhost-user-gpio"),
+        ("gpiochip:dln2,chip=fw-0,mode=0600", "mode: not of gpiochip: it has no socket"),
+        ("uleds:,chip=fw-0,lines=LED,debounce_ms=3", "only keys are debounced"),
+        ("uinput:,chip=fw-0", "say which lines are to be keys"),
+        ("uinput:,chip=fw-0,lines=BUTTON", "as in BUTTON=KEY_POWER"),
+        ("uinput:,chip=fw-0,lines=3=KEY_A,active_low=no", "active_low: expected"),
+        ("uleds:,chip=fw-0,lines=3", "3 is no name of a LED"),
+        ("uleds:,chip=fw-0,lines=3=a/b", "a/b is no name of a LED"),
     ],
 )
 def test_bad_flag(flag: str, complaint: str) -> None:
     with pytest.raises(configs.ConfigError, match=complaint):
         configs.export_from_flag(flag)
+
+
+def test_keys_are_debounced_as_by_gpio_keys() -> None:
+    keys = configs.export_from_flag("uinput:,chip=fw-0,lines=3=KEY_A,active_low=true")
+    assert (keys.name, keys.path, keys.active_low, keys.debounce_ms) == (
+        *("fw-0-keys", "/dev/uinput"),
+        *(True, 5),
+    )
+    leds = configs.export_from_flag("uleds:/tmp/uleds,lines=fw-0:LED")
+    assert (leds.name, leds.path, leds.active_low) == ("leds", "/tmp/uleds", False)
 
 
 def test_file(tmp_path: Path) -> None:

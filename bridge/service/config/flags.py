@@ -27,11 +27,16 @@ def export_from_flag(text: str) -> ExportConfig:
     Raises:
         ConfigError: unknown key, wrong type or value.
     """
-    url, *options = re.split(r",(?=(?:chip|lines|name|mode)=)", text)
+    url, *options = re.split(r",(?=(?:chip|lines|name|mode|active_low|debounce_ms)=)", text)
     table: dict[str, Any] = {"url": url}
     for option in options:
         key, _, value = option.partition("=")
-        table[key] = _WORD.findall(value) if key == "lines" else value
+        if key == "lines":
+            table[key] = _WORD.findall(value)
+        elif key == "active_low":
+            table[key] = {"true": True, "false": False}.get(value, value)
+        else:
+            table[key] = _number(value) if key == "debounce_ms" else value
     return export(table, f"--export {url}: ")
 
 

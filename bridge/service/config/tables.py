@@ -16,7 +16,6 @@ from bridge.service.access import AccessRule
 from bridge.service.budgets import Limits
 from bridge.service.config import values
 from bridge.service.config.model import (
-    DEFAULT_MODE,
     LINK_NAME_MAX,
     Config,
     ConfigError,
@@ -105,7 +104,7 @@ def check_names(links: Iterable[LinkConfig], where: str) -> None:
 
 def check_exports(exports: Collection[ExportConfig], where: str) -> None:
     """Raise ConfigError when two exports have the same socket or name."""
-    guests = (export.path for export in exports if not export.gpiochip)
+    guests = (one.path for one in exports if one.kind == "vhost-user-gpio")
     _no_twins("exports", "path", guests, where)
     _no_twins("exports", "name", (export.name for export in exports), where)
 
@@ -174,27 +173,61 @@ _EXPORT: Checks = {
     "lines": values.lines,
     "name": values.name,
     "mode": values.mode,
+    "active_low": values.boolean,
+    "debounce_ms": values.integer(0, 10_000, "milliseconds"),
 }
+# What only some kinds of exports have, and why others do not.
+_ONLY_OF = {
+    "mode": (("vhost-user-gpio",), "it has no socket; udev sets who may open what it makes"),
+    "active_low": (("uinput", "uleds"), "whoever uses the lines says it"),
+    "debounce_ms": (("uinput",), "only keys are debounced here"),
+}
+_DEBOUNCE_MS = 5
+"""As gpio-keys has it."""
 
 
 def export(table: Mapping[str, Any], at: str) -> ExportConfig:
     """An [[export]] table; `at` is what an error begins with."""
-    guest, gpiochip = values.EXPORT_SCHEMES
-    found = _all(table, _EXPORT, at, {"url": f"; expected {guest}PATH or {gpiochip}"})
-    (scheme, path), chip = found["url"], found.get("chip")
-    stem = chip or "gpiochip" if scheme == gpiochip else os.path.basename(path).split(".")[0]
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.")
-    name = found.get("name") or stem[:LINK_NAME_MAX] or "guest"
-    if scheme == gpiochip and "mode" in found:
-        raise ConfigError(f"{at}mode: a gpiochip has no socket; udev sets who may open it")
-    picks = _picks(found.get("lines", ()), chip, at)
+    found = _all(table, _EXPORT, at, {"url": f"; expected {values.EXPORT_URLS}"})
+    kind, path = found.pop("url")
+    for key, (kinds, why) in _ONLY_OF.items():
+        if key in found and kind not in kinds:
+            raise ConfigError(f"{at}{key}: not of {kind}: {why}")
+    chip = found.get("chip")
+    picks = _picks(found.pop("lines", ()), chip, at)
     if not picks and chip is None:
         raise ConfigError(
             f"{at}chip: missing; say chip = NAME for all lines of a chip, "
             "or lines = [CHIP:LINE, ...]"
         )
-    mode = found.get("mode", DEFAULT_MODE)
-    return ExportConfig(path, name, chip, picks, mode, gpiochip=scheme == gpiochip)
+    if kind in ("uinput", "uleds"):
+        _check_device(kind, picks, at)
+    if kind == "uinput":
+        found.setdefault("debounce_ms", _DEBOUNCE_MS)
+    found.setdefault("name", _export_name(kind, path, chip))
+    return ExportConfig(path, picks=picks, kind=kind, **found)
+
+
+def _export_name(kind: str, path: str, chip: str | None) -> str:
+    if kind == "vhost-user-gpio":
+        stem = os.path.basename(path).split(".")[0]
+    else:
+        ending = {"gpiochip": "", "uinput": "-keys", "uleds": "-leds"}[kind]
+        stem = f"{(chip or '')[: LINK_NAME_MAX - len(ending)]}{ending}" or "gpiochip"
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.")
+    return stem[:LINK_NAME_MAX] or "guest"
+
+
+def _check_device(kind: str, picks: Collection[Pick], at: str) -> None:
+    """Raise ConfigError when lines do not say what they are: a key, or a LED."""
+    if not picks:
+        raise ConfigError(f"{at}lines: missing; say which lines are to be keys or LEDs")
+    for pick in picks:
+        if kind == "uinput" and pick.name is None:
+            raise ConfigError(f"{at}lines: {pick.line} needs a key, as in {pick.line}=KEY_POWER")
+        led = pick.name or pick.line
+        if kind == "uleds" and (isinstance(led, int) or "/" in led or led in (".", "..")):
+            raise ConfigError(f"{at}lines: {led} is no name of a LED; write LINE=NAME, without a /")
 
 
 _CHIP: Checks = {

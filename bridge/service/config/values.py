@@ -15,8 +15,14 @@ from bridge.link import resolve
 from bridge.service.access import INCLUDED
 from bridge.service.config.model import LINK_NAME_MAX, RemoteprocConfig
 
-EXPORT_SCHEMES = ("vhost-user-gpio:", "gpiochip:dln2")
-"""What the URL of an export begins with: lines for a guest's kernel, or for this one."""
+# What the URL of an export begins with, its kind, and its path where the URL has none.
+_EXPORTS = {
+    "vhost-user-gpio:": ("vhost-user-gpio", ""),
+    "gpiochip:dln2": ("gpiochip", DEFAULT_HELPER),
+    "uinput:": ("uinput", "/dev/uinput"),
+    "uleds:": ("uleds", "/dev/uleds"),
+}
+EXPORT_URLS = "vhost-user-gpio:PATH, gpiochip:dln2, uinput: or uleds:"
 
 CPUS_MAX = 1024
 """CPU_SETSIZE of cpu_set_t (CPU_SET(3))."""
@@ -261,16 +267,17 @@ def remoteprocs(value: object) -> tuple[RemoteprocConfig, ...]:
 
 
 def export_url(value: object) -> tuple[str, str]:
-    """The scheme and the path in a URL of an export."""
-    guest, gpiochip = EXPORT_SCHEMES
-    if isinstance(value, str) and value.startswith(guest):
-        return guest, path(value.removeprefix(guest))
-    if value == gpiochip:
-        return gpiochip, DEFAULT_HELPER
-    if isinstance(value, str) and value.startswith(f"{gpiochip}:"):
-        return gpiochip, path(value.removeprefix(f"{gpiochip}:"))
+    """The kind and the path in a URL of an export."""
+    for scheme, (kind, default) in _EXPORTS.items():
+        if isinstance(value, str) and value.startswith(scheme):
+            rest = value[len(scheme) :]
+            if not rest and default:
+                return kind, default
+            if scheme.endswith(":") or rest.startswith(":"):
+                return kind, path(rest.removeprefix(":"))
     raise Expected(
-        f"{guest}PATH, PATH being the socket for the guest, or {gpiochip} for a chip of this kernel"
+        "vhost-user-gpio:PATH, PATH being the socket for the guest; or of this kernel "
+        "gpiochip:dln2, a chip, uinput:, keys, or uleds:, LEDs"
     )
 
 
