@@ -380,7 +380,7 @@ ATTACKS: dict[str, Callable[[Path], Iterator[int]]] = {
 
 def main(name: str, folder: str) -> None:
     """Attack until SIGTERM; print how often."""
-    count, is_ready = 0, False
+    count = 0
 
     def end(*_: Any) -> None:
         raise SystemExit
@@ -388,15 +388,22 @@ def main(name: str, folder: str) -> None:
     signal.signal(signal.SIGTERM, end)
     # Also when who measures is killed.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    attack = idle if name == IDLE else ATTACKS[name]
     try:
-        for done in attack(Path(folder)):
+        for done in _attacks(name, Path(folder)):
             count += done
-            if not is_ready and (count or attack is idle):
-                print("ready", flush=True)
-                is_ready = True
     finally:
         print(count, flush=True)
+
+
+def _attacks(name: str, folder: Path) -> Iterator[int]:
+    """How often each turn attacked; says once that it has begun."""
+    attack = idle if name == IDLE else ATTACKS[name]
+    is_ready = False
+    for done in attack(folder):
+        if not is_ready and (done or attack is idle):
+            print("ready", flush=True)
+            is_ready = True
+        yield done
 
 
 if __name__ == "__main__":

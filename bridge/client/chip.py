@@ -327,7 +327,8 @@ class Chip:
     def clock(self) -> ClockInfo:
         """Return what is known of the coprocessor's clock (not in libgpiod; docs/timing.md).
 
-        ``clock().bound_ns`` is the error bound of the timestamps of edges.
+        ``clock().bound_ns`` is the error bound of the timestamp of an edge now,
+        ``clock().edges_bound_ns`` the largest one of those that came.
 
         Raises:
             ChipClosedError: the chip is closed.

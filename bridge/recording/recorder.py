@@ -426,6 +426,9 @@ class Recorder:
         notes = [f"{totals.edges} edges, {lost} lost{f' ({names})' if names else ''}"]
         if totals.stamped:
             notes.append(f"times are off by at most {totals.bound_ns / 1000:.1f} us")
+            if totals.outages:
+                # Nobody could be asked for the bound of what came after the last look at it.
+                notes.append("in the last moments before a chip was gone by at most 1000 us")
         if totals.by_arrival:
             notes.append(f"{totals.by_arrival} edges have the time of their arrival")
         if self._sink.late:

@@ -96,10 +96,9 @@ class Source:
         return batch
 
     def clock(self) -> tuple[int, int] | None:
-        """Return the bound of a time now in ns, and how many times are those of arrival.
+        """Return the largest bound of a time so far in ns, and how many are those of arrival.
 
-        None where the firmware stamps no edges, or the lines are sampled. The bound is 0 while
-        nothing is known. Raises OSError ENODEV.
+        None where the firmware stamps no edges, or the lines are sampled. Raises OSError ENODEV.
         """
         if self._sampled:
             return None
@@ -107,7 +106,7 @@ class Source:
             clock = self.chip.clock()
         except NotImplementedError:
             return None
-        return (clock.bound_ns if clock.known else 0), clock.by_arrival
+        return clock.edges_bound_ns, clock.by_arrival
 
     def close(self) -> None:
         """Release the lines and close the chip."""

@@ -266,6 +266,7 @@ class Controller(_Owned):
             state.samples,
             state.drift_ppb,
             state.bound_ns,
+            state.edges_bound_ns,
             state.device_ns,
             state.host_ns,
             state.error_ns,

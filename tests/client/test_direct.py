@@ -137,15 +137,20 @@ def sleeps_of_links() -> int:
 
 
 @pytest.mark.parametrize("transport", ["vhost-user", "serial"])
-def test_no_other_thread_has_a_part_in_a_round_trip(transport: str) -> None:
+def test_no_other_thread_has_a_part_in_a_round_trip(transport: str, eventually: Eventually) -> None:
     with Stub("demo", transport=transport) as stub, gpiod.Chip(stub.url) as chip:
         request = chip.request_lines({"LED_GREEN": gpiod.LineSettings(Direction.OUTPUT)})
-        before = sleeps_of_links()
-        for _ in range(200):
-            request.set_value("LED_GREEN", Value.ACTIVE)
-            assert request.get_value("LED_GREEN") == Value.ACTIVE
-        # A few are those of the link's other business; one each would be 400.
-        assert sleeps_of_links() - before < 200
+
+        def sleeps_in_ten_operations() -> int:
+            before = sleeps_of_links()
+            for _ in range(5):
+                request.set_value("LED_GREEN", Value.ACTIVE)
+                assert request.get_value("LED_GREEN") == Value.ACTIVE
+            return sleeps_of_links() - before
+
+        # A link has other business, too, and the more the busier the host is: what comes between
+        # two operations is its thread's. A part in each of them would be ten sleeps every time.
+        eventually(lambda: sleeps_in_ten_operations() < 5, "round trips of one thread alone")
         request.release()
 
 

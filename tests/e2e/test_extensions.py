@@ -131,19 +131,19 @@ def edges(stub: Stub, chip: gpiod.Chip, stamped: bool) -> None:
     count, line = 200, f"0/{SENSOR}"
     if stamped:
         learn_clock(stub, chip)
+    arrivals = chip.clock().by_arrival if stamped else 0
     with chip.request_lines({SENSOR: BOTH}, event_buffer_size=2 * count) as request:
         stub.wait_armed(line)
         stub.trace(line, 2 * count)
-        bound = chip.clock().bound_ns if stamped else 0
         before = time.monotonic_ns()
         stub.pulse(line, count, 0)
         seen: list[gpiod.EdgeEvent] = []
         while len(seen) < 2 * count:
             assert request.wait_edge_events(30), f"{len(seen)} edges of {2 * count}"
             seen += request.read_edge_events()
-            if stamped:  # the bound grows until the clock is asked for again
-                bound = max(bound, chip.clock().bound_ns)
         after = time.monotonic_ns()
+        bound = chip.clock().edges_bound_ns if stamped else 0
+        arrivals = chip.clock().by_arrival - arrivals if stamped else 0
     assert [event.line_seqno for event in seen] == list(range(1, 2 * count + 1))
     assert [event.global_seqno for event in seen] == list(range(1, 2 * count + 1))
     assert {event.line_offset for event in seen} == {SENSOR}
@@ -157,7 +157,8 @@ def edges(stub: Stub, chip: gpiod.Chip, stamped: bool) -> None:
         assert all(stamp > true for stamp, true in zip(stamps, truth, strict=True))
         return
     errors = [abs(stamp - true) for stamp, true in zip(stamps, truth, strict=True)]
-    assert max(errors) <= bound
+    # On a busy host the clock may be known too badly: such edges are counted.
+    assert sum(error > bound for error in errors) <= arrivals
 
 
 def _well(clock: ClockInfo) -> bool:

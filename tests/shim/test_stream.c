@@ -664,6 +664,7 @@ static void timestamps_are_mapped_to_our_clock(void)
 	struct gb_line_event event;
 	struct client client;
 	struct session s;
+	uint64_t largest = 0;
 
 	open_session(&s, TAG | CREDITS | TIMESTAMP);
 	gb_lock(s.pump);
@@ -682,15 +683,21 @@ static void timestamps_are_mapped_to_our_clock(void)
 		after = gb_now_ns();
 		CHECK(next_event(&client, &event));
 		gb_controller_clock(s.controller, &state);
-		CHECK(event.timestamp_ns + state.bound_ns + 1000000 > before);
+		CHECK(event.timestamp_ns + state.edges_bound_ns + 1000000 > before);
+		CHECK(state.edges_bound_ns >= largest);
+		largest = state.edges_bound_ns;
 		if (n > 100) {
-			CHECK(event.timestamp_ns + state.bound_ns >= before);
-			CHECK(event.timestamp_ns <= after + state.bound_ns);
+			CHECK(event.timestamp_ns + state.edges_bound_ns >= before);
+			CHECK(event.timestamp_ns <= after + state.edges_bound_ns);
 		}
 	}
 	gb_controller_clock(s.controller, &state);
 	CHECK(state.samples > 8);
 	CHECK(state.device_ns - state.host_ns > HOURS - 100000000);
+	CHECK(state.edges_bound_ns && state.bound_ns);
+	gb_request_close(client.request);
+	gb_controller_clock(s.controller, &state);
+	CHECK(state.bound_ns && !state.edges_bound_ns); /* it was that of a line nobody watches now */
 	close_client(&client);
 	close_session(&s);
 }

@@ -121,6 +121,7 @@ struct gb_clock_state {
 	uint32_t samples;
 	int32_t drift_ppb;
 	uint64_t bound_ns;
+	uint64_t edges_bound_ns;
 	uint64_t device_ns;
 	uint64_t host_ns;
 	uint64_t error_ns;

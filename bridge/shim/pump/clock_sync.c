@@ -118,20 +118,28 @@ void gb_clock_sync_freshen(struct gb_controller *c, uint64_t now_ns)
 }
 
 uint64_t gb_clock_sync_time(struct gb_controller *c, struct gb_stream *s, uint64_t device_ns,
-			  uint64_t now_ns)
+			    uint64_t now_ns, uint64_t *largest_ns)
 {
 	uint64_t host_ns, bound_ns;
 
 	if (!gb_clock_map(&c->sync.clock, device_ns, &host_ns, &bound_ns) || bound_ns > BOUND_MAX) {
 		host_ns = now_ns;
-		c->sync.by_arrival++;
+		bound_ns = UINT64_MAX;
 	}
 	/* No edge is later than its message, nor earlier than the edge before. */
 	if (host_ns > now_ns)
 		host_ns = now_ns;
-	if (host_ns < s->time_ns)
+	if (host_ns < s->time_ns) {
 		host_ns = s->time_ns;
+		if (bound_ns < s->bound_ns)
+			bound_ns = s->bound_ns;
+	}
 	s->time_ns = host_ns;
+	s->bound_ns = bound_ns;
+	if (bound_ns == UINT64_MAX)
+		c->sync.by_arrival++;
+	else if (bound_ns > *largest_ns)
+		*largest_ns = bound_ns;
 	return host_ns;
 }
 
@@ -150,6 +158,9 @@ void gb_controller_clock(struct gb_controller *c, struct gb_clock_state *state)
 		.host_ns = c->sync.clock.base.host_ns,
 		.error_ns = c->sync.clock.base.error_ns,
 	};
+	for (uint32_t gpio = 0; gpio < c->interrupt_count; gpio++)
+		if (c->interrupts[gpio] && c->interrupts[gpio]->bound_ns > state->edges_bound_ns)
+			state->edges_bound_ns = c->interrupts[gpio]->bound_ns;
 	/* The values for an edge that comes now. */
 	state->known = gb_clock_map(&c->sync.clock, c->sync.clock.base.device_ns + now_ns -
 						       c->sync.clock.base.host_ns,

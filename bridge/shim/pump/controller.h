@@ -45,6 +45,7 @@ struct gb_clock_state {
 	uint32_t samples;    /* GET_TIME exchanges that agree */
 	int32_t drift_ppb;   /* the device's clock runs so much too fast */
 	uint64_t bound_ns;   /* of the time of an edge now: it is off by no more */
+	uint64_t edges_bound_ns; /* the largest one of the edges of lines that are watched now */
 	uint64_t device_ns;  /* the exchange that times are mapped from: the */
 	uint64_t host_ns;    /* device's clock, CLOCK_MONOTONIC, */
 	uint64_t error_ns;   /* and half its round trip */

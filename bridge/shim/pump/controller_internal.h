@@ -46,6 +46,7 @@ struct gb_stream {
 	uint64_t starved_ns;
 	uint64_t event_ns;   /* when the last record came */
 	uint64_t time_ns;    /* of the last edge */
+	uint64_t bound_ns;   /* of that time; UINT64_MAX: it is that of an arrival */
 	uint64_t source_ns;  /* of the last edge, by the device's clock */
 	bool ahead;          /* the last record had a time to come */
 	uint64_t later_ns;   /* to ask again then; 0: not */

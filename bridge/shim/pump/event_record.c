@@ -128,7 +128,9 @@ static bool received_record(struct gb_controller *c, const struct record *record
 	s->received++;
 	s->used = true;
 	edge.device_ns = source_time(c, s, record, now_ns);
-	edge.time_ns = has_time(c) ? gb_clock_sync_time(c, s, record->timestamp, now_ns) : now_ns;
+	edge.time_ns = has_time(c) ? gb_clock_sync_time(c, s, record->timestamp, now_ns,
+							 &interrupt->bound_ns)
+				   : now_ns;
 	edge.masked = !gb_stream_flows(c, s);
 	if (!gb_interrupt_take(interrupt, &edge))
 		return false;

@@ -151,6 +151,7 @@ int gb_interrupt_own(struct gb_interrupt *interrupt, struct gb_controller *c, ui
 	c->interrupts[gpio] = interrupt;
 	interrupt->controller = c;
 	interrupt->gpio = gpio;
+	interrupt->bound_ns = 0;
 	interrupt->again.expired = expired;
 	gb_interrupt_forget(interrupt);
 	gb_stream_owned(c, gpio);

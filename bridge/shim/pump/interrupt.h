@@ -61,6 +61,7 @@ struct gb_interrupt {
 	uint8_t asked;    /* how often it is being armed */
 	uint8_t refusals; /* in a row */
 	uint32_t life;    /* tells answers to what was asked before it was forgotten */
+	uint64_t bound_ns; /* largest one of the mapped times of its edges */
 	struct gb_timer again;
 	struct gb_interrupt *next_sharing;
 };

@@ -433,6 +433,7 @@ static void begin_stream(struct gb_stream *s, uint8_t irq_type)
 		.generation = s->generation + 1,
 		.attempts = s->attempts,
 		.time_ns = s->time_ns,
+		.bound_ns = s->bound_ns,
 		.source_ns = s->source_ns,
 		.doubts = s->doubts,
 		.interrupted = s->interrupted,

@@ -52,8 +52,9 @@ void gb_stream_used(struct gb_controller *c, uint64_t now_ns);
 void gb_clock_sync_begin(struct gb_controller *c);
 /* Edges come: keep the estimate of the clock fresh. Nothing is asked while none come. */
 void gb_clock_sync_freshen(struct gb_controller *c, uint64_t now_ns);
-/* The host's time of a record; that of its arrival when there is no better. */
+/* The host's time of a record; that of its arrival when there is no better. The bound of a mapped
+ * time raises *largest_ns. */
 uint64_t gb_clock_sync_time(struct gb_controller *c, struct gb_stream *s, uint64_t device_ns,
-			  uint64_t now_ns);
+			    uint64_t now_ns, uint64_t *largest_ns);
 
 #endif
