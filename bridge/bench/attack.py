@@ -13,9 +13,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from bridge.bench.attackers import ATTACKS, BACKEND, GUEST, HOSTILE, IDLE, MISSING
+from bridge.bench.attackers import ATTACKS, BACKEND, GUEST, HOSTILE, MISSING
 from bridge.bench.measure import Tell, cpu_ns, peak_mb, percentile, pinned, silent
 from bridge.bench.rig import Serve
 from bridge.client.chip import Chip
@@ -35,87 +36,120 @@ _GETS_A_CALL = 4
 _SETTLE_S = 0.3
 _READY_S = 90.0
 _END_S = 90.0
-# The chip of the victim, and the connection that asks for the status.
-_OWN_CLIENTS = 2
 
 
 def measure_attacks(
-    seconds: float, names: list[str] | None = None, tell: Tell = silent
+    seconds: float, names: list[str] | None = None, rounds: int = 3, tell: Tell = silent
 ) -> dict[str, Any]:
-    """Measure a victim beside each attack, for about `seconds` each, and beside none.
+    """Measure a victim beside each attack on its service, and beside the same attack elsewhere.
 
     The victim gets a value from a firmware of its own, and asks the control socket, again and
-    again. "Beside none" means that a process computes in the attacker's place, so that the machine
-    has as much to do. All processes are pinned to one CPU. `tell` is called before each attack.
-    Raises OSError when a stub or the service do not start.
+    again. "Elsewhere" is another service, with firmwares of its own, on the same CPU: the machine
+    then has as much to do, and its scheduler has the same to choose from, but nothing of what is
+    attacked is the victim's. The two take turns in rounds; each ratio is the median of those of
+    the rounds. All processes are pinned to one CPU.
+
+    Args:
+        seconds: for which the victim is measured beside each attack, and again elsewhere.
+        names: of the attacks; all of them by default.
+        rounds: over which these seconds are spread.
+        tell: is called before each attack.
+
+    Raises:
+        OSError: a stub, a service or an attacker does not start.
     """
-    folder = Path(tempfile.mkdtemp(prefix="gpio-bridge-"))
-    try:
-        with pinned(True), ExitStack() as stack:
-            serve = _rig(folder, stack)
-            # The victim connects before the attackers, who may hoard all that its user id has.
-            victim = stack.enter_context(_Victim(serve))
-            attacks = {}
-            for name in names or ATTACKS:
-                tell(name)
-                attacks[name] = _one(serve, victim, folder, name, seconds)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with pinned(True), ExitStack() as stack:
+        here, elsewhere = _Place(stack), _Place(stack)
+        # The victim connects before the attackers, who may hoard all that its user id has.
+        victim = stack.enter_context(_Victim(here.serve))
+        tell("nobody else")
+        alone = victim.measure(seconds)
+        attacks = {}
+        for name in names or ATTACKS:
+            tell(name)
+            attacks[name] = _one(here, elsewhere, victim, name, seconds, rounds)
     return {
         "attacks": attacks,
+        "get_p99_us_alone": _p99_us(alone["get"]),
+        "control_p99_us_alone": _p99_us(alone["control"]),
         "get_ratio_worst": max(one["get_ratio"] for one in attacks.values()),
         "control_ratio_worst": max(one["control_ratio"] for one in attacks.values()),
         "failed": sum(one["failed"] for one in attacks.values()),
     }
 
 
-def _rig(folder: Path, stack: ExitStack) -> Serve:
-    """A service with a victim's firmware, a hostile one, and ways in for attackers."""
-    victim = stack.enter_context(Stub("demo", socket=folder / "victim.sock"))
-    hostile = stack.enter_context(Stub("demo", socket=folder / HOSTILE))
-    (folder / MISSING).mkdir()
-    config = folder / "config.toml"
-    config.write_text(_LIMITS)
-    links = (
-        *("--link", f"{victim.url},name=victim"),
-        *("--link", f"{hostile.url},name=hostile"),
-        *("--link", f"vhost-user:{folder / BACKEND},name=backend"),
-        *("--link", f"vhost-user:{folder / MISSING / 'fw.sock'},name=missing"),
-        *("--export", f"vhost-user-gpio:{folder / GUEST},chip=hostile-1"),
-    )
-    serve = stack.enter_context(Serve(folder, "--config", str(config), *links))
-    serve.wait_for_chips(len(victim.channels()) + len(hostile.channels()))
-    return serve
+class _Place:
+    """A service with a firmware for a victim, a hostile one, and ways in for attackers."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.folder = folder = Path(tempfile.mkdtemp(prefix="gpio-bridge-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        victim = stack.enter_context(Stub("demo", socket=folder / "victim.sock"))
+        hostile = stack.enter_context(Stub("demo", socket=folder / HOSTILE))
+        (folder / MISSING).mkdir()
+        config = folder / "config.toml"
+        config.write_text(_LIMITS)
+        links = (
+            *("--link", f"{victim.url},name=victim"),
+            *("--link", f"{hostile.url},name=hostile"),
+            *("--link", f"vhost-user:{folder / BACKEND},name=backend"),
+            *("--link", f"vhost-user:{folder / MISSING / 'fw.sock'},name=missing"),
+            *("--export", f"vhost-user-gpio:{folder / GUEST},chip=hostile-1"),
+        )
+        self.serve = stack.enter_context(Serve(folder, "--config", str(config), *links))
+        self.serve.wait_for_chips(len(victim.channels()) + len(hostile.channels()))
+
+    def wait_until_left(self, clients: int) -> None:
+        """Wait until the service has let go of what an attacker had; ETIMEDOUT otherwise."""
+        end = time.monotonic() + _READY_S
+        connection = Connection.open(self.serve.socket)
+        try:
+            while connection.call(STATUS)["clients"] > clients + 1:
+                if time.monotonic() > end:
+                    raise OSError(errno.ETIMEDOUT, "the service kept an attacker's connections")
+                time.sleep(0.01)
+        finally:
+            connection.close()
 
 
-def _one(serve: Serve, victim: _Victim, folder: Path, name: str, seconds: float) -> dict[str, Any]:
-    """The victim's figures before the attack, beside it, and after it."""
-    with _attacker(IDLE, folder):
-        before = victim.measure(seconds / 2)
-    with _attacker(name, folder) as done:
-        began, spent_before = time.monotonic_ns(), cpu_ns(serve.pid)
-        beside = victim.measure(seconds)
-        spent = (cpu_ns(serve.pid) - spent_before) / (time.monotonic_ns() - began)
-    victim.wait_until_alone()
-    with _attacker(IDLE, folder):
-        after = victim.measure(seconds / 2)
-    gets, calls = before["get"] + after["get"], before["control"] + after["control"]
-    get, control = percentile(gets, 99), percentile(calls, 99)
-    attacked_get, attacked_control = (percentile(beside[key], 99) for key in ("get", "control"))
+def _one(
+    here: _Place, elsewhere: _Place, victim: _Victim, name: str, seconds: float, rounds: int
+) -> dict[str, Any]:
+    """The victim's figures beside an attack on its service, and on another one, in turns."""
+    p99_us: dict[str, list[tuple[float, float]]] = {"get": [], "control": []}
+    done, took, spent, gets, failed = 0.0, 0.0, 0.0, 0, 0
+    for _ in range(rounds):
+        with _attacker(name, elsewhere.folder):
+            without = victim.measure(seconds / rounds)
+        elsewhere.wait_until_left(0)
+        with _attacker(name, here.folder) as attacked:
+            began, spent_before = time.monotonic_ns(), cpu_ns(here.serve.pid)
+            beside = victim.measure(seconds / rounds)
+            spent += (cpu_ns(here.serve.pid) - spent_before) / (time.monotonic_ns() - began)
+        here.wait_until_left(1)
+        for what, pairs in p99_us.items():
+            pairs.append((_p99_us(beside[what]), _p99_us(without[what])))
+        done, took = done + attacked[0], took + attacked[1]
+        gets += len(beside["get"])
+        failed += len(beside["failed"]) + len(without["failed"])
+    figures = {}
+    for what, pairs in p99_us.items():
+        figures[f"{what}_p99_us"] = round(median(one for one, _ in pairs), 1)
+        figures[f"{what}_p99_us_without"] = round(median(other for _, other in pairs), 1)
+        figures[f"{what}_ratio"] = round(median(one / other for one, other in pairs), 2)
     return {
-        "get_p99_us": round(attacked_get / 1000, 1),
-        "get_p99_us_without": round(get / 1000, 1),
-        "get_ratio": round(attacked_get / get, 2),
-        "control_p99_us": round(attacked_control / 1000, 1),
-        "control_p99_us_without": round(control / 1000, 1),
-        "control_ratio": round(attacked_control / control, 2),
-        "gets": len(beside["get"]),
-        "failed": len(beside["failed"]),
-        "service_cpu_percent": round(100 * spent, 1),
-        "service_rss_mb": peak_mb(serve.pid),
-        "attacks": round(done[0]),
-        "attacks_per_s": round(done[0] / done[1]),
+        **figures,
+        "gets": gets,
+        "failed": failed,
+        "service_cpu_percent": round(100 * spent / rounds, 1),
+        "service_rss_mb": peak_mb(here.serve.pid),
+        "attacks": round(done),
+        "attacks_per_s": round(done / took),
     }
+
+
+def _p99_us(nanoseconds: list[float]) -> float:
+    return round(percentile(nanoseconds, 99) / 1000, 1)
 
 
 @contextmanager
@@ -187,15 +221,3 @@ class _Victim:
             except OSError:
                 figures["failed"].append(now() - before)
         return figures
-
-    def wait_until_alone(self) -> None:
-        """Wait until the service has let go of what an attacker had; ETIMEDOUT otherwise."""
-        end = time.monotonic() + _READY_S
-        connection = Connection.open(self._serve.socket)
-        try:
-            while connection.call(STATUS)["clients"] > _OWN_CLIENTS:
-                if time.monotonic() > end:
-                    raise OSError(errno.ETIMEDOUT, "the service kept an attacker's connections")
-                time.sleep(0.01)
-        finally:
-            connection.close()

@@ -48,8 +48,6 @@ CHIP = "hostile-0"
 """A chip of the firmware that is the attackers'."""
 LYING = "backend-0"
 """A chip of firmware that lies."""
-IDLE = "idle"
-"""Not an attack: what one of these processes costs the machine by computing."""
 
 _PR_SET_PDEATHSIG = 1
 _SET_FEATURES, _SET_OWNER, _SET_BASE, _SET_ENABLE = 2, 3, 10, 18
@@ -81,12 +79,6 @@ def _say(to: socket.socket, op: str, **arguments: object) -> None:
 
 def _request(to: socket.socket, chip: str, offset: int, flags: int) -> None:
     _say(to, "request", chip=chip, offsets=[offset], config=uapi.pack_line_config(flags))
-
-
-def idle(folder: Path) -> Iterator[int]:
-    """Compute, and leave the service alone."""
-    while True:
-        yield sum(range(1000)) and 0
 
 
 def connect_flood(folder: Path) -> Iterator[int]:
@@ -165,19 +157,23 @@ def edges_unread(folder: Path) -> Iterator[int]:
 
     board = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     board.connect(f"{folder / HOSTILE}.ctl")
+
+    def count() -> int:
+        board.send(b"count SENSOR_IRQ")
+        return int(board.recv(4096).split()[2])  # ok edges N ...
+
     settings = LineSettings(edge_detection=Edge.BOTH)
-    seen = 0
     with (
         Chip(f"{folder / CONTROL}#{CHIP}") as chip,
         chip.request_lines({8: settings}, "attack", 1024),
     ):
+        seen = count()
         board.send(b"clock SENSOR_IRQ hz 50000")
         board.recv(4096)
         try:
             while True:
                 time.sleep(0.05)
-                board.send(b"count SENSOR_IRQ")
-                edges = int(board.recv(4096).split()[2])  # ok edges N ...
+                edges = count()
                 yield edges - seen
                 seen = edges
         finally:
@@ -331,19 +327,23 @@ def state_file(folder: Path) -> Iterator[int]:
 
     path, other = folder / f"{GUEST}.lines", folder / "other.lines"
     with Guest(str(folder / GUEST)) as guest:
-        while True:
-            for line in range(8):
-                os.truncate(path, 0)
-                guest.request(3, line, 1)
-                os.truncate(path, 1 << 16)
-                guest.request(3, line, 0)
-                other.unlink(missing_ok=True)
-                path.rename(other)
-                path.symlink_to(other)
-                guest.request(3, line, 1)
-                path.unlink()
-                os.link(other, path)
-                yield 3
+        try:
+            while True:
+                for line in range(8):
+                    os.truncate(path, 0)
+                    guest.request(3, line, 1)
+                    os.truncate(path, 1 << 16)
+                    guest.request(3, line, 0)
+                    other.unlink(missing_ok=True)
+                    path.rename(other)
+                    path.symlink_to(other)
+                    guest.request(3, line, 1)
+                    path.unlink()
+                    os.link(other, path)
+                    yield 3
+        finally:  # the next attacker finds a file again
+            path.unlink(missing_ok=True)
+            path.touch()
 
 
 def chip_links(folder: Path) -> Iterator[int]:
@@ -352,13 +352,16 @@ def chip_links(folder: Path) -> Iterator[int]:
     board = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     board.connect(f"{folder / HOSTILE}.ctl")
     while True:
-        chips.rename(away)
-        chips.symlink_to(folder / MISSING)
-        board.send(b"restart")
-        board.recv(4096)
-        time.sleep(0.1)
-        chips.unlink()
-        away.rename(chips)
+        try:
+            chips.rename(away)
+            chips.symlink_to(folder / MISSING)
+            board.send(b"restart")
+            board.recv(4096)
+            time.sleep(0.1)
+        finally:  # also for the next attacker
+            if away.exists():
+                chips.unlink(missing_ok=True)
+                away.rename(chips)
         yield 1
 
 
@@ -397,10 +400,9 @@ def main(name: str, folder: str) -> None:
 
 def _attacks(name: str, folder: Path) -> Iterator[int]:
     """How often each turn attacked; says once that it has begun."""
-    attack = idle if name == IDLE else ATTACKS[name]
     is_ready = False
-    for done in attack(folder):
-        if not is_ready and (done or attack is idle):
+    for done in ATTACKS[name](folder):
+        if not is_ready and done:
             print("ready", flush=True)
             is_ready = True
         yield done

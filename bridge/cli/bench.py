@@ -168,9 +168,13 @@ def guest(as_json: bool, seconds: float) -> None:
 
 @bench.command()
 @_JSON
-@_seconds_option("How long each attack takes.")
+@_seconds_option("How long each attack is measured, and again elsewhere.")
+@click.option(
+    "--rounds", type=click.IntRange(1, 100), default=3, show_default=True, metavar="N",
+    help="Over which these seconds are spread.",
+)  # fmt: skip
 @click.argument("names", nargs=-1, metavar="[ATTACK]...")
-def attack(as_json: bool, seconds: float, names: tuple[str, ...]) -> None:
+def attack(as_json: bool, seconds: float, rounds: int, names: tuple[str, ...]) -> None:
     """Measure a client's p99 beside attacks of other peers on the same service.
 
     \b
@@ -187,10 +191,10 @@ def attack(as_json: bool, seconds: float, names: tuple[str, ...]) -> None:
     state-file      a guest's state file is truncated and swapped at work
     chip-links      the folder of chip paths is swapped while chips come and go
 
-    Each is compared with the same machine on which a process computes in the attacker's
-    place; everything is pinned to one CPU. The client gets a value of a firmware of its
-    own, and asks the control socket for a line. A get is to be at most 3 times, a control
-    call at most 5 times as slow.
+    Each is compared with the same attack on another service on the same CPU, in rounds
+    that take turns: the machine is as busy, and the client's service is not. The client
+    gets a value of a firmware of its own, and asks the control socket for a line. A
+    get is to be at most 3 times, a control call at most 5 times as slow.
     """
     from bridge.bench.attack import CONTROL_RATIO_MAX, GET_RATIO_MAX, measure_attacks
     from bridge.bench.attackers import ATTACKS
@@ -201,7 +205,7 @@ def attack(as_json: bool, seconds: float, names: tuple[str, ...]) -> None:
             raise click.UsageError(f"no attack is called {name!r}; there are {', '.join(ATTACKS)}")
     ends_on_signals()
     with progress() as tell:
-        result = measure_attacks(seconds, list(names), tell)
+        result = measure_attacks(seconds, list(names), rounds, tell)
     if as_json:
         print(json.dumps(result))
         return
@@ -212,6 +216,9 @@ def attack(as_json: bool, seconds: float, names: tuple[str, ...]) -> None:
     rows = [(name, *(one[key] for key in keys)) for name, one in result["attacks"].items()]
     heads = ("p99 in us", "get", "without", "ratio", "control", "without", "ratio", "failed")
     title = f"at most {GET_RATIO_MAX:g} (get) and {CONTROL_RATIO_MAX:g} (control call) times"
+    rows.append(
+        ("alone", result["get_p99_us_alone"], "", "", result["control_p99_us_alone"], "", "", "")
+    )
     print_table(title, heads, rows)
 
 

@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 PEERS_MAX = 64
 """Processes that `ControlServer.peers` tells of."""
 
-# So many clients are accepted before others have their turn.
+# So many clients that are gone already are closed before others have their turn; one that is still
+# there ends the turn: on a busy CPU a client could come again and again within it.
 _ACCEPT_BATCH = 32
 _ACCEPT_PAUSE_S = 1.0
 # Linux 6.16, <asm-generic/socket.h>; Python does not name it.
@@ -145,7 +146,7 @@ class ControlServer:
                 return
 
     def _accept_one(self) -> bool:
-        """Whether another one may wait."""
+        """Whether another one may wait, and its turn is now."""
         assert self._socket is not None
         try:
             connection, _ = self._socket.accept()
@@ -164,9 +165,9 @@ class ControlServer:
             return False
         if _is_gone(connection):
             connection.close()
-        else:
-            self.adopt(connection)
-        return True
+            return True
+        self.adopt(connection)
+        return False
 
     async def stop(self) -> None:
         """Close everything and remove the socket's file if it is still ours."""

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from bridge.bench import attack
-from bridge.bench.attackers import ATTACKS, IDLE
+from bridge.bench.attackers import ATTACKS
 
 
 def test_every_attack_runs_and_the_victim_is_served() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bridge.cli", "bench", "attack", "--json", "--seconds", "0.4"],
+        [
+            *(sys.executable, "-m", "bridge.cli", "bench", "attack"),
+            *("--json", "--seconds", "0.4", "--rounds", "1"),
+        ],
         capture_output=True,
         text=True,
         timeout=500,
@@ -49,7 +52,7 @@ def test_an_attacker_that_does_not_begin_is_told_of(
     """Figures beside it would be those without an attack."""
     monkeypatch.setattr(attack, "_READY_S", 0.0)
     with (
-        pytest.raises(OSError, match="attacker idle had not begun after 0 s"),
-        attack._attacker(IDLE, tmp_path),
+        pytest.raises(OSError, match="attacker files had not begun after 0 s"),
+        attack._attacker("files", tmp_path),
     ):
         pytest.fail("it was measured")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -264,6 +265,25 @@ def test_a_thousand_clients_at_once() -> None:
                     os.close(fd)
                 assert reply is not None
                 assert "ok" in reply, f"client {number}: {reply}"
+
+
+def test_those_who_connect_take_turns_with_those_who_ask() -> None:
+    """A hundred who connect at once do not all come before the packet of one who is there."""
+    with Rig() as rig, ExitStack() as stack:
+        asking = RawClient.connect(rig.serve.socket)
+        stack.callback(asking.socket.close)
+        os.kill(rig.serve.pid, signal.SIGSTOP)
+        os.waitpid(rig.serve.pid, os.WUNTRACED)
+        seq = asking.send("status")
+        for _ in range(100):
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            stack.callback(sock.close)
+            sock.connect(rig.serve.socket)
+        os.kill(rig.serve.pid, signal.SIGCONT)
+        reply, _ = asking.receive()
+        assert reply is not None
+        assert reply["seq"] == seq
+        assert reply["ok"]["clients"] < 10
 
 
 def test_a_user_who_was_refused_everything_is_forgotten() -> None:
