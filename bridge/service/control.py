@@ -105,13 +105,16 @@ class ControlServer:
 
     async def _watch_file(self) -> None:
         """Log it when somebody removes the file: nobody would notice that for a long time."""
-        watch = FileWatch(self._path)
-        try:
-            while self._named:
+        while True:
+            watch = FileWatch(self._path)
+            try:
+                if not self._named:
+                    break
                 await watch.changed(None)
-                watch.again()
-        finally:
-            watch.close()
+            finally:
+                watch.close()
+            if not self._named:
+                break
         self.reachable = False
         log.error(
             "control socket: somebody removed or replaced %s; nobody new can connect until the "

@@ -116,11 +116,13 @@ class Supervisor:
 
     async def _connect(self) -> Any:
         """Try until the link opens: at once when its path appears, else ever more rarely."""
-        watch = None
+        watch = self._watch()
         backoff = _BACKOFF_FIRST_S
         try:
             while True:
-                watch = self._watch(watch)
+                if watch is not None:
+                    watch.close()
+                watch = self._watch()
                 self.state = "connecting"
                 attempt = asyncio.get_running_loop().time()
                 try:
@@ -141,16 +143,12 @@ class Supervisor:
             if watch is not None:
                 watch.close()
 
-    def _watch(self, last: Watch | None) -> Watch | None:
-        """What is waited for after the next attempt; the last one goes on."""
+    def _watch(self) -> Watch | None:
         backend, rest = self._target
         path = backend.watch_path(rest)
         find_subsystem = getattr(backend, "watch_subsystem", None)
         subsystem = find_subsystem(rest) if find_subsystem is not None else None
         try:
-            if last is not None:
-                last.again()
-                return last
             if path is not None:
                 return PathWatch(path)
             return UeventWatch(subsystem) if subsystem is not None else None
@@ -158,8 +156,6 @@ class Supervisor:
             log.warning(
                 "link %s: %s; trying now and then instead", self.context.name, error.strerror
             )
-            if last is not None:
-                last.close()
             return None
 
     async def _open(self) -> Any:
