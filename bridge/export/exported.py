@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all exports have in common: lines of chips that come and go behind a device that stays."""
+"""What exports have in common, and those that have lines of chips behind a device that stays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,41 @@ from bridge.shim.pump import Controller
 log = logging.getLogger(__name__)
 
 
-class Exported(ABC):
+class Export(ABC):
+    """One export, from the service's start to its end.
+
+    Args:
+        config: of the export.
+
+    Attributes:
+        consumer: who holds its lines, as clients see it.
+    """
+
+    KIND: ClassVar[str]
+    """First word of the consumer."""
+
+    def __init__(self, config: ExportConfig) -> None:
+        self.config = config
+        self.consumer = clip_consumer(f"{self.KIND}:{config.name}")
+
+    @abstractmethod
+    def appeared(self, chip: Chip) -> None:
+        """A chip came online."""
+
+    @abstractmethod
+    def status(self) -> dict[str, object]:
+        """The export as the control socket shows it."""
+
+    @abstractmethod
+    async def rest(self) -> None:
+        """Take nothing more, and wait for the end of what is under way."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the export; pins stay as they are."""
+
+
+class Exported(Export):
     """The lines of one export, from the service's start to its end.
 
     The device appears when every chip was seen once: only then is it known what it looks like.
@@ -29,19 +63,13 @@ class Exported(ABC):
     Args:
         dispatcher: of the service.
         config: of the export.
-
-    Attributes:
-        consumer: who holds the lines, as clients see it.
     """
 
-    KIND: ClassVar[str]
-    """First word of the consumer."""
     LINES_MAX: ClassVar[int]
     """Most lines of one export."""
 
     def __init__(self, dispatcher: Dispatcher, config: ExportConfig) -> None:
-        self.config = config
-        self.consumer = clip_consumer(f"{self.KIND}:{config.name}")
+        super().__init__(config)
         self._dispatcher = dispatcher
         self._complaints: dict[str, str] = {}
         self._holds: dict[str, tuple[Chip, Hold]] = {}
@@ -80,14 +108,6 @@ class Exported(ABC):
     @abstractmethod
     def _direction(self, index: int) -> int:
         """VIRTIO_GPIO_DIRECTION_* that the device's user has set."""
-
-    @abstractmethod
-    def status(self) -> dict[str, object]:
-        """The export as the control socket shows it."""
-
-    @abstractmethod
-    async def rest(self) -> None:
-        """Take nothing more, and wait for the end of what is under way."""
 
     def _withdraw(self) -> None:
         self._take_away()

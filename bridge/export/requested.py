@@ -11,18 +11,17 @@ import errno
 import functools
 import logging
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from bridge import uapi
 from bridge.chips.chip import Chip
-from bridge.chips.line import clip_consumer
 from bridge.chips.line_config import LineConfig
 from bridge.chips.request import LineRequest
 from bridge.chips.requester import Requester
 from bridge.chips.tasks import Tasks
-from bridge.export.exported import sentence
+from bridge.export.exported import Export, sentence
 from bridge.export.selection import ExportConfig, Pick, places_of
 from bridge.shim.pump import LineFds, LineForm
 
@@ -59,21 +58,18 @@ class RequestedLine:
         return f"line {self.pick.line} of {self.pick.chip}"
 
 
-class Requested(ABC):
+class Requested(Export):
     """A device of this kernel, and lines that are requested whenever their chips are there.
 
     Args:
         config: of the export; it has picks.
     """
 
-    KIND: ClassVar[str]
-    """First word of the consumer."""
     FLAGS: ClassVar[int]
     """GPIO_V2_LINE_FLAG_* of the lines."""
 
     def __init__(self, config: ExportConfig) -> None:
-        self.config = config
-        self.consumer = clip_consumer(f"{self.KIND}:{config.name}")
+        super().__init__(config)
         self._lines = [RequestedLine(pick) for pick in config.picks]
         self._seen: set[str] = set()
         self._why: dict[str, str] = {}

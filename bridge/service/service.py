@@ -19,9 +19,8 @@ from collections.abc import Callable
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.tasks import Tasks
 from bridge.export.aggregate import Aggregate
-from bridge.export.exported import Exported
+from bridge.export.exported import Export
 from bridge.export.handover import let_go_of_strangers
-from bridge.export.requested import Requested
 from bridge.export.selection import ExportConfig
 from bridge.export.vhost_user_gpio import VhostUserGpio
 from bridge.link import resolve
@@ -70,7 +69,7 @@ class Service:
         self.registry = Registry()
         self.version = version()
         self.supervisors: list[Supervisor] = []
-        self.exports: list[Exported | Requested] = []
+        self.exports: list[Export] = []
         self.aggregates: list[Aggregate] = []
         self._started = time.monotonic()
         self._tasks = Tasks()
@@ -132,7 +131,7 @@ class Service:
             self.exports.append(self._export_of(dispatcher, config))
             self.registry.takers.append(self.exports[-1].appeared)
 
-    def _export_of(self, dispatcher: Dispatcher, config: ExportConfig) -> Exported | Requested:
+    def _export_of(self, dispatcher: Dispatcher, config: ExportConfig) -> Export:
         timeout_ms = self.config.timeout_ms
         if config.kind == "gpiochip":
             from bridge.export.gpiochip import GpioChip
