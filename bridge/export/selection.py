@@ -116,6 +116,11 @@ class ExportConfig:
     debounce_ms: int = 0
 
     @property
+    def for_guest(self) -> bool:
+        """Whether its path is a socket for a guest; else it is of this kernel."""
+        return self.kind == "vhost-user-gpio"
+
+    @property
     def chips(self) -> set[str]:
         """Names of the chips that it needs."""
         if self.picks:

@@ -27,15 +27,14 @@ def check(config: Config) -> list[str]:
     for chip in config.chips:
         print(f"chip    {chip.name}: {len(chip.picks)} lines of {', '.join(sorted(chip.chips))}")
     for export in config.exports:
-        ours = export.kind != "vhost-user-gpio"
-        where = f"{export.kind} by {export.path}" if ours else export.path
+        where = export.path if export.for_guest else f"{export.kind} by {export.path}"
         print(f"export  {export.name}: {where}, of {', '.join(sorted(export.chips))}")
     return list(_problems(config))
 
 
 def _problems(config: Config) -> Iterator[str]:
     """What is not as the configuration has it, on this machine and for this user."""
-    guests = (one.path for one in config.exports if one.kind == "vhost-user-gpio")
+    guests = (one.path for one in config.exports if one.for_guest)
     for path in (config.socket, *guests):
         folder = os.path.dirname(path or "") or "."
         if path and not os.path.isdir(folder):

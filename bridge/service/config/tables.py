@@ -104,7 +104,7 @@ def check_names(links: Iterable[LinkConfig], where: str) -> None:
 
 def check_exports(exports: Collection[ExportConfig], where: str) -> None:
     """Raise ConfigError when two exports have the same socket or name."""
-    guests = (one.path for one in exports if one.kind == "vhost-user-gpio")
+    guests = (one.path for one in exports if one.for_guest)
     _no_twins("exports", "path", guests, where)
     _no_twins("exports", "name", (export.name for export in exports), where)
 
