@@ -399,7 +399,11 @@ def main(name: str, folder: str) -> None:
 
 
 def _attacks(name: str, folder: Path) -> Iterator[int]:
-    """How often each turn attacked; says once that it has begun."""
+    """How often each turn attacked; says once that it has begun.
+
+    main() has its `finally` apart from this loop: Python 3.13 compiles a jump from an `if` back to
+    the loop's head that the exception table leaves out, and a signal then skips the `finally`.
+    """
     is_ready = False
     for done in ATTACKS[name](folder):
         if not is_ready and done:
