@@ -702,6 +702,47 @@ static void timestamps_are_mapped_to_our_clock(void)
 	close_session(&s);
 }
 
+/* It was taken before anybody knew the clock. What is lost after it makes a gap in the numbers, and
+ * they would lead back in time for ever. */
+static void a_damaged_time_does_not_stop_a_line(void)
+{
+	struct gb_clock_state state;
+	struct gb_line_event event;
+	struct client client, other;
+	struct session s;
+
+	open_session(&s, TAG | CREDITS | TIMESTAMP);
+	gb_lock(s.pump);
+	s.core->counted_type = RPMSG_GPIO_MSG_GET_TIME;
+	s.core->drop_requests = 1000;
+	gb_unlock(s.pump);
+	gb_controller_accept(s.controller, TAG | CREDITS | TIMESTAMP, 0xabcd1234);
+	open_client(&s, &client, GPIO, EDGES, 64);
+	open_client(&s, &other, GPIO + 1, EDGES, 64);
+	forge(&s, GPIO, 1, 1, port_time(s.core));
+	forge(&s, GPIO, 0, 2, port_time(s.core) + HOURS);
+	gb_controller_clock(s.controller, &state);
+	CHECK(!state.known);
+	gb_lock(s.pump);
+	s.core->drop_requests = 0;
+	gb_unlock(s.pump);
+	/* Edges of another line make the service ask for the clock again. */
+	for (uint32_t n = 1; n <= LONG_MS && !state.known; n++) {
+		forge(&s, GPIO + 1, n & 1, n, port_time(s.core));
+		poll(NULL, 0, 1);
+		gb_controller_clock(s.controller, &state);
+	}
+	CHECK(state.known);
+	forge(&s, GPIO, 0, 4, port_time(s.core));
+	forge(&s, GPIO, 1, 5, port_time(s.core));
+	for (int n = 0; n < 4; n++)
+		CHECK(next_event(&client, &event));
+	CHECK_EQ(event.line_seqno, 5);
+	close_client(&other);
+	close_client(&client);
+	close_session(&s);
+}
+
 static void the_source_clock_can_be_asked_for(void)
 {
 	struct gb_line_event event;
@@ -1017,6 +1058,7 @@ int main(void)
 	RUN(two_alike_false_jumps_do_not_stop_a_line);
 	RUN(random_records_hurt_nobody);
 	RUN(timestamps_are_mapped_to_our_clock);
+	RUN(a_damaged_time_does_not_stop_a_line);
 	RUN(the_source_clock_can_be_asked_for);
 	RUN(a_debounced_line_has_the_source_clock_too);
 	RUN(the_source_clock_does_not_go_back);

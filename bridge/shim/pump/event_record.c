@@ -26,6 +26,25 @@ struct record {
 	uint64_t timestamp;
 };
 
+/* A time that the device's clock has not reached is damaged. */
+static bool in_future(const struct gb_controller *c, uint64_t device_ns, uint64_t now_ns)
+{
+	uint64_t host_ns, bound_ns;
+
+	return has_time(c) && gb_clock_map(&c->sync.clock, device_ns, &host_ns, &bound_ns) &&
+	       (int64_t)(host_ns - now_ns) > (int64_t)bound_ns;
+}
+
+/* How much later than the last record this one is. The last one's time may be damaged, if it came
+ * before the clock was known: any time is later then. */
+static int64_t later_by(const struct gb_controller *c, const struct gb_stream *s,
+			const struct record *record, uint64_t now_ns)
+{
+	if (in_future(c, s->device_ns, now_ns))
+		return 1;
+	return (int64_t)(record->timestamp - s->device_ns);
+}
+
 /* A record that is not ahead is a duplicate or late, unless the last number was ahead by mistake
  * because it was damaged: then this record comes after the last number that is confirmed, and is
  * later in time. */
@@ -36,27 +55,17 @@ static bool corrects(const struct gb_controller *c, const struct gb_stream *s,
 	    (int32_t)(s->sequence - record->sequence) <= 0)
 		return false;
 	if (has_time(c))
-		return (int64_t)(record->timestamp - s->device_ns) > 0;
+		return later_by(c, s, record, now_ns) > 0;
 	return now_ns - s->event_ns > LATE_NS;
-}
-
-/* A time that the device's clock has not reached is damaged. */
-static bool in_future(const struct gb_controller *c, const struct record *record, uint64_t now_ns)
-{
-	uint64_t host_ns, bound_ns;
-
-	return has_time(c) &&
-	       gb_clock_map(&c->sync.clock, record->timestamp, &host_ns, &bound_ns) &&
-	       (int64_t)(host_ns - now_ns) > (int64_t)bound_ns;
 }
 
 /* A number that is ahead by more than one at an earlier time is damaged, and its event perhaps
  * was taken already. Without the clock the last time is not trusted. */
 static bool jumps_back(const struct gb_controller *c, const struct gb_stream *s,
-		       const struct record *record)
+		       const struct record *record, uint64_t now_ns)
 {
 	return has_time(c) && c->sync.clock.samples >= GB_CLOCK_SAMPLES_MIN &&
-	       (int64_t)(record->timestamp - s->device_ns) < 0;
+	       later_by(c, s, record, now_ns) < 0;
 }
 
 /* A number is trusted when others led to it one by one: two that are damaged in
@@ -81,10 +90,10 @@ static bool accept_sequence(const struct gb_controller *c, struct gb_stream *s,
 	if (ahead > 0 && (uint64_t)ahead > PLAUSIBLE_EDGES + (now_ns - s->event_ns) / EDGE_NS_MIN)
 		return false;
 	if (ahead <= 0) {
-		if (!corrects(c, s, record, now_ns) || in_future(c, record, now_ns))
+		if (!corrects(c, s, record, now_ns) || in_future(c, record->timestamp, now_ns))
 			return false;
 		*lost = record->sequence - s->confirmed - 1;
-	} else if (ahead > 1 && jumps_back(c, s, record)) {
+	} else if (ahead > 1 && jumps_back(c, s, record, now_ns)) {
 		return false;
 	} else {
 		*lost = (uint32_t)ahead - 1;
@@ -93,7 +102,7 @@ static bool accept_sequence(const struct gb_controller *c, struct gb_stream *s,
 	*lost += s->interrupted;
 	s->interrupted = false;
 	s->sequence = record->sequence;
-	if (!in_future(c, record, now_ns))
+	if (!in_future(c, record->timestamp, now_ns))
 		s->device_ns = record->timestamp;
 	s->event_ns = now_ns;
 	return true;
@@ -107,7 +116,7 @@ static uint64_t source_time(const struct gb_controller *c, struct gb_stream *s,
 {
 	bool back = c->sync.clock.samples >= GB_CLOCK_SAMPLES_MIN &&
 		    (int64_t)(record->timestamp - s->source_ns) < 0;
-	bool ahead = in_future(c, record, now_ns);
+	bool ahead = in_future(c, record->timestamp, now_ns);
 
 	if (!back && !(ahead && !s->ahead))
 		s->source_ns = record->timestamp;
