@@ -3,9 +3,8 @@
 
 A thread of its own, because sysfs may block: binding a driver or removing an
 endpoint can wait for the firmware. It looks at sysfs as a whole whenever the kernel
-reports a change on the rpmsg or virtio bus, and once more when that has settled, and
-asks /dev what it lacks there; it never goes by what an event says, so none that is
-lost or late matters.
+reports a change on the rpmsg or virtio bus or in /dev, and again while that settles;
+it never goes by what an event says, so none that is lost or late matters.
 """
 
 from __future__ import annotations
@@ -43,8 +42,9 @@ _DRAIN_MAX = 4096
 _MESSAGE_SIZE = 512
 # A hindrance that lasts less long is udev at work, as after every start of the firmware.
 _PATIENCE_S = 1.0
-# The event of a removal comes before sysfs shows it, and nothing comes after.
-_SETTLED_S = 0.2
+# The kernel tells of a removal, and that a file is closed, before it is done, and of no end. So it
+# looks again this long after an event, and after ever longer pauses up to the last.
+_SETTLES_FIRST_S, _SETTLES_LAST_S = 0.2, 3.2
 # Watched in the folder of nodes: a node appears, or udev gives one to our group. A node that we may
 # not open cannot be watched itself, only its folder can.
 _FOLDER_CHANGES = lib.IN_CREATE | lib.IN_MOVED_TO | lib.IN_ATTRIB
@@ -99,7 +99,8 @@ class Finder:
         self._troubles: dict[Trouble, float] = {}  # since when
         self._met: set[Trouble] = set()  # in this look
         self._watched: dict[int, int] = {}  # node's identity: watch
-        self._again = math.inf  # when to look once more after an event
+        self._again = math.inf  # when to look again after an event
+        self._settles_s = _SETTLES_FIRST_S  # the pause before that
         self._looked = threading.Event()
         # This starts before the first look, so that no event falls in between.
         self._monitor = monitor("rpmsg", "virtio")
@@ -160,10 +161,13 @@ class Finder:
         for fd in (self._monitor.fileno(), self._inotify, self._control.fileno()):
             poll.register(fd, select.POLLIN)
         ready = {fd for fd, _ in poll.poll(self._timeout_ms())}
-        if self._monitor.fileno() in ready:
-            self._again = time.monotonic() + _SETTLED_S
-        elif time.monotonic() >= self._again:
-            self._again = math.inf
+        now = time.monotonic()
+        if self._monitor.fileno() in ready or self._inotify in ready:
+            self._settles_s = _SETTLES_FIRST_S
+            self._again = now + self._settles_s
+        elif now >= self._again:
+            self._settles_s *= 4
+            self._again = now + self._settles_s if self._settles_s <= _SETTLES_LAST_S else math.inf
         if self._control.fileno() in ready:
             self._hear()
         with contextlib.suppress(BlockingIOError):

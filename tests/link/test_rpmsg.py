@@ -333,6 +333,33 @@ def test_removal_that_is_told_before_it_is_done(board: Board, link: Callable[...
     assert here.told(timeout_s=30) == [(lib.GB_RPMSG_DOWN, 0, "")]
 
 
+def test_close_that_is_told_before_it_is_done(
+    board: Board, link: Callable[..., Link], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells that a busy node is closed, and lets go of it after the look."""
+    m4 = board.processor(0, "m4_0", "4c000000.m4")
+    channel = board.device(m4, "virtio0.rpmsg-io-0.-1.1024", "rpmsg-io-0", 1024)
+    node = board.dev / board.node(channel, "rpmsg-io-0", 1024)
+    node.touch()
+    others = os.open(node, os.O_RDWR)
+    real_open = os.open
+    # Each look tries twice: the first one, and the one that the close makes.
+    tries = ["busy"] * 4
+
+    def open_(path: str, flags: int) -> int:
+        if path == str(node) and tries:
+            raise OSError(errno.EBUSY, tries.pop())
+        return real_open(path, flags)
+
+    monkeypatch.setattr(rpmsg_finder, "_PATIENCE_S", -1)  # no looks but those of events
+    monkeypatch.setattr(os, "open", open_)
+    here = link()
+    here.start()
+    assert len(tries) == 2
+    os.close(others)
+    assert here.told(timeout_s=60) == [(lib.GB_RPMSG_ATTACH, 1024, node.name)]
+
+
 def test_no_thread_for_the_search_is_a_failure_to_try_again_after(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
