@@ -105,16 +105,13 @@ class ControlServer:
 
     async def _watch_file(self) -> None:
         """Log it when somebody removes the file: nobody would notice that for a long time."""
-        while True:
-            watch = FileWatch(self._path)
-            try:
-                if not self._named:
-                    break
+        watch = FileWatch(self._path)
+        try:
+            while self._named:
                 await watch.changed(None)
-            finally:
-                watch.close()
-            if not self._named:
-                break
+                watch.again()
+        finally:
+            watch.close()
         self.reachable = False
         log.error(
             "control socket: somebody removed or replaced %s; nobody new can connect until the "

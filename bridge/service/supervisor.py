@@ -116,13 +116,11 @@ class Supervisor:
 
     async def _connect(self) -> Any:
         """Try until the link opens: at once when its path appears, else ever more rarely."""
-        watch = self._watch()
+        watch = None
         backoff = _BACKOFF_FIRST_S
         try:
             while True:
-                if watch is not None:
-                    watch.close()
-                watch = self._watch()
+                watch = self._watch(watch)
                 self.state = "connecting"
                 attempt = asyncio.get_running_loop().time()
                 try:
@@ -143,12 +141,16 @@ class Supervisor:
             if watch is not None:
                 watch.close()
 
-    def _watch(self) -> Watch | None:
+    def _watch(self, last: Watch | None) -> Watch | None:
+        """What is waited for after the next attempt; the last one goes on."""
         backend, rest = self._target
         path = backend.watch_path(rest)
         find_subsystem = getattr(backend, "watch_subsystem", None)
         subsystem = find_subsystem(rest) if find_subsystem is not None else None
         try:
+            if last is not None:
+                last.again()
+                return last
             if path is not None:
                 return PathWatch(path)
             return UeventWatch(subsystem) if subsystem is not None else None
@@ -156,6 +158,8 @@ class Supervisor:
             log.warning(
                 "link %s: %s; trying now and then instead", self.context.name, error.strerror
             )
+            if last is not None:
+                last.close()
             return None
 
     async def _open(self) -> Any:

@@ -4,22 +4,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
-from bridge.link.uevents import monitor
+from bridge.link.uevents import drain, monitor
 from bridge.shim.ffi import ffi, lib
 
-# A directory is watched and not a file: a socket that is to come has no file yet.
-_MASK = lib.IN_ATTRIB | lib.IN_MOVED_TO | lib.IN_CREATE | lib.IN_DELETE_SELF
+_IN_MOVE_SELF, _IN_ONESHOT = 0x800, 1 << 31  # linux/inotify.h
 
-_IN_MOVE_SELF = 0x800  # linux/inotify.h
+# A directory is watched and not a file: a socket that is to come has no file yet. Who changes files
+# there without end has one event for each attempt.
+_DIRECTORY_CHANGES = (
+    lib.IN_ATTRIB | lib.IN_MOVED_TO | lib.IN_CREATE | lib.IN_DELETE_SELF | _IN_ONESHOT
+)
+_FILE_CHANGES = lib.IN_ATTRIB | _IN_MOVE_SELF
 
 
 class Watch:
     """What makes a new attempt worth while.
 
-    Make it before the attempt, so that a change in between is not missed.
+    Make it before the first attempt, and call `again` before each other one, so that a change in
+    between is not missed.
 
     Args:
         fd: readable after a change.
@@ -32,9 +38,9 @@ class Watch:
         self._loop.add_reader(fd, self._ready)
 
     def _ready(self) -> None:
-        """Note a change: the caller looks again, with another watch, whatever it was.
+        """Note a change: the caller looks again, whatever it was.
 
-        This one has done its work; what else changes meanwhile must not wake us.
+        What else changes meanwhile must not wake us.
         """
         self._loop.remove_reader(self._fd)
         self._changed.set()
@@ -54,12 +60,56 @@ class Watch:
             return False
         return True
 
+    def again(self) -> None:
+        """Forget what has changed, and notice what changes from now on. OSError as at first."""
+        self._take()
+        self._changed.clear()
+        self._loop.add_reader(self._fd, self._ready)
+
+    def _take(self) -> None:
+        """Take what made the descriptor readable."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Stop watching."""
         self._loop.remove_reader(self._fd)
 
 
-class PathWatch(Watch):
+class _InotifyWatch(Watch):
+    def __init__(self) -> None:
+        """Raises OSError: no inotify instance or watch (EMFILE, ENOSPC, EACCES)."""
+        fd = lib.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if fd < 0:
+            raise OSError(ffi.errno, f"no inotify instance: {os.strerror(ffi.errno)}")
+        super().__init__(fd)
+        try:
+            self._watch()
+        except BaseException:
+            self.close()
+            raise
+
+    def _watch(self) -> None:
+        """Add what is to be watched."""
+        raise NotImplementedError
+
+    def _add(self, path: str | Path, changes: int) -> bool:
+        return lib.inotify_add_watch(self._fd, os.fsencode(path), changes) >= 0
+
+    def _take(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._fd, 65536)
+
+    def close(self) -> None:
+        """Stop watching."""
+        super().close()
+        try:
+            # The kernel takes about 8 ms for it, in which no client would have an answer.
+            self._loop.run_in_executor(None, os.close, self._fd)
+        except RuntimeError:  # no thread
+            os.close(self._fd)
+
+
+class PathWatch(_InotifyWatch):
     """Notices changes in the directory of a path, or in the nearest one above it.
 
     Where the path is a symbolic link, that of what it leads to is watched, too.
@@ -72,31 +122,25 @@ class PathWatch(Watch):
     """
 
     def __init__(self, path: str) -> None:
-        self._fd = lib.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._fd < 0:
-            raise OSError(ffi.errno, f"no inotify instance: {os.strerror(ffi.errno)}")
-        try:
-            # A symbolic link may be made to lead elsewhere, and what it leads to may come.
-            for name in {os.path.abspath(path), os.path.realpath(path)}:
-                self._watch(Path(name).parent)
-        except OSError:
-            os.close(self._fd)
-            raise
-        super().__init__(self._fd)
+        self._path = path
+        super().__init__()
 
-    def _watch(self, directory: Path) -> None:
-        for place in (directory, *directory.parents):
-            if lib.inotify_add_watch(self._fd, os.fsencode(place), _MASK) >= 0:
-                return
-        raise OSError(ffi.errno, f"{directory} cannot be watched: {os.strerror(ffi.errno)}")
+    def _watch(self) -> None:
+        # A symbolic link may be made to lead elsewhere, and what it leads to may come.
+        for name in {os.path.abspath(self._path), os.path.realpath(self._path)}:
+            directory = Path(name).parent
+            if not any(
+                self._add(place, _DIRECTORY_CHANGES) for place in (directory, *directory.parents)
+            ):
+                why = os.strerror(ffi.errno)
+                raise OSError(ffi.errno, f"{directory} cannot be watched: {why}")
 
-    def close(self) -> None:
-        """Stop watching."""
-        super().close()
-        os.close(self._fd)
+    def _take(self) -> None:
+        super()._take()
+        self._watch()  # since one event has ended it
 
 
-class FileWatch(Watch):
+class FileWatch(_InotifyWatch):
     """Notices that a file is removed, replaced or given to others; not what is beside it.
 
     Args:
@@ -107,19 +151,12 @@ class FileWatch(Watch):
     """
 
     def __init__(self, path: str) -> None:
-        self._fd = lib.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._fd < 0:
-            raise OSError(ffi.errno, f"no inotify instance: {os.strerror(ffi.errno)}")
-        if lib.inotify_add_watch(self._fd, os.fsencode(path), lib.IN_ATTRIB | _IN_MOVE_SELF) < 0:
-            number = ffi.errno
-            os.close(self._fd)
-            raise OSError(number, f"{path} cannot be watched: {os.strerror(number)}")
-        super().__init__(self._fd)
+        self._path = path
+        super().__init__()
 
-    def close(self) -> None:
-        """Stop watching."""
-        super().close()
-        os.close(self._fd)
+    def _watch(self) -> None:
+        if not self._add(self._path, _FILE_CHANGES):
+            raise OSError(ffi.errno, f"{self._path} cannot be watched: {os.strerror(ffi.errno)}")
 
 
 class UeventWatch(Watch):
@@ -135,3 +172,6 @@ class UeventWatch(Watch):
     def __init__(self, subsystem: str) -> None:
         self._monitor = monitor(subsystem)
         super().__init__(self._monitor.fileno())
+
+    def _take(self) -> None:
+        drain(self._monitor)

@@ -18,8 +18,9 @@ import pytest
 from bridge import wire
 from bridge.chips.controller import AUTO, EXTENDED, Controller
 from bridge.link import vhost_user
-from bridge.service import Config, LinkConfig, ServiceThread
+from bridge.service import Config, LinkConfig, ServiceThread, supervisor
 from bridge.service.channel import Channel
+from bridge.service.watch import PathWatch
 from bridge.shim.ffi import lib
 from firmware_stub import Stub
 
@@ -179,15 +180,25 @@ def test_link_comes_up_when_the_firmware_appears_later(tmp_path: Path) -> None:
 def test_files_beside_a_missing_socket_cost_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In /tmp they come and go without end; the link is looked at now and then."""
+    """In /tmp they come and go without end; the link is looked at now and then.
+
+    One inotify instance does: the kernel takes 8 ms to close one.
+    """
     attempts: list[float] = []
     connect = vhost_user.connect
+    watches: list[PathWatch] = []
+
+    class CountedWatch(PathWatch):
+        def __init__(self, path: str) -> None:
+            super().__init__(path)
+            watches.append(self)
 
     def counted(rest: str, timeout_ms: int) -> object:
         attempts.append(time.monotonic())
         return connect(rest, timeout_ms)
 
     monkeypatch.setattr(vhost_user, "connect", counted)
+    monkeypatch.setattr(supervisor, "PathWatch", CountedWatch)
     link = LinkConfig(f"vhost-user:{tmp_path / 'fw.sock'}")
     thread = ServiceThread(Config(links=(link,), socket=None))
     try:
@@ -197,6 +208,7 @@ def test_files_beside_a_missing_socket_cost_nothing(
             (tmp_path / "other").unlink()
         took = time.monotonic() - start
         assert 10 <= len(attempts) <= took / 0.05 + 2
+        assert len(watches) == 1
         with Stub("demo", socket=str(tmp_path / "fw.sock")):
             thread.wait_chip("fw-0", 30)
     finally:
