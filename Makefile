@@ -90,7 +90,7 @@ $(shell { $(BIN)/python -c 'import pip' && grep -qF '$(CURDIR)/$(VENV)' $(BIN)/p
 endif
 
 # The stamp depends on what a build reads; Python files are used in place.
-$(VENV)/.stamp: pyproject.toml setup.py bridge/shim/build.py bridge/bench/native/build.py $(wildcard bridge/shim/decl/*.h) $(C_SOURCES) $(PRELOAD) $(HEADERS)
+$(VENV)/.stamp: pyproject.toml setup.py bridge/shim/build.py bridge/shim/declarations.py bridge/shim/_shim.pyi bridge/bench/native/build.py bridge/bench/native/_native.pyi $(C_SOURCES) $(PRELOAD) $(HEADERS)
 	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is not installed:" \
 		"sudo apt install python3-dev python3-venv"; exit 1; }
 	@$(PYTHON) tools/setup build rpmsg serial
@@ -347,7 +347,7 @@ TSAN_SHIM := $(BUILD)/tsan/_shim.abi3.so
 
 $(TSAN_SHIM): $(patsubst %.c,$(BUILD)/tsan/%.o,$(filter bridge/shim/% firmware_stub/host/% \
 		firmware_stub/core/% firmware_stub/ports/linux/%,$(C_SOURCES))) \
-		$(wildcard bridge/shim/decl/*.h) bridge/shim/build.py $(VENV)/.stamp
+		bridge/shim/_shim.pyi bridge/shim/declarations.py bridge/shim/build.py $(VENV)/.stamp
 	@$(BIN)/python -c "from bridge.shim.build import ffibuilder as shim; \
 		shim.emit_c_code('$(@:.so=.c)')"
 	@echo "  LINK    $@"

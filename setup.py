@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from typing import Any
@@ -12,6 +13,9 @@ import setuptools
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
+
+# What says how the modules are compiled imports of this tree, which a build has not on its path.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 # What a setuptools older than 77, as Debian 12 has it, does not take from pyproject.toml.
 LICENSE = "license_expression" if int(setuptools.__version__.split(".")[0]) >= 77 else "license"

@@ -34,7 +34,7 @@ def setup(tree: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     python = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
     own = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     return subprocess.run(
-        [python, "tools/setup", "build"], cwd=tree, env={**own, **environment}, timeout=110,
+        [python, "tools/setup", "build"], cwd=tree, env={**own, **environment}, timeout=280,
         capture_output=True, text=True,
     )  # fmt: skip
 

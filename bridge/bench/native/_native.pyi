@@ -16,11 +16,11 @@ class _Lib:
         self, path: bytes, offset: int, rounds: int, samples_ns: CData
     ) -> int: ...
     def gb_bench_client_get(
-        self, client: CData, duration_ns: int, rounds: int, samples_ns: CData
+        self, way: CData, duration_ns: int, rounds: int, samples_ns: CData
     ) -> int: ...
     def gb_bench_client_edge(
         self,
-        client: CData,
+        way: CData,
         bell: int,
         ring_fd: int,
         duration_ns: int,

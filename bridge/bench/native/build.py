@@ -10,46 +10,8 @@ from glob import glob
 
 from cffi import FFI
 
-DECLARATIONS = """
-    int gb_bench_edges(uint32_t count, uint64_t *elapsed_ns);
-    int gb_bench_floor(uint32_t rounds, uint32_t *samples_ns);
+from bridge.shim.declarations import declarations
 
-    struct gb_bench_guest;
-
-    struct gb_bench_guest *gb_bench_guest_open(const char *path);
-    int gb_bench_guest_request(struct gb_bench_guest *guest, uint16_t type, uint16_t gpio,
-                               uint32_t value);
-    int64_t gb_bench_guest_set(struct gb_bench_guest *guest, uint32_t lines, uint32_t rounds);
-    int gb_bench_guest_arm(struct gb_bench_guest *guest, uint16_t gpio);
-    int64_t gb_bench_guest_event(struct gb_bench_guest *guest);
-    void gb_bench_guest_close(struct gb_bench_guest *guest);
-
-    struct gb_bench_edges_read {
-        uint32_t received;
-        uint32_t last;
-        uint32_t disordered;
-    };
-
-    int gb_bench_uapi_get(const char *path, uint32_t offset, uint32_t rounds,
-                          uint32_t *samples_ns);
-    int gb_bench_uapi_watch(const char *path, uint32_t lines);
-    int gb_bench_uapi_edges(int fd, uint32_t count, uint32_t timeout_ms,
-                            struct gb_bench_edges_read *result);
-
-    struct gb_bench_client {
-        int operation_fd;
-        void *operate, *direct;
-    };
-
-    int64_t gb_bench_client_get(const struct gb_bench_client *client, uint64_t duration_ns,
-                                uint32_t rounds, uint32_t *samples_ns);
-    int64_t gb_bench_client_edge(const struct gb_bench_client *client, int bell, int ring_fd,
-                                 uint64_t duration_ns, uint32_t rounds, uint32_t *samples_ns);
-    int64_t gb_bench_device_get(int fd, uint16_t gpio, uint64_t duration_ns, uint32_t rounds,
-                                uint32_t *samples_ns);
-    int64_t gb_bench_link_get(void *link, const char *channel, uint16_t gpio, char why[160],
-                              uint64_t duration_ns, uint32_t rounds, uint32_t *samples_ns);
-"""
 HEADERS = """
     #include "edges.h"
     #include "floor.h"
@@ -64,6 +26,12 @@ INCLUDE_DIRS = [
     "firmware_stub/remote",
     "firmware_stub/host",
 ]
+DECLARATIONS = declarations(
+    "bridge/bench/native/_native.pyi",
+    HEADERS,
+    INCLUDE_DIRS,
+    "gb_bench_client gb_bench_edges_read",
+)
 
 ffibuilder = FFI()
 ffibuilder.cdef(DECLARATIONS)
