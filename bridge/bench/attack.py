@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -47,7 +47,8 @@ def measure_attacks(
     again. "Elsewhere" is another service, with firmwares of its own, on the same CPU: the machine
     then has as much to do, and its scheduler has the same to choose from, but nothing of what is
     attacked is the victim's. The two take turns in rounds; each ratio is the median of those of
-    the rounds. All processes are pinned to one CPU.
+    the rounds. All processes are pinned to one CPU. A round in which no call of a kind succeeded is
+    counted as unserved; where there is no other one, the figures of that kind are None.
 
     Args:
         seconds: for which the victim is measured beside each attack, and again elsewhere.
@@ -72,9 +73,10 @@ def measure_attacks(
         "attacks": attacks,
         "get_p99_us_alone": _p99_us(alone["get"]),
         "control_p99_us_alone": _p99_us(alone["control"]),
-        "get_ratio_worst": max(one["get_ratio"] for one in attacks.values()),
-        "control_ratio_worst": max(one["control_ratio"] for one in attacks.values()),
+        "get_ratio_worst": _worst(one["get_ratio"] for one in attacks.values()),
+        "control_ratio_worst": _worst(one["control_ratio"] for one in attacks.values()),
         "failed": sum(one["failed"] for one in attacks.values()),
+        "unserved": sum(one["unserved"] for one in attacks.values()),
     }
 
 
@@ -117,7 +119,7 @@ def _one(
 ) -> dict[str, Any]:
     """The victim's figures beside an attack on its service, and on another one, in turns."""
     p99_us: dict[str, list[tuple[float, float]]] = {"get": [], "control": []}
-    done, took, spent, gets, failed = 0.0, 0.0, 0.0, 0, 0
+    done, took, spent, gets, failed, unserved = 0.0, 0.0, 0.0, 0, 0, 0
     for _ in range(rounds):
         with _attacker(name, elsewhere.folder):
             without = victim.measure(seconds / rounds)
@@ -128,19 +130,23 @@ def _one(
             spent += (cpu_ns(here.serve.pid) - spent_before) / (time.monotonic_ns() - began)
         here.wait_until_left(1)
         for what, pairs in p99_us.items():
-            pairs.append((_p99_us(beside[what]), _p99_us(without[what])))
+            one, other = _p99_us(beside[what]), _p99_us(without[what])
+            if one is not None and other is not None:
+                pairs.append((one, other))
+        unserved += not (beside["get"] and beside["control"])
         done, took = done + attacked[0], took + attacked[1]
         gets += len(beside["get"])
         failed += len(beside["failed"]) + len(without["failed"])
     figures = {}
     for what, pairs in p99_us.items():
-        figures[f"{what}_p99_us"] = round(median(one for one, _ in pairs), 1)
-        figures[f"{what}_p99_us_without"] = round(median(other for _, other in pairs), 1)
-        figures[f"{what}_ratio"] = round(median(one / other for one, other in pairs), 2)
+        figures[f"{what}_p99_us"] = _median((one for one, _ in pairs), 1)
+        figures[f"{what}_p99_us_without"] = _median((other for _, other in pairs), 1)
+        figures[f"{what}_ratio"] = _median((one / other for one, other in pairs), 2)
     return {
         **figures,
         "gets": gets,
         "failed": failed,
+        "unserved": unserved,
         "service_cpu_percent": round(100 * spent / rounds, 1),
         "service_rss_mb": peak_mb(here.serve.pid),
         "attacks": round(done),
@@ -148,8 +154,17 @@ def _one(
     }
 
 
-def _p99_us(nanoseconds: list[float]) -> float:
-    return round(percentile(nanoseconds, 99) / 1000, 1)
+def _p99_us(nanoseconds: list[float]) -> float | None:
+    return round(percentile(nanoseconds, 99) / 1000, 1) if nanoseconds else None
+
+
+def _median(figures: Iterable[float], digits: int) -> float | None:
+    found = list(figures)
+    return round(median(found), digits) if found else None
+
+
+def _worst(ratios: Iterable[float | None]) -> float | None:
+    return max((ratio for ratio in ratios if ratio is not None), default=None)
 
 
 @contextmanager
@@ -207,7 +222,8 @@ class _Victim:
         """Time gets and control calls, in ns each; what failed."""
         figures: dict[str, list[float]] = {"get": [], "control": [], "failed": []}
         now = time.perf_counter_ns
-        self._request.get_value(5)
+        with suppress(OSError):
+            self._request.get_value(5)
         end = now() + int(seconds * 1e9)
         while now() < end:
             try:

@@ -213,13 +213,20 @@ def attack(as_json: bool, seconds: float, rounds: int, names: tuple[str, ...]) -
         *("get_p99_us", "get_p99_us_without", "get_ratio"),
         *("control_p99_us", "control_p99_us_without", "control_ratio", "failed"),
     ]
-    rows = [(name, *(one[key] for key in keys)) for name, one in result["attacks"].items()]
+    rows = [
+        (name, *("none" if one[key] is None else one[key] for key in keys))
+        for name, one in result["attacks"].items()
+    ]
     heads = ("p99 in us", "get", "without", "ratio", "control", "without", "ratio", "failed")
     title = f"at most {GET_RATIO_MAX:g} (get) and {CONTROL_RATIO_MAX:g} (control call) times"
     rows.append(
         ("alone", result["get_p99_us_alone"], "", "", result["control_p99_us_alone"], "", "", "")
     )
     print_table(title, heads, rows)
+    for name, one in result["attacks"].items():
+        if one["unserved"]:
+            rounds_of = f"{one['unserved']} of {rounds} rounds"
+            click.echo(f"{name}: in {rounds_of} no get or no control call succeeded", err=True)
 
 
 @bench.command()
