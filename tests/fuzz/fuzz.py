@@ -31,6 +31,7 @@ C_TARGETS = {
     "vhost_user_link": 2,
     "rpmsg_backend": 2,
     "rpmsg_remote": 1,
+    "virtio_gpio_remote": 1,
     "export": 3,
     "cdev": 2,
     "adapter": 2,
@@ -78,7 +79,7 @@ def run_target(target: str, seconds: int, run: Path) -> int:
     found = re.findall(r"stat::number_of_executed_units:\s*(\d+)", text)
     count = int(found[-1]) if found else 0
     state = "ok" if done.returncode == 0 else f"FOUND SOMETHING: see {log}"
-    print(f"{target:16} {count:12,} executions in {seconds:4} s  {state}", flush=True)
+    print(f"{target:18} {count:12,} executions in {seconds:4} s  {state}", flush=True)
     if done.returncode:
         print("\n".join(text.splitlines()[-30:]), flush=True)
     return count if done.returncode == 0 else -1

@@ -1,27 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The MCU's rpmsg remote: a driver that writes anything into rings and buffers at any time,
- * its turns between any two of the firmware's. Ring parts and memory have their exact
- * sizes, so that a step beyond shows; what the firmware is handed lies in the memory.
+ * its turns between any two of the firmware's. What the firmware is handed lies in the memory.
  */
-#include <stdlib.h>
-
 #include "fuzz.h"
+#include "remote_driver.h"
 #include "rpmsg_remote.h"
-
-#define BASE   0x40000000u
-#define MEMORY 2048u
-
-#define MUST(condition) do { if (!(condition)) abort(); } while (0)
-
-static const uint16_t sizes[] = {1, 2, 4, 8, 16, 0, 3, 65535};
 
 static struct {
 	struct remote_rings remote;
-	struct split_ring_desc *desc[RPMSG_VQ_COUNT];
-	struct split_ring_avail *avail[RPMSG_VQ_COUNT];
-	struct split_ring_used *used[RPMSG_VQ_COUNT];
-	uint8_t *memory;
+	struct remote_driver driver;
 	bool refuses, echoes;
 } bed;
 
@@ -32,36 +20,12 @@ static bool received(void *context, uint32_t source, uint32_t destination, const
 	static uint8_t copy[MEMORY];
 
 	(void)context;
-	MUST(bytes >= bed.memory + RPMSG_HEADER_SIZE);
-	MUST(length <= (size_t)(bed.memory + MEMORY - bytes));
+	MUST(bytes >= bed.driver.memory + RPMSG_HEADER_SIZE);
+	MUST(length <= (size_t)(bed.driver.memory + MEMORY - bytes));
 	if (bed.refuses)
 		return false;
 	memcpy(copy, message, length);
 	return !bed.echoes || rpmsg_remote_send(&bed.remote, destination, source, copy, length);
-}
-
-static bool start(struct input *input)
-{
-	uint8_t kinds = take_u8(input);
-
-	bed.memory = malloc(MEMORY);
-	MUST(bed.memory);
-	memset(bed.memory, 0, MEMORY);
-	bed.remote = (struct remote_rings){.memory = bed.memory, .low = BASE, .size = MEMORY};
-	for (unsigned int i = 0; i < RPMSG_VQ_COUNT; i++) {
-		struct remote_ring *ring = &bed.remote.rings[i];
-
-		ring->num = sizes[kinds >> (i * 4) & 7];
-		bed.desc[i] = calloc(1, split_ring_desc_size(ring->num % 64));
-		bed.avail[i] = calloc(1, split_ring_avail_size(ring->num % 64));
-		bed.used[i] = calloc(1, split_ring_used_size(ring->num % 64));
-		MUST(bed.avail[i] && bed.used[i]);
-		ring->desc = bed.desc[i];
-		ring->avail = bed.avail[i];
-		ring->used = bed.used[i];
-		ring->last_avail = take_u8(input);
-	}
-	return remote_rings_start(&bed.remote);
 }
 
 /* An entry that is nearly right, shown or not. */
@@ -70,40 +34,18 @@ static void put(struct input *input, unsigned int queue)
 	unsigned int num = bed.remote.rings[queue].num, id = take_u8(input) % (num + 1u);
 	uint8_t kind = take_u8(input);
 	uint32_t offset = take_u16(input) % (MEMORY + 64u), length = take_u16(input) % 600u;
-	uint16_t idx = bed.avail[queue]->idx;
 
 	if (id < num)
-		bed.desc[queue][id] = (struct split_ring_desc){
+		bed.driver.desc[queue][id] = (struct split_ring_desc){
 			BASE + offset, length,
 			(uint16_t)(kind & 1 ? take_u8(input) : queue == RPMSG_VQ_RX ? 2 : 0), 0};
 	if (queue == RPMSG_VQ_TX && offset + RPMSG_HEADER_SIZE <= MEMORY) {
 		struct rpmsg_header header = rpmsg_header_make(
 			1500, 1024, (uint16_t)(kind & 2 ? take_u16(input) : length - RPMSG_HEADER_SIZE));
 
-		memcpy(bed.memory + offset, &header, sizeof(header));
+		memcpy(bed.driver.memory + offset, &header, sizeof(header));
 	}
-	bed.avail[queue]->ring[idx % num] = (uint16_t)id;
-	bed.avail[queue]->idx = (uint16_t)(idx + (kind & 4 ? take_u8(input) : 1));
-}
-
-static void scribble(struct input *input)
-{
-	unsigned int queue = take_u8(input) & 1, num = bed.remote.rings[queue].num;
-	struct {
-		void *at;
-		size_t size;
-	} parts[] = {
-		{bed.desc[queue], split_ring_desc_size(num)},
-		{bed.avail[queue], split_ring_avail_size(num)},
-		{bed.used[queue], split_ring_used_size(num)},
-		{bed.memory, MEMORY},
-	}, *part = &parts[take_u8(input) & 3];
-	const uint8_t *bytes;
-	size_t length = take_bytes(input, &bytes, part->size);
-	size_t room = part->size - length;
-
-	if (length)
-		memcpy((uint8_t *)part->at + (room ? take_u16(input) % room : 0), bytes, length);
+	driver_show(&bed.driver, &bed.remote, queue, id, kind & 4 ? take_u8(input) : 1);
 }
 
 static void step(struct input *input)
@@ -123,7 +65,7 @@ static void step(struct input *input)
 		put(input, RPMSG_VQ_TX);
 		break;
 	case 5:
-		scribble(input);
+		driver_scribble(&bed.driver, &bed.remote, input);
 		break;
 	case 6:
 		bed.refuses = kind & 0x10;
@@ -145,7 +87,7 @@ static void step(struct input *input)
 	case 11:
 		used = bed.remote.rings[queue].used_idx;
 		(void)remote_rings_publish(&bed.remote, queue);
-		MUST(bed.used[queue]->idx == used || bed.remote.rings[queue].published == used);
+		MUST(bed.driver.used[queue]->idx == used || bed.remote.rings[queue].published == used);
 		break;
 	case 12:
 		MUST(remote_rings_start(&bed.remote));
@@ -164,14 +106,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = {data, data + size};
 
-	if (start(&input))
+	driver_begin(&bed.driver, &bed.remote, &input);
+	if (remote_rings_start(&bed.remote))
 		while (!take_end(&input))
 			step(&input);
-	for (unsigned int i = 0; i < RPMSG_VQ_COUNT; i++) {
-		free(bed.desc[i]);
-		free(bed.avail[i]);
-		free(bed.used[i]);
-	}
-	free(bed.memory);
+	driver_end(&bed.driver);
 	return 0;
 }
