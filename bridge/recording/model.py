@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 __all__ = [
+    "CUT_OFF",
     "HIGH",
     "LOW",
     "UNKNOWN",
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 LOW, HIGH, UNKNOWN = 0, 1, 2
+
+CUT_OFF = "the file ends in the middle of a change"
+"""The note of a file whose writer was killed, or found the disk full."""
 
 _LOST = re.compile(r"(.+) lost (\d+)")
 

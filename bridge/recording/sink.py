@@ -7,6 +7,7 @@ import os
 from array import array
 from bisect import bisect_left
 from collections import deque
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -89,7 +90,8 @@ class Sink:
         stem, end = os.path.splitext(self._path)
         self._files.append(f"{stem}-{self._number:04}{end}")
         while self._keep and len(self._files) > self._keep:
-            os.unlink(self._files.popleft())
+            with suppress(FileNotFoundError):  # somebody took it away before
+                os.unlink(self._files.popleft())
         return self._files[-1]
 
     def write(self, times: array[int], codes: array[int]) -> None:

@@ -19,7 +19,7 @@ class Statistics:
         line: its name.
         edges: changes between low and high.
         lost: edges that are known to be missing, in the whole recording.
-        frequency_hz: of the rising edges, from the first to the last one.
+        frequency_hz: of the rising edges, from the first to the last one, without the gaps.
         duty: which part of the time, as far as the level is known, the line was high.
         high_min_ns, high_max_ns: the shortest and longest high pulse that began and ended there.
         low_min_ns, low_max_ns: the same of low pulses.
@@ -43,7 +43,8 @@ class Statistics:
 def statistics_of(wave: Wave, begin: int, end: int) -> Statistics:
     """Return what a line did from `begin` to `end`, in ns."""
     edges = 0
-    rising: list[int] = []
+    periods = period = 0
+    risen: int | None = None
     spent = {LOW: 0, HIGH: 0, UNKNOWN: 0}
     pulses: dict[int, list[int]] = {LOW: [], HIGH: [], UNKNOWN: []}
     since, level, whole = begin, wave.level_at(begin), False
@@ -52,22 +53,25 @@ def statistics_of(wave: Wave, begin: int, end: int) -> Statistics:
             continue
         spent[level] += time - since
         known = UNKNOWN not in (level, following)
-        if known:
+        if not known:
+            risen = None
+        else:
             edges += 1
             if following == HIGH:
-                rising.append(time)
+                if risen is not None:
+                    periods, period = periods + 1, period + time - risen
+                risen = time
             if whole:
                 pulses[level].append(time - since)
         # A pulse counts when both of its edges were seen.
         since, level, whole = time, following, known
     spent[level] += end - since
     known_time = spent[LOW] + spent[HIGH]
-    period = rising[-1] - rising[0] if rising else 0
     return Statistics(
         line=wave.name,
         edges=edges,
         lost=wave.lost,
-        frequency_hz=(len(rising) - 1) * 1e9 / period if period else None,
+        frequency_hz=periods * 1e9 / period if period else None,
         duty=spent[HIGH] / known_time if known_time else None,
         high_min_ns=min(pulses[HIGH], default=None),
         high_max_ns=max(pulses[HIGH], default=None),

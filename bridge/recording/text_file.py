@@ -41,11 +41,10 @@ class TextFile:
     def __init__(self, path: str | None) -> None:
         """Replace the file at `path`; None and "-" are stdout. Raises OSError."""
         self.size = 0
-        self._owned = path not in (None, "-")
-        if self._owned:
-            assert path is not None
+        self._path = None if path == "-" else path
+        if self._path is not None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-            self._fd = os.open(path, flags, 0o666)
+            self._fd = os.open(self._path, flags, 0o666)
         else:
             sys.stdout.flush()
             self._fd = sys.stdout.fileno()
@@ -55,9 +54,12 @@ class TextFile:
         self.size += len(text)
         view = memoryview(text)
         while view:
-            view = view[os.write(self._fd, view) :]
+            try:
+                view = view[os.write(self._fd, view) :]
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, self._path) from None
 
     def end(self) -> None:
         """Close the file."""
-        if self._owned:
+        if self._path is not None:
             os.close(self._fd)

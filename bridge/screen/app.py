@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["Watch"]
 
 _KEYS = "/ find e edges h hold t toggle p pulse u release m mark r record l links q quit"
-_COLUMNS = (("", 1), ("line", 15), ("dir", 3), ("lvl", 4), ("edges/s", 8), ("last", 8))
+_NAME_COLUMNS = 15
+_COLUMNS = (("", 1), ("line", _NAME_COLUMNS), ("dir", 3), ("lvl", 4), ("edges/s", 8), ("last", 8))
 _STRIP_COLUMNS = 14
+_ABOUT_COLUMNS = 20  # of 80
+_PANEL_S = 1.0  # how often links and clients are asked for
 _LEVELS = {None: "?", False: "low", True: "high"}
 _STRIP = {None: " ", False: "_", True: "-"}
 
@@ -65,7 +68,7 @@ class Watch(App[None]):
     CSS = """
     Lines { height: 1fr; scrollbar-size: 1 1; overflow-x: hidden; }
     #filter { height: 1; border: none; display: none; }
-    #panel { height: auto; max-height: 8; display: none; }
+    #panel { height: auto; max-height: 14; display: none; }
     #status, #message, #keys { height: 1; }
     """
     ENABLE_COMMAND_PALETTE = False
@@ -96,6 +99,7 @@ class Watch(App[None]):
         self._marked: float | None = None
         self._recorder: subprocess.Popen[str] | None = None
         self._recorded = ""
+        self._panel_due = 0.0
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -125,6 +129,10 @@ class Watch(App[None]):
     def _table(self) -> Lines:
         return self.query_one(Lines)
 
+    @property
+    def _panel(self) -> Static:
+        return self.query_one("#panel", Static)
+
     # ---- what is shown -------------------------------------------------------------
 
     async def _look(self) -> None:
@@ -133,6 +141,11 @@ class Watch(App[None]):
             return
         async with self._looking:
             await asyncio.to_thread(self._board.refresh)
+            if self._panel.display and time.monotonic() >= self._panel_due:
+                await self._show_panel()
+        recorder = self._recorder
+        if recorder is not None and recorder.poll() is not None:
+            self._stop_recording()  # it failed
         self._show()
 
     def _show(self) -> None:
@@ -162,7 +175,7 @@ class Watch(App[None]):
                     table.put(Coordinate(number, column), new)
             self._cells[number] = cells
         self._text("#status", self._status(now))
-        self._text("#message", self._board.messages[-1] if self._board.messages else "")
+        self._text("#message", printable(self._board.messages[-1]) if self._board.messages else "")
 
     def _text(self, where: str, text: str) -> None:
         widget = self.query_one(where, Static)
@@ -177,7 +190,7 @@ class Watch(App[None]):
         strip = "".join(_STRIP[level] for level in list(row.strip)[-_STRIP_COLUMNS:])
         return (
             ">" if selected else " ",
-            printable(row.name)[:15],
+            printable(row.name)[:_NAME_COLUMNS],
             direction,
             _LEVELS[row.level] if row.online else "gone",
             rate if row.rate else "",
@@ -187,15 +200,22 @@ class Watch(App[None]):
         )
 
     def _status(self, now: float) -> str:
+        """What goes on, the line of the cursor where the table cuts it off, and the chips."""
         chips = sorted({row.chip for row in self._board.rows.values()})
-        gone = {row.chip for row in self._board.rows.values() if not row.online}
-        parts = [" ".join(f"{chip} (gone)" if chip in gone else chip for chip in chips)]
+        online = {row.chip for row in self._board.rows.values() if row.online}
+        parts = []
         if self._filter:
             parts.append(f"filter: {self._filter}")
         if self._recorder is not None:
             parts.append(f"recording {self._recorded}")
         if self._marked is not None:
             parts.append(f"{now - self._marked:.1f} s since mark")
+        if 0 <= self._table.cursor_row < len(self._shown):
+            row = self._board.rows[self._shown[self._table.cursor_row]]
+            name, about = printable(row.name), _about(row.info)
+            if len(name) > _NAME_COLUMNS or len(about) > _ABOUT_COLUMNS:
+                parts.append(f"{name}: {about}" if about else name)
+        parts.append(" ".join(chip if chip in online else f"{chip} (gone)" for chip in chips))
         return "  ".join(parts) or "no chip is online"
 
     # ---- keys ----------------------------------------------------------------------
@@ -243,7 +263,7 @@ class Watch(App[None]):
     async def action_record(self) -> None:
         """Record the line that the cursor is on, or end that."""
         if self._recorder is not None:
-            self._stop_recording()
+            await asyncio.to_thread(self._stop_recording)
             self._show()
             return
         await self._do(self._start_recording)
@@ -267,19 +287,25 @@ class Watch(App[None]):
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             recorder.send_signal(signal.SIGINT)
-            said = recorder.communicate(timeout=10)[1].strip()
+            try:
+                said = recorder.communicate(timeout=10)[1].strip()
+            except subprocess.TimeoutExpired:
+                recorder.kill()
+                said = "the recorder did not end in 10 s, and was killed"
             failed = said or f"{self._recorded} is not written"
             self._board.say(failed if recorder.returncode else f"{self._recorded} is written")
 
     async def action_links(self) -> None:
         """Show links, clients and messages, or no longer."""
-        panel = self.query_one("#panel", Static)
-        panel.display = not panel.display
-        if panel.display:
-            async with self._looking:
-                lines = await asyncio.to_thread(self._board.status)
-            lines += list(self._board.messages)[-3:]
-            panel.update("\n".join(printable(line) for line in lines))
+        async with self._looking:
+            self._panel.display = not self._panel.display
+            if self._panel.display:
+                await self._show_panel()
+
+    async def _show_panel(self) -> None:
+        self._panel_due = time.monotonic() + _PANEL_S
+        lines = await asyncio.to_thread(self._board.status)
+        self._text("#panel", "\n".join(printable(line) for line in lines))
 
     def action_filter(self) -> None:
         """Ask for a part of names."""

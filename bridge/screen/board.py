@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
@@ -25,6 +26,7 @@ CONSUMER = "gpio-bridge watch"
 _INFO_S = 1.0  # how often settings and consumers are asked for
 _SINGLE_S = 1.0  # how often levels are, where each line is a message of its own
 _RATE_S = 1.0
+_PEERS_SHOWN = 5
 
 
 @dataclass
@@ -88,6 +90,7 @@ class Board:
         self._wanted = wanted
         self._connection: Connection | None = Connection.open(socket)
         self._sources: dict[str, _Source] = {}
+        self._unwanted: dict[str, dict[str, Any]] = {}  # chips without a line to show, as listed
         self._chips_due = 0.0
         self._requests: dict[tuple[str, int], LineRequest] = {}
         self._following: dict[tuple[str, int], LineRequest] = {}
@@ -139,7 +142,7 @@ class Board:
             return
         for chip in chips:
             name = chip["name"]
-            if name in self._sources:
+            if name in self._sources or self._unwanted.get(name) == chip:
                 continue
             with suppress(OSError):
                 source = _Source(f"{self._socket}#{name}", chip["features"])
@@ -147,6 +150,7 @@ class Board:
                 shown = [info for info in infos if self._wanted(name, info.name)]
                 if not shown:
                     source.chip.close()
+                    self._unwanted[name] = chip
                     continue
                 self._sources[name] = source
                 self._place(name, shown)
@@ -160,11 +164,17 @@ class Board:
             self.say(f"chip {chip} is back")
         for name, offset in list(self._following):
             if name == chip:  # its request ended with the chip
+                row = self.rows[name, offset]
                 self._following.pop((name, offset)).release()
-                self.follow(self.rows[name, offset])
+                row.counted = False
+                try:
+                    self.follow(row)
+                except (OSError, ValueError) as error:
+                    self.say(f"edges of {row.name} are not counted any more: {error.args[-1]}")
 
     def _look(self, name: str, source: _Source, now: float) -> None:
-        rows = [row for row in self.rows.values() if row.chip == name]
+        # A chip may have come back without some of its lines.
+        rows = [row for row in self.rows.values() if row.chip == name and row.online]
         if now >= source.info_due:
             source.info_due = now + _INFO_S
             for info in source.chip.get_all_line_info():
@@ -256,7 +266,7 @@ class Board:
         self.toggle(row)
 
     def status(self) -> list[str]:
-        """Return links and clients, a line each."""
+        """Return links, the latest messages, and clients, a line each."""
         if self._connection is None:
             return ["no service answers"]
         try:
@@ -268,8 +278,10 @@ class Board:
             for link in status["links"]
         ]
         lines += [f"doubt: {doubt}" for link in status["links"] for doubt in link["doubts"]]
+        lines += list(self.messages)[-3:]
         lines += [
             f"client {peer['pid']} {peer['client']}, uid {peer['uid']}, {peer['chips']} chips"
-            for peer in status["peers"]
+            for peer in status["peers"][:_PEERS_SHOWN]
         ]
-        return lines
+        more = len(status["peers"]) - _PEERS_SHOWN
+        return [*lines, f"and {more} more clients: gpio-bridge status"] if more > 0 else lines

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.recording import formats
-from bridge.recording.model import HIGH, LOW, UNKNOWN, Header, Signal, code_of
+from bridge.recording.model import HIGH, LOW, UNKNOWN, Header, Signal, Wave, code_of
 from bridge.recording.statistics import statistics_of
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -76,9 +76,19 @@ def test_pulses_at_the_rim_do_not_count(file: str) -> None:
     assert (figures.edges, figures.low_min_ns, figures.high_min_ns) == (2, 750_000, None)
 
 
+def test_the_time_of_a_gap_is_no_period() -> None:
+    """1 kHz, of which 3 ms are missing."""
+    times = [0, 1, 2, 3, 4, 5, 8, 9, 10, 11]
+    levels = [LOW, HIGH, LOW, HIGH, LOW, UNKNOWN, LOW, HIGH, LOW, HIGH]
+    wave = Wave("CLOCK", [time * 500_000 for time in times], levels)
+    assert statistics_of(wave, 0, 6_000_000).frequency_hz == 1000
+
+
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_a_picture_for_a_report(cli: Cli, file: str, tmp_path: Path, kind: str) -> None:
-    run = cli("show", "-o", str(tmp_path / f"x.{kind}"), "--mark", "5ms", file)
+    recording = tmp_path / "$\\x$.vcd"  # matplotlib knows a language of formulas
+    Path(file).rename(recording)
+    run = cli("show", "-o", str(tmp_path / f"x.{kind}"), "--mark", "5ms", str(recording))
     assert run.returncode == 0, run.stderr
     content = (tmp_path / f"x.{kind}").read_bytes()
     assert b"CLOCK" in content if kind == "svg" else content.startswith(b"\x89PNG")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -10,15 +12,21 @@ import pytest
 
 from bridge.recording import formats
 from bridge.recording.model import HIGH, LOW, UNKNOWN, Header, Recording, Signal, code_of
+from bridge.recording.text_file import Writer
 
 SIGNALS = [Signal("RESET", "line 0 of chip fw-0"), Signal("READY")]
 CHANGES = [(1000, 0, HIGH), (5000, 1, LOW), (5000, 0, LOW), (9000, 1, UNKNOWN), (12000, 1, HIGH)]
 
 
-def record(path: Path, changes: list[tuple[int, int, int]] = CHANGES) -> None:
-    """Write a recording of two lines that ends at 20 us."""
+def begin(path: Path) -> Writer:
+    """Begin a recording of two lines."""
     header = Header(SIGNALS, zero_utc="2026-01-02T03:04:05Z", notes=["times are the host's"])
-    writer = formats.writer(path.suffix[1:], str(path), header, [LOW, HIGH])
+    return formats.writer(path.suffix[1:], str(path), header, [LOW, HIGH])
+
+
+def record(path: Path, changes: list[tuple[int, int, int]] = CHANGES) -> None:
+    """Write a recording that ends at 20 us."""
+    writer = begin(path)
     writer.write([time for time, *_ in changes], [code_of(*change) for _, *change in changes])
     writer.note(12000, "READY lost 3")
     writer.note(12000, "trigger")
@@ -82,6 +90,41 @@ def test_a_recorder_that_was_killed_left_all_that_it_saw(tmp_path: Path, format:
     assert steps(formats.read(str(path)), "RESET") == [(0, LOW), (1000, HIGH), (2000, LOW)]
 
 
+@pytest.mark.parametrize("format", ["vcd", "csv", "jsonl"])
+def test_a_file_that_was_cut_off_anywhere_is_read(tmp_path: Path, format: str) -> None:
+    """A write that a kill or a full disk cuts in two."""
+    path = tmp_path / f"x.{format}"
+    first = begin(path).size
+    record(path)
+    content = path.read_bytes()
+    written = steps(formats.read(str(path)), "RESET")
+    for end in range(first, len(content)):
+        path.write_bytes(content[:end])
+        recording = formats.read(str(path))
+        assert steps(recording, "RESET") == written[: len(recording.wave("RESET").times)]
+
+
+@pytest.mark.parametrize("format", ["vcd", "csv", "jsonl", "sr"])
+def test_a_full_disk_loses_nothing_that_was_written_before(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"x.{format}"
+    code = (
+        "import random, resource, sys; from bridge.recording import formats\n"
+        "from bridge.recording.model import Header, Signal\n"
+        f"writer = formats.writer({format!r}, {str(path)!r}, Header([Signal('A')]), [0])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))\n"
+        "now = 0\n"
+        "try:\n"
+        "    while True:\n"
+        "        now += random.randrange(10_000, 1_000_000)\n"
+        "        writer.write([now, now + 5000], [1, 0])\n"
+        "except OSError as error:\n"
+        "    print(error.filename)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.stdout == f"{path}\n", run.stderr
+    assert len(formats.read(str(path)).wave("A").times) > 1000
+
+
 def test_others_waveforms_are_read(tmp_path: Path) -> None:
     """In other units, from another first time, and with a bus."""
     path = tmp_path / "others.vcd"
@@ -95,6 +138,12 @@ def test_others_waveforms_are_read(tmp_path: Path) -> None:
     assert steps(recording, "clk") == [(0, LOW), (30_000, HIGH), (50_000, LOW)]
     assert steps(recording, "bus[1]") == [(0, LOW), (30_000, UNKNOWN)]
     assert steps(recording, "bus[0]") == [(0, HIGH)]
+
+
+def test_a_session_without_samples_is_refused(tmp_path: Path) -> None:
+    formats.writer("sr", str(tmp_path / "x.sr"), Header(SIGNALS), [LOW, LOW])
+    with pytest.raises(ValueError, match="there are no samples in it yet"):
+        formats.read(str(tmp_path / "x.sr"))
 
 
 @pytest.mark.parametrize(

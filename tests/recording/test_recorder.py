@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The end of a recording."""
+"""Recorders and their files."""
 
 from __future__ import annotations
 
 import time
+from array import array
 from pathlib import Path
 
-from bridge.recording.model import Header
+from bridge.recording import formats
+from bridge.recording.model import Header, Signal
 from bridge.recording.recorder import Limits, Recorder
 from bridge.recording.sink import Sink
 
@@ -17,3 +19,12 @@ def test_a_second_ctrl_c_that_comes_when_all_is_written_is_nothing(tmp_path: Pat
     recorder.stop()
     recorder.run()
     recorder.stop()
+
+
+def test_files_that_somebody_took_away_are_no_reason_to_end(tmp_path: Path) -> None:
+    sink = Sink(str(tmp_path / "x.jsonl"), "jsonl", Header([Signal("A")]), max_ns=10, keep=1)
+    sink.begin(0, bytearray(1))
+    (tmp_path / "x-0001.jsonl").rename(tmp_path / "mine.jsonl")
+    sink.write(array("Q", [5, 15]), array("I", [1, 0]))
+    sink.end(20, [])
+    assert formats.read(str(tmp_path / "x-0002.jsonl")).wave("A").levels == [1, 0]

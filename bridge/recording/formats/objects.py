@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bridge.recording.model import UNKNOWN, Header, Recording, Wave, count_lost
+from bridge.recording.model import CUT_OFF, UNKNOWN, Header, Recording, Wave, count_lost
 from bridge.recording.text_file import TextFile
 from bridge.shim.recording import Words
 
@@ -79,7 +79,7 @@ def _read(lines: Iterable[str], what: str) -> Recording:
             _take(json.loads(line), recording, waves)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if not line.endswith("\n") and waves:
-                recording.notes.append("the file ends in the middle of a change")
+                recording.notes.append(CUT_OFF)
                 break
             raise ValueError(f"{what}, line {number}: no object of a recording: {error}") from None
     if not waves:

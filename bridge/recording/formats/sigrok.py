@@ -6,8 +6,11 @@ from __future__ import annotations
 import configparser
 import errno
 import io
+import os
 import zipfile
 from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
 
 from bridge import __version__
 from bridge.recording.model import UNKNOWN, Header, Recording, Wave, code_of
@@ -81,10 +84,79 @@ class Writer:
         if not self._waiting:
             return
         self._pieces += 1
-        with zipfile.ZipFile(self._path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-            file.writestr(f"logic-1-{self._pieces}", bytes(self._waiting))
-            self.size = file.start_dir
+        with closing(_Growing(self._path)) as grown:
+            with zipfile.ZipFile(grown, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+                file.writestr(f"logic-1-{self._pieces}", bytes(self._waiting))
+                self.size = file.start_dir
+            grown.write_all()
         self._waiting.clear()
+
+
+class _Growing(io.RawIOBase):
+    """A zip file that a member is added to, in memory until all of it is written at once.
+
+    The member takes the place of the file's directory: who died meanwhile, or found the disk full,
+    would leave a file without one, which nothing can read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._size = os.fstat(self._fd).st_size
+        self._at = 0
+        self._begin = 0  # of what is written, which goes on to the end
+        self._written = bytearray()
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        count = os.preadv(self._fd, [buffer], self._at)
+        self._at += count
+        return count
+
+    def write(self, data: Any) -> int:
+        if not self._written:
+            self._begin = self._at
+        at = self._at - self._begin
+        self._written[at : at + len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        return self._at if size is None else size  # a directory only grows
+
+    def write_all(self) -> None:
+        """Write first what is behind the end of the file. Raises OSError: it is as it was."""
+        fresh = self._size - self._begin
+        try:
+            self._put(self._written[fresh:], self._size)
+        except OSError as error:
+            os.ftruncate(self._fd, self._size)
+            raise OSError(error.errno, error.strerror, self._path) from None
+        self._put(self._written[:fresh], self._begin)
+
+    def _put(self, data: bytes, at: int) -> None:
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(self._fd, view, at)
+            view, at = view[count:], at + count
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            os.close(self._fd)
 
 
 def _rate_text(rate: int) -> str:
@@ -127,6 +199,8 @@ def _read(file: zipfile.ZipFile) -> Recording:
         for name in file.namelist()
         if name.startswith(f"{capture}-")
     )
+    if not pieces and capture not in file.namelist():
+        raise ValueError("there are no samples in it yet")
     sample, last = 0, -1
     for name in [name for _, name in pieces] or [capture]:
         with file.open(name) as data:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from bridge.recording.model import Header, Recording, Wave, count_lost
+from bridge.recording.model import CUT_OFF, Header, Recording, Wave, count_lost
 from bridge.recording.text_file import TextFile
 from bridge.shim.recording import Rows
 
@@ -59,8 +59,16 @@ def read(path: str) -> Recording:
 
 def _read(lines: Iterable[str], what: str) -> Recording:
     recording = Recording([])
-    # Lines of comments are none of the csv module's.
-    rows = csv.reader(line for line in lines if not _comment(line, recording))
+    line = ""
+
+    def table() -> Iterator[str]:
+        """The lines that are no comments, which are none of the csv module's."""
+        nonlocal line
+        for line in lines:
+            if not _comment(line, recording):
+                yield line
+
+    rows = csv.reader(table())
     for row in rows:
         if not recording.waves:
             if row[:1] != [_TIME] or len(row) < 2:
@@ -72,6 +80,9 @@ def _read(lines: Iterable[str], what: str) -> Recording:
             levels = [_LETTERS.index(word) for word in row[1:]]
             pairs = list(zip(recording.waves, levels, strict=True))
         except (ValueError, IndexError):
+            if not line.endswith("\n"):
+                recording.notes.append(CUT_OFF)
+                break
             raise ValueError(
                 f"{what}, row {rows.line_num}: wanted {len(recording.waves) + 1} fields, a time in "
                 f"ns and levels 0, 1 or x; got {','.join(row)!r}"

@@ -14,6 +14,7 @@ from typing import Any
 from bridge import __version__
 from bridge.extras import missing
 from bridge.recording.model import (
+    CUT_OFF,
     UNKNOWN,
     Header,
     Recording,
@@ -145,7 +146,7 @@ class _Reader:
             # What was being written when its writer died ends in the middle of a word.
             if not self._waves or not _at_end(stream):
                 raise ValueError(f"{what} is no VCD: {error}") from None
-            self._notes.append("the file ends in the middle of a change")
+            self._notes.append(CUT_OFF)
         if not self._waves:
             raise ValueError(f"{what} has no signals: is it a VCD?")
         return Recording(self._waves, self._now, self._notes, self._trigger)
