@@ -108,7 +108,9 @@ def _pyplot() -> Any:
     except ImportError:
         raise missing("pictures of waveforms", "matplotlib") from None
     matplotlib.use("Agg")
-    matplotlib.rcParams.update({"svg.hashsalt": "gpio-bridge", "svg.fonttype": "none", "text.parse_math": False})
+    matplotlib.rcParams.update(
+        {"svg.hashsalt": "gpio-bridge", "svg.fonttype": "none", "text.parse_math": False}
+    )
     from matplotlib import pyplot
 
     return pyplot

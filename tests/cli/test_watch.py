@@ -79,6 +79,54 @@ def test_a_chip_that_goes_and_comes_back_stays(fresh_rig: Rig, eventually: Event
         board.close()
 
 
+def test_a_chip_that_comes_back_with_other_lines(
+    fresh_rig: Rig, tmp_path: Path, eventually: Eventually
+) -> None:
+    """Another firmware has fewer lines: those that are no more stay on the screen as gone."""
+    small = tmp_path / "small.board"
+    small.write_text("controller 0 lines 2\nline 0/0 OTHER\n")
+    board = Board(fresh_rig.serve.socket, everything)
+
+    def online() -> list[str]:
+        board.refresh()
+        return [row.name for row in board.rows.values() if row.online]
+
+    try:
+        board.refresh()
+        board.follow(row_of(board, "BUTTON_USER"))
+        fresh_rig.stub.kill()
+        eventually(lambda: not online(), "the chips are gone", LATE)
+        fresh_rig.stub.board = small
+        fresh_rig.stub.start()
+        eventually(lambda: online() == ["OTHER", "fw-0 1"], "the lines that are left", LATE)
+        assert len(board.rows) == 24
+        assert any("edges of BUTTON_USER are not counted" in text for text in board.messages)
+    finally:
+        board.close()
+
+
+def test_chips_that_are_not_shown_are_asked_once(
+    fresh_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What watch costs the service does not grow with what it does not show."""
+    opened: list[str] = []
+
+    class Counted(gpiod.Chip):
+        def __init__(self, path: str) -> None:
+            opened.append(path.rpartition("#")[2])
+            super().__init__(path)
+
+    monkeypatch.setattr("bridge.screen.board.Chip", Counted)
+    board = Board(fresh_rig.serve.socket, lambda chip, line: chip == "fw-0")
+    try:
+        for _ in range(3):
+            board._chips_due = 0.0
+            board.refresh()
+        assert opened.count("fw-1") == 1
+    finally:
+        board.close()
+
+
 @asynccontextmanager
 async def watching(rig: Rig) -> AsyncIterator[tuple[Watch, Board, Pilot[None]]]:
     """The screen, by textual's own pilot, on 80x24; the cursor is on LED_GREEN."""
@@ -116,9 +164,8 @@ def test_a_recording_that_failed_is_told(fresh_rig: Rig) -> None:
     async def use() -> None:
         async with watching(fresh_rig) as (app, board, pilot):
             await pilot.press("r")
-            await until(lambda: app._recorder is not None and app._recorder.poll() is not None)
-            await pilot.press("r")
-            assert "is held by" in board.messages[-1]
+            await until(lambda: "is held by" in board.messages[-1])
+            await until(lambda: app._recorder is None)
 
     with fresh_rig.chip() as chip, chip.request_lines({"LED_GREEN": gpiod.LineSettings()}):
         asyncio.run(use())
