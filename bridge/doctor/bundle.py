@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One archive for a bug report: what the doctor, the service and the kernel have to say.
 
-Names of users, groups and home directories, passwords in URLs and the host's name are left out.
+`bridge.doctor.privacy` says what is left out.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import os
 import platform
 import re
 import stat
+import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -25,9 +27,15 @@ from typing import Any, BinaryIO, NamedTuple
 from bridge.client.control import Connection
 from bridge.control_protocol import LAST, STATUS
 from bridge.doctor.findings import Finding, Place
+from bridge.doctor.privacy import LEFT_OUT, Privacy
 from bridge.trace.decode import Decoder
-from bridge.trace.pcapng import Interface, channel_records, pack
-from bridge.trace.record import Records
+from bridge.trace.pcapng import Interface, channel_records, pack, read
+from bridge.trace.record import Records, TraceKind, TraceRecord
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 __all__ = ["Contents", "write"]
 
@@ -35,14 +43,8 @@ _KMSG_MAX = 4 * 1024 * 1024
 _FILE_MAX = 1024 * 1024
 _KERNEL = re.compile(r"remoteproc|rproc|rpmsg|virtio|gpio|mailbox|ttyRPMSG", re.IGNORECASE)
 _PACKAGES = ("rpmsg-gpio-bridge", "cffi", "msgpack", "pyserial", "pyudev")
-_LEFT_OUT = "(left out)"
-_PRIVATE = (
-    (re.compile(r"//[^/@\s]+@"), f"//{_LEFT_OUT}@"),
-    (re.compile(r"/(home|Users|run/user)/[^/\s\"']+"), rf"/\1/{_LEFT_OUT}"),
-)
-# In a configuration, whatever these keys say.
-_NAMES = re.compile(r"^(\s*(?:users|groups|group|trace_group)\s*=\s*).*$", re.MULTILINE)
-_LISTED = re.compile(r"^(\s*(?:users|groups)\s*=\s*)\[[^\]]*\]", re.MULTILINE)
+# Flags of serve with the name of a group behind them.
+_GROUP_FLAGS = ("--group", "--trace-group")
 
 
 class Contents(NamedTuple):
@@ -69,37 +71,37 @@ def write(file: BinaryIO, place: Place, found: Sequence[Finding]) -> Contents:
         OSError: the archive cannot be written.
     """
     contents = Contents([], [])
+    privacy = Privacy()
     now = time.time()
 
-    def put(name: str, text: str | bytes) -> None:
-        data = text if isinstance(text, bytes) else private(text).encode("utf-8", "replace")
+    def put(name: str, content: Content) -> None:
+        if not isinstance(content, (str, bytes)):
+            content = json.dumps(privacy.value(content), indent=2)
+        if isinstance(content, str):
+            content = privacy.text(content).encode("utf-8", "replace")
         entry = tarfile.TarInfo(f"gpio-bridge/{name}")
-        entry.size, entry.mtime, entry.mode = len(data), now, 0o600
-        archive.addfile(entry, io.BytesIO(data))
+        entry.size, entry.mtime, entry.mode = len(content), now, 0o600
+        archive.addfile(entry, io.BytesIO(content))
         contents.put.append(name)
 
     with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        put("doctor.json", json.dumps([finding._asdict() for finding in found], indent=2))
+        put("doctor.json", [finding._asdict() for finding in found])
         put("versions.txt", "".join(f"{line}\n" for line in _versions()))
         for gather in (_service, _kernel):
-            for name, read in gather(place):
+            for name, read in gather(place, privacy):
                 try:
                     put(name, read())
-                except OSError as error:
-                    contents.missing.append(f"{name}: {error.strerror or error}")
+                except (OSError, ValueError) as error:
+                    why = error.strerror if isinstance(error, OSError) else None
+                    contents.missing.append(privacy.text(f"{name}: {why or error}"))
         summary = [*contents.put, *(f"not there: {one}" for one in contents.missing)]
         put("contents.txt", "".join(f"{line}\n" for line in summary))
     return contents
 
 
-def private(text: str) -> str:
-    """Text without what is nobody's business."""
-    for pattern, instead in _PRIVATE:
-        text = pattern.sub(instead, text)
-    return text
-
-
-_Parts = Iterator[tuple[str, Callable[[], "str | bytes"]]]
+Content = Any
+"""Text, bytes, or what JSON is made of."""
+_Parts = Iterator[tuple[str, Callable[[], Content]]]
 
 
 def _versions() -> Iterator[str]:
@@ -127,7 +129,7 @@ def _fails(error: OSError) -> Callable[[], str]:
     return read
 
 
-def _service(place: Place) -> _Parts:
+def _service(place: Place, privacy: Privacy) -> _Parts:
     """Its status, its configuration, and what went over its links."""
     try:
         connection = Connection.open(place.socket)
@@ -141,8 +143,9 @@ def _service(place: Place) -> _Parts:
         except OSError as error:
             yield "status.json", _fails(error)
             return
-        yield "status.json", lambda: json.dumps(_without_names(status), indent=2)
-        yield "configuration.toml", lambda: _configuration(place, status["pid"])
+        privacy.learn(peer["uid"] for peer in status["peers"])
+        yield "status.json", lambda: status
+        yield "configuration.json", lambda: _configuration(place, status["pid"])
         for link in status["links"]:
             name = link["name"]
             try:
@@ -150,31 +153,26 @@ def _service(place: Place) -> _Parts:
             except OSError as error:
                 yield f"trace/{name}.pcapng", _fails(error)
                 continue
-            yield from _trace(name, answer)
-    yield from _dead_links(status["traces"])
+            yield from _trace(name, answer, privacy)
+    yield from _dead_links(status["traces"], privacy)
 
 
-def _without_names(status: dict[str, Any]) -> dict[str, Any]:
-    rules = [{**rule, "users": [], "groups": []} for rule in status.get("access", ())]
-    return {**status, "access": rules}
+def _configuration(place: Place, pid: int) -> dict[str, Any]:
+    """The flags that the service's process was started with, and what its file says.
 
-
-def _configuration(place: Place, pid: int) -> str:
-    """The file that the service's process was started with, and its flags."""
+    The file is read as TOML and not copied: comments may say anything.
+    """
     directory = f"{place.proc}/{pid}"
     given = Path(directory, "cmdline").read_bytes().decode(errors="replace").split("\0")
     words: list[str] = []
     for word in given:
         words += word.split("=", 1) if word.startswith("--") else [word]
     pairs = list(pairwise(["", *words]))
-    hidden = ("--group", "--trace-group")
-    command = [_LEFT_OUT if before in hidden else word for before, word in pairs]
-    text = f"# {' '.join(command).strip()}\n"
+    command = [LEFT_OUT if before in _GROUP_FLAGS else word for before, word in pairs]
     paths = [word for before, word in pairs if before in ("-c", "--config")]
-    for path in paths[-1:]:
-        # As the process sees it, from its own folder.
-        text += _text_of(os.path.join(directory, "cwd", path))
-    return _NAMES.sub(rf'\1"{_LEFT_OUT}"', _LISTED.sub(rf'\1["{_LEFT_OUT}"]', text))
+    # As the process sees it, from its own folder.
+    files = [tomllib.loads(_text_of(os.path.join(directory, "cwd", path))) for path in paths[-1:]]
+    return {"command": " ".join(command).strip(), "file": files[0] if files else None}
 
 
 def _text_of(path: str) -> str:
@@ -186,9 +184,9 @@ def _text_of(path: str) -> str:
         return file.read(_FILE_MAX).decode("utf-8", "replace")
 
 
-def _trace(name: str, answer: dict[str, Any]) -> _Parts:
+def _trace(name: str, answer: dict[str, Any], privacy: Privacy) -> _Parts:
     """The last messages of a link, for Wireshark and in words."""
-    records = list(Records().feed(answer["records"]))
+    records = [_private(record, privacy) for record in Records().feed(answer["records"])]
     links = [Interface.of(link) for link in answer["links"]]
     yield f"trace/{name}.pcapng", lambda: pack(records, links)
 
@@ -205,7 +203,15 @@ def _trace(name: str, answer: dict[str, Any]) -> _Parts:
     yield f"trace/{name}.txt", words
 
 
-def _dead_links(path: str | None) -> _Parts:
+def _private(record: TraceRecord, privacy: Privacy) -> TraceRecord:
+    """A record whose text, of why a link is down, may be seen."""
+    if record.kind != TraceKind.DOWN:
+        return record
+    data = privacy.text(record.data.decode("utf-8", "replace")).encode()
+    return record._replace(data=data, length=len(data))
+
+
+def _dead_links(path: str | None, privacy: Privacy) -> _Parts:
     """What is left of links that died."""
     if path is None:
         return
@@ -218,13 +224,19 @@ def _dead_links(path: str | None) -> _Parts:
         yield "dead-links", _fails(error)
         return
     for name in names:
-        yield f"dead-links/{name}", (directory / name).read_bytes
+        yield f"dead-links/{name}", partial(_dead_link, directory / name, privacy)
+
+
+def _dead_link(path: Path, privacy: Privacy) -> bytes:
+    with open(path, "rb") as file:
+        links, records = read(file, str(path))
+    return pack([_private(record, privacy) for record in records], links, realtime=True)
 
 
 # ---- the kernel ---------------------------------------------------------------
 
 
-def _kernel(place: Place) -> _Parts:
+def _kernel(place: Place, privacy: Privacy) -> _Parts:
     """What it said of remote processors and rpmsg."""
     yield "kernel.txt", lambda: "".join(_kernel_lines(f"{place.dev}/kmsg"))
 

@@ -58,12 +58,13 @@ class Writer:
     Args:
         file: open for writing bytes.
         links: those that records may be of.
+        realtime: times are of CLOCK_REALTIME already, as read() has them.
     """
 
-    def __init__(self, file: BinaryIO, links: Sequence[Interface]) -> None:
+    def __init__(self, file: BinaryIO, links: Sequence[Interface], realtime: bool = False) -> None:
         self._file = file
         self._interfaces = {link.number: at for at, link in enumerate(links)}
-        self._offset_ns = time.time_ns() - time.monotonic_ns()
+        self._offset_ns = 0 if realtime else time.time_ns() - time.monotonic_ns()
         program = _option(_SHB_USERAPPL, b"gpio-bridge trace")
         file.write(_block(_SECTION, struct.pack("<IHHq", _MAGIC, 1, 0, -1) + program))
         for link in links:
@@ -109,12 +110,14 @@ def channel_records(links: Iterable[Interface], time_ns: int) -> Iterator[TraceR
             )
 
 
-def pack(records: Iterable[TraceRecord], links: Sequence[Interface]) -> bytes:
-    """The bytes of a whole file."""
+def pack(
+    records: Iterable[TraceRecord], links: Sequence[Interface], realtime: bool = False
+) -> bytes:
+    """The bytes of a whole file; arguments as those of Writer."""
     from io import BytesIO
 
     file = BytesIO()
-    writer = Writer(file, links)
+    writer = Writer(file, links, realtime)
     whole = list(records)
     for record in channel_records(links, whole[0].time_ns if whole else time.monotonic_ns()):
         writer.write(record)

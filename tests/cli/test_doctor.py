@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import os
+import pwd
 import re
 import shutil
 import stat
@@ -22,6 +23,7 @@ from typing import BinaryIO
 import pytest
 from click.testing import CliRunner
 
+import bridge as gpiod
 from bridge.bench.rig import Rig, Serve
 from bridge.cli import output
 from bridge.cli.doctor import doctor
@@ -30,7 +32,10 @@ from bridge.doctor import board, bundle, kernel, users
 from bridge.doctor.examination import examine
 from bridge.doctor.failures import FAILURES, table
 from bridge.doctor.findings import Finding, Place
+from bridge.doctor.privacy import Privacy
 from bridge.trace import pcapng
+from bridge.trace.pcapng import Interface, pack
+from bridge.trace.record import TraceKind, TraceRecord
 from firmware_stub import Stub
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -534,8 +539,8 @@ def test_a_bundle_has_what_a_bug_report_needs(cli: Cli, tmp_path: Path) -> None:
     _, records = pcapng.read(io.BytesIO(files["trace/fw.pcapng"]), "x")
     assert len(records) > 10
     assert b"rpmsg-gpio-bridge " in files["versions.txt"]
-    told = files["configuration.toml"].decode()
-    assert 'name = "m4"' in told
+    told = files["configuration.json"].decode()
+    assert '"name": "m4"' in told
     for name in ("nobody", f'"{group}"', "ada"):
         assert name not in told
     assert f"{path}: doctor.json, versions.txt, status.json" in run.stderr
@@ -550,12 +555,50 @@ def test_a_bundle_hides_groups_of_the_command_line(tmp_path: Path, given: str) -
     (process / "cwd").mkdir(parents=True)
     (process / "cwd" / "c.toml").write_text('group = "bob"\nname = "m4"\n')
     (process / "cmdline").write_text(f"gpio-bridge\0serve\0--link\0rpmsg:,name=m4\0{given}\0")
-    told = bundle._configuration(Place(proc=str(tmp_path)), 7).splitlines()
-    assert told == [
-        "# gpio-bridge serve --link rpmsg:,name=m4 --trace-group (left out) --config c.toml",
-        'group = "(left out)"',
-        'name = "m4"',
-    ]
+    told = Privacy().value(bundle._configuration(Place(proc=str(tmp_path)), 7))
+    assert told == {
+        "command": "gpio-bridge serve --link rpmsg:,name=m4 --trace-group (left out)"
+        " --config c.toml",
+        "file": {"group": "(left out)", "name": "m4"},
+    }
+
+
+def test_a_bundle_has_no_names_of_people_and_no_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in the configuration, in its path, in consumers, findings, links that died."""
+    person = pwd.struct_passwd(("lovelace", "x", 4321, 4321, "Ada King,,,", "/srv/aking", "sh"))
+    monkeypatch.setattr(pwd, "getpwall", lambda: [person])
+    monkeypatch.setenv("SUDO_USER", "babbage")
+    config = tmp_path / "lovelace" / "config.toml"
+    config.parent.mkdir()
+    config.write_text(
+        "# the password of the lab is analytical\n"
+        f'traces = "{tmp_path}/traces"\n'
+        'access = [{users = ["nobody"], may = ["read", "see"], lines = ["token=difference"]}]\n'
+    )
+    with Rig(arguments=("--config", str(config))) as rig:
+        settings = {"LED_GREEN": gpiod.LineSettings()}
+        with rig.chip() as chip, chip.request_lines(settings, consumer="Ada King's (babbage)"):
+            link = Interface(1, "m4", [])
+            why = b"/srv/lovelace/fw.sock: nobody listens"
+            died = TraceRecord(1, 0, 0, 0, 1, TraceKind.DOWN, 0, len(why), why)
+            (tmp_path / "traces").mkdir(exist_ok=True)
+            (tmp_path / "traces" / "m4-20260101T000000.pcapng").write_bytes(pack([died], [link]))
+            finding = Finding("note", "users", "user lovelace is in no group", "adduser lovelace")
+            with open(tmp_path / "report.tar.gz", "wb") as file:
+                contents = bundle.write(file, Place(socket=rig.serve.socket), [finding])
+    files = bundled(tmp_path / "report.tar.gz")
+    assert {"configuration.json", "status.json", "dead-links/m4-20260101T000000.pcapng"} <= set(
+        files
+    ), contents
+    for name, content in files.items():
+        for word in (b"lovelace", b"King", b"babbage", b"nobody", b"analytical", b"difference"):
+            expected = word == b"nobody" and not name.startswith(("conf", "status"))
+            assert word not in content or expected, (name, content)
+    assert (
+        b"/srv/(left out)/fw.sock: nobody listens" in files["dead-links/m4-20260101T000000.pcapng"]
+    )
 
 
 def test_a_bundle_without_a_service_says_what_is_missing(cli: Cli, tmp_path: Path) -> None:

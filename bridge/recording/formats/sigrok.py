@@ -147,7 +147,7 @@ class _Growing(io.RawIOBase):
             raise OSError(error.errno, error.strerror, self._path) from None
         self._put(self._written[:fresh], self._begin)
 
-    def _put(self, data: bytes, at: int) -> None:
+    def _put(self, data: bytearray, at: int) -> None:
         view = memoryview(data)
         while view:
             count = os.pwrite(self._fd, view, at)
