@@ -21,6 +21,7 @@ from bridge import Chip
 from bridge.bench.rig import Rig, Serve
 from firmware_stub import Stub
 from firmware_stub.emulated.rings import RingMcu
+from tests.processes import LATE_S
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -164,7 +165,7 @@ def cli(socket_path: str, tmp_path: Path) -> Cli:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=LATE_S,
         )
         if done.returncode == 0:
             done.stderr = _without_patience(done.stderr)

@@ -8,7 +8,7 @@ import select
 import subprocess
 from pathlib import Path
 
-LATE_S = 30.0
+LATE_S = 300.0
 
 
 def line_of(process: subprocess.Popen[str]) -> str:

@@ -15,12 +15,15 @@ from pathlib import Path
 
 from bridge.recording import formats
 from bridge.screen.board import Board
-
-LATE = 60.0
+from tests.processes import LATE_S
 
 
 def sees_everything(
-    socket: str, chip: str, command: Callable[[str], str], directory: Path, timeout_s: float = LATE
+    socket: str,
+    chip: str,
+    command: Callable[[str], str],
+    directory: Path,
+    timeout_s: float = LATE_S,
 ) -> None:
     """Look at the demo board behind a service in each way.
 
@@ -85,7 +88,7 @@ def _record(
 def _trace(socket: str) -> None:
     """The last messages, in words."""
     verb = [sys.executable, "-m", "bridge.cli", "trace", "--last", "--socket", socket]
-    run = subprocess.run(verb, capture_output=True, text=True, timeout=LATE)
+    run = subprocess.run(verb, capture_output=True, text=True, timeout=LATE_S)
     assert run.returncode == 0, run.stderr
     assert 'EVENT line 6 "BUTTON_USER" low' in run.stdout
     assert "> SET_IRQ_TYPE" in run.stdout

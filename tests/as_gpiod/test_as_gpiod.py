@@ -13,6 +13,7 @@ import pytest
 
 from bridge import as_gpiod
 from firmware_stub import Stub
+from tests.processes import LATE_S
 
 # What libgpiod's own examples do, by every import that they use.
 _BLINK = """
@@ -48,7 +49,7 @@ def run(socket_path: str, tmp_path: Path) -> Run:
             env={**os.environ, "GPIO_BRIDGE_SOCKET": socket_path, **environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LATE_S,
         )
 
     return start

@@ -19,6 +19,7 @@ import pytest
 from bridge.bench.histogram import Histogram
 from bridge.bench.rig import Rig
 from firmware_stub import Stub
+from tests.processes import LATE_S
 
 FIGURES = ("min_us", "p50_us", "p99_us", "p999_us", "max_us")
 
@@ -29,7 +30,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LATE_S,
     )
 
 

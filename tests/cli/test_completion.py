@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bridge.cli.verbs import VERBS
+from tests.processes import LATE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +44,7 @@ class Shell:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LATE_S,
         )
         assert (run.returncode, run.stderr) == (0, "")
         return run.stdout.split()
@@ -91,11 +92,11 @@ def test_zsh(tmp_path: Path) -> None:
         [sys.executable, "-m", "bridge.cli", "completion", "zsh"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LATE_S,
     )
     assert run.stdout.startswith("#compdef gpio-bridge\n")
     if shutil.which("zsh"):
-        subprocess.run(["zsh", "-n"], input=run.stdout, text=True, check=True, timeout=60)
+        subprocess.run(["zsh", "-n"], input=run.stdout, text=True, check=True, timeout=LATE_S)
 
 
 def test_manual_pages_are_what_help_says(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_manual_pages_are_what_help_says(tmp_path: Path) -> None:
             env={**os.environ, "MANWIDTH": "120", "LC_ALL": "C.UTF-8"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LATE_S,
         )
         assert (shown.returncode, shown.stderr) == (0, ""), page.name
     get = subprocess.run(
@@ -118,7 +119,7 @@ def test_manual_pages_are_what_help_says(tmp_path: Path) -> None:
         env={**os.environ, "MANWIDTH": "120", "LC_ALL": "C.UTF-8"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LATE_S,
     ).stdout
     assert "gpio-bridge-get - Read lines (as gpioget)" in get
     assert "--hold-period PERIOD" in get

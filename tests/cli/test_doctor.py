@@ -37,6 +37,7 @@ from bridge.trace import pcapng
 from bridge.trace.pcapng import Interface, pack
 from bridge.trace.record import TraceKind, TraceRecord
 from firmware_stub import Stub
+from tests.processes import LATE_S
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).parents[2]
@@ -489,7 +490,7 @@ def test_table_for_terminals(tmp_path: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LATE_S,
         env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"},
     )
     assert run.returncode == 1, run.stderr

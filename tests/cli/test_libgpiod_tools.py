@@ -21,9 +21,8 @@ import bridge as gpiod
 from bridge.bench.rig import Rig
 from bridge.line import Direction
 from firmware_stub import Stub
-from tests.processes import line_of
+from tests.processes import LATE_S, line_of
 
-LATE = 30.0
 BOARD = """
 controller 0 label "first" lines 4
 line 0/1 foo
@@ -78,7 +77,7 @@ def start(background: Start, board: Rig) -> Start:
 
 def ends(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Wait for the end; return the status and what was still printed."""
-    out, _ = process.communicate(timeout=LATE)
+    out, _ = process.communicate(timeout=LATE_S)
     return int(process.returncode), out
 
 
@@ -257,13 +256,13 @@ def test_periods_longer_than_python_takes(start: Start, board: Rig, arguments: l
         else:
             # The tool of the test before may release its lines only now.
             requested = gpiod.InfoEvent.Type.LINE_REQUESTED
-            while chip.wait_info_event(LATE) and chip.read_info_event().event_type != requested:
+            while chip.wait_info_event(LATE_S) and chip.read_info_event().event_type != requested:
                 pass
             assert chip.get_line_info("foo").used
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.3)
     process.terminate()
-    assert process.wait(LATE) == -signal.SIGTERM
+    assert process.wait(LATE_S) == -signal.SIGTERM
 
 
 def test_get_refuses(run: Run) -> None:
@@ -302,7 +301,7 @@ def test_set_on_several_chips(run: Run, start: Start, stub: Stub) -> None:
     assert [stub.read(line) for line in ("2/11", "1/0", "0/2")] == [1, 0, 1]
     fails(run("get", "zed"), 'unable to request lines: line 11 ("zed") of chip fw-2 is held by')
     process.send_signal(signal.SIGTERM)
-    assert process.wait(LATE) == -signal.SIGTERM
+    assert process.wait(LATE_S) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("word", ["1", "active", "on", "true", "0", "inactive", "off", "false"])
@@ -368,7 +367,7 @@ class Prompt:
         assert self.process.stdout is not None
         text = ""
         while not text.endswith(prompt):
-            assert select.select([self.process.stdout], [], [], LATE)[0], text
+            assert select.select([self.process.stdout], [], [], LATE_S)[0], text
             piece = os.read(self.process.stdout.fileno(), 4096).decode()
             assert piece, text
             text += piece
@@ -419,7 +418,7 @@ def test_a_dialogue(prompt: Callable[..., Prompt], stub: Stub) -> None:
     assert all(word in text for word in ("get", "set", "toggle", "sleep", "exit"))
     assert it.ask("") == ""
     it.tell("exit")
-    assert it.process.wait(LATE) == 0
+    assert it.process.wait(LATE_S) == 0
 
 
 def test_unquoted_and_the_end_of_input(prompt: Callable[..., Prompt]) -> None:
@@ -428,7 +427,7 @@ def test_unquoted_and_the_end_of_input(prompt: Callable[..., Prompt]) -> None:
     assert it.process.stdin is not None
     it.process.stdin.close()
     it.process.stdin = None  # so that communicate() does not flush it
-    assert it.process.wait(LATE) == 0
+    assert it.process.wait(LATE_S) == 0
 
 
 @pytest.mark.parametrize(
@@ -457,7 +456,7 @@ def test_wrong_commands(prompt: Callable[..., Prompt], command: str, answer: str
 def test_a_dialogue_is_killed(prompt: Callable[..., Prompt]) -> None:
     it = prompt("foo=1")
     it.process.terminate()
-    assert it.process.wait(LATE) == -signal.SIGTERM
+    assert it.process.wait(LATE_S) == -signal.SIGTERM
 
 
 def converse_on(
@@ -483,7 +482,7 @@ def test_completion_on_a_terminal(board: Rig) -> None:
     def until(wanted: str) -> str:
         text = ""
         while wanted not in text:
-            assert select.select([terminal], [], [], LATE)[0], text
+            assert select.select([terminal], [], [], LATE_S)[0], text
             text += os.read(terminal, 4096).decode()
         return text
 
@@ -498,7 +497,7 @@ def test_completion_on_a_terminal(board: Rig) -> None:
         assert "inactive" in until("inactive")
     finally:
         process.kill()
-        process.wait(LATE)
+        process.wait(LATE_S)
         os.close(terminal)
 
 
@@ -511,19 +510,19 @@ def test_a_signal_leaves_the_terminal_as_it_was(board: Rig, number: int) -> None
     try:
         text = b""
         while b"gpio-bridge set> " not in text:
-            assert select.select([terminal], [], [], LATE)[0], text
+            assert select.select([terminal], [], [], LATE_S)[0], text
             text += os.read(terminal, 4096)
         # The prompt is printed before the mode is set, and the mode is what is looked at.
-        deadline = time.monotonic() + LATE
+        deadline = time.monotonic() + LATE_S
         while termios.tcgetattr(theirs) == before:
             assert time.monotonic() < deadline, "no line editing"
             time.sleep(0.005)
         process.send_signal(number)
-        assert process.wait(LATE) == -number
+        assert process.wait(LATE_S) == -number
         assert termios.tcgetattr(theirs) == before
     finally:
         process.kill()
-        process.wait(LATE)
+        process.wait(LATE_S)
         os.close(theirs)
         os.close(terminal)
 
@@ -653,7 +652,7 @@ def test_mon_is_killed(start: Start) -> None:
     process = start("mon", "--banner", "bar")
     line_of(process)
     process.terminate()
-    assert process.wait(LATE) == -signal.SIGTERM
+    assert process.wait(LATE_S) == -signal.SIGTERM
 
 
 def test_mon_refuses(run: Run) -> None:
@@ -741,7 +740,7 @@ def test_notify_ends(run: Run, start: Start) -> None:
     process = start("notify", "--banner", "bar")
     line_of(process)
     process.terminate()
-    assert process.wait(LATE) == -signal.SIGTERM
+    assert process.wait(LATE_S) == -signal.SIGTERM
 
 
 def test_notify_refuses(run: Run) -> None:
@@ -757,6 +756,6 @@ def test_notify_ends_when_the_chip_goes(background: Start, fresh_rig: Rig) -> No
     process = background("notify", "--banner", "LED_RED", socket=fresh_rig.serve.socket)
     line_of(process)
     fresh_rig.stub.kill()
-    assert process.wait(LATE) == 1
+    assert process.wait(LATE_S) == 1
     assert process.stderr is not None
     assert "gpio-bridge notify: unable to retrieve chip event: " in process.stderr.read()

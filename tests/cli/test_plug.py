@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.processes import LATE_S
 from tests.users import ALICE
 
 Eventually = Callable[[Callable[[], bool], str], None]
@@ -23,7 +24,7 @@ def plug(path: Path) -> list[str]:
 
 
 def refused(path: Path) -> str:
-    done = subprocess.run(plug(path), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(plug(path), capture_output=True, text=True, timeout=LATE_S)
     assert done.returncode == 1
     return done.stderr
 

@@ -22,10 +22,10 @@ from bridge.line import Direction, Value
 from bridge.recording import formats
 from bridge.recording.model import UNKNOWN
 from firmware_stub import Stub
+from tests.processes import LATE_S
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Eventually = Callable[..., None]
-LATE = 30.0
 
 
 class Recording:
@@ -46,7 +46,7 @@ class Recording:
     def said(self) -> str:
         """The next line of its messages."""
         assert self.process.stderr is not None
-        assert select.select([self.process.stderr], [], [], LATE)[0], "it says nothing"
+        assert select.select([self.process.stderr], [], [], LATE_S)[0], "it says nothing"
         return self.process.stderr.readline()
 
     def end(self) -> str:
@@ -56,7 +56,7 @@ class Recording:
 
     def rest(self) -> str:
         """What it says until its own end."""
-        said = self.process.communicate(timeout=LATE)[1]
+        said = self.process.communicate(timeout=LATE_S)[1]
         assert self.process.returncode == 0, said
         return str(said)
 
@@ -91,7 +91,7 @@ def test_every_edge_is_in_the_file_before_the_end(
 ) -> None:
     recording = start(f"x.{format}", "-c", "fw-0", "6", "10")
     for press in (stub.press, stub.release):
-        stub.wait_armed("BUTTON_USER", LATE)
+        stub.wait_armed("BUTTON_USER", LATE_S)
         press("BUTTON_USER")
 
     def levels() -> list[list[int]]:
@@ -118,7 +118,7 @@ def test_times_are_those_of_the_coprocessor(
     start: Start, stub: Stub, eventually: Eventually
 ) -> None:
     recording = start("x.vcd", "SENSOR_IRQ")
-    stub.wait_armed("SENSOR_IRQ", LATE)
+    stub.wait_armed("SENSOR_IRQ", LATE_S)
     stub.trace("SENSOR_IRQ", 20)
     # So far apart that on a busy host, too, the bound of a time is less than what is between them.
     stub.pulse("SENSOR_IRQ", 10, 20)
@@ -156,7 +156,7 @@ def test_sigrok_finds_the_bytes_of_an_i2c_transfer(tmp_path: Path) -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=LATE,
+        timeout=LATE_S,
     )
     found = re.findall(r"(?:Address|Data) write: (\w+)", run.stdout)
     assert found == ["42", "C0", "FF", "EE"], run
@@ -181,7 +181,7 @@ def test_a_session_is_opened_by_sigrok(start: Start, stub: Stub) -> None:
     if not shutil.which("sigrok-cli"):
         pytest.skip("sigrok-cli is not installed")
     recording = start("x.sr", "--sample-rate", "10k", "BUTTON_USER")
-    stub.wait_armed("BUTTON_USER", LATE)
+    stub.wait_armed("BUTTON_USER", LATE_S)
     stub.press("BUTTON_USER")
     stub.release("BUTTON_USER")
     recording.end()
@@ -189,7 +189,7 @@ def test_a_session_is_opened_by_sigrok(start: Start, stub: Stub) -> None:
         ["sigrok-cli", "-i", str(recording.path), "--show"],
         capture_output=True,
         text=True,
-        timeout=LATE,
+        timeout=LATE_S,
     )
     assert "Samplerate: 10000" in run.stdout, run
     assert "BUTTON_USER: logic" in run.stdout, run
@@ -200,16 +200,16 @@ def test_lost_edges_are_unknown_and_counted(
 ) -> None:
     """A recorder that is stopped for a while reads too late."""
     recording = start("x.vcd", "SENSOR_IRQ", "BUTTON_USER")
-    stub.wait_armed("SENSOR_IRQ", LATE)
+    stub.wait_armed("SENSOR_IRQ", LATE_S)
     before = stub.count("SENSOR_IRQ").edges
     recording.process.send_signal(signal.SIGSTOP)
     stub.pulse("SENSOR_IRQ", 200_000, 0)  # 262,144 edges wait for it, 40,000 on their way
-    stub.wait_edges("SENSOR_IRQ", before + 400_000, LATE)
+    stub.wait_edges("SENSOR_IRQ", before + 400_000, LATE_S)
     recording.process.send_signal(signal.SIGCONT)
-    stub.wait_armed("SENSOR_IRQ", LATE)
+    stub.wait_armed("SENSOR_IRQ", LATE_S)
     stub.pulse("SENSOR_IRQ", 1, 1000)
-    stub.wait_edges("SENSOR_IRQ", before + 400_002, LATE)
-    stub.wait_armed("BUTTON_USER", LATE)
+    stub.wait_edges("SENSOR_IRQ", before + 400_002, LATE_S)
+    stub.wait_armed("BUTTON_USER", LATE_S)
     stub.press("BUTTON_USER")
     eventually(lambda: steps(recording.path, "BUTTON_USER") == [1, 0], "the last edge")
     stub.release("BUTTON_USER")
@@ -228,10 +228,10 @@ def test_a_trigger_keeps_what_was_before_it(start: Start, stub: Stub) -> None:
         *("SENSOR_IRQ", "BUTTON_USER", "DIP_0"),
     )
     for line in ("SENSOR_IRQ", "BUTTON_USER"):
-        stub.wait_armed(line, LATE)
+        stub.wait_armed(line, LATE_S)
     before = stub.count("SENSOR_IRQ").edges
     stub.pulse("SENSOR_IRQ", 3, 10_000)
-    stub.wait_edges("SENSOR_IRQ", before + 6, LATE)
+    stub.wait_edges("SENSOR_IRQ", before + 6, LATE_S)
     stub.press("BUTTON_USER")
     recording.rest()
     stub.release("BUTTON_USER")
@@ -259,7 +259,7 @@ def test_what_a_trigger_waits_for(
         *("BUTTON_USER", "DIP_0", "DIP_1"),
     )
     for act in acts:
-        stub.wait_armed(act.split()[1], LATE)
+        stub.wait_armed(act.split()[1], LATE_S)
         assert not recording.path.exists()
         stub.command(act)
     recording.rest()
@@ -274,7 +274,7 @@ def test_lines_of_two_chips_are_in_order(start: Start, stub: Stub, eventually: E
     recording = start("x.vcd", "BUTTON_USER", "DOOR_SWITCH")
     for press in (stub.press, stub.release):
         for line in ("BUTTON_USER", "DOOR_SWITCH"):
-            stub.wait_armed(line, LATE)
+            stub.wait_armed(line, LATE_S)
             press(line)
     eventually(lambda: steps(recording.path, "DOOR_SWITCH") == [0, 1, 0], "all edges in the file")
     assert "4 edges, 0 lost" in recording.end()
@@ -312,10 +312,10 @@ def test_files_rotate_and_each_is_whole(
     recording = start("x.vcd", "--max-size", "1k", "--keep", "2", "SENSOR_IRQ")
 
     def pulses_fill_three_files() -> bool:
-        stub.wait_armed("SENSOR_IRQ", LATE)
+        stub.wait_armed("SENSOR_IRQ", LATE_S)
         before = stub.count("SENSOR_IRQ").edges
         stub.pulse("SENSOR_IRQ", 2, 20_000)
-        stub.wait_edges("SENSOR_IRQ", before + 4, LATE)
+        stub.wait_edges("SENSOR_IRQ", before + 4, LATE_S)
         return (tmp_path / "x-0003.vcd").exists()
 
     eventually(pulses_fill_three_files, "the fourth file")
@@ -330,10 +330,10 @@ def test_files_rotate_and_each_is_whole(
 def test_another_file_after_a_time(start: Start, stub: Stub, tmp_path: Path) -> None:
     recording = start("x.csv", "--max-time", "1ms", "SENSOR_IRQ")
     for _ in range(3):
-        stub.wait_armed("SENSOR_IRQ", LATE)
+        stub.wait_armed("SENSOR_IRQ", LATE_S)
         before = stub.count("SENSOR_IRQ").edges
         stub.pulse("SENSOR_IRQ", 1, 100)
-        stub.wait_edges("SENSOR_IRQ", before + 2, LATE)
+        stub.wait_edges("SENSOR_IRQ", before + 2, LATE_S)
     recording.end()
     found = [formats.read(str(file)) for file in sorted(tmp_path.glob("x-*.csv"))]
     assert len(found) > 3
@@ -343,13 +343,13 @@ def test_another_file_after_a_time(start: Start, stub: Stub, tmp_path: Path) -> 
 def test_a_chip_that_comes_back_is_recorded_on(tmp_path: Path, fresh_rig: Rig) -> None:
     recording = Recording(fresh_rig.serve.socket, tmp_path / "x.vcd", "BUTTON_USER")
     try:
-        fresh_rig.stub.wait_armed("BUTTON_USER", LATE)
+        fresh_rig.stub.wait_armed("BUTTON_USER", LATE_S)
         fresh_rig.stub.restart()
         assert "chip fw-0 is gone" in recording.said()
         assert "chip fw-0 is back" in recording.said()
-        fresh_rig.stub.wait_armed("BUTTON_USER", LATE)
+        fresh_rig.stub.wait_armed("BUTTON_USER", LATE_S)
         fresh_rig.stub.press("BUTTON_USER")
-        fresh_rig.stub.wait_armed("BUTTON_USER", LATE)
+        fresh_rig.stub.wait_armed("BUTTON_USER", LATE_S)
         assert "chips were gone 1 times" in recording.end()
     finally:
         recording.process.kill()
@@ -386,6 +386,6 @@ def test_without_pyvcd_it_says_what_to_install(socket_path: str) -> None:
         env={**os.environ, "GPIO_BRIDGE_SOCKET": socket_path},
         capture_output=True,
         text=True,
-        timeout=LATE,
+        timeout=LATE_S,
     )
     assert "recordings as VCD need the Python package pyvcd: pip install pyvcd" in run.stderr

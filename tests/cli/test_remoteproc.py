@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bridge import remoteproc
+from tests.processes import LATE_S
 
 ROOT = Path(__file__).parents[2]
 Verb = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -44,7 +45,7 @@ def verb(sysfs: Path) -> Verb:
             env={**os.environ, remoteproc.SYSFS_VARIABLE: str(sysfs)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LATE_S,
         )
 
     return run

@@ -16,9 +16,9 @@ from bridge.line import Edge
 from bridge.recording import formats
 from bridge.recording.model import HIGH, LOW, UNKNOWN, Header, Signal, code_of
 from firmware_stub import Stub
+from tests.processes import LATE_S
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-LATE = 30.0
 IMAGES = Path(__file__).parents[2] / "docs/images"
 
 
@@ -40,7 +40,7 @@ def replay(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]
         input=typed,
         capture_output=True,
         text=True,
-        timeout=LATE,
+        timeout=LATE_S,
     )
 
 
@@ -51,7 +51,7 @@ def test_a_field_trace_becomes_a_test(file: str) -> None:
         Stub("demo", step=True) as stub,
         gpiod.request_lines(stub.url, {"SENSOR_IRQ": edges}) as request,
     ):
-        stub.wait_armed("SENSOR_IRQ", LATE)
+        stub.wait_armed("SENSOR_IRQ", LATE_S)
         stub.trace("SENSOR_IRQ", 4)
         run = replay("--stub", str(stub.socket), file)
         assert run.returncode == 0, run

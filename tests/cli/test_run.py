@@ -13,8 +13,8 @@ import pytest
 
 from bridge.bench.rig import Rig
 from bridge.cli.run import first_number
+from tests.processes import LATE_S
 
-LATE_S = 60.0
 NAMES = "import os; print(*sorted(n for n in os.listdir('/dev') if n.startswith(('fw-', 'gpio'))))"
 FIRST = first_number()
 

@@ -17,10 +17,10 @@ import bridge as gpiod
 from bridge.bench.rig import Serve
 from bridge.client.control import Connection
 from firmware_stub import Stub
+from tests.processes import LATE_S
 
 Eventually = Callable[[Callable[[], bool], str], None]
 
-LATE = 30.0
 VERBS = [
     ["detect"],
     ["info"],
@@ -48,7 +48,7 @@ def shell(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=LATE,
+        timeout=LATE_S,
     )
 
 
@@ -85,7 +85,7 @@ def test_a_reader_that_has_enough(verb: list[str], unbuffered: str, socket_path:
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=LATE,
+        timeout=LATE_S,
     )
     os.close(writer)
     assert (run.returncode, run.stderr) == (1, "")
@@ -114,7 +114,7 @@ def test_an_ignored_interrupt_stays_ignored(socket_path: str) -> None:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(LATE) == -signal.SIGTERM
+        assert process.wait(LATE_S) == -signal.SIGTERM
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_the_service_ends_in_order(
     with Serve(tmp_path, "--link", f"vhost-user:{tmp_path}/fw.sock") as serve:
         assert serve.process is not None
         serve.process.send_signal(number)
-        assert serve.process.wait(LATE) == 0
+        assert serve.process.wait(LATE_S) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["serve.log"]
 
 
@@ -171,7 +171,7 @@ def test_a_signal_is_not_lost_in_a_callback(number: int) -> None:
         [sys.executable, "-c", _LOST, str(int(number))],
         capture_output=True,
         text=True,
-        timeout=LATE,
+        timeout=LATE_S,
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     assert done.stdout == "taken down\n"
@@ -197,14 +197,14 @@ def is_ended_by(number: int, verb: str, tmp_path: Path) -> bool:
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     # The firmware runs when its socket, or its tty, is there.
-    deadline = time.monotonic() + LATE
+    deadline = time.monotonic() + LATE_S
     while not any(path.name in ("fw.sock", "tty") for path in tmp_path.glob("*/*")):
         if process.poll() is not None:
             break
         assert time.monotonic() < deadline
         time.sleep(0.002)
     process.send_signal(number)
-    _, said = process.communicate(timeout=LATE)
+    _, said = process.communicate(timeout=LATE_S)
     # Python dies of Ctrl-C, whoever caught it, when it came into an eval(), as imports have them.
     died = {-number} if number == signal.SIGINT else set()
     assert process.returncode in {0, 128 + number, *died}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bridge.bench.rig import Rig, Serve
 from firmware_stub import Stub
+from tests.processes import LATE_S
 from tests.seeing import sees_everything
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -40,7 +41,7 @@ def test_live(cli: Cli, background: Background, rig: Rig, eventually: Eventually
     trace = background("trace", "-n", "4")
     eventually(reads_along(rig), "the trace has begun")
     assert cli("get", "RELAY").returncode == 0
-    said, summary = trace.communicate(timeout=60)
+    said, summary = trace.communicate(timeout=LATE_S)
     assert trace.returncode == 0
     assert summary.startswith("4 messages")
     assert 'fw-0       > SET_DIRECTION line 3 "RELAY" in [tag ' in said
@@ -59,7 +60,7 @@ def test_ctrl_c_ends_a_file_that_is_whole(
     assert cli("get", "RELAY").returncode == 0
     eventually(lambda: path.stat().st_size > empty, "it is written as it comes")
     trace.send_signal(signal.SIGINT)
-    _, summary = trace.communicate(timeout=60)
+    _, summary = trace.communicate(timeout=LATE_S)
     assert (trace.returncode, "messages" in summary) == (0, True)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     shown = cli("trace", "-r", str(path))
@@ -91,7 +92,7 @@ def test_errors_are_red_on_a_terminal(rig: Rig) -> None:
     from bridge.trace.record import TraceKind, TraceRecord
 
     record = TraceRecord(0, 0, 0, 1, 0, TraceKind.RECEIVED, 0, 1, b"\x07")
-    run.communicate(pcapng.pack([record], [pcapng.Interface(0, "m4")]), timeout=60)
+    run.communicate(pcapng.pack([record], [pcapng.Interface(0, "m4")]), timeout=LATE_S)
     said = os.read(ours, 4096)
     os.close(ours)
     assert b"\x1b[31m" in said

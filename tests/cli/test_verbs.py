@@ -24,13 +24,11 @@ from bridge.cli.verbs import VERBS
 from bridge.client import control
 from bridge.line import Direction
 from firmware_stub import Stub
-from tests.processes import line_of
+from tests.processes import LATE_S, line_of
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Background = Callable[..., "subprocess.Popen[str]"]
 Eventually = Callable[[Callable[[], bool], str], None]
-
-LATE = 30.0
 
 
 def fails(run: subprocess.CompletedProcess[str], *sentences: str) -> None:
@@ -112,7 +110,7 @@ def test_a_tool_loads_what_it_needs_only(socket_path: str, tool: list[str]) -> N
         env={**os.environ, "GPIO_BRIDGE_SOCKET": socket_path},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LATE_S,
     )
     assert run.stdout.splitlines()[-1] == "[]", run.stderr
 
@@ -256,7 +254,7 @@ def test_set_holds_until_killed(
     assert chip.get_line_info(0).consumer == "gpio-bridge set"
     fails(cli("get", "LED_GREEN"), "gpio-bridge set")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(LATE) == -signal.SIGTERM
+    assert process.wait(LATE_S) == -signal.SIGTERM
     assert cli("get", "LED_GREEN").returncode == 0
 
 
@@ -308,7 +306,7 @@ def test_mon(background: Background, stub: Stub) -> None:
     stub.wait_armed("BUTTON_USER")
     stub.release("BUTTON_USER")
     assert re.fullmatch(r'\d+\.\d{9}\tfalling\t"BUTTON_USER"', line_of(process))
-    assert process.wait(LATE) == 0
+    assert process.wait(LATE_S) == 0
 
 
 def test_mon_formats(background: Background, stub: Stub) -> None:
@@ -349,7 +347,7 @@ def test_mon_ends_when_the_chip_goes(background: Background, fresh_rig: Rig) -> 
     process = background("mon", "--banner", "SENSOR_IRQ", socket=fresh_rig.serve.socket)
     line_of(process)
     fresh_rig.stub.kill()
-    assert process.wait(LATE) == 1
+    assert process.wait(LATE_S) == 1
     assert process.stderr is not None
     gone = "error reading line events: chip fw-0 is gone: its firmware went away"
     assert f"gpio-bridge mon: {gone}" in process.stderr.read()
@@ -359,7 +357,7 @@ def test_notify_ends_when_the_chip_goes(background: Background, fresh_rig: Rig) 
     process = background("notify", "--banner", "RELAY", socket=fresh_rig.serve.socket)
     line_of(process)
     fresh_rig.stub.kill()
-    assert process.wait(LATE) == 1
+    assert process.wait(LATE_S) == 1
     assert process.stderr is not None
     assert "chip fw-0 is gone: its firmware went away" in process.stderr.read()
 
@@ -375,7 +373,7 @@ def test_set_ends_when_the_chip_goes(background: Background, fresh_rig: Rig) -> 
     process = background("set", "--banner", "LED_GREEN=1", socket=fresh_rig.serve.socket)
     line_of(process)
     fresh_rig.stub.kill()
-    assert process.wait(LATE) == 0
+    assert process.wait(LATE_S) == 0
     assert process.stderr is not None
     assert "gpio-bridge set: chip fw-0 is gone: its firmware went away" in process.stderr.read()
 
@@ -496,7 +494,7 @@ def test_bench_on_a_terminal(tmp_path: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LATE_S,
         env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"},
     )
     assert run.returncode == 0, run.stdout

@@ -23,8 +23,8 @@ from bridge.bench.rig import Rig
 from bridge.recording import formats
 from bridge.screen.app import Watch
 from bridge.screen.board import Board, Row
+from tests.processes import LATE_S
 
-LATE = 60.0
 Eventually = Callable[..., None]
 
 
@@ -62,19 +62,19 @@ def test_a_chip_that_goes_and_comes_back_stays(fresh_rig: Rig, eventually: Event
         board.refresh()
         board.follow(row_of(board, "BUTTON_USER"))
         fresh_rig.stub.restart()
-        eventually(lambda: not online(), "a chip that is gone", LATE)
+        eventually(lambda: not online(), "a chip that is gone", LATE_S)
         assert len(board.rows) == 24
-        eventually(online, "the chip is back", LATE)
+        eventually(online, "the chip is back", LATE_S)
         assert any("fw-0 is gone" in text for text in board.messages)
         assert any("fw-0 is back" in text for text in board.messages)
-        fresh_rig.stub.wait_armed("BUTTON_USER", LATE)
+        fresh_rig.stub.wait_armed("BUTTON_USER", LATE_S)
         fresh_rig.stub.press("BUTTON_USER")
 
         def counted() -> bool:
             board.refresh()
             return row_of(board, "BUTTON_USER").edges == 1
 
-        eventually(counted, "the edge is counted", LATE)
+        eventually(counted, "the edge is counted", LATE_S)
     finally:
         board.close()
 
@@ -180,7 +180,7 @@ def lines(app: Watch) -> dict[str, list[str]]:
 
 async def until(state: Callable[[], bool]) -> bool:
     """Wait for a state of the screen."""
-    deadline = time.monotonic() + LATE
+    deadline = time.monotonic() + LATE_S
     while not state():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
@@ -228,7 +228,7 @@ def terminal(fresh_rig: Rig, tmp_path: Path, eventually: Eventually) -> Iterator
         pytest.skip("tmux is not installed")
     shown = Terminal(fresh_rig.serve.socket, tmp_path)
     try:
-        eventually(lambda: "> LED_GREEN       in  low" in shown.text, "the screen", LATE)
+        eventually(lambda: "> LED_GREEN       in  low" in shown.text, "the screen", LATE_S)
         yield shown
     finally:
         shown.close()
@@ -247,7 +247,7 @@ def test_the_screen_on_the_page_is_what_watch_shows(
 
     terminal.press("h")
     eventually(
-        lambda: timeless(terminal.text) == timeless(shown[1]), "the screen of the page", LATE
+        lambda: timeless(terminal.text) == timeless(shown[1]), "the screen of the page", LATE_S
     )
 
 
@@ -256,38 +256,38 @@ def test_keys_on_a_terminal(
 ) -> None:
     stub = fresh_rig.stub
     terminal.press("h")
-    eventually(lambda: stub.state("LED_GREEN").direction == "out", "h holds", LATE)
+    eventually(lambda: stub.state("LED_GREEN").direction == "out", "h holds", LATE_S)
     before = stub.count("LED_GREEN").edges
     terminal.press("p")
-    eventually(lambda: stub.count("LED_GREEN").edges == before + 2, "p gives a pulse", LATE)
+    eventually(lambda: stub.count("LED_GREEN").edges == before + 2, "p gives a pulse", LATE_S)
     assert stub.read("LED_GREEN") == 0
     terminal.press("m")
-    eventually(lambda: " s since mark" in terminal.text, "m marks", LATE)
+    eventually(lambda: " s since mark" in terminal.text, "m marks", LATE_S)
     terminal.press("r")
-    eventually(lambda: "recording fw-0-0-" in terminal.text, "r records", LATE)
-    eventually(lambda: list(tmp_path.glob("fw-0-0-*.vcd")), "a file", LATE)
+    eventually(lambda: "recording fw-0-0-" in terminal.text, "r records", LATE_S)
+    eventually(lambda: list(tmp_path.glob("fw-0-0-*.vcd")), "a file", LATE_S)
     (recorded,) = tmp_path.glob("fw-0-0-*.vcd")
-    stub.wait_armed("LED_GREEN", LATE)
+    stub.wait_armed("LED_GREEN", LATE_S)
     stub.pulse("LED_GREEN", 1, 1000)
-    eventually(lambda: formats.read(str(recorded)).waves[0].levels == [0, 1, 0], "edges", LATE)
+    eventually(lambda: formats.read(str(recorded)).waves[0].levels == [0, 1, 0], "edges", LATE_S)
     terminal.press("r")
-    eventually(lambda: f"{recorded.name} is written" in terminal.text, "r ends it", LATE)
+    eventually(lambda: f"{recorded.name} is written" in terminal.text, "r ends it", LATE_S)
     terminal.press("l")
-    eventually(lambda: "link fw up vhost-user:" in terminal.text, "l shows links", LATE)
+    eventually(lambda: "link fw up vhost-user:" in terminal.text, "l shows links", LATE_S)
     terminal.press("l")
-    eventually(lambda: "link fw up" not in terminal.text, "and hides them", LATE)
+    eventually(lambda: "link fw up" not in terminal.text, "and hides them", LATE_S)
     terminal.press("q")
-    eventually(lambda: not terminal.text, "its end", LATE)
+    eventually(lambda: not terminal.text, "its end", LATE_S)
 
 
 def test_a_chip_that_goes_and_comes_back_stays_on_the_screen(
     fresh_rig: Rig, terminal: Terminal, eventually: Eventually
 ) -> None:
     fresh_rig.stub.kill()
-    eventually(lambda: "> LED_GREEN       in  gone" in terminal.text, "it is gone", LATE)
+    eventually(lambda: "> LED_GREEN       in  gone" in terminal.text, "it is gone", LATE_S)
     assert "fw-0 (gone) fw-1 (gone)" in terminal.text
     fresh_rig.stub.start()
-    eventually(lambda: "> LED_GREEN       in  low" in terminal.text, "it is back", LATE)
+    eventually(lambda: "> LED_GREEN       in  low" in terminal.text, "it is back", LATE_S)
 
 
 def test_what_changes_is_drawn_and_not_all_of_it(
@@ -295,11 +295,11 @@ def test_what_changes_is_drawn_and_not_all_of_it(
 ) -> None:
     """For a console of 115,200 baud, which has 1,152 bytes for each of ten looks a second."""
     log = tmp_path / "log"
-    eventually(lambda: terminal.text.count("______________") > 10, "all strips are full", LATE)
+    eventually(lambda: terminal.text.count("______________") > 10, "all strips are full", LATE_S)
     fresh_rig.stub.clock("SENSOR_IRQ", 3)
     terminal.log_to(log)
     began = time.monotonic()
-    eventually(lambda: log.exists() and log.stat().st_size > 5000, "the screen changes", LATE)
+    eventually(lambda: log.exists() and log.stat().st_size > 5000, "the screen changes", LATE_S)
     looks = (time.monotonic() - began) * 10 + 1
     assert log.stat().st_size <= looks * 1152 + 5000
 
@@ -309,5 +309,7 @@ def test_without_textual_it_says_what_to_install(socket_path: str) -> None:
         "import sys; sys.modules['textual'] = None; from bridge.cli.main import main; "
         "main(['watch'])"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LATE)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=LATE_S
+    )
     assert "full-screen views need the Python package textual: pip install textual" in run.stderr

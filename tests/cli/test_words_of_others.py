@@ -12,6 +12,7 @@ import pytest
 
 import bridge as gpiod
 from bridge.line import Direction
+from tests.processes import LATE_S
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Background = Callable[..., "subprocess.Popen[str]"]
@@ -52,7 +53,7 @@ def test_nor_by_a_format(chip: gpiod.Chip, background: Background) -> None:
     assert "Watching" in watching.stdout.readline()
     settings = gpiod.LineSettings(direction=Direction.OUTPUT)
     with chip.request_lines({"LED_RED": settings}, consumer=HOSTILE):
-        assert watching.communicate(timeout=30)[0] == f"<{SHOWN}>\n"
+        assert watching.communicate(timeout=LATE_S)[0] == f"<{SHOWN}>\n"
 
 
 def test_terminal_without_the_characters(neighbour: None, socket_path: str) -> None:
@@ -61,7 +62,7 @@ def test_terminal_without_the_characters(neighbour: None, socket_path: str) -> N
         env={**os.environ, "GPIO_BRIDGE_SOCKET": socket_path, "PYTHONIOENCODING": "ascii"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LATE_S,
     )
     assert (run.returncode, run.stderr) == (0, "")
     assert r'consumer="T\xfcr' in run.stdout

@@ -18,8 +18,7 @@ import bridge as gpiod
 from bridge import aio
 from bridge.bench.rig import Rig
 from bridge.client.control import Connection
-
-LATE_S = 60.0
+from tests.processes import LATE_S
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ from bridge.conformance.wire import Wire, shown
 from bridge.shim.pump import Message
 from tests.firmware_stub.broken.stub import Stub
 from tests.frames import decode, encode
+from tests.processes import LATE_S
 
 LOOP = ("LOOP_OUT", "LOOP_IN")
 LOOP_NUMBERS = ("4", "5")
@@ -150,7 +151,7 @@ def test_firmware_that_dies_fails_and_ends_the_run() -> None:
 
 
 def _kill_at_the_first_edge(stub: Stub) -> None:
-    stub.wait_edges("LOOP_OUT", 1, timeout=60)
+    stub.wait_edges("LOOP_OUT", 1, timeout=LATE_S)
     stub.kill()
 
 
@@ -254,7 +255,7 @@ def test_a_host_that_had_no_time_is_told_from_silent_firmware(eventually: Eventu
             stderr=subprocess.PIPE,
             text=True,
         )
-        stub.wait_edges("LOOP_OUT", 1, timeout=60)
+        stub.wait_edges("LOOP_OUT", 1, timeout=LATE_S)
         for _ in range(3):
             os.kill(stub.pid, signal.SIGSTOP)
             eventually(lambda: state_of(process.pid) == "S", "a wait for the firmware")
@@ -262,7 +263,7 @@ def test_a_host_that_had_no_time_is_told_from_silent_firmware(eventually: Eventu
             time.sleep(0.5)
             for pid in (process.pid, stub.pid):
                 os.kill(pid, signal.SIGCONT)
-        out, summary = process.communicate(timeout=60)
+        out, summary = process.communicate(timeout=LATE_S)
         assert process.returncode == 0, out
         assert "this host was busy: its timers were up to" in summary
 
@@ -281,7 +282,7 @@ def test_a_terminal_shows_what_runs() -> None:
             stderr=theirs,
         )
         os.close(theirs)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=LATE_S)
         shown_there = os.read(terminal, 1 << 16)
         os.close(terminal)
     assert process.returncode == 0 and b"irq-edges" in shown_there

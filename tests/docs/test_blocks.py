@@ -35,12 +35,12 @@ import pytest
 
 from bridge.bench.rig import Serve
 from firmware_stub import Stub
+from tests.processes import LATE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "examples/README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 RUN = ("sh", "console", "python", "toml")
 OTHERS = ("c", "dts", "ini", "json", "text")
-LATE = 60.0
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<word>needs|after): (?P<text>.*?) -->\n)?"
     r"```(?P<language>[^\n]*)\n(?P<code>.*?)^```$",
@@ -117,7 +117,7 @@ class Session:
     def close(self) -> None:
         """End what runs."""
         os.killpg(self._shell.pid, signal.SIGTERM)
-        self._shell.communicate(timeout=LATE)
+        self._shell.communicate(timeout=LATE_S)
         self._stack.close()
 
     def local(self, text: str) -> str:
@@ -165,7 +165,7 @@ class Session:
         self._ask(f"{background} >{log} 2>&1 &", 0)
         if "gpio-bridge serve" in command:
             self._ask("service=$!", 0)
-        deadline = time.monotonic() + LATE
+        deadline = time.monotonic() + LATE_S
         while not socket.exists():
             assert self._ask("kill -0 $!", 0)[0] == 0, f"{command}: {log.read_text()}"
             assert time.monotonic() < deadline, f"{command}: {log.read_text()}"
@@ -183,7 +183,7 @@ class Session:
         self._shell.stdin.flush()
         output = ""
         status: int | None = None
-        deadline = time.monotonic() + LATE
+        deadline = time.monotonic() + LATE_S
         while status is None or len(output.splitlines()) < lines:
             line = self._line(deadline, f"{command}\n{output}")
             if line.startswith(_DONE):
@@ -212,7 +212,7 @@ class Session:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=LATE,
+            timeout=LATE_S,
         )
         assert run.returncode == 0, run.stderr
 

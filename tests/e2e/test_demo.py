@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import LATE_S
+
 Eventually = Callable[[Callable[[], bool], str], None]
 FIRMWARES = [
     ("all", "rpmsg-gpio-padded"),
@@ -64,7 +66,7 @@ def session_of(pid: int) -> list[int]:
 @pytest.mark.parametrize(("features", "dialect"), FIRMWARES)
 def test_json(tmp_path: Path, features: str, dialect: str) -> None:
     process = demo(tmp_path, "--json", "--features", features, "--dialect", dialect)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=LATE_S)
     assert process.returncode == 0, err
     result = json.loads(out)
     assert [chip["num_lines"] for chip in result["chips"]] == [16, 8]
@@ -81,7 +83,7 @@ def test_json(tmp_path: Path, features: str, dialect: str) -> None:
 
 def test_for_people(tmp_path: Path) -> None:
     process = demo(tmp_path)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=LATE_S)
     assert process.returncode == 0, err
     for words in ("LED_GREEN", "BUTTON_USER", "RISING_EDGE", "round trips", "p99"):
         assert words in out
@@ -101,7 +103,7 @@ def is_ended_by(number: signal.Signals, tmp_path: Path, eventually: Eventually) 
         "stub and service run",
     )
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=LATE_S)
     assert process.returncode in (0, 128 + number)
     eventually(lambda: session_of(process.pid) == [], "no process is left")
     assert list(tmp_path.iterdir()) == []
@@ -111,7 +113,7 @@ def is_ended_by(number: signal.Signals, tmp_path: Path, eventually: Eventually) 
 def test_without_a_stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIRMWARE_STUB", "/nonexistent")
     process = demo(tmp_path)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=LATE_S)
     assert process.returncode == 1
     assert err.startswith("gpio-bridge demo: no firmware-stub at /nonexistent")
     assert list(tmp_path.iterdir()) == []
@@ -119,7 +121,7 @@ def test_without_a_stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_on_rings_of_an_emulated_mcu(tmp_path: Path, mcu_programs: None) -> None:
     process = demo(tmp_path, "--mcu=rings", "--json")
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=LATE_S)
     assert process.returncode == 0, err
     result = json.loads(out)
     assert [chip["label"] for chip in result["chips"]] == ["fu540 gpio"]

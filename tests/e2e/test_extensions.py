@@ -18,6 +18,7 @@ from bridge.client.control import Connection
 from bridge.clock_info import ClockInfo
 from bridge.line import Bias, Clock, Direction, Drive, Edge, Value
 from firmware_stub import Stub
+from tests.processes import LATE_S
 
 ACTIVE, INACTIVE = Value.ACTIVE, Value.INACTIVE
 RISING, FALLING = gpiod.EdgeEvent.Type.RISING_EDGE, gpiod.EdgeEvent.Type.FALLING_EDGE
@@ -188,7 +189,7 @@ def a_burst_shows_its_gaps(stub: Stub, chip: gpiod.Chip) -> None:
         stub.wait_armed(line)
         made = stub.count(line).edges + 800
         stub.pulse(line, 400, 1_000_000)
-        stub.wait_edges(line, made, timeout=30)
+        stub.wait_edges(line, made, timeout=LATE_S)
         stub.wait_armed(line)  # everything is sent, and comes before the answer to the next request
         assert request.get_value(SENSOR) is INACTIVE
         seen: list[gpiod.EdgeEvent] = []

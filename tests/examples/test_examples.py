@@ -18,10 +18,10 @@ import pytest
 from bridge.bench.rig import Rig, Serve
 from firmware_stub import Stub
 from tests import labs
+from tests.processes import LATE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
-LATE = 60.0
 
 Start = Callable[..., "Example"]
 
@@ -48,7 +48,7 @@ class Example:
     def line(self) -> str:
         """The next line that it prints."""
         assert self.process.stdout is not None
-        deadline = time.monotonic() + LATE
+        deadline = time.monotonic() + LATE_S
         while b"\n" not in self._pending:
             left = max(0.0, deadline - time.monotonic())
             assert select.select([self.process.stdout], [], [], left)[0], "it prints nothing"
@@ -60,7 +60,7 @@ class Example:
 
     def rest(self) -> list[str]:
         """The lines until its end, which must be a good one."""
-        output, _ = self.process.communicate(timeout=LATE)
+        output, _ = self.process.communicate(timeout=LATE_S)
         text = (self._pending + output).decode()
         assert self.process.returncode == 0, text
         return text.splitlines()
@@ -89,7 +89,7 @@ def test_wait_for_button(start: Start, stub: Stub) -> None:
     example = start("wait_for_button.py")
     assert example.line() == "Press BUTTON_USER, or Enter to stop"
     for command, word in ((stub.press, "pressed"), (stub.release, "released")):
-        stub.wait_armed("BUTTON_USER", LATE)
+        stub.wait_armed("BUTTON_USER", LATE_S)
         command("BUTTON_USER")
         assert re.fullmatch(rf"{word} at \d+\.\d{{6}} s", example.line())
     assert example.process.stdin is not None
@@ -101,13 +101,13 @@ def test_wait_for_button(start: Start, stub: Stub) -> None:
 def test_edges_asyncio(start: Start, stub: Stub) -> None:
     example = start("edges_asyncio.py")
     for number in (1, 2, 3):
-        stub.wait_armed("BUTTON_USER", LATE)
+        stub.wait_armed("BUTTON_USER", LATE_S)
         stub.press("BUTTON_USER")
         stub.release("BUTTON_USER")
         lit = number % 2
         assert example.line() == f"press {number}: LED_GREEN {'on' if lit else 'off'}"
         assert stub.read("LED_GREEN") == lit
-    stub.wait_armed("BUTTON_POWER", LATE)
+    stub.wait_armed("BUTTON_POWER", LATE_S)
     stub.press("BUTTON_POWER")
     assert example.rest() == []
     stub.release("BUTTON_POWER")
@@ -116,7 +116,7 @@ def test_edges_asyncio(start: Start, stub: Stub) -> None:
 def test_burst_as_array(start: Start, stub: Stub) -> None:
     example = start("burst_as_array.py")
     assert example.line() == "Waiting for 2000 edges of PWM_TACHO"
-    stub.wait_armed("PWM_TACHO", LATE)
+    stub.wait_armed("PWM_TACHO", LATE_S)
     stub.pulse("PWM_TACHO", 1000, hz=0)  # as fast as the firmware can tell them
     (line,) = example.rest()
     assert re.fullmatch(r"2000 edges in \d\.\d{6} s, \d+ lost", line)
@@ -139,7 +139,7 @@ def test_debounce_and_bias(start: Start) -> None:
         expected = "BUTTON_POWER: bias PULL_UP, debounced for 0:00:00.005000"
         assert example.line() == expected
         for command, edge in ((stub.press, "RISING_EDGE 1"), (stub.release, "FALLING_EDGE 2")):
-            stub.wait_armed("BUTTON_POWER", LATE)
+            stub.wait_armed("BUTTON_POWER", LATE_S)
             command("BUTTON_POWER")
             stub.advance(0.02)
             assert example.line() == edge
@@ -152,7 +152,7 @@ def test_follow_a_chip(start: Start, fresh_rig: Rig) -> None:
     example = start("follow_a_chip.py", path)
     for _ in range(3):
         assert example.line() == f"{path} is there"
-        fresh_rig.stub.wait_armed("BUTTON_USER", LATE)
+        fresh_rig.stub.wait_armed("BUTTON_USER", LATE_S)
         fresh_rig.stub.press("BUTTON_USER")
         assert example.line() == "press 1"
         fresh_rig.stub.release("BUTTON_USER")
@@ -182,7 +182,7 @@ def test_test_power_up_sensor(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=LATE,
+        timeout=LATE_S,
     )
     assert run.returncode == 0, run.stdout
     assert "2 passed" in run.stdout
@@ -193,7 +193,7 @@ def test_gpiozero_button(start: Start, stub: Stub) -> None:
     example = start("gpiozero_button.py", GPIOZERO_PIN_FACTORY="rpmsg")
     assert example.line() == "Press the button"
     for number in (1, 2, 3):
-        stub.wait_armed("BUTTON_USER", LATE)
+        stub.wait_armed("BUTTON_USER", LATE_S)
         stub.press("BUTTON_USER")
         assert example.line() == f"pressed: LED_GREEN {'on' if number % 2 else 'off'}"
         stub.release("BUTTON_USER")
@@ -206,7 +206,7 @@ def test_blinka_button(start: Start, stub: Stub) -> None:
     assert example.line() == "Press the button"
     for _ in range(3):
         stub.press("BUTTON_USER")
-        stub.wait_level("LED_GREEN", 1, LATE)
+        stub.wait_level("LED_GREEN", 1, LATE_S)
         stub.release("BUTTON_USER")
         assert example.line() == "pressed, released"
     assert example.rest() == []
@@ -227,7 +227,7 @@ def test_labgrid(socket_path: str, tmp_path: Path) -> None:
         env={**labs.need("labgrid"), "GPIO_BRIDGE_SOCKET": socket_path},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LATE_S,
     )
     assert run.returncode == 0, run.stdout
     assert "2 passed" in run.stdout
@@ -245,7 +245,7 @@ def test_guest_export(tmp_path_factory: pytest.TempPathFactory, eventually: Any)
     config.write_text(text.replace("/tmp/", f"{directory}/"))
     with Stub("demo", socket=directory / "fw.sock"), Serve(directory, "-c", str(config)) as serve:
         assert serve.wait_for_chips(2) == ["m4-0", "m4-1"]
-        eventually((directory / "guest.sock").exists, "the socket of the guest", LATE)
+        eventually((directory / "guest.sock").exists, "the socket of the guest", LATE_S)
         assert "ERROR" not in serve.log
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import bridge
+from tests.processes import LATE_S
 
 ROOT = Path(__file__).parents[2]
 LAYER = ROOT / "examples/yocto/meta-rpmsg-gpio-bridge"
@@ -49,7 +50,7 @@ def test_the_fragment_of_the_layer_is_what_the_doctor_prints() -> None:
         [sys.executable, "-c",
          "from bridge.doctor import kernel; from bridge.doctor.findings import Place; "
          "print(kernel.fragment(Place(proc='/none')), end='')"],
-        capture_output=True, text=True, timeout=60, check=True, cwd=ROOT,
+        capture_output=True, text=True, timeout=LATE_S, check=True, cwd=ROOT,
     )  # fmt: skip
     fragment = LAYER / "recipes-kernel/linux/files/rpmsg-gpio-bridge.cfg"
     assert fragment.read_text() == run.stdout

@@ -27,10 +27,10 @@ from bridge.export import gpiochip
 from bridge.export.selection import ExportConfig
 from bridge.shim.pump import Report, ReportKind
 from bridge.shim.usb import Adapter, Status
+from tests.processes import LATE_S
 from tests.users import ALICE, needs_root, open_directory, user
 
 VHCI = Path("/sys/devices/platform/vhci_hcd.0")
-LATE_S = 60.0
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import msgpack
 
+from tests.processes import LATE_S
+
 CHIPINFO = 0x8044B401
 LINEINFO = 0xC100B405
 WATCH = 0xC100B406
@@ -31,8 +33,6 @@ V1_WATCH = 0xC048B40B
 CLOSED = 0
 
 ACTIVE_LOW, INPUT, OUTPUT, RISING, FALLING = 2, 4, 8, 16, 32
-
-LATE_S = 30.0
 
 
 class Event(NamedTuple):

@@ -19,6 +19,7 @@ from bridge.bench.rig import Rig
 from firmware_stub import Stub
 from tests import labs
 from tests.integrations.programs import Program
+from tests.processes import LATE_S
 
 CHIPS = "/io/gpiod1/chips"
 CHIP = f"{CHIPS}/gpiochip0"
@@ -63,7 +64,7 @@ class Bus:
     def _busctl(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["busctl", f"--address={self.address}", "--json=short", *words],
-            capture_output=True, text=True, timeout=60,
+            capture_output=True, text=True, timeout=LATE_S,
         )  # fmt: skip
 
     def call(self, path: str, interface: str, method: str, *arguments: str) -> Any:
@@ -242,7 +243,7 @@ def test_the_name_is_one_managers(bus: Bus) -> None:
             *(sys.executable, "-m", "bridge.integrations.dbus"),
             *("--bus", bus.address, "--socket", bus.rig.serve.socket),
         ],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=LATE_S,
     )  # fmt: skip
     assert done.returncode == 1
     assert "somebody else has the name io.gpiod1 on this bus" in done.stderr
@@ -255,7 +256,7 @@ def test_the_name_is_one_managers(bus: Bus) -> None:
 def test_a_bus_that_is_not_there_is_named(bus: Bus, address: str, sentence: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bridge.integrations.dbus", "--bus", address],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=LATE_S,
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.startswith("io.gpiod1: ")

@@ -16,6 +16,7 @@ gpiozero = pytest.importorskip("gpiozero")
 import bridge  # noqa: E402
 from bridge.integrations.gpiozero import BridgeFactory  # noqa: E402
 from firmware_stub import Stub  # noqa: E402
+from tests.processes import LATE_S  # noqa: E402
 
 Eventually = Callable[[Callable[[], bool], str], None]
 
@@ -38,7 +39,7 @@ def test_the_environment_names_the_factory(socket_path: str, stub: Stub) -> None
         env={
             **os.environ, "GPIO_BRIDGE_SOCKET": socket_path, "GPIOZERO_PIN_FACTORY": "rpmsg",
         },
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=LATE_S,
     )  # fmt: skip
     assert done.stdout == "1 rpmsg:LED_GREEN\n", done.stderr
     stub.wait_level("LED_GREEN", 0)  # its lines went with it

@@ -8,6 +8,7 @@ import sys
 
 from firmware_stub import Stub
 from tests import labs
+from tests.processes import LATE_S
 
 # Of two inputs that a client has of a place, one is given back when the other is being released;
 # meanwhile another client comes.
@@ -40,6 +41,6 @@ def test_clients_come_and_give_lines_back_while_a_place_is_left() -> None:
     with Stub("demo") as stub:
         done = subprocess.run(
             [sys.executable, "-c", _LEFT, stub.url],
-            env=environment, capture_output=True, text=True, timeout=60,
+            env=environment, capture_output=True, text=True, timeout=LATE_S,
         )  # fmt: skip
     assert done.stdout == "0 True\n", done.stderr

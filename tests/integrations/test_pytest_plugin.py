@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import LATE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 
 Pytest = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -34,7 +36,7 @@ def in_folder(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     environment.pop("GPIO_BRIDGE_SOCKET", None)
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=120,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=LATE_S,
     )  # fmt: skip
 
 

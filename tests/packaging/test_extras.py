@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import LATE_S
+
 # None in sys.modules makes an import fail as that of a package that is not there. Python reads this
 # at its start, and so does every Python that it starts.
 _SITECUSTOMIZE = """
@@ -38,7 +40,7 @@ def python(tmp_path: Path) -> Run:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LATE_S,
         )
 
     return run

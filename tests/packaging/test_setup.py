@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import LATE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 _NO_VENV = "import sys; sys.modules['ensurepip'] = None"
 _NO_INDEX = {
@@ -34,7 +36,7 @@ def setup(tree: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     python = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
     own = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     return subprocess.run(
-        [python, "tools/setup", "build"], cwd=tree, env={**own, **environment}, timeout=280,
+        [python, "tools/setup", "build"], cwd=tree, env={**own, **environment}, timeout=LATE_S,
         capture_output=True, text=True,
     )  # fmt: skip
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import msgpack
 
 from bridge.cli.run import LIBRARY
+from tests.processes import LATE_S
 
 GET_LINE = 0xC250B407
-LATE_S = 30.0
 PROGRAM = f"""
 import fcntl, os
 chip = os.open("/dev/gpiochip7", os.O_RDWR)

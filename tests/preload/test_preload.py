@@ -15,10 +15,10 @@ import pytest
 
 from bridge.bench.rig import Rig
 from bridge.cli.run import LIBRARY, first_number
+from tests.processes import LATE_S
 
 HERE = Path(__file__).parent
 FIRST = first_number()
-LATE_S = 60.0
 BOARD = """
 controller 0 label "pins" lines 8
 line 0/1 foo

@@ -20,6 +20,7 @@ from bridge.client.control import Connection
 from bridge.client.line_settings import LineSettings
 from bridge.line import Direction, Value
 from firmware_stub import Stub
+from tests.processes import LATE_S
 from tests.users import ALICE, BOB, needs_root, open_directory, user
 
 Eventually = Callable[[Callable[[], bool], str], None]
@@ -46,7 +47,7 @@ def tool(serve: Serve, *words: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "bridge.cli", words[0], "--socket", serve.socket, *words[1:]],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LATE_S,
     )
 
 

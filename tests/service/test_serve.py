@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from firmware_stub import Stub
+from tests.processes import LATE_S
 
 from .conftest import RawClient
 
@@ -39,7 +40,7 @@ def run(*arguments: str) -> tuple[int, str]:
     """Status and messages of a serve that cannot start."""
     process, reading = start(*arguments)
     os.close(reading)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=LATE_S)
     return process.returncode, errors
 
 
@@ -68,7 +69,7 @@ def test_life_and_memory(tmp_path: Path, number: signal.Signals) -> None:
         finally:
             os.close(reading)
             process.send_signal(number)
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=LATE_S)
         assert manager.recv(100) == b"STOPPING=1"
     assert process.returncode == 0
     assert errors == ""
@@ -102,7 +103,7 @@ def test_a_manager_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
         finally:
             os.close(reading)
             process.terminate()
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=LATE_S)
     assert process.returncode == 0
     assert "the service manager does not read its socket" in errors
 
@@ -153,7 +154,7 @@ def test_socket_in_use(tmp_path: Path) -> None:
     finally:
         os.close(reading)
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=LATE_S)
 
 
 # ---- real time ----------------------------------------------------------------
@@ -187,7 +188,7 @@ def test_the_pump_alone_gets_the_priority(tmp_path: Path) -> None:
         finally:
             os.close(reading)
             process.terminate()
-            process.communicate(timeout=30)
+            process.communicate(timeout=LATE_S)
 
 
 @pytest.mark.parametrize("required", ["", ",required"])
@@ -218,7 +219,7 @@ def test_refused_real_time_is_said_or_ends_the_service(tmp_path: Path, required:
         assert "set LimitRTPRIO=20 and RestrictRealtime=no" in priority
         assert "set LimitMEMLOCK=infinity" in memory
         process.terminate()
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=LATE_S)
     assert "real-time priority (Operation not permitted): set LimitRTPRIO=20" in errors
     assert process.returncode == (1 if required else 0)
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.processes import LATE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 #: The module that says how a compiled module is built, and the compiled module.
 MODULES = {
@@ -79,7 +81,7 @@ def compiled(headers: str, include_dirs: list[str], checks: list[str]) -> str:
         input="\n".join([headers, *checks]),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LATE_S,
     )
     return done.stderr
 

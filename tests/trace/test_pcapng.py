@@ -13,6 +13,7 @@ import pytest
 from bridge import wire
 from bridge.trace import pcapng
 from bridge.trace.record import TraceKind, TraceRecord
+from tests.processes import LATE_S
 
 LINKS = [pcapng.Interface(0, "m4", [("rpmsg-io-0", 1024)]), pcapng.Interface(3, "dsp")]
 
@@ -100,7 +101,7 @@ def tshark(tmp_path_factory: pytest.TempPathFactory) -> Tshark:
             capture_output=True,
             text=True,
             env=environment,
-            timeout=120,
+            timeout=LATE_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.service.budgets import _DESCRIPTORS, Limits
+from tests.processes import LATE_S
 
 ROOT = Path(__file__).parents[2]
 UNITS = (
@@ -90,7 +91,7 @@ def test_a_unit_with_a_mistake_is_noticed(tmp_path: Path) -> None:
     analyze = tool("systemd-analyze")
     unit = tmp_path / "gpio-bridge.service"
     unit.write_text("[Service]\nExecStart=/bin/true\nRestrt=always\n")
-    run = subprocess.run([analyze, "verify", "--man=no", unit], capture_output=True, timeout=60)
+    run = subprocess.run([analyze, "verify", "--man=no", unit], capture_output=True, timeout=LATE_S)
     assert b"Restrt" in run.stderr
 
 
@@ -112,7 +113,7 @@ def test_udev_finds_nothing_wrong(installed: Path) -> None:
         [udevadm, "verify", "--resolve-names=never", rules],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LATE_S,
     )
     if "Unknown command verb" in run.stderr:
         pytest.skip("this udev has no `udevadm verify` (it came with systemd 254)")
@@ -123,7 +124,7 @@ def test_sysusers_makes_the_user_and_his_groups(installed: Path) -> None:
     sysusers = tool("systemd-sysusers")
     (installed / "etc").mkdir()
     name = "rpmsg-gpio-bridge.conf"
-    subprocess.run([sysusers, f"--root={installed}", name], check=True, timeout=60)
+    subprocess.run([sysusers, f"--root={installed}", name], check=True, timeout=LATE_S)
     groups = (installed / "etc/group").read_text()
     for group in ("rpmsg", "gpio"):
         assert re.search(rf"^{group}:[^:]*:\d+:gpio-bridge$", groups, re.MULTILINE)

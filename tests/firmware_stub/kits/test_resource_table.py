@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import LATE_S
+
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "firmware_stub/kits/resource_table"
 ARM = "arm-none-eabi-gcc"
@@ -41,12 +43,12 @@ def test_linux_would_take_it(soc: str, tmp_path: Path) -> None:
     subprocess.run(
         [ARM, "-mcpu=cortex-m4", "-mthumb", "-ffreestanding", "-std=gnu11", "-Os", *WARNINGS,
          "-c", FOLDER / f"{soc}.c", "-o", built],
-        check=True, timeout=120,
+        check=True, timeout=LATE_S,
     )  # fmt: skip
     subprocess.run(
         ["arm-none-eabi-objcopy", "-O", "binary", "--only-section=.resource_table", built, section],
         check=True,
-        timeout=60,
+        timeout=LATE_S,
     )
     table = section.read_bytes()
     version, entries, *reserved = struct.unpack_from("<4I", table)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.firmware_stub.second import differential
 from tests.firmware_stub.second.firmware import Firmware
+from tests.processes import LATE_S
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -33,7 +34,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *(STUB / "ports" / "host" / name for name in ("board.c", "stub_loop.c")),
         *("-o", program),
     ]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=LATE_S)
     assert done.returncode == 0, done.stderr
     return program
 
