@@ -51,7 +51,7 @@ def pinned(pin: bool) -> Iterator[None]:
 
 
 Tell = Callable[[str], None]
-"""Is told which part is measured now, for who waits."""
+"""Is told which part is measured now, for the person who waits."""
 
 
 def silent(part: str) -> None:

@@ -72,7 +72,7 @@ class _Turn:
         self._lock.release()
 
     def within(self, patience_s: float) -> _Turn:
-        """Return the same lock for who may wait longer."""
+        """Return the same lock, for a caller that may wait longer."""
         return _Turn(patience_s, self._lock)
 
 

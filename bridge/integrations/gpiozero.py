@@ -376,7 +376,7 @@ class _SoftwarePwm:
         self._thread.join()
 
     def _run(self) -> None:
-        with suppress(OSError, bridge.RequestReleasedError):  # told to who sets the pin next
+        with suppress(OSError, bridge.RequestReleasedError):  # told to whoever sets the pin next
             while not self._ending:
                 self._period()
             self._set_level(False)

@@ -545,7 +545,7 @@ static void note_result(struct device *device, uint32_t command, void *argument,
 		device->record_size = sizeof(struct gpioline_info_changed);
 }
 
-/* One that came by SCM_RIGHTS or over execve(2) is known by who made it: the service. */
+/* A descriptor that came by SCM_RIGHTS or over execve(2) is known by its maker: the service. */
 static bool is_of_service(int fd)
 {
 	struct ucred there, service;

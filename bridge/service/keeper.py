@@ -44,7 +44,7 @@ class KeptLine:
     Attributes:
         chip: name of its chip.
         name: of the line, or None.
-        peer: the user, as he was when he asked.
+        peer: the user, with the groups of the moment of the request.
         consumer: as the line info shows it.
         config: its settings and value.
         on_restart: ``restore`` or ``release``, when the firmware restarts.
@@ -105,7 +105,7 @@ class Keeper:
         """The lines as the control socket shows them to a user.
 
         Args:
-            peer: the user, whose own lines are there, and others that he may see.
+            peer: the user, whose own lines are listed, and others that the user may see.
             chips: those that are online, by name.
         """
         return [

@@ -20,7 +20,7 @@ BURST = 100
 EVERY_S = 1.0
 """Seconds after which there may be another one."""
 WAITING_MAX = 1000
-"""Lines that wait for who reads them; more are counted, and lost."""
+"""Lines that wait for their reader; more are counted, and lost."""
 
 _KINDS_MAX = 256
 _END_S = 1.0

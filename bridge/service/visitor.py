@@ -29,7 +29,7 @@ class Visitor:
         take: gives a share of the user's budget.
 
     Raises:
-        OSError: EMFILE, the user has all that he may have.
+        OSError: EMFILE, the user has all that the limits allow.
     """
 
     def __init__(self, client: Client, policy: Policy, take: Take) -> None:

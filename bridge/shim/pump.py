@@ -414,7 +414,7 @@ class Pump(_Owned):
     """The data plane: a thread of its own without the GIL.
 
     Args:
-        realtime: make its lock lend its owner the priority of who waits for it.
+        realtime: make its lock lend its owner the priority of whoever waits for it.
     """
 
     def __init__(self, realtime: bool = False) -> None:

@@ -101,7 +101,7 @@ class Writer:
 
 
 def channel_records(links: Iterable[Interface], time_ns: int) -> Iterator[TraceRecord]:
-    """Records that tell which channels there are, for who was not there when they came."""
+    """Records that tell which channels there are, for readers that came later."""
     for link in links:
         for name, address in link.channels:
             data = name.encode()

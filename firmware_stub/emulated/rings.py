@@ -113,7 +113,7 @@ class RingPins(Controls):
 
     @property
     def log(self) -> str:
-        """What was said so far by who runs QEMU, and by QEMU."""
+        """What was said so far by QEMU, and by the program that runs it."""
         raise NotImplementedError
 
     @property

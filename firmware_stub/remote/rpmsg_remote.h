@@ -46,7 +46,7 @@ typedef bool (*rpmsg_remote_received)(void *context, uint32_t source, uint32_t d
 				      const void *message, size_t length);
 
 /* Whether a message waits. Unlike rpmsg_remote_receive() it does not ask for a kick where
- * none does: for who looks again soon. */
+ * none does: it is for a caller that looks again soon. */
 bool rpmsg_remote_pending(const struct remote_rings *remote);
 
 /* Hand over one message. False when there is none, or when it was not taken. */

@@ -246,7 +246,7 @@ static bool changes(uint16_t type)
 	       type == VIRTIO_GPIO_MSG_SET_IRQ_TYPE;
 }
 
-/* This counts from the moment the firmware is asked: the interrupt may come before the answer. */
+/* It counts from the moment the firmware is asked: the interrupt may come before the answer. */
 static void set_irq_type(struct gb_export *e, struct line *line, uint8_t type)
 {
 	forget_irq(e, line);

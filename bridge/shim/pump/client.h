@@ -20,7 +20,7 @@ int gb_client_prepare(int fd, uint32_t timeout_ms);
  */
 int gb_client_operate(int fd, uint32_t timeout_ms, const struct gb_operation *operation,
 		      struct gb_operation_reply *reply);
-/* An operation and its answer, for who has many: their memory is used again. */
+/* An operation and its answer, for callers with many: the same memory serves again. */
 struct gb_exchange {
 	struct gb_operation operation;
 	struct gb_operation_reply reply;

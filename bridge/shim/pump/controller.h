@@ -78,7 +78,7 @@ void gb_call_discard(struct gb_controller *controller, struct gb_call *call);
 /* Submit; `done` is called exactly once unless an error is returned. */
 int gb_call_submit(struct gb_controller *controller, struct gb_call *call,
 		   uint64_t now_ns, uint64_t timeout_ns);
-/* All of that: make a call that says what `wanted` does, and submit it. -ENODEV without a
+/* Both at once: make a call that says what `wanted` does, and submit it. -ENODEV without a
  * controller, -ENOMEM; other errors of gb_call_submit(). */
 int gb_call_start(struct gb_controller *controller, const struct gb_call *wanted,
 		  uint64_t now_ns, uint64_t timeout_ns);

@@ -31,7 +31,7 @@ struct gb_pump;
 
 /* NULL with errno. The thread runs from here on. */
 struct gb_pump *gb_pump_new(void);
-/* The same with a lock that lends its owner the priority of who waits for it. */
+/* The same with a lock that lends its owner the priority of whoever waits for it. */
 struct gb_pump *gb_pump_new_realtime(void);
 /* The pump's thread and those that it starts later: SCHED_FIFO of this priority, unless it is 0,
  * on these CPUs, unless there are none. 0 or -errno of the first that failed (EPERM, EINVAL). */
@@ -125,7 +125,7 @@ void gb_wait_end(struct gb_pump *pump, struct gb_waiter *waiter);
 
 /* It may be wanted already. */
 void gb_flush_want(struct gb_pump *pump, struct gb_flush *flush);
-/* Its owner ends; it may be not wanted. */
+/* Its owner ends. Nothing happens where it is not wanted. */
 void gb_flush_cancel(struct gb_pump *pump, struct gb_flush *flush);
 
 /* As gb_loop_arm() and gb_loop_cancel(). */

@@ -76,7 +76,7 @@ void gb_reports_free(struct gb_reports *reports);
  * `unread`, if any, is one more until the report has been taken. */
 struct gb_report *gb_reports_add(struct gb_reports *reports, uint32_t kind, uint64_t id,
 				 uint32_t *unread);
-/* The counter ends before its reports have been taken. */
+/* Forget a counter that ends before its reports have been taken. */
 void gb_reports_forget(struct gb_reports *reports, const uint32_t *unread);
 /* The oldest, which is the caller's to free; NULL when there is none (and the descriptor
  * is cleared). */

@@ -15,8 +15,9 @@
 
 typedef void (*gb_source_fn)(void *owner, int index, uint32_t epoll_events);
 
-/* A watched descriptor. Freed by the loop only, after a removal: events of the
- * batch in hand may still point to it. */
+/* A watched descriptor. The loop owns it, and frees it some time after its removal: its user
+ * may remove it while another thread, without the lock, has just got an event of it from
+ * epoll_wait(). So it is not embedded in the user's memory, as a timer is. */
 struct gb_source {
 	gb_source_fn ready; /* NULL once removed */
 	void *owner;
@@ -48,7 +49,7 @@ void gb_loop_remove(struct gb_loop *loop, struct gb_source *source);
 /* It may be armed already. One that is armed while timers expire waits for the next turn
  * of the loop, however soon it is due: descriptors come first. */
 void gb_loop_arm(struct gb_loop *loop, struct gb_timer *timer, uint64_t due_ns);
-/* It may be not armed. */
+/* Nothing happens where it is not armed. */
 void gb_loop_cancel(struct gb_loop *loop, struct gb_timer *timer);
 /* Of the timer due first; UINT64_MAX: none is armed. */
 uint64_t gb_loop_next_due(const struct gb_loop *loop);

@@ -32,7 +32,7 @@ struct gb_timers {
 
 /* It may be armed already. */
 void gb_timers_arm(struct gb_timers *timers, struct gb_timer *timer, uint64_t due_ns);
-/* It may be not armed. */
+/* Nothing happens where it is not armed. */
 void gb_timers_cancel(struct gb_timers *timers, struct gb_timer *timer);
 
 #endif

@@ -35,7 +35,7 @@ struct board_clock {
 	int32_t drift_ppm;
 };
 
-/* The true times of the edges of a pin, for who checks timestamps. */
+/* The true times of the edges of a pin, for checks of timestamps. */
 struct board_trace {
 	uint64_t *times; /* board time, ns */
 	size_t count, room;

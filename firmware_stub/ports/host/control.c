@@ -205,7 +205,7 @@ static void end_wait(struct client *client, bool over)
 	if (over)
 		send_reply(client, "ok");
 	else
-		send_error(client, ETIMEDOUT, "it did not become so within the timeout");
+		send_error(client, ETIMEDOUT, "the board did not become so within the timeout");
 	set_deadline(control);
 }
 

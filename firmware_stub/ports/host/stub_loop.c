@@ -15,7 +15,7 @@
 
 #define NS_PER_S 1000000000u
 
-/* A descriptor that is watched, for who knows it by its number. */
+/* A descriptor that is watched, for users who know it by its number. */
 struct watch {
 	struct gb_source *source;
 	int fd;
