@@ -95,10 +95,10 @@ def test_a_chip_that_comes_back_with_other_lines(
         board.refresh()
         board.follow(row_of(board, "BUTTON_USER"))
         fresh_rig.stub.kill()
-        eventually(lambda: not online(), "the chips are gone", LATE)
+        eventually(lambda: not online(), "the chips are gone", LATE_S)
         fresh_rig.stub.board = small
         fresh_rig.stub.start()
-        eventually(lambda: online() == ["OTHER", "fw-0 1"], "the lines that are left", LATE)
+        eventually(lambda: online() == ["OTHER", "fw-0 1"], "the lines that are left", LATE_S)
         assert len(board.rows) == 24
         assert any("edges of BUTTON_USER are not counted" in text for text in board.messages)
     finally:
