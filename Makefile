@@ -484,7 +484,8 @@ RISCV_FLAGS := -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -std=gn
 	-I$(RINGS) -I$(TABLES) -Ifirmware_stub/ports/sifive_u
 RINGS_BUILD := $(BUILD)/mcu/rings
 RINGS_RISCV := $(addprefix $(RINGS_BUILD)/,sifive_u.elf remoteproc.elf virtio_gpio.elf boot.elf)
-RINGS_ELF := $(RINGS_BUILD)/mps2_an385.elf $(if $(shell command -v $(RISCV_CC)),$(RINGS_RISCV))
+RINGS_ARM := $(addprefix $(RINGS_BUILD)/,mps2_an385.elf mps3_an536.elf)
+RINGS_ELF := $(RINGS_ARM) $(if $(shell command -v $(RISCV_CC)),$(RINGS_RISCV))
 
 $(RINGS_BUILD)/sifive_u.elf: $(RINGS)/main.c $(RINGS)/by_mailbox.c firmware_stub/ports/sifive_u/sifive_u.ld
 $(RINGS_BUILD)/remoteproc.elf: $(RINGS)/main.c $(RINGS)/by_table.c firmware_stub/ports/sifive_u/remoteproc.ld
@@ -502,14 +503,16 @@ $(RINGS_BUILD)/boot.elf: firmware_stub/ports/sifive_u/boot.S firmware_stub/ports
 	@echo "  LINK    $@"
 	$(Q)$(RISCV_CC) $(RISCV_FLAGS) $(RINGS_LINK) -T $(filter %.ld,$^) -o $@ $<
 
-$(RINGS_BUILD)/mps2_an385.elf: firmware_stub/ports/mps2_an385/mps2_an385.ld \
-		$(wildcard firmware_stub/ports/mps2_an385/*.c) $(RINGS)/main.c $(RINGS)/by_mailbox.c \
-		$(RINGS_COMMON) $(RINGS_HEADERS)
+$(RINGS_BUILD)/mps2_an385.elf: ARM := -mcpu=cortex-m3 -mthumb
+$(RINGS_BUILD)/mps3_an536.elf: ARM := -mcpu=cortex-r52 -marm -mfloat-abi=soft
+$(RINGS_BUILD)/mps2_an385.elf: firmware_stub/ports/mps2_an385/mps2_an385.ld
+$(RINGS_BUILD)/mps3_an536.elf: firmware_stub/ports/mps3_an536/start.S firmware_stub/ports/mps3_an536/mps3_an536.ld
+$(RINGS_ARM): $(RINGS_BUILD)/%.elf: firmware_stub/ports/%/machine.c \
+		$(RINGS)/main.c $(RINGS)/by_mailbox.c $(RINGS)/ram_pins.c $(RINGS_COMMON) $(RINGS_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  LINK    $@"
-	$(Q)$(MCU_CC) -mcpu=cortex-m3 -mthumb -std=gnu11 $(BARE_FLAGS) -I$(RINGS) \
-		-Ifirmware_stub/ports/mps2_an385 $(RINGS_LINK) -T $(filter %.ld,$^) -o $@ \
-		$(filter %.c,$^) -lgcc
+	$(Q)$(MCU_CC) $(ARM) -std=gnu11 $(BARE_FLAGS) -I$(RINGS) -Ifirmware_stub/ports/$* \
+		$(RINGS_LINK) -T $(filter %.ld,$^) -o $@ $(filter %.c %.S,$^) -lgcc
 
 EMULATED := $(wildcard firmware_stub/emulated/*.c)
 $(RINGS_BUILD)/mcu-backend: $(EMULATED) $(HOST) firmware_stub/ports/host/stub_loop.c $(RINGS_HEADERS)
@@ -545,7 +548,7 @@ $(BUILD)/footprint/remote.size: $(REMOTE_RPMSG) $(MCU)/footprint/remote.c $(HEAD
 
 # What does not fit fails the build: the core alone 6 KB and 2 KB, with the serial framing 10 KB.
 mcu: $(BUILD)/mcu/firmware.elf $(RINGS_ELF) $(RINGS_BUILD)/mcu-backend $(FOOTPRINTS:%=$(BUILD)/footprint/%.size) $(BUILD)/footprint/remote.size
-	arm-none-eabi-size $< $(RINGS_BUILD)/mps2_an385.elf
+	arm-none-eabi-size $< $(RINGS_ARM)
 	@command -v $(RISCV_CC) >/dev/null || \
 		echo "without the RISC-V firmware: install gcc-riscv64-unknown-elf (make deps)"
 	@awk 'BEGIN { print "core and serial framing, 32 lines, bytes:   flash    RAM   the core alone" } \

@@ -233,8 +233,8 @@ def attack(as_json: bool, seconds: float, rounds: int, names: tuple[str, ...]) -
 @_JSON
 @_seconds_option("How long each measurement takes.")
 @click.option(
-    "--machine", type=click.Choice(["sifive_u", "mps2-an385"]), default="sifive_u",
-    show_default=True, help="Of QEMU: a RISC-V core, or a Cortex-M3.",
+    "--machine", type=click.Choice(["sifive_u", "mps2-an385", "mps3-an536"]), default="sifive_u",
+    show_default=True, help="Of QEMU: a RISC-V core, a Cortex-M3 or a Cortex-R52.",
 )  # fmt: skip
 def rings(as_json: bool, seconds: float, machine: str) -> None:
     """Measure a get of firmware on an emulated MCU, on rings in shared memory.

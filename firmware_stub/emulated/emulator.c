@@ -18,8 +18,10 @@
 
 static const struct emulator_machine machines[] = {
 	{"sifive_u", "qemu-system-riscv64", ",msel=6", "qemu-system-riscv or qemu-system-misc",
-	 0x80000000, 0, true},
-	{"mps2-an385", "qemu-system-arm", "", "qemu-system-arm", 0x21000000, 16 << 20, false},
+	 0x80000000, 0, true, false},
+	{"mps2-an385", "qemu-system-arm", "", "qemu-system-arm", 0x21000000, 16 << 20, false,
+	 false},
+	{"mps3-an536", "qemu-system-arm", "", "qemu-system-arm", 0x20000000, 0, false, true},
 };
 
 const struct emulator_machine *emulator_find(const char *name)
@@ -79,8 +81,9 @@ static void run(const struct emulator_machine *machine, const struct emulator_fi
 	keep_open(mailbox);
 	execlp(machine->program, machine->program, "-nodefaults", "-display", "none",
 	       "-object", object, "-M", board, "-bios", "none", "-kernel", files->firmware,
-	       "-chardev", chardev, "-serial", console, "-serial", "chardev:mailbox",
-	       "-qtest", qtest, "-qtest-log", "none", "-qmp", qmp, (char *)NULL);
+	       "-chardev", chardev, "-qtest", qtest, "-qtest-log", "none", "-qmp", qmp,
+	       "-serial", console, "-serial", machine->third_uart ? "null" : "chardev:mailbox",
+	       machine->third_uart ? "-serial" : NULL, "chardev:mailbox", (char *)NULL);
 	fprintf(stderr, "%s: %s; Debian has it in the package %s\n", machine->program,
 		strerror(errno), machine->package);
 	_exit(127);

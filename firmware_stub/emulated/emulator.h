@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * emulator.h - a machine of QEMU's whose RAM is a part of somebody else's file, and whose
- * second UART is a mailbox of bytes.
+ * emulator.h - a machine of QEMU's whose RAM is a part of somebody else's file, and one of
+ * whose UARTs is a mailbox of bytes.
  */
 #ifndef EMULATOR_H
 #define EMULATOR_H
@@ -18,6 +18,7 @@ struct emulator_machine {
 	uint64_t ram;        /* its address */
 	uint64_t size;       /* bytes; 0: any */
 	bool tree;           /* writes a device tree into it at each reset */
+	bool third_uart;     /* is the mailbox; else the second one. The first is the console */
 };
 
 struct emulator_files {

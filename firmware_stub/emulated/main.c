@@ -394,8 +394,8 @@ int main(int argc, char **argv)
 	}
 	machine = emulator_find(argv[2]);
 	if (!machine) {
-		fprintf(stderr, "%s: there is no machine %s, but sifive_u and mps2-an385\n", argv[0],
-			argv[2]);
+		fprintf(stderr, "%s: there is no machine %s, but sifive_u, mps2-an385 and mps3-an536\n",
+			argv[0], argv[2]);
 		return 2;
 	}
 	files = (struct emulator_files){.firmware = argv[3], .directory = argv[4]};

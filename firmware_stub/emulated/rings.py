@@ -45,11 +45,19 @@ class _Block(NamedTuple):
     value: int  # what the pins show
     outputs: int
     interrupts: tuple[int, ...]  # those that are on, rising first
+    ram: int = 0  # where pins in RAM are
+    controller: str = ""  # of their interrupt, and its number
+    interrupt: int = 0
 
 
-# The FU540's GPIO registers; the pins in RAM of firmware_stub/ports/mps2_an385/gpio.c.
-_RAM = 0x20000000
-_GPIO = 0x10060000
+def _ram_pins(ram: int, controller: str, interrupt: int) -> _Block:
+    """Pins of firmware_stub/ports/rings/ram_pins.c, at an address."""
+    kinds = (ram + 20, ram + 24, ram + 28, ram + 32)
+    arm = "qemu-system-arm"
+    return _Block(arm, arm, ram + 8, ram + 12, kinds, ram, controller, interrupt)
+
+
+_GPIO = 0x10060000  # the FU540's registers
 _BLOCKS = {
     "sifive_u": _Block(
         "qemu-system-riscv64",
@@ -58,17 +66,12 @@ _BLOCKS = {
         _GPIO + 0x08,
         (_GPIO + 0x18, _GPIO + 0x20, _GPIO + 0x28, _GPIO + 0x30),
     ),
-    "mps2-an385": _Block(
-        "qemu-system-arm",
-        "qemu-system-arm",
-        _RAM + 8,
-        _RAM + 12,
-        (_RAM + 20, _RAM + 24, _RAM + 28, _RAM + 32),
-    ),
+    "mps2-an385": _ram_pins(0x20000000, "/machine/armv7m", 16),
+    "mps3-an536": _ram_pins(0x10000000, "/machine/gic", 80),
 }
+#: Those that a `RingMcu` can be.
+MACHINES = tuple(_BLOCKS)
 _RISE_PENDING, _FALL_PENDING = _GPIO + 0x1C, _GPIO + 0x24
-_OUTSIDE, _SEEN = _RAM, _RAM + 4
-_PINS_IRQ = 16
 
 
 def built(name: str) -> Path:
@@ -86,21 +89,33 @@ def built(name: str) -> Path:
     return path
 
 
+def _need_machine(qemu: str, machine: str, since: str) -> None:
+    """Raise OSError(ENODEV) where a QEMU has no such machine."""
+    known = subprocess.check_output([qemu, "-M", "help"], text=True, timeout=TIMEOUT)
+    if machine not in known.split():
+        raise OSError(
+            errno.ENODEV, f"this {Path(qemu).name} has no machine {machine}; QEMU {since} has it"
+        )
+
+
 class RingPins(Controls):
     """The pins of a machine that runs the firmware, from outside.
 
     Arguments: ``machine`` as for `RingMcu`. Who runs QEMU gives ``pid``, ``log`` and the
     directory of its sockets qmp and qtest. Methods raise OSError with an errno and a
     sentence: EINVAL for a pin that does not exist, ENOTCONN while QEMU does not run, EPIPE
-    or ETIMEDOUT when it is gone or stuck.
+    or ETIMEDOUT when it is gone or stuck. Making one raises OSError(ENODEV) where QEMU is too
+    old to have the machine.
     """
 
     def __init__(self, machine: str) -> None:
         if machine not in _BLOCKS:
-            raise OSError(errno.EINVAL, f"no machine {machine!r}, but {' and '.join(_BLOCKS)}")
+            raise OSError(errno.EINVAL, f"no machine {machine!r}, but {', '.join(MACHINES)}")
         self.machine = machine
         self._block = _BLOCKS[machine]
         self._qemu = emulator(self._block.program, self._block.package)
+        if machine == "mps3-an536":
+            _need_machine(self._qemu, machine, "9.0")
         self._directory = Path()
         self._driven: dict[int, int] = {LINES.index("BUTTON"): 1}
         self._controlled = 0  # the process that _qmp and _qtest lead to
@@ -208,16 +223,19 @@ class RingPins(Controls):
         return self.peek(word) >> _number(pin) & 1
 
     def _set_input(self, number: int, level: int) -> None:
-        if self.machine == "sifive_u":
+        if not self._block.ram:
             # Where its block has its inputs; /machine/soc/gpio makes QEMU abort.
             super().qtest(f"set_irq_in /machine/soc unnamed-gpio-in {number} {int(bool(level))}")
             self._taken(lambda: not self._pending() >> number & 1)
             return
         outside = sum(level << pin for pin, level in self._driven.items())
-        self.poke(_OUTSIDE, outside)
+        block = self._block
+        self.poke(block.ram, outside)
         for value in (1, 0):
-            super().qtest(f"set_irq_in /machine/armv7m unnamed-gpio-in {_PINS_IRQ} {value}")
-        self._taken(lambda: self.peek(_SEEN) == outside)
+            super().qtest(
+                f"set_irq_in {block.controller} unnamed-gpio-in {block.interrupt} {value}"
+            )
+        self._taken(lambda: self.peek(block.ram + 4) == outside)
 
     def _taken(self, done: Callable[[], bool]) -> None:
         self._wait(done, "the firmware did not take the edge", TIMEOUT, pause=0)
@@ -232,9 +250,9 @@ class RingPins(Controls):
 class RingMcu(RingPins):
     """A back-end, and the QEMU that it runs while a driver is attached.
 
-    Arguments: ``machine`` is sifive_u (RISC-V, with a GPIO block) or mps2-an385 (Cortex-M3,
-    with pins in RAM); ``socket`` is the path to listen on, by default in a directory of
-    its own.
+    Arguments: ``machine`` is sifive_u (RISC-V, with a GPIO block), mps2-an385 (Cortex-M3, with
+    pins in RAM) or mps3-an536 (Cortex-R52, the same; since QEMU 9.0); ``socket`` is the path to
+    listen on, by default in a directory of its own.
 
     Use it as a context manager, or call ``start`` and ``close``. BUTTON is released. While no
     driver is attached, QEMU does not run.

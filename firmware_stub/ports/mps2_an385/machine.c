@@ -4,7 +4,9 @@
 
 #include <string.h>
 
+#include "cmsdk_uart.h"
 #include "mps2_an385.h"
+#include "ram_pins.h"
 
 #define TICK_NS   40u /* 25 MHz */
 #define RELOAD    0xffffffu
@@ -33,35 +35,25 @@ uint64_t machine_time_ns(void)
 	return ((uint64_t)high * (RELOAD + 1) + low) * TICK_NS;
 }
 
-static void put(unsigned int uart, uint8_t byte)
-{
-	while (UART_STATE(uart) & UART_TX_FULL)
-		;
-	UART_DATA(uart) = byte;
-}
-
 void machine_console(uint8_t byte)
 {
-	put(0, byte);
+	uart_put(UART0, byte);
 }
 
 void machine_mailbox(uint8_t byte)
 {
-	put(1, byte);
+	uart_put(UART1, byte);
 }
 
 static void uart1_handler(void)
 {
-	UART_INT(1) = UART_INT_RX;
-	while (UART_STATE(1) & UART_RX_FULL)
-		mailbox_byte((uint8_t)UART_DATA(1));
+	uart_read_mailbox(UART1);
 }
 
 void machine_init(void)
 {
-	UART_BAUD(0) = UART_BAUD(1) = 16;
-	UART_CTRL(0) = UART_CTRL_TX;
-	UART_CTRL(1) = UART_CTRL_TX | UART_CTRL_RX | UART_CTRL_RX_IRQ;
+	uart_init_console(UART0);
+	uart_init_mailbox(UART1);
 	SYST_RVR = RELOAD;
 	SYST_CVR = 0;
 	SYST_CSR = 7; /* core clock, interrupt, on */
@@ -104,6 +96,6 @@ static const struct {
 	},
 	.irq = {
 		[IRQ_UART1_RX] = uart1_handler,
-		[IRQ_PINS] = pins_handler,
+		[IRQ_PINS] = ram_pins_interrupt,
 	},
 };

@@ -7,19 +7,8 @@
 
 #define REG32(a) (*(volatile uint32_t *)(uintptr_t)(a))
 
-#define UART(n) (0x40004000u + 0x1000u * (n))
-#define UART_DATA(n)  REG32(UART(n))
-#define UART_STATE(n) REG32(UART(n) + 4)
-#define UART_CTRL(n)  REG32(UART(n) + 8)
-#define UART_INT(n)   REG32(UART(n) + 12)
-#define UART_BAUD(n)  REG32(UART(n) + 16)
-
-#define UART_TX_FULL     1u /* of STATE */
-#define UART_RX_FULL     2u
-#define UART_CTRL_TX     1u
-#define UART_CTRL_RX     2u
-#define UART_CTRL_RX_IRQ 8u
-#define UART_INT_RX      2u
+#define UART0 0x40004000u
+#define UART1 0x40005000u
 
 #define NVIC_ISER REG32(0xe000e100)
 #define SCB_ICSR  REG32(0xe000ed04)
@@ -32,7 +21,5 @@
 #define IRQ_UART1_RX 2u
 #define IRQ_PINS     16u /* of a GPIO block that QEMU has not got */
 #define IRQ_COUNT    17u
-
-void pins_handler(void); /* of gpio.c */
 
 #endif

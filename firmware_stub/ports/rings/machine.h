@@ -48,6 +48,19 @@ static inline void irq_restore(unsigned long status)
 {
 	__asm__ volatile("csrs mstatus, %0" : : "r"(status) : "memory");
 }
+#elif __ARM_ARCH_PROFILE == 'R'
+static inline unsigned long irq_save(void)
+{
+	unsigned long status;
+
+	__asm__ volatile("mrs %0, cpsr\n\tcpsid i" : "=r"(status) : : "memory");
+	return status;
+}
+
+static inline void irq_restore(unsigned long status)
+{
+	__asm__ volatile("msr cpsr_c, %0" : : "r"(status) : "memory");
+}
 #else
 static inline unsigned long irq_save(void)
 {

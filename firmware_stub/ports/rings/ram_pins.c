@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * gpio.c - the gpio port on pins in RAM, since QEMU's board has no GPIO block.
+ * ram_pins.c - the gpio port on pins in RAM, for a board of QEMU's that has no GPIO block.
  *
- * The emulator of the board writes what drives the pins from outside, and raises IRQ_PINS;
+ * The emulator of the board writes what drives the pins from outside, and raises an interrupt;
  * it reads what the pins show. A wire leads from LOOP_OUT to LOOP_IN.
  */
-#include <string.h>
-
 #include "machine.h"
-#include "mps2_an385.h"
+#include "ram_pins.h"
 
 #define LOOP_OUT 4u
 #define LOOP_IN  5u
 
-/* A bit a pin. At the beginning of the SRAM: firmware_stub/emulated/rings.py has its layout. */
+/* A bit a pin. First in the board's RAM: firmware_stub/emulated/rings.py has its layout. */
 static __attribute__((section(".bss.pins"))) volatile struct {
 	uint32_t outside; /* levels from outside, of pins that are not driven here */
 	uint32_t seen;    /* `outside`, as of the last interrupt */
@@ -25,7 +23,7 @@ static __attribute__((section(".bss.pins"))) volatile struct {
 
 static struct rpmsg_gpio_device *the_device;
 
-const char gpio_label[] = "mps2 pins in RAM";
+const char gpio_label[] = "pins in RAM";
 
 #define BIT(n) (UINT32_C(1) << (n))
 #define SET(word, bit, on) ((word) = (on) ? (word) | (bit) : (word) & ~(bit))
@@ -138,7 +136,7 @@ const struct rpmsg_gpio_port gpio_port = {
 	.set_values = set_values,
 };
 
-void pins_handler(void)
+void ram_pins_interrupt(void)
 {
 	pins.seen = pins.outside;
 	settle();
