@@ -107,6 +107,11 @@ class BuildExt(build_ext):
                 return [built for job in pool.map(compile_one, sources) for built in job]
 
         self.compiler.compile = compile_all
+        # Nothing is linked with what a Python of one's own has in its folders, and each program
+        # under `gpio-bridge run` would look there for libraries.
+        self.compiler.linker_so = [
+            word for word in self.compiler.linker_so if not word.startswith("-Wl,-rpath")
+        ]
         super().build_extensions()
 
     def build_extension(self, ext: Extension) -> None:

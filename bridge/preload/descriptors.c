@@ -27,8 +27,14 @@ bool preload_is_socket(int fd)
 static int do_ioctl(int fd, unsigned long command, void *argument,
 		    int (*next)(int, unsigned long, ...))
 {
-	if (_IOC_TYPE((uint32_t)command) == GPIO_MAGIC && preload_chip_count() && preload_is_socket(fd))
-		return preload_ioctl(fd, (uint32_t)command, argument);
+	int error = errno, result;
+
+	if (_IOC_TYPE((uint32_t)command) != GPIO_MAGIC || !preload_chip_count())
+		return next(fd, command, argument);
+	result = preload_ioctl(fd, (uint32_t)command, argument);
+	if (!result || errno != ENOTTY)
+		return result;
+	errno = error;
 	return next(fd, command, argument);
 }
 

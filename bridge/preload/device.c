@@ -53,7 +53,9 @@ struct device {
 	atomic_flag busy;
 };
 
+/* Its first `used` have been in use; a program that opens no chip touches none of them. */
 static struct device devices[DEVICES_MAX];
+static atomic_size_t used;
 static atomic_flag table = ATOMIC_FLAG_INIT;
 static pid_t owner;
 /* By number, which may be wrong: asked before the kernel is. */
@@ -78,15 +80,20 @@ static bool cookie_of(int fd, uint64_t *cookie)
 
 /* ---- the table --------------------------------------------------------------- */
 
+static void drop_channel(struct device *device)
+{
+	uint64_t cookie;
+
+	if (device->channel >= 0 && cookie_of(device->channel, &cookie) &&
+	    cookie == device->channel_cookie)
+		real_close(device->channel);
+	device->channel = -1;
+}
+
 static void forget_channels(void)
 {
-	for (size_t i = 0; i < DEVICES_MAX; i++) {
-		uint64_t cookie;
-
-		if (devices[i].channel >= 0 && cookie_of(devices[i].channel, &cookie) &&
-		    cookie == devices[i].channel_cookie)
-			real_close(devices[i].channel);
-		devices[i].channel = -1;
+	for (size_t i = 0; i < used; i++) {
+		drop_channel(&devices[i]);
 		atomic_flag_clear(&devices[i].busy);
 	}
 	atomic_flag_clear(&table);
@@ -100,7 +107,7 @@ extern int pthread_atfork(void (*)(void), void (*)(void), void (*)(void)) __attr
 
 __attribute__((constructor)) static void begin(void)
 {
-	forget_channels();
+	owner = getpid();
 	if (__register_atfork)
 		__register_atfork(NULL, NULL, forget_channels, NULL);
 	else if (pthread_atfork)
@@ -126,10 +133,17 @@ static void unlock_table(void)
 
 static struct device *find(uint64_t cookie)
 {
-	for (size_t i = 0; i < DEVICES_MAX; i++)
+	for (size_t i = 0; i < used; i++)
 		if (devices[i].cookie == cookie)
 			return &devices[i];
 	return NULL;
+}
+
+static struct device *find_free(void)
+{
+	struct device *device = find(0);
+
+	return device || used == DEVICES_MAX ? device : &devices[used++];
 }
 
 static struct device *device_of(int fd)
@@ -139,20 +153,10 @@ static struct device *device_of(int fd)
 	return cookie_of(fd, &cookie) && cookie ? find(cookie) : NULL;
 }
 
-static void drop_channel(struct device *device)
-{
-	uint64_t cookie;
-
-	if (device->channel >= 0 && cookie_of(device->channel, &cookie) &&
-	    cookie == device->channel_cookie)
-		real_close(device->channel);
-	device->channel = -1;
-}
-
 /* Those that are closed, which nobody told us: the service has hung up their channels. */
 static void sweep(void)
 {
-	for (size_t i = 0; i < DEVICES_MAX; i++) {
+	for (size_t i = 0; i < used; i++) {
 		struct pollfd end = {.fd = devices[i].channel};
 
 		if (devices[i].channel < 0 || poll(&end, 1, 0) <= 0 ||
@@ -176,10 +180,10 @@ static struct device *remember(int fd, const struct preload_chip *chip, uint32_t
 	lock_table();
 	device = find(cookie);
 	if (!device)
-		device = find(0);
+		device = find_free();
 	if (!device) {
 		sweep();
-		device = find(0);
+		device = find_free();
 	}
 	if (device) {
 		device->cookie = cookie;

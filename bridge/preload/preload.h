@@ -79,7 +79,7 @@ int preload_open_dev(const struct preload_chip *chip);
 
 /* open(2) of a chip: a descriptor, or -1 with errno. */
 int preload_open(const struct preload_chip *chip, int flags);
-/* ioctl(2) of the GPIO character device on a socket: the result, with errno. */
+/* ioctl(2) of the GPIO character device: the result, with errno; ENOTTY: it is none of ours. */
 int preload_ioctl(int fd, uint32_t command, void *argument);
 /* Where an ioctl that makes a descriptor puts its number, 0 for others; tells the size of the
  * records that can be read from it (0: it has none). */

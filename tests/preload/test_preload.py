@@ -229,6 +229,16 @@ def test_nothing_is_open_that_the_program_does_not_use(run: Run) -> None:
     assert inside == outside
 
 
+def test_a_program_that_uses_no_chip_hardly_notices(run: Run, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    done = run("strace", "-o", str(calls), "-E", "LD_DEBUG=libs", "true")
+    assert done.returncode == 0, done.stderr
+    found = calls.read_text()
+    assert LIBRARY.name in found
+    assert "sock" not in found  # of fd 0, or of the service
+    assert f"from file {LIBRARY}" not in done.stderr  # a folder of this Python, to look into
+
+
 def test_descriptors_and_lines_come_back(run: Run) -> None:
     """Many chips and requests in one process; and it closes numbers that it never had."""
     program = f"""
