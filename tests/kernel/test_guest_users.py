@@ -111,6 +111,11 @@ def leds(guest: Guest) -> None:
             lambda level=brightness: board(guest, "read LED_RED") != level,
             "the active-low LED as set",
         )
+    # Power-off breaks virtio devices before it puts LEDs out: a request that was not answered by
+    # then would never end, nor would the power-off.
+    Path("/sys/bus/platform/drivers/leds-gpio/unbind").write_text("leds")
+    for name in ("LED_GREEN", "LED_RED"):
+        assert "direction none" in board(guest, f"state {name}")
 
 
 class Keys:
