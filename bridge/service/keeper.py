@@ -16,7 +16,7 @@ import logging
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.chips.chip import Chip
@@ -49,6 +49,7 @@ class KeptLine:
         config: its settings and value.
         on_restart: ``restore`` or ``release``, when the firmware restarts.
         grant: what it takes of the user's account.
+        controller: who held it last: its label, address and epoch.
         request: that holds the line, None while the chip is gone.
         why: a sentence why nothing holds it, "" when all is well.
     """
@@ -60,6 +61,7 @@ class KeptLine:
     config: LineConfig
     on_restart: str
     grant: Grant
+    controller: Mapping[str, object] = field(default_factory=dict)
     request: LineRequest | None = None
     fds: RequestFds | None = None
     why: str = _OFFLINE
@@ -124,11 +126,16 @@ class Keeper:
             OSError: EBUSY, for another user; EACCES, and the user may not see it.
         """
         line = self._lines.get((chip.name, offset))
-        if line is not None and peer.uid not in (line.peer.uid, 0, os.geteuid()):
+        if line is not None and not _may_change(peer, line):
             there = chip.line(offset)
             self._policy.need(peer, chip, there, "see")
             raise OSError(errno.EBUSY, f"{there.where(chip.name)} is kept by {_whose(line)}")
         return line
+
+    def find_left(self, chip: str, offset: int, peer: Peer) -> KeptLine | None:
+        """A line of a chip that is not online, None where the user keeps none there."""
+        line = self._lines.get((chip, offset))
+        return line if line is not None and _may_change(peer, line) else None
 
     async def keep(
         self,
@@ -195,6 +202,7 @@ class Keeper:
             fds.close()  # the chip went away in this moment
             raise OSError(errno.ENODEV, f"chip {chip.name} is gone")
         line.request, line.fds, line.why = holder, fds, ""
+        line.controller = _told(chip)
 
     def _ended(self, chip: Chip, line: KeptLine) -> None:
         """Its request is over: it was released, or its chip is gone."""
@@ -212,6 +220,10 @@ class Keeper:
     def appeared(self, chip: Chip) -> None:
         """A chip came online: take its lines again, before anybody else can."""
         waiting = [line for line in self._of(chip.name) if line.request is None]
+        for line in [line for line in waiting if _is_over(chip, line)]:
+            log.info("chip %s: the firmware restarted: line %d is released", chip.name, line.offset)
+            waiting.remove(line)
+            self._forget(line)
         for line in waiting:
             del self._lines[chip.name, line.offset]
         # All of them first: names may have changed places.
@@ -241,11 +253,13 @@ class Keeper:
     @staticmethod
     def _lost(chip: Chip, line: KeptLine, error: OSError) -> None:
         line.why = error.strerror or str(error)
-        log.warning("chip %s: not kept any more: %s", chip.name, line.why)
+        log.warning("chip %s: a kept line is not held: %s", chip.name, line.why)
 
     @staticmethod
     def _place(chip: Chip, line: KeptLine) -> Line:
-        if chip.identity.known_by == "nothing":
+        known_by = chip.identity.known_by
+        before = line.controller.get(known_by)
+        if known_by == "nothing" or (before is not None and before != _told(chip)[known_by]):
             raise OSError(errno.ENODEV, f"chip {chip.name} may be another controller than before")
         place = find_again(chip, line.offset, line.name)
         if place is None:
@@ -262,13 +276,19 @@ class Keeper:
             budgets: of the users.
         """
         try:
-            for entry in _read(path):
-                line = _from_entry(entry, budgets)
-                self._lines[line.chip, line.offset] = line
+            entries = _read(path)
         except FileNotFoundError:
-            pass
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            entries = []
+        except (OSError, ValueError, RecursionError) as error:
             log.warning("%s: what was kept is not known any more: %s", path, error)
+            entries = []
+        for entry in entries:
+            try:
+                line = _from_entry(entry, budgets)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                log.warning("%s: a line is not kept any more: %s", path, error)
+            else:
+                self._lines[line.chip, line.offset] = line
         self._file = path
 
     def _save(self) -> None:
@@ -278,6 +298,22 @@ class Keeper:
             _write(self._file, [_entry(line) for line in self._lines.values()])
         except OSError as error:
             log.warning("%s: not written, the next service will not keep: %s", self._file, error)
+
+
+def _may_change(peer: Peer, line: KeptLine) -> bool:
+    return peer.uid in (line.peer.uid, 0, os.geteuid())
+
+
+def _told(chip: Chip) -> dict[str, object]:
+    """What firmware says of a controller, by which a later service knows it again."""
+    info = chip.info()
+    return {key: info[key] for key in ("label", "address", "epoch")}
+
+
+def _is_over(chip: Chip, line: KeptLine) -> bool:
+    """Whether the firmware has restarted without a service to see it, and that releases."""
+    before, now = line.controller.get("epoch"), chip.info()["epoch"]
+    return line.on_restart == "release" and None not in (before, now) and before != now
 
 
 def _whose(line: KeptLine) -> str:
@@ -295,6 +331,7 @@ def _entry(line: KeptLine) -> dict[str, Any]:
         "flags": line.config.flags,
         "value": line.config.value,
         "on_restart": line.on_restart,
+        "controller": line.controller,
     }
 
 
@@ -303,8 +340,8 @@ def _from_entry(entry: dict[str, Any], budgets: Budgets) -> KeptLine:
     config = LineConfig(int(entry["offset"]), int(entry["flags"]), int(bool(entry["value"])))
     config.check()
     peer = Peer(0, int(entry["uid"]), frozenset(map(int, entry["groups"])))
-    grant = budgets.account(peer.uid).take(requests=1, lines=1)
     name = entry["name"]
+    controller = dict(entry.get("controller", {}))
     return KeptLine(
         str(entry["chip"]),
         None if name is None else str(name),
@@ -312,7 +349,8 @@ def _from_entry(entry: dict[str, Any], budgets: Budgets) -> KeptLine:
         clip_consumer(str(entry["consumer"])),
         config,
         str(entry["on_restart"]),
-        grant,
+        budgets.account(peer.uid).take(requests=1, lines=1),
+        controller,
     )
 
 

@@ -288,15 +288,23 @@ class Operations:
         return {}, ()
 
     async def _release(self, client: Client, message: Mapping[str, Any]) -> Answer:
-        """Give kept lines back."""
+        """Give kept lines back, also of a chip that is not online and may never be again."""
+        offsets = arguments.offsets(message)
+        name = arguments.string(message, "chip", default="")
+        left = [self.keeper.find_left(name, offset, client.peer) for offset in offsets]
+        there = [line for line in left if line is not None]
+        if there == left and not self._registry.has(name):
+            for line in there:
+                await self.keeper.release(line)
+            return {}, ()
         chip = self._addressed(client, message)
         lines = []
-        for offset in arguments.offsets(message):
-            line = self.keeper.find(chip, offset, client.peer)
-            if line is None:
+        for offset in offsets:
+            found = self.keeper.find(chip, offset, client.peer)
+            if found is None:
                 self._policy.need(client.peer, chip, chip.line(offset), "see")
                 raise OSError(errno.EINVAL, _not_kept(chip, offset))
-            lines.append(line)
+            lines.append(found)
         for line in lines:
             await self.keeper.release(line)
         return {}, ()

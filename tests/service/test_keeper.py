@@ -260,18 +260,86 @@ def test_a_strange_file_of_kept_lines_is_no_harm(
     with Serve(tmp_path, "--link", f"{stub.url},name=fw") as serve:
         serve.wait_for_chips(2)
         assert kept(serve) == []
-        why = "what was kept is not known any more"
+        why = "kept any more" if "[{" in content or content == "[1]" else "known any more"
         eventually(lambda: why in serve.log, why)
 
 
-def test_lines_whose_names_have_changed_places_are_both_kept(stub: Stub, tmp_path: Path) -> None:
-    lines = [
-        {"chip": "fw-0", "name": name, "uid": os.getuid(), "groups": [], "consumer": "x",
-         "offset": offset, "flags": 8, "value": value, "on_restart": "restore"}
-        for name, offset, value in (("LED_RED", 0, 1), ("LED_GREEN", 1, 0))
-    ]  # fmt: skip
-    (tmp_path / "control.kept").write_text(json.dumps(lines))
+def entry(**other: object) -> dict[str, object]:
+    """A line in the file of kept lines."""
+    return {"chip": "fw-0", "name": "LED_GREEN", "uid": os.getuid(), "groups": [], "consumer": "x",
+            "offset": 0, "flags": 8, "value": 1, "on_restart": "restore", **other}  # fmt: skip
+
+
+def resumed(tmp_path: Path, *entries: dict[str, object]) -> None:
+    """What the service before this one has kept."""
+    (tmp_path / "control.kept").write_text(json.dumps(entries))
     (tmp_path / "control.kept").chmod(0o600)
+
+
+def test_a_strange_line_in_the_file_costs_no_other_one(stub: Stub, tmp_path: Path) -> None:
+    resumed(tmp_path, {**entry(), "flags": "x"}, entry())
+    with Serve(tmp_path, "--link", f"{stub.url},name=fw") as serve:
+        wait(lambda: [one["held"] for one in kept(serve)] == [True], serve)
+    assert stub.read("LED_GREEN") == 1
+
+
+def test_a_line_of_a_chip_that_is_gone_for_good_is_released(stub: Stub, tmp_path: Path) -> None:
+    resumed(tmp_path, *(entry(chip="old-0", offset=at, name=n) for at, n in ((0, "X"), (1, None))))
+    with Serve(tmp_path, "--link", f"{stub.url},name=fw") as serve:
+        serve.wait_for_chips(2)
+        assert "kept     old-0:X" in tool(serve, "status").stdout
+        wrong = tool(serve, "release", "-c", "old-0", "2")
+        assert wrong.returncode == 1 and "cannot find" in wrong.stderr
+        assert tool(serve, "release", "X").returncode == 0
+        assert [one["offset"] for one in kept(serve)] == [1]
+        assert tool(serve, "release", "-c", "old-0", "1").returncode == 0
+        assert kept(serve) == [] and not (tmp_path / "control.kept").exists()
+
+
+@needs_root
+def test_nobody_else_releases_a_line_of_a_chip_that_is_gone(stub: Stub) -> None:
+    with open_directory() as directory:
+        resumed(directory, entry(chip="old-0"))
+        with Serve(directory, "--link", f"{stub.url},name=fw", "--mode", "0666") as serve:
+            serve.wait_for_chips(2)
+            with user(ALICE):
+                connection = Connection.open(serve.socket)
+                with pytest.raises(OSError, match='there is no chip "old-0"'):
+                    connection.call("release", chip="old-0", offsets=[0])
+                connection.close()
+            assert len(kept(serve)) == 1
+
+
+def test_firmware_that_restarts_while_no_service_runs_counts(
+    serve: Serve, stub: Stub, tmp_path: Path
+) -> None:
+    with Chip(f"{serve.socket}#fw-0") as chip:
+        chip.keep_lines({"LED_GREEN": ON})
+        chip.keep_lines({"LOOP_OUT": ON}, on_restart="release")
+    assert serve.process is not None
+    serve.process.kill()
+    serve.process.wait()
+    stub.restart()
+    with Serve(tmp_path, "--link", f"{stub.url},name=fw") as following:
+        following.wait_for_chips(2)
+        expected = [("LED_GREEN", True)]
+        wait(lambda: [(one["name"], one["held"]) for one in kept(following)] == expected, following)
+        assert stub.state("LOOP_OUT").direction == "none"
+
+
+def test_a_line_is_not_driven_on_what_may_be_another_controller(tmp_path: Path) -> None:
+    board = "".join(f'controller {n} channel rpmsg-raw label "{n}" lines 2\n' for n in (0, 1))
+    with Stub(board) as stub:
+        unnamed = {"name": None, "controller": {"label": "B", "address": 0x400, "epoch": 1}}
+        resumed(tmp_path, entry(**unnamed))
+        with Serve(tmp_path, "--link", f"{stub.url},name=fw") as serve:
+            wait(lambda: "may be another controller" in str(kept(serve)), serve)
+            assert stub.state("0/0").direction == "none"
+
+
+def test_lines_whose_names_have_changed_places_are_both_kept(stub: Stub, tmp_path: Path) -> None:
+    before = (("LED_RED", 0, 1), ("LED_GREEN", 1, 0))
+    resumed(tmp_path, *(entry(name=n, offset=at, value=value) for n, at, value in before))
     with Serve(tmp_path, "--link", f"{stub.url},name=fw") as serve:
         serve.wait_for_chips(2)
         wait(lambda: [one["held"] for one in kept(serve)] == [True, True], serve)
@@ -284,9 +352,7 @@ def test_lines_whose_names_have_changed_places_are_both_kept(stub: Stub, tmp_pat
 def test_a_file_that_others_may_write_counts_for_nothing(
     stub: Stub, tmp_path: Path, eventually: Eventually
 ) -> None:
-    line = {"chip": "fw-0", "name": "LED_GREEN", "uid": 0, "groups": [], "consumer": "x",
-            "offset": 0, "flags": 8, "value": 1, "on_restart": "restore"}  # fmt: skip
-    (tmp_path / "control.kept").write_text(json.dumps([line]))
+    resumed(tmp_path, entry())
     (tmp_path / "control.kept").chmod(0o622)
     with Serve(tmp_path, "--link", f"{stub.url},name=fw") as serve:
         serve.wait_for_chips(2)
