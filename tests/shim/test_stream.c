@@ -192,6 +192,34 @@ static void the_ring_sets_the_pace(void)
 	close_session(&s);
 }
 
+static void nobody_looks(struct gb_timer *timer)
+{
+	(void)timer;
+}
+
+static void a_ring_that_was_emptied_has_credits_without_a_timer(void)
+{
+	struct client client;
+	struct session s;
+
+	open_session(&s, TAG | CREDITS);
+	open_client(&s, &client, GPIO, EDGES, 16);
+	gb_lock(s.pump);
+	s.controller->streams.timer.expired = nobody_looks;
+	gb_unlock(s.pump);
+	for (uint32_t n = 1; n <= 64 && !check_bad; n += 16) {
+		for (uint32_t i = 0; i < 16; i++) {
+			CHECK(wait_armed(&s, GPIO, LONG_MS));
+			edge(&s, GPIO);
+		}
+		CHECK(!wait_armed(&s, GPIO, 0));
+		for (uint32_t i = 0; i < 16; i++)
+			expect_event(&client, n + i);
+	}
+	close_client(&client);
+	close_session(&s);
+}
+
 static void a_client_that_does_not_read_loses_its_oldest(void)
 {
 	struct client lazy, other;
@@ -1041,6 +1069,7 @@ int main(void)
 	RUN(every_subset_counts_every_edge);
 	RUN(credits_spare_the_rearm_and_the_level);
 	RUN(the_ring_sets_the_pace);
+	RUN(a_ring_that_was_emptied_has_credits_without_a_timer);
 	RUN(a_client_that_does_not_read_loses_its_oldest);
 	RUN(what_is_lost_shows_in_the_numbers);
 	RUN(at_the_source_too);

@@ -240,6 +240,14 @@ static uint32_t taken(const struct gb_event_places *places)
 	return request->client->waiting(request->client_owner);
 }
 
+static void wanted(struct gb_event_places *places)
+{
+	const struct gb_request *request = (const struct gb_request *)(void *)
+		((char *)places - offsetof(struct gb_request, places));
+
+	request->client->want_room(request->client_owner);
+}
+
 /* The lines that have edges share the client's places. */
 void gb_edges_count(struct gb_request *request)
 {
@@ -247,6 +255,7 @@ void gb_edges_count(struct gb_request *request)
 
 	places->count = request->client->capacity(request->client_owner);
 	places->taken = taken;
+	places->wanted = request->client->want_room ? wanted : NULL;
 	places->lines = 0;
 	places->first = NULL;
 	for (uint32_t i = 0; i < request->count; i++) {

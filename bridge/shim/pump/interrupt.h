@@ -45,6 +45,9 @@ struct gb_event_places {
 	uint32_t count;
 	uint32_t lines; /* that share them */
 	uint32_t (*taken)(const struct gb_event_places *places);
+	/* A line waits for a free place: gb_event_places_freed() is to be called soon after the
+	 * consumer took its events. NULL: he does not tell, and a timer looks. */
+	void (*wanted)(struct gb_event_places *places);
 	struct gb_interrupt *first; /* of those lines */
 };
 
@@ -75,5 +78,7 @@ void gb_interrupt_disown(struct gb_interrupt *interrupt);
 int gb_interrupt_arm(struct gb_interrupt *interrupt);
 /* What was asked for is not wanted any more, and not asked for again. */
 void gb_interrupt_forget(struct gb_interrupt *interrupt);
+/* Places are free again: lines that wait for them get credits. False: none waited. */
+bool gb_event_places_freed(struct gb_event_places *places);
 
 #endif

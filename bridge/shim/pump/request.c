@@ -10,12 +10,26 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Nothing is read from this socket; it only tells that the client is gone. */
+static void watch_bell(struct gb_request *request, bool watched)
+{
+	if (request->bell_watched == watched || !request->event_source)
+		return;
+	request->bell_watched = watched;
+	gb_source_modify(request->pump, request->event_source,
+			 EPOLLRDHUP | (watched ? EPOLLOUT | EPOLLET : 0));
+}
+
+/* Nothing is read from this socket. It tells that the client is gone, and, where that is wanted,
+ * that it emptied its ring: it took the bell's byte, which makes place for another. */
 static void on_event_end(void *owner, int index, uint32_t events)
 {
+	struct gb_request *request = owner;
+
 	(void)index;
-	(void)events;
-	gb_request_hang_up(owner);
+	if (events & ~(uint32_t)EPOLLOUT)
+		gb_request_hang_up(request);
+	else if (!gb_event_places_freed(&request->places))
+		watch_bell(request, false);
 }
 
 static void disown_lines(struct gb_request *request)
@@ -165,6 +179,11 @@ static uint32_t ring_waiting(const void *client)
 	return gb_event_ring_waiting(((const struct gb_request *)client)->ring);
 }
 
+static void watch_for_room(void *client)
+{
+	watch_bell(client, true);
+}
+
 static bool holds_ends(const void *client)
 {
 	const struct gb_request *request = client;
@@ -196,6 +215,7 @@ static const struct gb_request_client ring_client = {
 	.event = push_event,
 	.capacity = ring_capacity,
 	.waiting = ring_waiting,
+	.want_room = watch_for_room,
 	.alive = holds_ends,
 	.hang_up = hang_up_ends,
 	.end = end_ends,

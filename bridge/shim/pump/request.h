@@ -49,6 +49,8 @@ struct gb_request_client {
 	/* Events that are kept for it, and how many it has not taken. */
 	uint32_t (*capacity)(const void *client);
 	uint32_t (*waiting)(const void *client);
+	/* Call gb_event_places_freed() when it has taken events; NULL: it cannot. */
+	void (*want_room)(void *client);
 	/* Whether it still holds its end. */
 	bool (*alive)(const void *client);
 	/* It let go: nothing more is taken from it. The request ends later. */

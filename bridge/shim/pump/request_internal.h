@@ -71,6 +71,7 @@ struct gb_request {
 	struct gb_caller *caller; /* whose operation is in hand; NULL: it came by the descriptor */
 	struct gb_source *operation_source, *event_source;
 	struct gb_event_ring *ring;
+	bool bell_watched; /* that the client silences it */
 	struct gb_event_places places; /* of the client, for lines with interrupts */
 	struct gb_operation_state operation;
 	struct gb_line lines[];

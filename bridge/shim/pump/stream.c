@@ -257,12 +257,15 @@ static void grant(struct gb_controller *c, uint16_t gpio, uint32_t granted_now, 
 	wait_for_timer(c, gpio, now_ns + ROOM_PATIENCE_NS);
 }
 
-static void starve(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
+static void starve(struct gb_controller *c, uint16_t gpio, struct gb_event_places *places,
+		   uint64_t now_ns)
 {
 	struct gb_stream *s = &c->streams.lines[gpio];
 
 	if (!s->starved)
 		s->starved_ns = now_ns;
+	if (!s->starved && places->wanted)
+		places->wanted(places);
 	s->starved = true;
 	wait_for_timer(c, gpio, now_ns + ROOM_POLL_NS);
 }
@@ -326,11 +329,36 @@ void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns
 		if (room >= batch)
 			more = room;
 		else if (!s->starved || now_ns - s->starved_ns < patience_of(interrupt->places)) {
-			starve(c, gpio, now_ns);
+			starve(c, gpio, interrupt->places, now_ns);
 			return;
 		}
 	}
 	grant(c, gpio, s->received + left + more, now_ns);
+}
+
+void gb_stream_spent(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
+{
+	const struct gb_event_places *places = interrupt_at(c, gpio)->places;
+
+	/* Who tells of free places need not be asked at each event. */
+	if (!c->streams.lines[gpio].starved || !places || !places->wanted)
+		gb_stream_replenish(c, gpio, now_ns);
+}
+
+bool gb_event_places_freed(struct gb_event_places *places)
+{
+	uint64_t now_ns = gb_now_ns();
+	bool waited = false;
+
+	for (const struct gb_interrupt *i = places->first; i; i = i->next_sharing) {
+		const struct gb_stream *s = i->controller ? stream_at(i->controller, i->gpio) : NULL;
+
+		if (!s || !s->starved)
+			continue;
+		waited = true;
+		gb_stream_replenish(i->controller, i->gpio, now_ns);
+	}
+	return waited;
 }
 
 /* It is granted as before: the reply says what is true. */
