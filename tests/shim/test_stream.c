@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "core_link.h"
 #include "pump/controller_internal.h"
+#include "pump/request_internal.h"
 
 #define TAG RPMSG_GPIO_F_TAG
 #define CREDITS RPMSG_GPIO_F_CREDITS
@@ -14,6 +15,8 @@
 #define EDGES (GB_LINE_EDGE_RISING | GB_LINE_EDGE_FALLING)
 #define HOURS UINT64_C(10000000000000)
 #define GPIO 6
+#define MANY 32
+#define MANY_PLACES (2 * MANY)
 
 /* A line with edges, and its client. */
 struct client {
@@ -216,6 +219,75 @@ static void a_ring_that_was_emptied_has_credits_without_a_timer(void)
 		for (uint32_t i = 0; i < 16; i++)
 			expect_event(&client, n + i);
 	}
+	close_client(&client);
+	close_session(&s);
+}
+
+static uint32_t (*count_taken)(const struct gb_event_places *places);
+static uint32_t counted;
+
+static uint32_t taken_is_counted(const struct gb_event_places *places)
+{
+	counted++;
+	return count_taken(places);
+}
+
+static bool wait_for_events(const struct client *client, uint32_t count)
+{
+	int64_t deadline = now_ms() + LONG_MS;
+	uint32_t waiting;
+
+	do {
+		poll(NULL, 0, 1);
+		gb_lock(client->request->pump);
+		waiting = gb_event_ring_waiting(client->request->ring);
+		gb_unlock(client->request->pump);
+	} while (waiting < count && now_ms() < deadline);
+	return waiting == count;
+}
+
+/* Each line looks for free places; who has all lines does not pay for that by their square. */
+static void free_places_are_counted_once_for_all_lines(void)
+{
+	struct gb_line_plan plans[MANY] = {0};
+	struct gb_line_event event;
+	struct client client = {0};
+	struct session s;
+	uint32_t sent = 0;
+
+	open_session(&s, TAG | CREDITS);
+	for (uint16_t gpio = 0; gpio < MANY; gpio++)
+		plans[gpio] = (struct gb_line_plan){
+			.controller = s.controller, .gpio = gpio, .offset = gpio,
+			.flags = EDGES, .irq_type = BOTH,
+		};
+	client.request = gb_request_open(s.pump, 9, plans, MANY, MANY_PLACES, TIMEOUT_MS,
+					 &client.fds);
+	CHECK(client.request != NULL);
+	client.ring = gb_event_ring_map(client.fds.ring);
+	for (uint16_t gpio = 0; gpio < MANY; gpio++)
+		enable(&s, gpio, BOTH);
+	gb_lock(s.pump);
+	s.controller->streams.timer.expired = nobody_looks;
+	count_taken = client.request->places.taken;
+	client.request->places.taken = taken_is_counted;
+	gb_unlock(s.pump);
+	for (uint16_t gpio = 0; gpio < MANY && !check_bad; gpio++)
+		for (int n = 0; n < 2; n++, sent++) {
+			CHECK(wait_armed(&s, gpio, LONG_MS));
+			edge(&s, gpio);
+		}
+	CHECK(wait_for_events(&client, sent));
+	gb_lock(s.pump);
+	counted = 0;
+	gb_unlock(s.pump);
+	while (client.count < sent && next_event(&client, &event))
+		;
+	for (uint16_t gpio = 0; gpio < MANY && !check_bad; gpio++)
+		CHECK(wait_armed(&s, gpio, LONG_MS));
+	gb_lock(s.pump);
+	CHECK(counted < MANY);
+	gb_unlock(s.pump);
 	close_client(&client);
 	close_session(&s);
 }
@@ -1070,6 +1142,7 @@ int main(void)
 	RUN(credits_spare_the_rearm_and_the_level);
 	RUN(the_ring_sets_the_pace);
 	RUN(a_ring_that_was_emptied_has_credits_without_a_timer);
+	RUN(free_places_are_counted_once_for_all_lines);
 	RUN(a_client_that_does_not_read_loses_its_oldest);
 	RUN(what_is_lost_shows_in_the_numbers);
 	RUN(at_the_source_too);

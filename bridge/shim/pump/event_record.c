@@ -144,7 +144,7 @@ static bool received_record(struct gb_controller *c, const struct record *record
 	if (!gb_interrupt_take(interrupt, &edge))
 		return false;
 	if (!edge.masked)
-		gb_stream_spent(c, record->gpio, now_ns);
+		gb_stream_replenish(c, record->gpio, now_ns);
 	return true;
 }
 

@@ -49,6 +49,8 @@ struct gb_event_places {
 	 * consumer took its events. NULL: he does not tell, and a timer looks. */
 	void (*wanted)(struct gb_event_places *places);
 	struct gb_interrupt *first; /* of those lines */
+	uint64_t counted_ns;        /* when `room` was counted, places that are free for credits */
+	uint32_t room;
 };
 
 /* Embedded by the consumer, who sets the first four; all other bytes zero. */

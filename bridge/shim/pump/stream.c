@@ -296,14 +296,19 @@ static uint64_t patience_of(const struct gb_event_places *places)
 
 /* Credits are given for the free places: all places less the events that wait in them and those
  * that may come already. So a client that reads, however late, loses nothing of what the firmware
- * could keep back. */
-static uint32_t room_in(const struct gb_event_places *places)
+ * could keep back. They are counted once for all lines that are looked at in one go. */
+static uint32_t room_in(struct gb_event_places *places, uint64_t now_ns)
 {
-	uint32_t taken = places->taken(places);
+	uint32_t taken;
 
+	if (places->counted_ns == now_ns)
+		return places->room;
+	taken = places->taken(places);
 	for (const struct gb_interrupt *i = places->first; i; i = i->next_sharing)
 		taken += credits(i);
-	return taken < places->count ? places->count - taken : 0;
+	places->counted_ns = now_ns;
+	places->room = taken < places->count ? places->count - taken : 0;
+	return places->room;
 }
 
 void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
@@ -319,7 +324,7 @@ void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns
 		left = 0;
 	if (left > window / 2)
 		return;
-	room = room_in(interrupt->places);
+	room = room_in(interrupt->places, now_ns);
 	more = window - left;
 	batch = (window + 3) / 4;
 	if (batch > BATCH)
@@ -333,16 +338,8 @@ void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns
 			return;
 		}
 	}
+	interrupt->places->room -= more < room ? more : room;
 	grant(c, gpio, s->received + left + more, now_ns);
-}
-
-void gb_stream_spent(struct gb_controller *c, uint16_t gpio, uint64_t now_ns)
-{
-	const struct gb_event_places *places = interrupt_at(c, gpio)->places;
-
-	/* Who tells of free places need not be asked at each event. */
-	if (!c->streams.lines[gpio].starved || !places || !places->wanted)
-		gb_stream_replenish(c, gpio, now_ns);
 }
 
 bool gb_event_places_freed(struct gb_event_places *places)

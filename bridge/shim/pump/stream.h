@@ -43,8 +43,6 @@ static inline bool ends_interrupt(const struct gb_call *call)
 bool gb_stream_flows(const struct gb_controller *c, const struct gb_stream *s);
 /* Grant more credits when half of them are used, as many as the owner can take. */
 void gb_stream_replenish(struct gb_controller *c, uint16_t gpio, uint64_t now_ns);
-/* An event used a credit. */
-void gb_stream_spent(struct gb_controller *c, uint16_t gpio, uint64_t now_ns);
 /* A message of records has been handled. */
 void gb_stream_used(struct gb_controller *c, uint64_t now_ns);
 
