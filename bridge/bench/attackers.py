@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
@@ -39,6 +39,9 @@ from bridge.bench.hostile_backend import (
     LyingFirmware,
 )
 from bridge.bench.ring_indexes import RingIndexes
+
+if TYPE_CHECKING:
+    from bridge.client.line_request import LineRequest
 
 CONTROL, GUEST, BACKEND, HOSTILE = "control.sock", "guest.sock", "backend.sock", "hostile.sock"
 CHIPS = "control.chips"
@@ -149,8 +152,9 @@ def operations(folder: Path) -> Iterator[int]:
                 yield 1
 
 
-def edges_unread(folder: Path) -> Iterator[int]:
-    """Make 100,000 edges a second, for a client that reads none."""
+@contextmanager
+def _many_edges(folder: Path) -> Iterator[tuple[LineRequest, Callable[[], int]]]:
+    """A request of a line that has 100,000 edges a second, and what counts them."""
     from bridge.client.chip import Chip
     from bridge.client.line_settings import LineSettings
     from bridge.line import Edge
@@ -165,19 +169,41 @@ def edges_unread(folder: Path) -> Iterator[int]:
     settings = LineSettings(edge_detection=Edge.BOTH)
     with (
         Chip(f"{folder / CONTROL}#{CHIP}") as chip,
-        chip.request_lines({8: settings}, "attack", 1024),
+        chip.request_lines({8: settings}, "attack", 1024) as request,
     ):
-        seen = count()
         board.send(b"clock SENSOR_IRQ hz 50000")
         board.recv(4096)
         try:
-            while True:
-                time.sleep(0.05)
-                edges = count()
-                yield edges - seen
-                seen = edges
+            yield request, count
         finally:
             board.send(b"clock SENSOR_IRQ off")
+
+
+def edges_unread(folder: Path) -> Iterator[int]:
+    """Make 100,000 edges a second, for a client that reads none."""
+    with _many_edges(folder) as (_, count):
+        seen = count()
+        while True:
+            time.sleep(0.05)
+            edges = count()
+            yield edges - seen
+            seen = edges
+
+
+def bell(folder: Path) -> Iterator[int]:
+    """Wake the service by the bell of a client that reads no edges.
+
+    The service looks for free places when the bell's byte is taken; to shut down one direction,
+    again and again, wakes it as well.
+    """
+    with _many_edges(folder) as (request, _):
+        end = socket.socket(fileno=os.dup(request.fd))
+        while True:
+            for _ in range(1000):
+                end.shutdown(socket.SHUT_RD)
+                with suppress(OSError):
+                    end.recv(1, socket.MSG_DONTWAIT)
+            yield 1000
 
 
 def files(folder: Path) -> Iterator[int]:
@@ -371,6 +397,7 @@ ATTACKS: dict[str, Callable[[Path], Iterator[int]]] = {
     "packets": packets,
     "operations": operations,
     "edges-unread": edges_unread,
+    "bell": bell,
     "files": files,
     "guest-floods": guest_floods,
     "guest-blocks": guest_blocks,

@@ -183,6 +183,7 @@ def attack(as_json: bool, seconds: float, rounds: int, names: tuple[str, ...]) -
     packets         nonsense on the control socket, no answer is read
     operations      malformed operations on a line request
     edges-unread    100,000 edges a second for a client that reads none
+    bell            the client of such edges wakes the service by its bell
     files           files come and go beside a link's missing socket
     guest-floods    a guest sets lines as fast as it can
     guest-blocks    a VMM fills its call descriptor and makes it block
