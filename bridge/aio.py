@@ -32,7 +32,6 @@ from collections.abc import (
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from bridge.client import chip as _chip
@@ -128,12 +127,7 @@ class _Face(Generic[Behind]):
         self._behind.__enter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close the chip, release the lines."""
         await _to_its_end(self._end())
 

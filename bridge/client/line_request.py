@@ -11,7 +11,6 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial, reduce
 from operator import or_
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from bridge import errors
@@ -131,12 +130,7 @@ class LineRequest:
         self._held()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Release the lines."""
         self.release()
 

@@ -22,7 +22,6 @@ import socket as sockets
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import IO, NamedTuple
 
 from firmware_stub.emulated.controls import TIMEOUT, Controls, Stream, emulator
@@ -140,12 +139,7 @@ class Mcu(Controls):
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop it."""
         self.close()
 

@@ -13,7 +13,6 @@ import select
 import socket
 import struct
 import time
-from types import TracebackType
 
 from bridge.bench.ring_indexes import RingIndexes
 
@@ -144,12 +143,7 @@ class Frontend:
     def __enter__(self) -> Frontend:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -15,7 +15,6 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from bridge import Chip
 from bridge.bench.rig import Serve
@@ -320,12 +319,7 @@ class Lab:
             self.stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stack.close()
 
     def program(
