@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.figures import print_table, progress
+from bridge.cli.figures import measured, print_figures, print_table, progress
 
 if TYPE_CHECKING:
     from bridge.bench.histogram import Histogram
+    from bridge.bench.measure import Tell
 
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -52,6 +53,15 @@ def _seconds_option(what: str) -> _Decorator:
         "--seconds", type=_Seconds(0.1, 3600), default=2.0, show_default=True, metavar="N",
         help=what,
     )  # fmt: skip
+
+
+def _pinned_and_not(
+    measure: Callable[[float, bool, Tell], dict[str, Any]], seconds: float
+) -> Callable[[Tell], dict[str, Any]]:
+    def both(tell: Tell) -> dict[str, Any]:
+        return {**measure(seconds, True, tell), "unpinned": measure(seconds, False, tell)}
+
+    return both
 
 
 def _edges_option(what: str) -> _Decorator:
@@ -99,28 +109,39 @@ def bench(ctx: click.Context, as_json: bool, seconds: float, explain: bool) -> N
     if ctx.invoked_subcommand is not None:
         return
     from bridge.bench.measure import measure
-    from bridge.cli.signals import ends_on_signals
 
-    ends_on_signals()
     if explain:
         _explain(as_json)
         return
-    with progress() as tell:
-        result = measure(seconds, True, tell)
-        result["unpinned"] = measure(seconds, False, tell)
-    if as_json:
-        print(json.dumps(result))
-    else:
-        _print_figures(result)
+    result = measured(_pinned_and_not(measure, seconds), as_json)
+    if result is None:
+        return
+    rows = [
+        ("floor.p50_us", "us", ""),
+        ("floor.p99_us", "us", ""),
+        ("direct.p50_us", "us", ""),
+        ("direct.p99_us", "us", ""),
+        ("direct.ratio_p50", "x floor", "at most 0.8"),
+        ("service.p50_us", "us", ""),
+        ("service.p99_us", "us", ""),
+        ("service.ratio_p50", "x floor", "at most 2"),
+        ("service.ratio_p99", "x floor", "at most 2"),
+        ("service_c.p50_us", "us", ""),
+        ("service_c.ratio_p50", "x floor", "at most 1.5"),
+        ("edges.per_s", "/s", ""),
+        ("edges.lost", "", "0"),
+        ("idle.cpu_percent", "%", "0.0"),
+        ("rss_mb", "MB", "under 48"),
+    ]
+    both = {"pinned": result, "unpinned": result["unpinned"]}
+    print_figures("gpio-bridge bench", rows, "target, pinned", **both)
 
 
 def _explain(as_json: bool) -> None:
     from bridge.bench.explain import measure
 
-    with progress() as tell:
-        result = measure(tell)
-    if as_json:
-        print(json.dumps(result))
+    result = measured(measure, as_json)
+    if result is None:
         return
     rows = []
     for way, parties in result["ways"].items():
@@ -147,14 +168,9 @@ def guest(as_json: bool, seconds: float) -> None:
     processes are pinned to one CPU; "unpinned" has the figures without that.
     """
     from bridge.bench.guest import LINES, measure
-    from bridge.cli.signals import ends_on_signals
 
-    ends_on_signals()
-    with progress() as tell:
-        result = measure(seconds, True, tell)
-        result["unpinned"] = measure(seconds, False, tell)
-    if as_json:
-        print(json.dumps(result))
+    result = measured(_pinned_and_not(measure, seconds), as_json)
+    if result is None:
         return
     rows = []
     for name, what in (("ops_per_s", "at_once"), ("one_by_one_per_s", "one_by_one")):
@@ -199,16 +215,12 @@ def attack(as_json: bool, seconds: float, rounds: int, names: tuple[str, ...]) -
     """
     from bridge.bench.attack import CONTROL_RATIO_MAX, GET_RATIO_MAX, measure_attacks
     from bridge.bench.attackers import ATTACKS
-    from bridge.cli.signals import ends_on_signals
 
     for name in names:
         if name not in ATTACKS:
             raise click.UsageError(f"no attack is called {name!r}; there are {', '.join(ATTACKS)}")
-    ends_on_signals()
-    with progress() as tell:
-        result = measure_attacks(seconds, list(names), rounds, tell)
-    if as_json:
-        print(json.dumps(result))
+    result = measured(lambda tell: measure_attacks(seconds, list(names), rounds, tell), as_json)
+    if result is None:
         return
     keys = [
         *("get_p99_us", "get_p99_us_without", "get_ratio"),
@@ -244,13 +256,9 @@ def rings(as_json: bool, seconds: float, machine: str) -> None:
     Needs QEMU, and `make mcu` before.
     """
     from bridge.bench.rings import RATIO_MAX, measure_rings
-    from bridge.cli.signals import ends_on_signals
 
-    ends_on_signals()
-    with progress() as tell:
-        result = measure_rings(seconds, machine, tell)
-    if as_json:
-        print(json.dumps(result))
+    result = measured(lambda tell: measure_rings(seconds, machine, tell), as_json)
+    if result is None:
         return
     rows = [
         (name, result[f"{name}_p50_us"], result[f"{name}_p99_us"], "us") for name in ("stub", "mcu")
@@ -276,13 +284,9 @@ def scale(as_json: bool, rounds: int) -> None:
     The board has 64 chips. The ratio of request is to be at most 1.5.
     """
     from bridge.bench.scale import measure_scale
-    from bridge.cli.signals import ends_on_signals
 
-    ends_on_signals()
-    with progress() as tell:
-        result = measure_scale(rounds, tell)
-    if as_json:
-        print(json.dumps(result))
+    result = measured(lambda tell: measure_scale(rounds, tell), as_json)
+    if result is None:
         return
     rows = []
     for what in ("request", "watch", "lookup"):
@@ -310,35 +314,27 @@ def edges(as_json: bool, count: int, unpinned: bool) -> None:
     All processes are pinned to one CPU unless --unpinned is given.
     """
     from bridge.bench.edges import measure_edges
-    from bridge.cli.signals import ends_on_signals
 
-    ends_on_signals()
-    with progress() as tell:
-        result = measure_edges(count, not unpinned, tell)
-    if as_json:
-        print(json.dumps(result))
-    else:
-        _print_edges(result)
-
-
-def _print_edges(result: dict[str, Any]) -> None:
+    result = measured(lambda tell: measure_edges(count, not unpinned, tell), as_json)
+    if result is None:
+        return
     rate = min(500_000, result["floor"]["per_s"] // 5)
     rows = [
-        ("floor.per_s", result["floor"]["per_s"], "/s", ""),
-        ("one.per_s", result["one"]["per_s"], "/s", f"at least {rate}"),
-        ("one.lost", result["one"]["lost"], "", "0"),
-        ("many.per_s", result["many"]["per_s"], "/s", f"at least {rate}"),
-        ("many.lost", result["many"]["lost"], "", "0"),
-        ("bound_us", result["bound_us"], "us", "under 50"),
-        ("inside_percent", result["inside_percent"], "%", "at least 99.9"),
-        ("error_us.p50", result["error_us"]["p50"], "us", ""),
-        ("untimed", result["untimed"], "", "0"),
-        ("bulk.per_s", result["bulk"]["per_s"], "lines/s", ""),
-        ("bulk.ratio", result["bulk"]["ratio"], "x", "at least 10"),
-        ("bulk.ratio_pipelined", result["bulk"]["ratio_pipelined"], "x", ""),
-        ("bulk.same_step", result["bulk"]["same_step"], "", "True"),
+        ("floor.per_s", "/s", ""),
+        ("one.per_s", "/s", f"at least {rate}"),
+        ("one.lost", "", "0"),
+        ("many.per_s", "/s", f"at least {rate}"),
+        ("many.lost", "", "0"),
+        ("bound_us", "us", "under 50"),
+        ("inside_percent", "%", "at least 99.9"),
+        ("error_us.p50", "us", ""),
+        ("untimed", "", "0"),
+        ("bulk.per_s", "lines/s", ""),
+        ("bulk.ratio", "x", "at least 10"),
+        ("bulk.ratio_pipelined", "x", ""),
+        ("bulk.same_step", "", "True"),
     ]
-    print_table("gpio-bridge bench edges", ("figure", "measured", "unit", "target"), rows)
+    print_figures("gpio-bridge bench edges", rows, measured=result)
 
 
 @bench.command("record")
@@ -375,25 +371,21 @@ def record_(as_json: bool, seconds: float, rate: int, lines: int, kind: str) -> 
       gpio-bridge bench record --seconds 60 --rate 500000 --lines 8
     """
     from bridge.bench.record import measure_record
-    from bridge.cli.signals import ends_on_signals
 
-    ends_on_signals()
-    with progress() as tell:
-        result = measure_record(seconds, rate, lines, kind, tell)
-    if as_json:
-        print(json.dumps(result))
+    result = measured(lambda tell: measure_record(seconds, rate, lines, kind, tell), as_json)
+    if result is None:
         return
-    cpu = result["cpu_us_per_edge"]
     rows = [
-        ("per_s", result["per_s"], "/s", "at least 500000"),
-        ("count", result["count"], "", ""),
-        ("lost", result["lost"], "", "0"),
-        ("loss_in_buffer", result["loss_in_buffer"], "", "0"),
-        *((f"cpu.{name}", cpu[name], "us/edge", "") for name in cpu),
-        ("cpu_percent", result["cpu_percent"], "% of a CPU", ""),
-        ("load", round(result["load"], 1), "processes", ""),
+        ("per_s", "/s", "at least 500000"),
+        ("count", "", ""),
+        ("lost", "", "0"),
+        ("loss_in_buffer", "", "0"),
+        *((f"cpu_us_per_edge.{name}", "us/edge", "") for name in result["cpu_us_per_edge"]),
+        ("cpu_percent", "% of a CPU", ""),
+        ("load", "processes", ""),
     ]
-    print_table("gpio-bridge bench record", ("figure", "measured", "unit", "target"), rows)
+    rounded = {**result, "load": round(result["load"], 1)}
+    print_figures("gpio-bridge bench record", rows, measured=rounded)
 
 
 @bench.command("run")
@@ -413,57 +405,20 @@ def run_(as_json: bool, seconds: float, count: int, unpinned: bool) -> None:
     All processes are pinned to one CPU unless --unpinned is given.
     """
     from bridge.bench.run import measure_run
-    from bridge.cli.signals import ends_on_signals
 
-    ends_on_signals()
-    with progress() as tell:
-        result = measure_run(seconds, count, not unpinned, tell)
-    if as_json:
-        print(json.dumps(result))
+    result = measured(lambda tell: measure_run(seconds, count, not unpinned, tell), as_json)
+    if result is None:
         return
     rows = [
-        ("get.p50_us", result["get"]["p50_us"], "us", ""),
-        ("get.p99_us", result["get"]["p99_us"], "us", ""),
-        ("get.client_p50_us", result["get"]["client_p50_us"], "us", ""),
-        ("get.ratio_p50", result["get"]["ratio_p50"], "x client", "at most 1.3"),
-        ("edges.per_s", result["edges"]["per_s"], "/s", "at least 500000"),
-        ("edges.lost", result["edges"]["lost"], "", "0"),
-        ("edges.unannounced", result["edges"]["unannounced"], "", "0"),
+        ("get.p50_us", "us", ""),
+        ("get.p99_us", "us", ""),
+        ("get.client_p50_us", "us", ""),
+        ("get.ratio_p50", "x client", "at most 1.3"),
+        ("edges.per_s", "/s", "at least 500000"),
+        ("edges.lost", "", "0"),
+        ("edges.unannounced", "", "0"),
     ]
-    print_table("gpio-bridge bench run", ("figure", "measured", "unit", "target"), rows)
-
-
-# What the table shows: section, key, unit, and what the pinned figure should be.
-_ROWS = [
-    ("floor", "p50_us", "us", ""),
-    ("floor", "p99_us", "us", ""),
-    ("direct", "p50_us", "us", ""),
-    ("direct", "p99_us", "us", ""),
-    ("direct", "ratio_p50", "x floor", "at most 0.8"),
-    ("service", "p50_us", "us", ""),
-    ("service", "p99_us", "us", ""),
-    ("service", "ratio_p50", "x floor", "at most 2"),
-    ("service", "ratio_p99", "x floor", "at most 2"),
-    ("service_c", "p50_us", "us", ""),
-    ("service_c", "ratio_p50", "x floor", "at most 1.5"),
-    ("edges", "per_s", "/s", ""),
-    ("edges", "lost", "", "0"),
-    ("idle", "cpu_percent", "%", "0.0"),
-    ("", "rss_mb", "MB", "under 48"),
-]
-
-
-def _print_figures(result: dict[str, Any]) -> None:
-    rows = []
-    for section, key, unit, target in _ROWS:
-        pinned, unpinned = (
-            figures[section][key] if section else figures[key]
-            for figures in (result, result["unpinned"])
-        )
-        name = f"{section}.{key}" if section else key
-        rows.append((name, pinned, unpinned, unit, target))
-    heads = ("figure", "pinned", "unpinned", "unit", "target, pinned")
-    print_table("gpio-bridge bench", heads, rows)
+    print_figures("gpio-bridge bench run", rows, measured=result)
 
 
 @bench.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -484,26 +439,21 @@ def serial(as_json: bool, seconds: float, baud: int) -> None:
       gpio-bridge bench serial --json --baud 921600
     """
     from bridge.bench.serial import measure_serial
-    from bridge.cli.signals import ends_on_signals
 
-    ends_on_signals()
-    with progress() as tell:
+    def measure(tell: Tell) -> dict[str, Any]:
         tell(f"a get at {baud} bits/s")
-        result = measure_serial(seconds, baud)
-    if as_json:
-        print(json.dumps(result))
+        return measure_serial(seconds, baud)
+
+    result = measured(measure, as_json)
+    if result is None:
         return
     rows = [
-        (key, result[key], unit, target)
-        for key, unit, target in (
-            ("wire_us", "us", ""),
-            ("get_p50_us", "us", ""),
-            ("get_p99_us", "us", ""),
-            ("ratio", "x wire", "at most 1.5 at 115200"),
-        )
+        ("wire_us", "us", ""),
+        ("get_p50_us", "us", ""),
+        ("get_p99_us", "us", ""),
+        ("ratio", "x wire", "at most 1.5 at 115200"),
     ]
-    title = f"gpio-bridge bench serial, {baud} bits/s"
-    print_table(title, ("figure", "measured", "unit", "target"), rows)
+    print_figures(f"gpio-bridge bench serial, {baud} bits/s", rows, measured=result)
 
 
 @bench.command()

@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import reduce
+from operator import getitem
+from typing import TYPE_CHECKING, Any
+
+from bridge.cli.signals import ends_on_signals
 
 if TYPE_CHECKING:
     from bridge.bench.measure import Tell
@@ -22,6 +27,33 @@ def progress() -> Iterator[Tell]:
         return
     with console.status("starting") as status:
         yield status.update
+
+
+def measured(measure: Callable[[Tell], dict[str, Any]], as_json: bool) -> dict[str, Any] | None:
+    """The result of `measure`; None when it was printed already, as one JSON object."""
+    ends_on_signals()
+    with progress() as tell:
+        result = measure(tell)
+    if as_json:
+        print(json.dumps(result))
+    return None if as_json else result
+
+
+def print_figures(
+    title: str, rows: Sequence[tuple[str, str, str]], target: str = "target", **results: Any
+) -> None:
+    """Print figures of results, a column each with its head.
+
+    A row has the figure's key, such as "edges.lost", its unit, and what it should be.
+    """
+    print_table(
+        title,
+        ("figure", *results, "unit", target),
+        [
+            (key, *(reduce(getitem, key.split("."), one) for one in results.values()), *rest)
+            for key, *rest in rows
+        ],
+    )
 
 
 def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
