@@ -188,7 +188,7 @@ _DEBOUNCE_MS = 5
 
 def export(table: Mapping[str, Any], at: str) -> ExportConfig:
     """An [[export]] table; `at` is what an error begins with."""
-    found = _all(table, _EXPORT, at, {"url": f"; expected {values.EXPORT_URLS}"})
+    found = _all(table, _EXPORT, at, {"url": f"; expected one of {values.EXPORT_URLS}"})
     kind, path = found.pop("url")
     for key, (kinds, why) in _ONLY_OF.items():
         if key in found and kind not in kinds:

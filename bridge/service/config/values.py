@@ -15,14 +15,18 @@ from bridge.link import resolve
 from bridge.service.access import INCLUDED
 from bridge.service.config.model import LINK_NAME_MAX, RemoteprocConfig
 
-# What the URL of an export begins with, its kind, and its path where the URL has none.
+# What the URL of an export begins with, its kind, its path where the URL has none, and whom or what
+# its lines are for.
 _EXPORTS = {
-    "vhost-user-gpio:": ("vhost-user-gpio", ""),
-    "gpiochip:dln2": ("gpiochip", DEFAULT_HELPER),
-    "uinput:": ("uinput", "/dev/uinput"),
-    "uleds:": ("uleds", "/dev/uleds"),
+    "vhost-user-gpio:": ("vhost-user-gpio", "", "a guest, PATH being its socket"),
+    "gpiochip:dln2": ("gpiochip", DEFAULT_HELPER, "a chip of this kernel"),
+    "uinput:": ("uinput", "/dev/uinput", "keys of this kernel"),
+    "uleds:": ("uleds", "/dev/uleds", "LEDs of this kernel"),
 }
-EXPORT_URLS = "vhost-user-gpio:PATH, gpiochip:dln2, uinput: or uleds:"
+EXPORT_URLS = ", ".join(
+    f"{scheme}{'' if default else 'PATH'} ({lines})"
+    for scheme, (_, default, lines) in _EXPORTS.items()
+)
 
 CPUS_MAX = 1024
 """CPU_SETSIZE of cpu_set_t (CPU_SET(3))."""
@@ -268,17 +272,14 @@ def remoteprocs(value: object) -> tuple[RemoteprocConfig, ...]:
 
 def export_url(value: object) -> tuple[str, str]:
     """The kind and the path in a URL of an export."""
-    for scheme, (kind, default) in _EXPORTS.items():
+    for scheme, (kind, default, _) in _EXPORTS.items():
         if isinstance(value, str) and value.startswith(scheme):
             rest = value[len(scheme) :]
             if not rest and default:
                 return kind, default
             if scheme.endswith(":") or rest.startswith(":"):
                 return kind, path(rest.removeprefix(":"))
-    raise Expected(
-        "vhost-user-gpio:PATH, PATH being the socket for the guest; or of this kernel "
-        "gpiochip:dln2, a chip, uinput:, keys, or uleds:, LEDs"
-    )
+    raise Expected(f"one of {EXPORT_URLS}")
 
 
 def lines(value: object) -> list[str]:
