@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -173,6 +172,9 @@ def serve(
     gpio-bridge and the Python package `bridge` find them.
     """
     # ConfigError and OSError are raised from here: gpio-bridge prints their sentences.
+    _leave_out_tls()
+    import asyncio
+
     from bridge.service import Service
 
     _log_from("debug" if verbose else log_level)
@@ -183,6 +185,20 @@ def serve(
         return _report(found_by_check(service.config))
     asyncio.run(service.run(_announce(ready_fd)))
     return None
+
+
+def _leave_out_tls() -> None:
+    """Import asyncio as in a Python without ssl: OpenSSL would be a seventh of the service.
+
+    A package of links may import ssl all the same; only asyncio's own TLS is not there.
+    """
+    if "asyncio" in sys.modules or "ssl" in sys.modules:
+        return
+    sys.modules["ssl"] = None  # type: ignore[assignment]
+    try:
+        import asyncio  # noqa: F401
+    finally:
+        del sys.modules["ssl"]
 
 
 class _Formatter(logging.Formatter):

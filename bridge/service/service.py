@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import importlib.metadata
 import logging
 import os
 import re
@@ -16,6 +15,7 @@ import socket
 import time
 from collections.abc import Callable
 
+from bridge import __version__
 from bridge.chips.dispatcher import Dispatcher
 from bridge.chips.tasks import Tasks
 from bridge.export.aggregate import Aggregate
@@ -46,14 +46,6 @@ log = logging.getLogger(__name__)
 _PATIENCE_S = 5.0
 
 
-def version() -> str:
-    """Version of the installed package."""
-    try:
-        return importlib.metadata.version("rpmsg-gpio-bridge")
-    except importlib.metadata.PackageNotFoundError:
-        return "0+unknown"
-
-
 class Service:
     """Keeps links up and serves their chips; lives on one event loop.
 
@@ -67,7 +59,7 @@ class Service:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.registry = Registry()
-        self.version = version()
+        self.version = __version__
         self.supervisors: list[Supervisor] = []
         self.exports: list[Export] = []
         self.aggregates: list[Aggregate] = []

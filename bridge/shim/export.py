@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import socket
 import stat
@@ -19,7 +18,7 @@ from bridge.shim.pump import Controller, Pump, _Owned
 _WHY_SIZE = 256
 _STATE_HEADER: int = ffi.sizeof("struct gb_export_state_header")
 _STATE_MAGIC = b"gblines3"
-_IDENTITY = len(_STATE_MAGIC) + hashlib.sha256().digest_size  # bytes, and what is behind is not
+_IDENTITY = len(_STATE_MAGIC) + 32  # bytes, with a SHA-256; what is behind is not
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 LINES_MAX: int = lib.GB_EXPORT_LINES_MAX
@@ -107,6 +106,8 @@ def _state_size(lines: int) -> int:
 
 
 def _identifier(identity: bytes) -> bytes:
+    import hashlib  # 3 MB of OpenSSL, where a file is wanted only
+
     return _STATE_MAGIC + hashlib.sha256(identity).digest()
 
 

@@ -66,6 +66,9 @@ def test_life_and_memory(tmp_path: Path, number: signal.Signals) -> None:
             peak = re.search(r"VmHWM:\s+(\d+) kB", status)
             assert peak is not None
             assert int(peak[1]) < 48 * 1024
+            mapped = Path(f"/proc/{process.pid}/maps").read_text()
+            for large in ("libcrypto", "/_lzma", "/_csv"):  # what a service has no use for
+                assert large not in mapped
         finally:
             os.close(reading)
             process.send_signal(number)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import sys
@@ -356,6 +355,8 @@ def _all(
 def _known_keys(table: Mapping[str, Any], known: set[str], at: str) -> None:
     for key in table:
         if key not in known:
+            import difflib
+
             close = difflib.get_close_matches(key, known, 1)
             hint = f' (did you mean "{close[0]}"?)' if close else ""
             raise ConfigError(
