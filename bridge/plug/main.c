@@ -235,7 +235,7 @@ static void hear(struct client *client)
 	else if (got == 1 && byte == REST)
 		client->watched = false;
 	else
-		forget(client); /* it left, or is none */
+		forget(client); /* the client left, or is not a service of ours */
 }
 
 /* Fill the buffer from what the kernel has sent. */
@@ -244,7 +244,7 @@ static bool take(int fd, void *buffer, size_t size)
 	return recv(fd, buffer, size, MSG_DONTWAIT | MSG_WAITALL) == (ssize_t)size;
 }
 
-/* What the kernel said and nobody read ends with ENODEV (USB/IP: 48 bytes, big-endian). */
+/* Ends with ENODEV what the kernel asked and nobody read (USB/IP: 48 bytes, big-endian). */
 static void answer_for(const struct client *client)
 {
 	uint32_t packet[12], answer[12];
@@ -273,7 +273,7 @@ static bool has_unread(int fd)
 
 static void patience_is_over(struct client *client, int64_t now)
 {
-	/* Has it said something meanwhile, or nothing because it could not run? */
+	/* The service may have spoken meanwhile, or may be silent because it could not run. */
 	if (has_unread(client->connection))
 		return;
 	if (!client->graced && now - client->due_ms > STALLED_MS) {
@@ -292,7 +292,7 @@ static void look(struct client *client, int64_t now, bool said, bool unread)
 	if (said)
 		client->kernel < 0 ? plug(client) : hear(client);
 	else if (client->kernel >= 0 && !client->watched && unread)
-		watch(client); /* whoever reads it, says so */
+		watch(client); /* a service that reads it tells us so */
 	else if (client->watched && client->due_ms <= now)
 		patience_is_over(client, now);
 }

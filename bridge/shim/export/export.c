@@ -24,9 +24,9 @@
 
 /* Chains taken from a ring in one turn of the loop, which others use, too. */
 #define TURN_MAX 256u
-/* What a message changed is kept so much later: of many, one after the other, once. */
+/* How long after a message its changes are kept: many messages in a row are kept once. */
 #define KEEP_DELAY_NS UINT64_C(10000000)
-/* When no guest can be taken in for want of descriptors or memory. */
+/* The pause before the next attempt, when descriptors or memory lack for a guest. */
 #define ACCEPT_PAUSE_NS UINT64_C(1000000000)
 
 /* ---- the queues --------------------------------------------------------------------------- */
@@ -308,7 +308,7 @@ static int take_over(struct gb_export *e, int connection)
 
 	e->stale = true;
 	welcome(e);
-	/* Nobody changes what lasts, so that a kill on the way loses nothing. */
+	/* What is kept for good stays unchanged here, so that a kill on the way loses nothing. */
 	if (!kept_lasts(&e->kept))
 		on_changing(&e->guest);
 	error = guest_take_over(&e->guest, connection, e->kept.from);
@@ -316,7 +316,7 @@ static int take_over(struct gb_export *e, int connection)
 		e->status.connected = false;
 	else if (e->status.connected)
 		keep(e);
-	/* Also with rings that are stopped: of a pause no edge is lost. */
+	/* It goes on also where its rings are stopped, so that no edge of a pause is lost. */
 	if (e->stale && e->status.connected && e->guest.session.based)
 		go_on(e);
 	return error;

@@ -135,7 +135,7 @@ static void answer_names(struct gb_export *e, const struct split_chain *chain)
 
 	if (!size || chain->writable_bytes <= size) {
 		status[0] = VIRTIO_GPIO_STATUS_ERR;
-		size = 1; /* of 0: as long as any other answer */
+		size = 1; /* zeros, as long as any other answer */
 	} else {
 		split_chain_write(chain, 1, e->names, size);
 	}

@@ -35,8 +35,8 @@ struct gb_clock {
 
 void gb_clock_reset(struct gb_clock *clock);
 /* Take an exchange: the request left at `sent_ns`, the answer has `device_ns` and was seen at
- * `received_ns`, both CLOCK_MONOTONIC. False: it contradicts the others. A second one that agrees
- * with it makes the others be forgotten. */
+ * `received_ns`, both CLOCK_MONOTONIC. False: it contradicts the others. When a
+ * second one agrees with it, the others are forgotten. */
 bool gb_clock_add(struct gb_clock *clock, uint64_t sent_ns, uint64_t device_ns,
 		  uint64_t received_ns);
 /* Convert a time of the device to the host's. False while too little is known. */

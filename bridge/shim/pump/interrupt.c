@@ -70,8 +70,8 @@ int gb_interrupt_arm(struct gb_interrupt *interrupt)
 	gb_timer_cancel(interrupt->controller->pump, &interrupt->again);
 	interrupt->wanted = interrupt->type;
 	if (!interrupt->type || interrupt->asked >= ASKED_MAX)
-		return 0; /* not wanted any more; or it will be armed */
-	interrupt->asked++; /* before: the answer may come at once */
+		return 0; /* nobody wants it any more, or an answer on its way arms it */
+	interrupt->asked++; /* counted first, since the answer may come at once */
 	error = ask(interrupt);
 	if (!error)
 		return 0;

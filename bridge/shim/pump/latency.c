@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "latency.h"
 
-/* Of times of 2^n us and more, eight in each octave. */
+/* Where a time is counted: above 1 us each octave has eight places. */
 static uint32_t bucket(uint64_t time_ns)
 {
 	uint64_t units = time_ns / 125; /* eight in a microsecond */

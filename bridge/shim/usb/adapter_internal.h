@@ -50,7 +50,7 @@ struct adapter_line {
 	bool level;         /* after that edge */
 	bool masked;        /* armed again when there is room for edges */
 	uint8_t unasked;    /* edges in a row for which it did not ask */
-	uint64_t until_ns;  /* it is waited so long for that */
+	uint64_t until_ns;  /* when the wait for that question is over */
 	struct adapter_levels levels;
 };
 

@@ -33,7 +33,7 @@ static void turn(struct gb_timer *timer)
 	gb_timer_arm(liveness->pump, timer, gb_now_ns() + TURN_NS);
 }
 
-/* What the helper had to say came before it was given to us. */
+/* The helper said all that it says before we got this connection. */
 static void on_gone(void *owner, int index, uint32_t events)
 {
 	struct liveness *liveness = owner;

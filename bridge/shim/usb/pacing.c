@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * pacing.c - from edges to events. Of both edges gpiolib looks at the level after each event to
- * see which one it was. So the next event waits until it has asked, and what it gets is the level
- * after the edge that it was told of, not that of now. A kernel that wants one kind of edge does
- * not ask, and neither does one that debounces: these get events as they come.
+ * pacing.c - from edges to events. Where gpiolib wants both edges, it reads the level after each
+ * event to see which edge it was. So the next event waits for that question, and the answer is the
+ * level after the edge of the event, not the level of now. A kernel that wants one kind of edge
+ * does not ask, and neither does one that debounces: these get events as they come.
  */
 #include "adapter_internal.h"
 
 #include <errno.h>
 
-/* So long is the question waited for; after so many that did not come, not any more. */
+/* How long an event waits for that question; after so many that never came, none waits. */
 #define WINDOW_NS   UINT64_C(50000000)
 #define UNASKED_MAX 3u
 
@@ -246,7 +246,7 @@ void pacing_init(struct gb_adapter *adapter)
 		adapter->lines[i].base.interrupt.places = &adapter->places;
 }
 
-/* This counts from the moment the firmware is asked: an edge may come before the answer. */
+/* It counts from the moment the firmware is asked: an edge may come before the answer. */
 void pacing_want(struct adapter_line *line, enum adapter_event event)
 {
 	gb_interrupt_forget(&line->base.interrupt);

@@ -86,7 +86,7 @@ static void flush_output(struct usbip *usb)
 	usb->output_length = 0;
 }
 
-/* When the pump gives up its lock: whatever was said goes in one piece. */
+/* Called when the pump gives up its lock: all that was said goes in one piece. */
 static void flush_wanted(struct gb_flush *flush)
 {
 	struct usbip *usb = (struct usbip *)(void *)((char *)flush - offsetof(struct usbip, flush));
