@@ -20,7 +20,7 @@ def handle_call(path: str, request: dict[str, Any], wait: float = 0) -> Any:
     """Have the keeper at `path` do something, and return its answer.
 
     The keeper gives up what it has for this client when the connection ends, which is
-    when this process does. `wait` is how long the answer may take beside, in s.
+    when this process does. `wait` is how much longer the answer may take, in s.
     """
     if path not in _keepers:
         connection = socket.socket(socket.AF_UNIX)
