@@ -72,10 +72,13 @@ class Guest:
         return at
 
 
-def measure(seconds: float, pin: bool = True, tell: Tell = silent) -> dict[str, Any]:
+def measure(
+    seconds: float, pin: bool = True, tell: Tell = silent, peer: str | None = None
+) -> dict[str, Any]:
     """Run everything once, each part for about `seconds`; raises OSError.
 
-    `pin` keeps all processes on one CPU, `tell` is told of each part.
+    `pin` keeps all processes on one CPU, `tell` is told of each part. `peer` is the socket of
+    another back-end, which runs already, wherever its owner has put it.
     """
     where = "pinned to one CPU" if pin else "unpinned"
     folder = Path(tempfile.mkdtemp(prefix="gpio-bridge-"))
@@ -84,13 +87,17 @@ def measure(seconds: float, pin: bool = True, tell: Tell = silent) -> dict[str, 
         arguments = ("--export", f"vhost-user-gpio:{socket},chip={_EXPORTED}")
         with pinned(pin), Rig(arguments=arguments) as rig:
             with Guest(socket) as guest:
-                for line in range(LINES):
-                    guest.request(wire.MSG_SET_VALUE, line, 0)
-                    guest.request(wire.MSG_SET_DIRECTION, line, wire.DIRECTION_OUT)
+                _outputs(guest)
                 tell(f"requests of a guest, {where}")
                 ours = _throughput(guest, seconds)
                 tell(f"edges to a guest, {where}")
                 edges = _edges(rig, guest, seconds)
+            other = None
+            if peer is not None:
+                tell(f"{peer}, {where}")
+                with Guest(peer) as guest:
+                    _outputs(guest)
+                    other = _throughput(guest, seconds)
             tell(f"a back-end in Python, {where}")
             chip = f"{rig.serve.socket}#{_COMPARED}"
             with _python_backend(f"{folder}/python.sock", chip) as path, Guest(path) as guest:
@@ -100,7 +107,7 @@ def measure(seconds: float, pin: bool = True, tell: Tell = silent) -> dict[str, 
                 local = _throughput(guest, seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return {
+    result = {
         "ops_per_s": ours["at_once"],
         "one_by_one_per_s": ours["one_by_one"],
         "lines": LINES,
@@ -118,6 +125,20 @@ def measure(seconds: float, pin: bool = True, tell: Tell = silent) -> dict[str, 
         "edge_p99_us": round(percentile(edges, 99) / 1000, 2),
         "edges": len(edges),
     }
+    if other is not None:
+        result["peer"] = {
+            "ops_per_s": other["at_once"],
+            "one_by_one_per_s": other["one_by_one"],
+            "ratio": round(ours["at_once"] / other["at_once"], 2),
+            "ratio_one_by_one": round(ours["one_by_one"] / other["one_by_one"], 2),
+        }
+    return result
+
+
+def _outputs(guest: Guest) -> None:
+    for line in range(LINES):
+        guest.request(wire.MSG_SET_VALUE, line, 0)
+        guest.request(wire.MSG_SET_DIRECTION, line, wire.DIRECTION_OUT)
 
 
 def _throughput(guest: Guest, seconds: float) -> dict[str, int]:

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,17 +160,30 @@ def _explain(as_json: bool) -> None:
 @bench.command("guest")
 @_JSON
 @_seconds_option("How long each measurement takes.")
-def guest(as_json: bool, seconds: float) -> None:
+@click.option(
+    "--peer",
+    metavar="SOCKET",
+    help="Measure this vhost-user-gpio back-end, too.",
+)
+def guest(as_json: bool, seconds: float, peer: str | None) -> None:
     """Measure an export as a guest sees it: SET_VALUE a second, and edges.
 
     A lean driver in C takes the guest's part, so that only the back-end counts. The same
     is measured with a plain back-end in Python that relays to the same firmware through
     the client library, and for scale with one that has no firmware behind it. All
     processes are pinned to one CPU; "unpinned" has the figures without that.
+
+    With --peer the same guest is pointed at any other back-end that listens, in the same
+    run: it sets its lines 0 to 7. Only who started that one can pin it, for example all
+    of both with taskset:
+
+    \b
+      taskset -c 1 vhost-device-gpio -s /tmp/peer.sock -c 1 -l 0 &
+      taskset -c 1 gpio-bridge bench guest --peer /tmp/peer.sock0
     """
     from bridge.bench.guest import LINES, measure
 
-    result = measured(_pinned_and_not(measure, seconds), as_json)
+    result = measured(_pinned_and_not(partial(measure, peer=peer), seconds), as_json)
     if result is None:
         return
     rows = []
@@ -180,6 +194,12 @@ def guest(as_json: bool, seconds: float) -> None:
     rows.append(("edge", result["edge_p50_us"], "", "", "us, p50", ""))
     heads = ("figure", "export", "in Python", "without firmware", "unit", "ratio")
     print_table(f"gpio-bridge bench guest, {LINES} lines", heads, rows)
+    if peer is not None:
+        other = result["peer"]
+        click.echo(
+            f"{peer}: {other['ops_per_s']} and {other['one_by_one_per_s']} SET_VALUE/s; the export "
+            f"has {other['ratio']} and {other['ratio_one_by_one']} of that."
+        )
 
 
 @bench.command()
