@@ -61,15 +61,24 @@ class Watchdog:
         self._interval_s = interval_s
         self._notify = notify
         self._silent: set[str] = set()
+        self._told = ""
 
     async def run(self) -> None:
-        """Feed the watchdog until cancelled."""
+        """Feed the watchdog, and tell the status whenever chips come or go, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             next_time = loop.time() + self._interval_s / 2
             if await self.check():
-                self._notify(f"WATCHDOG=1\nSTATUS={self._status()}")
-            await asyncio.sleep(next_time - loop.time())
+                self._tell("WATCHDOG=1\n")
+            while await self._service.registry.wait(self._has_news, next_time - loop.time()):
+                self._tell()
+
+    def _has_news(self) -> bool:
+        return self._told != self._status()
+
+    def _tell(self, fed: str = "") -> None:
+        self._told = self._status()
+        self._notify(f"{fed}STATUS={self._told}")
 
     async def check(self) -> bool:
         """Whether every question came to an end."""

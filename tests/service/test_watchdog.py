@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bridge.service.registry import Registry
 from bridge.service.watchdog import Watchdog
 from bridge.shim.ffi import lib
 
@@ -57,6 +58,26 @@ def test_silent_firmware_is_told_once_and_is_no_failure(caplog: pytest.LogCaptur
     assert caplog.messages == ["link m4: the firmware does not answer"]
     controller.reason = lib.GB_REASON_NONE
     assert asyncio.run(watching.check())
+
+
+def test_the_status_is_told_when_a_chip_comes() -> None:
+    """And not half an interval later: `systemctl status` is what one looks at first."""
+    registry, told = Registry(), asyncio.Queue[str]()
+    service: Any = SimpleNamespace(registry=registry, supervisors=[])
+    chip: Any = SimpleNamespace(name="fw-0", line_names=(), identity=SimpleNamespace(link=""))
+
+    async def scenario() -> list[str]:
+        running = asyncio.ensure_future(Watchdog(service, 3600.0, told.put_nowait).run())
+        first = await asyncio.wait_for(told.get(), 60)
+        registry.add(chip)
+        second = await asyncio.wait_for(told.get(), 60)
+        running.cancel()
+        return [first, second]
+
+    assert asyncio.run(scenario()) == [
+        "WATCHDOG=1\nSTATUS=0 of 0 links up, 0 chips",
+        "STATUS=0 of 0 links up, 1 chips",
+    ]
 
 
 def test_a_question_without_an_end_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
