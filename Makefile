@@ -20,7 +20,7 @@
 # make wheels  wheels for x86-64, ARM of 64 and 32 bits and RISC-V in build/wheels
 # make deb     Debian packages in build/deb, for this Debian; DEB_ARCH=arm64 or armhf for a board
 # make deb-12  the same on a Debian 12 that has nothing else, and into another; deb-13
-# make test-arm  C tests as programs of ARM, by qemu-user
+# make test-arm  C tests, and the stub in end-to-end tests, as programs of ARM, by qemu-user
 # make test-board  a wheel in an emulated Debian of ARM, by the commands of docs/packages.md
 # make mcu     the firmware for the microcontrollers that QEMU runs, and its footprint
 # make footprint  the size of the firmware core, by this machine's compiler
@@ -232,23 +232,42 @@ $(BUILD)/$(1)/tests/%: tests/%.c $(filter-out %/main.o,$(C_SOURCES:%.c=$(BUILD)/
 	@echo "  LINK    $$@"
 	$(Q)$(1)-gcc $(ARM_CFLAGS) -o $$@ $$(filter %.c %.o,$$^) -pthread
 
+# The stub that tests may break, and what runs it here.
+$(BUILD)/$(1)/firmware-stub.elf: $(patsubst %.c,$(BUILD)/$(1)/%.o,$(BROKEN) \
+		$(filter-out bridge/% %/main.c $(LINUX),$(C_SOURCES)))
+	@echo "  LINK    $$@"
+	$(Q)$(1)-gcc -o $$@ $$^ -pthread
+
+$(BUILD)/$(1)/firmware-stub: $(BUILD)/$(1)/firmware-stub.elf
+	@printf '#!/bin/sh\nexec %s -L %s %s "$$$$@"\n' $$(ARM_QEMU) /usr/$(1) $$(abspath $$<) >$$@
+	@chmod +x $$@
+
 $(BUILD)/$(1)/tests/%.run: $(BUILD)/$(1)/tests/% $(BUILD)/$(1)/tests/arm/qemu_user
 	@echo "== $$<"; $(PYTHON) tests/arm/c_test.py $$(ARM_QEMU) /usr/$(1) $(BUILD)/$(1)/tests $$*
 endef
 $(foreach machine,$(ARM),$(eval $(call ARM_RULES,$(machine))))
 
-test-arm: setup
-	+@$(SIDE_BY_SIDE) $(ARM_TESTS)
+# At last, service and clients of this machine's meet a stub of a board's.
+test-arm: $(VENV)/.test
+	+@$(SIDE_BY_SIDE) $(ARM_TESTS) $(ARM:%=$(BUILD)/%/firmware-stub)
 	+@$(SIDE_BY_SIDE) $(ARM_TESTS:%=%.run)
+	@for machine in $(ARM); do echo "== pytest, with the stub of $$machine"; \
+		FIRMWARE_STUB=$(CURDIR)/$(BUILD)/$$machine/firmware-stub \
+		$(BIN)/python -m pytest -q -n $$((2 * $$(nproc))) tests/e2e || exit 1; done
 
 # Service, tools and stub as programs of ARM: from a wheel, where there is no compiler. BOARD_TESTS
-# are tests of it beside.
+# are tests of it beside. PyPI has no cffi and no msgpack for 32 bits.
 BOARD_TESTS ?=
-test-board: $(VENV)/.wheels
-	@rm -rf $(BUILD)/board
-	$(BIN)/python tools/wheels --to $(BUILD)/board aarch64
-	tools/fresh-debian --machine arm64 --share $(BUILD)/board \
-		--packages "python3 python3-pip python3-venv" 13 .ci/fresh board $(BOARD_TESTS)
+BOARD_NEEDS_armhf := python3-cffi python3-msgpack
+test-board: test-board-arm64
+test-board-%: $(BUILD)/board
+	tools/fresh-debian --machine $* --share $< \
+		--packages "python3 python3-pip python3-venv $(BOARD_NEEDS_$*)" 13 .ci/fresh board $(BOARD_TESTS)
+
+.PHONY: $(BUILD)/board
+$(BUILD)/board: $(VENV)/.wheels
+	@rm -rf $@
+	$(BIN)/python tools/wheels --to $@ aarch64 armv7l
 
 # Fuzz targets: the same sources, with a kernel in memory (tests/fuzz/names.h). With clang
 # they are libFuzzer's; with any compiler replay.c runs the files of their corpus.
