@@ -30,6 +30,7 @@ from bridge.control_protocol import (
 )
 from bridge.service.client import Client
 from bridge.service.operations import Operations
+from bridge.service.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Server(Protocol):
 
     operations: Operations
     tasks: Tasks
+    turns: Turns
     buffer: bytearray
 
     def discard(self, connection: Connection) -> None:
@@ -58,6 +60,7 @@ class Connection:
         self._greeted = False
         self._closed = False
         self._closing = False  # after what is unsent
+        self._held = False  # a packet waits for its turn
         self._client = client
         self._running: set[asyncio.Task[None]] = set()
         self._hangup: select.epoll | None = None  # while nothing is read
@@ -100,7 +103,22 @@ class Connection:
     # ---- in -----------------------------------------------------------------
 
     def _readable(self) -> None:
+        self._server.turns.ask(self._client.peer, self)
+
+    def hold(self) -> None:
+        """Wait for a turn: a packet is there."""
+        self._loop.remove_reader(self._socket)
+        self._held = True
+
+    def speak(self) -> None:
         """Take one packet; other clients have their turn before the next one."""
+        if self._held and not self._closed:
+            self._loop.add_reader(self._socket, self._readable)
+        self._held = False
+        if not self._closed:
+            self._take_packet()
+
+    def _take_packet(self) -> None:
         buffer = self._server.buffer
         try:
             # The kernel drops descriptors that a client sends along, since no room is offered for

@@ -6,9 +6,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import re
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from bridge.chips.chip import Chip
+
+# So many of those who wait look again in one round of the event loop, since one user may have
+# 16,000 who do.
+_WOKEN_MAX = 8
 
 
 class Registry:
@@ -24,6 +29,7 @@ class Registry:
         self._sorted: list[Chip] | None = None
         self._by_line: dict[str, set[Chip]] = {}
         self._waiting: set[asyncio.Future[None]] = set()
+        self._woken: deque[asyncio.Future[None]] = deque()  # soon
         self._observers: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
@@ -121,10 +127,19 @@ class Registry:
         return True
 
     def changed(self) -> None:
-        """Let everybody who waits look again."""
-        for change in self._waiting:
+        """Let everybody who waits look again, soon."""
+        if self._waiting and not self._woken:
+            asyncio.get_running_loop().call_soon(self._wake)
+        self._woken.extend(self._waiting)
+        self._waiting.clear()
+
+    def _wake(self) -> None:
+        for _ in range(min(_WOKEN_MAX, len(self._woken))):
+            change = self._woken.popleft()
             if not change.done():
                 change.set_result(None)
+        if self._woken:
+            asyncio.get_running_loop().call_soon(self._wake)
 
 
 def _by_version(chips: Iterable[Chip]) -> list[Chip]:
