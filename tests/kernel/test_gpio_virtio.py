@@ -213,9 +213,6 @@ def test_service_crashes_under_a_live_guest(bed: Bed) -> None:
     bed.run(service_crashes, CRASHES_MAX)
 
 
-# Slow until ten runs on a busy host have shown that no guest waits for ever any more, as one did
-# after the third crash: docs/virtual-machines.md says so.
-@pytest.mark.slow
 @pytest.mark.parametrize("bed", ["all"], indirect=True)
 def test_service_crashes_in_the_middle_of_work(bed: Bed) -> None:
     bed.run(service_crashes_at_work, CRASHES_MAX)
