@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 from collections.abc import Iterable, Sequence
 
 from bridge.chips.held_line import HeldLine
@@ -135,7 +136,7 @@ class LineRequest:
         if report.kind == ReportKind.HANGUP:
             self.release()
         elif report.kind == ReportKind.OPERATION:
-            self._operation(report)
+            self.requester.turn(functools.partial(self._operation, report))
         elif report.kind == ReportKind.LINE_FAULT and report.number < len(self._lines):
             self._lines[report.number].missed(report)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import logging
 import struct
 from collections.abc import Callable, Coroutine, Mapping
@@ -73,7 +74,7 @@ _EDGES = (uapi.GPIO_V2_LINE_FLAG_EDGE_RISING, uapi.GPIO_V2_LINE_FLAG_EDGE_FALLIN
 
 
 class Visitor(Protocol):
-    """The user of a program that has a chip open: rights and budget."""
+    """The user of a program that has a chip open: rights, budget and turns."""
 
     def info(self, chip: Chip, line: Line) -> Mapping[str, Any]:
         """A line as the control socket shows it to this program."""
@@ -83,6 +84,9 @@ class Visitor(Protocol):
 
     async def requester(self, chip: Chip, lines: int, memory: int) -> Requester:
         """Who asks for lines. Raises OSError when the user has as many as allowed."""
+
+    def turn(self, work: Callable[[], None]) -> object:
+        """Call `work` when it is this user's turn."""
 
     def left(self) -> None:
         """The chip is closed."""
@@ -161,9 +165,11 @@ class Device:
         if report.kind == ReportKind.HANGUP:
             self.close()
         elif report.kind == ReportKind.OPERATION:
-            self._ioctl(report)
+            self._visitor.turn(functools.partial(self._ioctl, report))
 
     def _ioctl(self, report: Report) -> None:
+        if not self._open:
+            return
         if self._answer_info(report):
             return
         later = self._later.get(report.number)

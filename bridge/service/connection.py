@@ -30,7 +30,6 @@ from bridge.control_protocol import (
 )
 from bridge.service.client import Client
 from bridge.service.operations import Operations
-from bridge.service.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,6 @@ class Server(Protocol):
 
     operations: Operations
     tasks: Tasks
-    turns: Turns
     buffer: bytearray
 
     def discard(self, connection: Connection) -> None:
@@ -103,20 +101,18 @@ class Connection:
     # ---- in -----------------------------------------------------------------
 
     def _readable(self) -> None:
-        self._server.turns.ask(self._client.peer, self)
+        """Take one packet when it is our turn, and ask for no other turn until then."""
+        if not self._server.operations.turns.ask(self._client.peer, self._speak):
+            self._loop.remove_reader(self._socket)
+            self._held = True
 
-    def hold(self) -> None:
-        """Wait for a turn: a packet is there."""
-        self._loop.remove_reader(self._socket)
-        self._held = True
-
-    def speak(self) -> None:
-        """Take one packet; other clients have their turn before the next one."""
-        if self._held and not self._closed:
+    def _speak(self) -> None:
+        if self._closed:
+            return
+        if self._held:
             self._loop.add_reader(self._socket, self._readable)
-        self._held = False
-        if not self._closed:
-            self._take_packet()
+            self._held = False
+        self._take_packet()
 
     def _take_packet(self) -> None:
         buffer = self._server.buffer

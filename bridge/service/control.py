@@ -21,7 +21,6 @@ from bridge.service.connection import Connection
 from bridge.service.operations import Operations
 from bridge.service.peer import peer_of
 from bridge.service.registry import Registry
-from bridge.service.turns import Turns
 from bridge.service.watch import FileWatch
 from bridge.socket_file import bind
 
@@ -55,7 +54,6 @@ class ControlServer:
         self._links: ChipLinks | None = None
         self.budgets = Budgets(limits)
         self.tasks = Tasks()
-        self.turns = Turns()
         # Shared by all connections: a packet is parsed before the next one is read.
         self.buffer = bytearray(PACKET_MAX + 1)
         self._connections: set[Connection] = set()

@@ -29,6 +29,7 @@ from bridge.service.counters import count_chip, count_firmware
 from bridge.service.keeper import Keeper, KeptLine
 from bridge.service.registry import Registry
 from bridge.service.tracing import Tracing
+from bridge.service.turns import Turns
 from bridge.service.visitor import Visitor
 from bridge.text import printable
 
@@ -49,6 +50,7 @@ class Operations:
 
     Attributes:
         keeper: of outputs that stay without a client.
+        turns: whose packet, ioctl or new settings are next.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Operations:
         self._timeout_ms = config.timeout_ms
         self._policy = Policy(config.access)
         self.keeper = Keeper(self._policy)
+        self.turns = Turns()
         self._outlives_clients = config.socket is not None
         self._registry = registry
         self._tracing = tracing
@@ -150,7 +153,7 @@ class Operations:
     async def _cdev(self, client: Client, message: Mapping[str, Any]) -> Answer:
         """Open a chip as the GPIO character device, see docs/cdev.md."""
         chip = self._named(client, arguments.string(message, "chip"))
-        visitor = Visitor(client, self._policy, self._take)
+        visitor = Visitor(client, self._policy, self.turns, self._take)
         try:
             device = Device(chip, visitor)
         except BaseException:
@@ -243,7 +246,8 @@ class Operations:
         room = event_capacity(size, len(configs), edges=False) * uapi.LINE_EVENT_SIZE
         grant = await self._take(client.account, len(configs), room)
         check = functools.partial(self._policy.check, client.peer, chip)
-        requester = Requester(client.peer.uid, grant.end, check)
+        turn = functools.partial(self.turns.ask, client.peer)
+        requester = Requester(client.peer.uid, grant.end, check, turn)
         fds, capacity = await chip.request(configs, consumer, size, requester)
         answer = {
             "offsets": offsets,

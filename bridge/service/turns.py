@@ -5,56 +5,46 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Protocol
+from collections.abc import Callable
 
 from bridge.service.peer import Peer
 
 
-class Speaker(Protocol):
-    """What has something to say: `bridge.service.connection.Connection`."""
-
-    def hold(self) -> None:
-        """Wait for its turn, without asking again."""
-
-    def speak(self) -> None:
-        """Say one thing: it is its turn."""
-
-
 class Turns:
-    """One thing of each user in a round of the event loop.
+    """One thing of each user in a round of the event loop: a packet, an ioctl, new settings.
 
-    A user's processes take turns as well, and the connections of a process. What is said costs its
-    work in the next round, so a round is as long as there are users who say something.
+    A user's processes take turns as well, and what they have open. A thing costs its work at once
+    or in the next round, so a round is as long as there are users who say something.
     """
 
     def __init__(self) -> None:
         self._spoke: set[int] = set()  # users, in this round
-        self._waiting: dict[int, dict[int, deque[Speaker]]] = {}  # by user and process
+        self._waiting: dict[int, dict[int, deque[Callable[[], None]]]] = {}  # by user and process
 
-    def ask(self, peer: Peer, speaker: Speaker) -> None:
-        """Have `speaker` of a peer speak, now or when it is its turn."""
-        if peer.uid in self._spoke:
-            speaker.hold()
-            processes = self._waiting.setdefault(peer.uid, {})
-            processes.setdefault(peer.pid, deque()).append(speaker)
-        else:
-            self._have_speak(peer.uid, speaker)
+    def ask(self, peer: Peer, speak: Callable[[], None]) -> bool:
+        """Call `speak` now, or when it is the turn of `peer`; whether it was called."""
+        if peer.uid not in self._spoke:
+            self._have_speak(peer.uid, speak)
+            return True
+        processes = self._waiting.setdefault(peer.uid, {})
+        processes.setdefault(peer.pid, deque()).append(speak)
+        return False
 
-    def _have_speak(self, uid: int, speaker: Speaker) -> None:
+    def _have_speak(self, uid: int, speak: Callable[[], None]) -> None:
         if not self._spoke:
             asyncio.get_running_loop().call_soon(self._next)
         self._spoke.add(uid)
-        speaker.speak()
+        speak()
 
     def _next(self) -> None:
         """Begin another round with those who wait."""
         self._spoke.clear()
         for uid, processes in list(self._waiting.items()):
             pid = next(iter(processes))
-            speakers = processes.pop(pid)
-            speaker = speakers.popleft()
-            if speakers:
-                processes[pid] = speakers  # behind the others
+            waiting = processes.pop(pid)
+            speak = waiting.popleft()
+            if waiting:
+                processes[pid] = waiting  # behind the others
             if not processes:
                 del self._waiting[uid]
-            self._have_speak(uid, speaker)
+            self._have_speak(uid, speak)

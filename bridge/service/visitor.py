@@ -13,6 +13,7 @@ from bridge.chips.requester import Requester
 from bridge.service.access import Policy
 from bridge.service.budgets import Account, Grant
 from bridge.service.client import Client
+from bridge.service.turns import Turns
 
 Take = Callable[[Account, int, int], Awaitable[Grant]]
 """A line request's share of a budget: so many lines, so many bytes. Raises OSError."""
@@ -26,16 +27,21 @@ class Visitor:
     Args:
         client: who opens the chip.
         policy: what users may do.
+        turns: whose ioctl is next.
         take: gives a share of the user's budget.
+
+    Attributes:
+        turn: calls something when it is this user's turn.
 
     Raises:
         OSError: EMFILE, the user has all that the limits allow.
     """
 
-    def __init__(self, client: Client, policy: Policy, take: Take) -> None:
+    def __init__(self, client: Client, policy: Policy, turns: Turns, take: Take) -> None:
         self._peer = client.peer
         self._account = client.account
         self._policy = policy
+        self.turn = functools.partial(turns.ask, client.peer)
         self._take = take
         self._grant = client.account.take(connections=1, handles=1)
 
@@ -51,7 +57,7 @@ class Visitor:
         """This user's share of the budget for a line request. Raises OSError."""
         grant = await self._take(self._account, lines, memory)
         check = functools.partial(self._policy.check, self._peer, chip)
-        return Requester(self._peer.uid, grant.end, check)
+        return Requester(self._peer.uid, grant.end, check, self.turn)
 
     def left(self) -> None:
         """The chip is closed."""

@@ -9,13 +9,22 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
 
 from bridge.bench.rig import Rig
+from bridge.client.chip import Chip
+from bridge.client.line_settings import LineSettings
+from bridge.line import Direction
+from bridge.service import Config, LinkConfig, ServiceThread
 from bridge.service.peer import Peer
 from bridge.service.registry import Registry
 from bridge.service.turns import Turns
+from firmware_stub import Stub
+from tests.export.uapi_client import CHIPINFO, Channel, open_chip
 
 from .conftest import RawClient
 
@@ -31,12 +40,9 @@ class Speaker:
 
     def ask(self) -> None:
         if self._things:
-            self._turns.ask(self._peer, self)
+            self._turns.ask(self._peer, self._speak)
 
-    def hold(self) -> None:
-        pass
-
-    def speak(self) -> None:
+    def _speak(self) -> None:
         self._things -= 1
         self._said.append(self._name)
         asyncio.get_running_loop().call_soon(self.ask)
@@ -134,3 +140,35 @@ def test_those_who_wait_for_a_chip_look_again_in_turns() -> None:
             one.cancel()
 
     asyncio.run(wait())
+
+
+def test_ioctls_and_new_settings_are_said_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come by descriptors of their own, of which a user has thousands."""
+    said: list[int] = []
+    ask = Turns.ask
+
+    def counted(turns: Turns, peer: Peer, speak: Callable[[], None]) -> bool:
+        said.append(peer.pid)
+        return ask(turns, peer, speak)
+
+    monkeypatch.setattr(Turns, "ask", counted)
+    path = str(tmp_path / "control.sock")
+    with Stub("demo") as stub:
+        service = ServiceThread(Config(links=(LinkConfig(stub.url, name="fw"),), socket=path))
+        try:
+            service.wait_chip("fw-0", 30)
+            fd = open_chip(path, "fw-0")
+            channel = Channel(fd)
+            settings = LineSettings(direction=Direction.INPUT)
+            with Chip(f"{path}#fw-0") as chip, chip.request_lines({0: settings}) as request:
+                said.clear()
+                channel.ioctl(CHIPINFO, bytes(68))
+                assert said == [os.getpid()]
+                request.reconfigure_lines({0: settings})
+                assert said == [os.getpid()] * 2
+            channel.close()
+            os.close(fd)
+        finally:
+            service.close()
