@@ -138,6 +138,20 @@ def packets(folder: Path) -> Iterator[int]:
             client.close()
 
 
+def calls(folder: Path) -> Iterator[int]:
+    """Ask for the status, which takes longest, by 200 connections at once."""
+    crowd = {client.fileno(): client for client in (_control(folder) for _ in range(200))}
+    answered = select.epoll()
+    for fd, client in crowd.items():
+        answered.register(fd, select.EPOLLIN)
+        _say(client, "status")
+    while True:
+        for fd, _ in answered.poll():
+            crowd[fd].recv(65536)
+            _say(crowd[fd], "status")
+            yield 1
+
+
 def operations(folder: Path) -> Iterator[int]:
     """Send operations on a line request that are too short, too long or unknown."""
     client = _control(folder)
@@ -395,6 +409,7 @@ ATTACKS: dict[str, Callable[[Path], Iterator[int]]] = {
     "connect-flood": connect_flood,
     "hoard": hoard,
     "packets": packets,
+    "calls": calls,
     "operations": operations,
     "edges-unread": edges_unread,
     "bell": bell,

@@ -217,6 +217,7 @@ def attack(as_json: bool, seconds: float, rounds: int, names: tuple[str, ...]) -
     connect-flood   connections that say nothing, 100 at a time
     hoard           connections and open chips up to the limits of a user
     packets         nonsense on the control socket, no answer is read
+    calls           200 connections ask for the status, which takes longest
     operations      malformed operations on a line request
     edges-unread    100,000 edges a second for a client that reads none
     bell            the client of such edges wakes the service by its bell
