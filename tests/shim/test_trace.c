@@ -86,7 +86,7 @@ static void the_last_records_are_whole_whatever_their_length(void)
 	for (uint32_t i = 0; i < 1000; i++) {
 		memset(message, (int)i, sizeof(message));
 		gb_lock(pump);
-		gb_trace_add(trace, GB_TRACE_RECEIVED, 1, 2, 0, message, i % sizeof(message));
+		gb_trace_add(trace, gb_now_ns(), GB_TRACE_RECEIVED, 1, 2, 0, message, i % sizeof(message));
 		gb_unlock(pump);
 	}
 	count = gb_trace_last(trace, slots);
@@ -121,9 +121,9 @@ static void a_reader_who_is_slow_loses_the_newest_and_they_are_counted(void)
 
 	open_tap(&t, pump, LINK);
 	gb_lock(pump);
-	gb_trace_add(other, GB_TRACE_SENT, 1, 2, 0, "", 1);
+	gb_trace_add(other, gb_now_ns(), GB_TRACE_SENT, 1, 2, 0, "", 1);
 	for (uint32_t i = 0; i < GB_TRACE_CAPACITY + 5; i++)
-		gb_trace_add(trace, GB_TRACE_SENT, 1, 2, 0, &i, sizeof(i));
+		gb_trace_add(trace, gb_now_ns(), GB_TRACE_SENT, 1, 2, 0, &i, sizeof(i));
 	gb_unlock(pump);
 	poller = (struct pollfd){.fd = t.fds.bell, .events = POLLIN};
 	CHECK_EQ(poll(&poller, 1, 0), 1);
@@ -135,7 +135,7 @@ static void a_reader_who_is_slow_loses_the_newest_and_they_are_counted(void)
 	CHECK_EQ(next_of(&t, &record), -1);
 	CHECK_EQ(poll(&poller, 1, 0), 0);
 	gb_lock(pump);
-	gb_trace_add(trace, GB_TRACE_SENT, 1, 2, 0, "", 1);
+	gb_trace_add(trace, gb_now_ns(), GB_TRACE_SENT, 1, 2, 0, "", 1);
 	gb_unlock(pump);
 	CHECK_EQ(next_of(&t, &record), GB_TRACE_SENT);
 	CHECK_EQ(record.number, GB_TRACE_CAPACITY + 5); /* the gap shows the loss */
@@ -164,7 +164,7 @@ static void a_reader_who_writes_nonsense_spoils_only_its_own(void)
 		atomic_store(&head->head, tail * UINT64_C(0xfedcba9876543210));
 		head->capacity = (uint32_t)tail;
 		gb_lock(pump);
-		gb_trace_add(trace, GB_TRACE_SENT, 1, 2, 0, "", 1);
+		gb_trace_add(trace, gb_now_ns(), GB_TRACE_SENT, 1, 2, 0, "", 1);
 		gb_unlock(pump);
 		CHECK_EQ(next_of(&good, &record), GB_TRACE_SENT);
 		CHECK_EQ(record.number, (uint32_t)tail);

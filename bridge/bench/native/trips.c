@@ -221,7 +221,7 @@ static int node_trip(void *context)
 
 	node->replied = false;
 	gb_lock(&node->pump);
-	error = gb_link_transmit(&node->endpoint, &node->request, sizeof(node->request));
+	error = gb_link_transmit(&node->endpoint, &node->request, sizeof(node->request), 0);
 	gb_unlock(&node->pump);
 	while (!error && !node->replied)
 		error = turn(node, deadline);

@@ -37,6 +37,7 @@ void gb_call_complete(struct gb_call *call, const struct gb_outcome *outcome)
 	gb_timer_cancel(calls->pump, &call->deadline);
 	if (waiting) {
 		ok.form = waiting->reply_form;
+		ok.time_ns = outcome->time_ns;
 		gb_call_complete(waiting, over ? outcome : &ok);
 	}
 	call->done(call, outcome);
@@ -154,7 +155,7 @@ static struct rpmsg_gpio_ext_request head_of(const struct gb_call *call)
 	};
 }
 
-static int transmit_call(struct gb_calls *calls, struct gb_call *call)
+static int transmit_call(struct gb_calls *calls, struct gb_call *call, uint64_t now_ns)
 {
 	struct {
 		struct rpmsg_gpio_ext_request head;
@@ -170,12 +171,13 @@ static int transmit_call(struct gb_calls *calls, struct gb_call *call)
 	/* The time before the call leaves: the device cannot read its clock earlier. */
 	if (call->type == RPMSG_GPIO_MSG_GET_TIME)
 		call->sent_ns = gb_now_ns();
-	error = gb_link_transmit(calls->endpoint, &message, (uint16_t)length);
+	error = gb_link_transmit(calls->endpoint, &message, (uint16_t)length, now_ns);
 	call->flown_ns = calls->endpoint->link->message_ns;
 	return error;
 }
 
-void gb_calls_advance(struct gb_calls *calls)
+/* `now_ns`: the time, 0 where nobody knows it. */
+static void advance(struct gb_calls *calls, uint64_t now_ns)
 {
 	if (calls->endpoint->link->dead)
 		return;
@@ -186,7 +188,7 @@ void gb_calls_advance(struct gb_calls *calls)
 
 		if (calls->tagged && !call->tag)
 			call->tag = next_tag(calls);
-		error = transmit_call(calls, call);
+		error = transmit_call(calls, call, now_ns);
 		if (error == 0) {
 			take_off(calls, call);
 		} else if (error == -EMSGSIZE) {
@@ -196,6 +198,11 @@ void gb_calls_advance(struct gb_calls *calls)
 			return; /* no buffer, or the link died and the call with it */
 		}
 	}
+}
+
+void gb_calls_advance(struct gb_calls *calls)
+{
+	advance(calls, 0);
 }
 
 /* ---- counters ----------------------------------------------------------- */
@@ -218,8 +225,8 @@ static void trace_timeout(const struct gb_call *call)
 	const struct gb_link_endpoint *endpoint = call->calls->endpoint;
 	struct rpmsg_gpio_ext_request head = head_of(call);
 
-	gb_trace_add(endpoint->link->trace, GB_TRACE_TIMEOUT, endpoint->source, endpoint->address,
-		     endpoint->features, &head, sizeof(head));
+	gb_trace_add(endpoint->link->trace, gb_now_ns(), GB_TRACE_TIMEOUT, endpoint->source,
+		     endpoint->address, endpoint->features, &head, sizeof(head));
 }
 
 static void call_expired(struct gb_timer *timer)
@@ -261,7 +268,7 @@ void gb_calls_submit(struct gb_calls *calls, struct gb_call *call, uint64_t now_
 	gb_timer_arm(calls->pump, &call->deadline, now_ns + timeout_ns);
 	join_queue(calls, call);
 	gb_resync_demand(&calls->resync, timeout_ns);
-	gb_calls_advance(calls);
+	advance(calls, now_ns);
 }
 
 /* ---- the place in the stream of replies ---------------------------------- */

@@ -34,6 +34,7 @@ struct gb_outcome {
 	uint8_t form; /* bytes of the reply's head: 3, 4 or 8 */
 	const uint8_t *body;
 	uint16_t length;
+	uint64_t time_ns; /* when the reply came, 0: none came, or without a trace */
 };
 
 typedef void (*gb_call_fn)(struct gb_call *call, const struct gb_outcome *outcome);

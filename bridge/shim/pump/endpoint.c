@@ -129,7 +129,7 @@ int gb_endpoint_send(struct gb_endpoint *endpoint, const void *message, uint16_t
 	int error;
 
 	gb_lock(pump);
-	error = gb_link_transmit(&endpoint->base, message, length);
+	error = gb_link_transmit(&endpoint->base, message, length, 0);
 	gb_unlock(pump);
 	return error;
 }

@@ -92,7 +92,7 @@ int gb_pump_add_link(struct gb_pump *pump, struct gb_link *link, uint64_t id)
 	link->announced = 0;
 	link->endpoints = NULL;
 	link->flush = (struct gb_flush){.flush = flush_link};
-	gb_trace_add(link->trace, GB_TRACE_UP, 0, 0, 0, NULL, 0);
+	gb_trace_add(link->trace, gb_now_ns(), GB_TRACE_UP, 0, 0, 0, NULL, 0);
 	link->part.free = free_link;
 	gb_part_add(&pump->carriers, &link->part);
 	pump->fed |= link->ops->feeds;
@@ -114,7 +114,8 @@ void gb_link_die(struct gb_link *link, int error)
 	if (link->dead)
 		return;
 	link->dead = true;
-	gb_trace_add(link->trace, GB_TRACE_DOWN, 0, 0, 0, link->why, strlen(link->why));
+	gb_trace_add(link->trace, gb_now_ns(), GB_TRACE_DOWN, 0, 0, 0, link->why,
+		     strlen(link->why));
 	unwatch(link);
 	for (struct gb_link_endpoint *e = link->endpoints; e; e = e->next)
 		if (e->ops->abandon)
@@ -234,7 +235,15 @@ void gb_link_detach(struct gb_link_endpoint *endpoint)
 
 /* ---- messages ------------------------------------------------------------- */
 
-int gb_link_transmit(struct gb_link_endpoint *endpoint, const void *message, uint16_t length)
+/* A time that somebody knows is used for one message only: of those after it, it is too early. */
+static void note_time(struct gb_link *link, uint64_t now_ns)
+{
+	if (link->trace)
+		link->message_ns = now_ns > link->message_ns ? now_ns : gb_now_ns();
+}
+
+int gb_link_transmit(struct gb_link_endpoint *endpoint, const void *message, uint16_t length,
+		     uint64_t now_ns)
 {
 	struct gb_link *link = endpoint->link;
 	int error;
@@ -245,9 +254,9 @@ int gb_link_transmit(struct gb_link_endpoint *endpoint, const void *message, uin
 		return -EAGAIN;
 	error = link->ops->send(link, endpoint->source, endpoint->address, message, length);
 	if (error == 0) {
-		link->message_ns = gb_trace_add(link->trace, GB_TRACE_SENT, endpoint->source,
-						endpoint->address, endpoint->features, message,
-						length);
+		note_time(link, now_ns);
+		gb_trace_add(link->trace, link->message_ns, GB_TRACE_SENT, endpoint->source,
+			     endpoint->address, endpoint->features, message, length);
 		link->sent++;
 		gb_flush_want(link->pump, &link->flush);
 		return 0;
@@ -271,8 +280,9 @@ void gb_link_received(struct gb_link *link, uint32_t source, uint32_t destinatio
 {
 	struct gb_link_endpoint *endpoint = find(link, destination);
 
-	link->message_ns = gb_trace_add(link->trace, GB_TRACE_RECEIVED, destination, source,
-					endpoint ? endpoint->features : 0, message, length);
+	note_time(link, 0);
+	gb_trace_add(link->trace, link->message_ns, GB_TRACE_RECEIVED, destination, source,
+		     endpoint ? endpoint->features : 0, message, length);
 	link->received++;
 	if (endpoint && endpoint->address == source)
 		endpoint->ops->received(endpoint, message, length);
@@ -287,8 +297,8 @@ void gb_link_announced(struct gb_link *link, const char *name, uint32_t address,
 {
 	struct gb_report *report;
 
-	gb_trace_add(link->trace, created ? GB_TRACE_CHANNEL : GB_TRACE_CHANNEL_GONE, 0, address, 0,
-		     name, strlen(name));
+	gb_trace_add(link->trace, gb_now_ns(), created ? GB_TRACE_CHANNEL : GB_TRACE_CHANNEL_GONE, 0,
+		     address, 0, name, strlen(name));
 	if (link->announced == ANNOUNCED_MAX) {
 		snprintf(link->why, sizeof(link->why),
 			 "the firmware side announces channels without end");

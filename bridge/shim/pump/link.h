@@ -152,8 +152,10 @@ struct gb_link_endpoint {
 /* 0 or errno: ENODEV, EADDRINUSE. */
 int gb_link_attach(struct gb_link *link, struct gb_link_endpoint *endpoint);
 void gb_link_detach(struct gb_link_endpoint *endpoint);
-/* Queue a message: 0, -EAGAIN (blocked until writable), -errno. */
-int gb_link_transmit(struct gb_link_endpoint *endpoint, const void *message, uint16_t length);
+/* Queue a message: 0, -EAGAIN (blocked until writable), -errno. `now_ns`: the time, where the
+ * caller knows it, or 0. */
+int gb_link_transmit(struct gb_link_endpoint *endpoint, const void *message, uint16_t length,
+		     uint64_t now_ns);
 void gb_link_die(struct gb_link *link, int error);
 
 #endif

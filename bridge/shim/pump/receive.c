@@ -138,6 +138,7 @@ static void answer(struct gb_call *call, const struct reply *reply)
 		.form = reply->form,
 		.body = reply->body,
 		.length = reply->length,
+		.time_ns = call->calls->endpoint->link->message_ns,
 	};
 	struct gb_call *grant = NULL;
 

@@ -64,7 +64,8 @@ void gb_operation_finish(struct gb_request *request)
 	request->operations++;
 	request->failed += op->error != 0;
 	if (op->started_ns)
-		gb_latency_add(&request->latency, gb_now_ns() - op->started_ns);
+		gb_latency_add(&request->latency,
+			       (op->replied_ns ? op->replied_ns : gb_now_ns()) - op->started_ns);
 	gb_operation_answer(request, &reply, NULL, 0);
 }
 

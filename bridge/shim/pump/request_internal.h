@@ -43,6 +43,7 @@ struct gb_operation_state {
 	uint32_t sequence;
 	uint32_t waiting; /* calls without an outcome */
 	uint64_t started_ns; /* 0: it was refused before */
+	uint64_t replied_ns; /* when its last reply came, 0: none did */
 	uint64_t bits;
 	uint64_t levels; /* to set, not inverted for active-low */
 	int error;

@@ -31,7 +31,7 @@ static void probe(struct gb_resync *r)
 	struct virtio_gpio_request request = {
 		.type = rpmsg_gpio_store16(first ? VIRTIO_GPIO_MSG_GET_DIRECTION : UNKNOWN_TYPE),
 	};
-	int error = gb_link_transmit(r->endpoint, &request, sizeof(request));
+	int error = gb_link_transmit(r->endpoint, &request, sizeof(request), 0);
 
 	r->probe_due = error == -EAGAIN;
 	if (error)

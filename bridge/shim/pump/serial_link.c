@@ -166,7 +166,7 @@ static void put_data(struct serial_link *link)
 	put_frame(link, &head, sizeof(head), message->bytes, message->length);
 	if (message->repeated) {
 		link->counters.repeated++;
-		gb_trace_add(link->base.trace, GB_TRACE_SENT_AGAIN,
+		gb_trace_add(link->base.trace, gb_now_ns(), GB_TRACE_SENT_AGAIN,
 			     link->sources[message->endpoint], message->endpoint, 0,
 			     message->bytes, message->length);
 	}
@@ -396,7 +396,7 @@ static void data_received(struct serial_link *link, const uint8_t *frame, size_t
 	switch (rpmsg_gpio_serial_place(&link->session, head.sequence)) {
 	case RPMSG_GPIO_SERIAL_REPEATED:
 		link->counters.repeats++;
-		gb_trace_add(link->base.trace, GB_TRACE_REPEATED, address_of(link, &head),
+		gb_trace_add(link->base.trace, gb_now_ns(), GB_TRACE_REPEATED, address_of(link, &head),
 			     head.endpoint, 0, payload, payload_length);
 		return;
 	case RPMSG_GPIO_SERIAL_AHEAD:
@@ -511,7 +511,7 @@ int gb_serial_take(struct serial_link *link, uint8_t byte)
 		return frame_received(link, link->frame, (size_t)length);
 	if (length == RPMSG_GPIO_SERIAL_DAMAGED) {
 		link->counters.damaged++;
-		gb_trace_add(link->base.trace, GB_TRACE_DAMAGED, 0, 0, 0, NULL, 0);
+		gb_trace_add(link->base.trace, gb_now_ns(), GB_TRACE_DAMAGED, 0, 0, 0, NULL, 0);
 		look_at_clock(link, gb_now_ns());
 		if (link->session.up)
 			rpmsg_gpio_serial_ask_again(&link->session);

@@ -6,7 +6,7 @@
  * A record takes slots of 64 bytes, mostly one: the head of struct gb_trace_record, and data
  * that goes on into the next slots. The last GB_TRACE_LAST slots of a link lie in plain memory;
  * a tap is a ring that the client maps (event_ring.h), which loses what its reader has no
- * place for. What a message costs with no tap is its time, one slot of stores, and a branch.
+ * place for. What a message costs with no tap is one slot of stores and a branch.
  */
 #ifndef GB_TRACE_H
 #define GB_TRACE_H
@@ -72,8 +72,9 @@ void gb_tap_close(struct gb_tap *tap);
 
 /* ---- what links call, with the lock held ----------------------------------- */
 
-/* Returns the record's time; 0 without a trace. */
-uint64_t gb_trace_add(struct gb_trace *trace, enum gb_trace_kind kind, uint32_t source,
-		  uint32_t address, uint32_t features, const void *data, size_t length);
+/* A record of `time_ns`; nothing without a trace. */
+void gb_trace_add(struct gb_trace *trace, uint64_t time_ns, enum gb_trace_kind kind,
+		  uint32_t source, uint32_t address, uint32_t features, const void *data,
+		  size_t length);
 
 #endif

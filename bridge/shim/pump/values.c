@@ -32,6 +32,7 @@ static void line_done(struct gb_call *call, const struct gb_outcome *outcome)
 	uint32_t index = (uint32_t)call->argument;
 
 	op->waiting--;
+	op->replied_ns = outcome->time_ns;
 	if (!request->closed) {
 		if (outcome->error)
 			gb_operation_error(op, outcome->error, outcome->reason, index);
@@ -120,6 +121,7 @@ static void bulk_done(struct gb_call *call, const struct gb_outcome *outcome)
 	bool get = call->type == RPMSG_GPIO_MSG_GET_VALUES;
 	uint32_t first = (uint32_t)__builtin_ctzll(call->argument);
 
+	op->replied_ns = outcome->time_ns;
 	if (!request->closed) {
 		if (outcome->error == EMSGSIZE)
 			start_one_by_one(request, call->argument, get);
@@ -261,6 +263,7 @@ void gb_values_start(struct gb_request *request, const struct gb_operation *oper
 	uint64_t now = gb_now_ns();
 
 	op->started_ns = now;
+	op->replied_ns = 0;
 	op->levels = physical(request, operation->bits);
 	/* One more is counted, so that the operation cannot end before all calls are submitted. */
 	op->waiting = 1;
