@@ -160,6 +160,8 @@ def _print(
     if recording.trigger is not None:
         print(f"trigger: {picture.time_text(recording.trigger)}")
     _print_figures(names, figures)
+    for note in recording.notes:
+        print(printable(note))
 
 
 def _prints(signs: picture.Marks) -> bool:

@@ -112,10 +112,12 @@ def _last(options: SimpleNamespace, connection: Connection) -> None:
     links = [Interface.of(link) for answer in answers for link in answer["links"]]
     records = [one for answer in answers for one in Records().feed(answer["records"])]
     records.sort(key=lambda record: record.time_ns)
-    if options.num_messages is not None:
-        records = records[-options.num_messages :]
-    out = _output(options, links, connection, records[0].time_ns if records else 0)
-    out.take(records)
+    shown = records[-options.num_messages :] if options.num_messages else records
+    since = records if options.write is None else shown
+    out = _output(options, links, connection, since[0].time_ns if since else 0)
+    if options.write is None:
+        out.tell(records[: len(records) - len(shown)])  # what is shown may answer these
+    out.take(shown)
     out.close()
 
 
@@ -227,15 +229,16 @@ class _Printer:
         self._asked = 0.0
         self._decoder = Decoder(self._links, self._chips)
 
-    def tell(self, records: Iterable[TraceRecord]) -> None:
+    def tell(self, records: Sequence[TraceRecord]) -> None:
         """Learn what was before."""
+        self._look_up(records)
         for record in records:
             list(self._decoder.decode(record))
 
     def take(self, records: Sequence[TraceRecord]) -> None:
         """Print records."""
         self.count += len(records)
-        self._look_up({(self._links.get(one.link, ""), one.address) for one in records})
+        self._look_up(records)
         lines = [
             self._object(message) if self._json else self._text(message)
             for record in records
@@ -247,8 +250,9 @@ class _Printer:
     def close(self) -> None:
         """Nothing is left."""
 
-    def _look_up(self, places: set[tuple[str, int]]) -> None:
+    def _look_up(self, records: Sequence[TraceRecord]) -> None:
         """Ask for the chips behind addresses that are new, at most once a second."""
+        places = {(self._links.get(one.link, ""), one.address) for one in records}
         unknown = any(address and (link, address) not in self._chips for link, address in places)
         if self._connection is None or not unknown or time.monotonic() - self._asked < 1:
             return

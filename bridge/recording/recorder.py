@@ -63,7 +63,6 @@ class Totals:
     late_samples: int = 0
     bound_ns: int = 0
     by_arrival: int = 0
-    stamped: bool = False
     outages: int = 0
 
 
@@ -410,7 +409,6 @@ class Recorder:
         if clock is None:
             return
         bound, by_arrival = clock
-        self.totals.stamped = True
         self.totals.bound_ns = max(self.totals.bound_ns, bound)
         before = self._arrivals.setdefault(source, by_arrival)
         self.totals.by_arrival += by_arrival - before
@@ -424,7 +422,7 @@ class Recorder:
             f"{self._sink.name_of(signal)} {number}" for signal, number in totals.lost.items()
         )
         notes = [f"{totals.edges} edges, {lost} lost{f' ({names})' if names else ''}"]
-        if totals.stamped:
+        if totals.bound_ns:  # of no edge, the clock being unknown, there is none
             notes.append(f"times are off by at most {totals.bound_ns / 1000:.1f} us")
             if totals.outages:
                 # Nobody could be asked for the bound of what came after the last look at it.

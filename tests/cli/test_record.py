@@ -126,7 +126,8 @@ def test_times_are_those_of_the_coprocessor(
     truth = stub.times("SENSOR_IRQ")
     said = recording.end()
     assert "20 edges, 0 lost" in said
-    bound = float(re.search(r"at most (\d+\.\d) us", said)[1]) * 1000  # type: ignore[index]
+    told = re.search(r"at most (\d+\.\d) us", said)
+    bound = float(told[1]) * 1000 if told else 0.0  # of none that was stamped
     found = formats.read(str(recording.path))
     zero = float(re.search(r"zero is (\d+\.\d+) s", "\n".join(found.notes))[1])  # type: ignore[index]
     seen = found.wave("SENSOR_IRQ").times[1:]

@@ -21,7 +21,7 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 def file(tmp_path: Path) -> str:
     """CLOCK: 1 kHz, 25 %, from 1 to 9 ms; READY: unknown until 5 ms; 10 ms."""
     path = tmp_path / "x.vcd"
-    header = Header([Signal("CLOCK"), Signal("READY")])
+    header = Header([Signal("CLOCK"), Signal("READY")], notes=["times are the host's"])
     writer = formats.writer("vcd", str(path), header, [LOW, UNKNOWN])
     changes = [(n * 1_000_000, 0, HIGH) for n in range(1, 9)]
     changes += [(n * 1_000_000 + 250_000, 0, LOW) for n in range(1, 9)]
@@ -42,6 +42,8 @@ def test_the_waveform_and_its_figures(cli: Cli, file: str) -> None:
         "line   edges  lost  frequency  duty  high min     max  low min     max\n"
         "CLOCK     16     0      1 kHz   20%    250 us  250 us   750 us  750 us\n"
         "READY      0     0          -  100%         -       -        -       -\n"
+        "times are the host's\n"
+        "17 edges, 0 lost\n"
     )
 
 

@@ -78,6 +78,8 @@ def test_the_last_messages_as_objects(cli: Cli, rig: Rig) -> None:
     assert (last["where"], last["text"]) == ("fw-0", 'OK (SET_DIRECTION line 3 "RELAY")')
     assert last["latency_ns"] > 0
     assert last["time_ns"] > first["time_ns"]
+    alone = json.loads(cli("trace", "--last", "-n", "1", "--json", "--monotonic").stdout)
+    assert alone == last  # it answers what is not shown
 
 
 def test_errors_are_red_on_a_terminal(rig: Rig) -> None:

@@ -28,3 +28,10 @@ def test_files_that_somebody_took_away_are_no_reason_to_end(tmp_path: Path) -> N
     sink.write(array("Q", [5, 15]), array("I", [1, 0]))
     sink.end(20, [])
     assert formats.read(str(tmp_path / "x-0002.jsonl")).wave("A").levels == [1, 0]
+
+
+def test_edges_of_an_unknown_clock_have_no_bound() -> None:
+    """Over a line so slow that the coprocessor's clock cannot be known."""
+    recorder = Recorder({}, 0, Sink(None, "csv", Header([])), Limits())
+    recorder.totals.by_arrival = 3
+    assert recorder.notes() == ["0 edges, 0 lost", "3 edges have the time of their arrival"]

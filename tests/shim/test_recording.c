@@ -65,11 +65,30 @@ static void what_is_missing_is_unknown_since_the_edge_before(void)
 	CHECK_EQ(losses[0].count, 2);
 	CHECK_EQ(losses[1].since_ns, 500);
 	CHECK_EQ(losses[1].count, 1);
-	CHECK_EQ(times[0], 100);
+	CHECK_EQ(times[0], 101); /* the edge at 100 shows, too */
 	CHECK_EQ(codes[0], UNKNOWN(10u));
 	CHECK_EQ(codes[1], LOW(10u));
 	CHECK_EQ(codes[2], UNKNOWN(10u));
 	CHECK_EQ(codes[3], LOW(10u));
+}
+
+static void each_change_of_a_line_has_a_time_of_its_own(void)
+{
+	struct gb_recorded recorded = two_lines();
+	/* As of edges whose times are those of the message that brought them. */
+	struct gb_line_event events[] = {edge(100, 7, true, 1), edge(100, 7, false, 2),
+					 edge(100, 3, true, 1), edge(100, 7, false, 4),
+					 edge(300, 7, true, 5)};
+	static const uint64_t wanted[] = {100, 101, 100, 102, 103, 300};
+	struct gb_loss losses[5];
+	uint64_t times[10];
+	uint32_t codes[10];
+	size_t lost;
+
+	CHECK_EQ(gb_changes_take(&recorded, events, 5, times, codes, losses, &lost), 6);
+	CHECK_EQ(lost, 1);
+	for (size_t n = 0; n < 6; n++)
+		CHECK_EQ(times[n], wanted[n]);
 }
 
 static void an_edge_of_no_line_is_left_out(void)
@@ -157,6 +176,7 @@ int main(void)
 {
 	RUN(edges_that_follow_each_other_are_changes);
 	RUN(what_is_missing_is_unknown_since_the_edge_before);
+	RUN(each_change_of_a_line_has_a_time_of_its_own);
 	RUN(an_edge_of_no_line_is_left_out);
 	RUN(order_and_levels_of_changes);
 	RUN(words_go_on_in_the_next_block);

@@ -13,6 +13,13 @@ static uint32_t line_of(struct gb_recorded *recorded, uint32_t offset)
 	return recorded->count;
 }
 
+static uint64_t time_of_its_own(struct gb_recorded_line *line, uint64_t time_ns)
+{
+	line->moved_ns = time_ns == line->time_ns ? line->moved_ns + 1 : 0;
+	line->time_ns = time_ns;
+	return time_ns + line->moved_ns;
+}
+
 size_t gb_changes_take(struct gb_recorded *recorded, const struct gb_line_event *events,
 		       size_t count, uint64_t *times, uint32_t *codes, struct gb_loss *losses,
 		       size_t *lost)
@@ -39,10 +46,10 @@ size_t gb_changes_take(struct gb_recorded *recorded, const struct gb_line_event 
 			if (!since || since > event->timestamp_ns)
 				since = event->timestamp_ns;
 			losses[(*lost)++] = (struct gb_loss){since, code >> 2, missing};
-			times[made] = since;
+			times[made] = time_of_its_own(line, since);
 			codes[made++] = (code & ~3u) | GB_LEVEL_UNKNOWN;
 		}
-		times[made] = event->timestamp_ns;
+		times[made] = time_of_its_own(line, event->timestamp_ns);
 		codes[made++] = code;
 		line->code = code;
 		line->line_seqno = event->line_seqno;

@@ -19,6 +19,8 @@ struct gb_recorded_line {
 	uint32_t offset;
 	uint32_t line_seqno; /* of its last edge */
 	uint32_t code;       /* of its last edge; 0 with GB_LEVEL_UNKNOWN before the first */
+	uint32_t moved_ns;   /* its last change has this behind its time */
+	uint64_t time_ns;    /* of its last change */
 };
 
 /* A line request whose edges are recorded; its lines are the signals `first`, `first` + 1... */
@@ -39,7 +41,8 @@ struct gb_loss {
 
 /*
  * Make changes of records. Where edges of a line are missing, by its numbers or since the same edge
- * came twice, its level is unknown from the edge before on. `times` and `codes` have room for 2 *
+ * came twice, its level is unknown from the edge before on. Of changes of a line at one time each
+ * but the first is a nanosecond later, since a waveform shows one only. `times` and `codes` have room for 2 *
  * `count`, `losses` for `count`. Returns the number of changes; *lost is that of the losses.
  */
 size_t gb_changes_take(struct gb_recorded *recorded, const struct gb_line_event *events,
