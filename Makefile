@@ -505,7 +505,7 @@ RISCV_FLAGS := -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -std=gn
 	-I$(RINGS) -I$(TABLES) -Ifirmware_stub/ports/sifive_u
 RINGS_BUILD := $(BUILD)/mcu/rings
 RINGS_RISCV := $(addprefix $(RINGS_BUILD)/,sifive_u.elf remoteproc.elf virtio_gpio.elf boot.elf)
-RINGS_ARM := $(addprefix $(RINGS_BUILD)/,mps2_an385.elf mps3_an536.elf)
+RINGS_ARM := $(addprefix $(RINGS_BUILD)/,mps2_an385.elf mps3_an536.elf debug/mps2_an385.elf)
 RINGS_ELF := $(RINGS_ARM) $(if $(shell command -v $(RISCV_CC)),$(RINGS_RISCV))
 
 $(RINGS_BUILD)/sifive_u.elf: $(RINGS)/main.c $(RINGS)/by_mailbox.c firmware_stub/ports/sifive_u/sifive_u.ld
@@ -524,15 +524,18 @@ $(RINGS_BUILD)/boot.elf: firmware_stub/ports/sifive_u/boot.S firmware_stub/ports
 	@echo "  LINK    $@"
 	$(Q)$(RISCV_CC) $(RISCV_FLAGS) $(RINGS_LINK) -T $(filter %.ld,$^) -o $@ $<
 
-$(RINGS_BUILD)/mps2_an385.elf: ARM := -mcpu=cortex-m3 -mthumb
+RINGS_M3 := $(filter %/mps2_an385.elf,$(RINGS_ARM))
+$(RINGS_M3): ARM := -mcpu=cortex-m3 -mthumb
+$(RINGS_M3): firmware_stub/ports/mps2_an385/machine.c firmware_stub/ports/mps2_an385/mps2_an385.ld
 $(RINGS_BUILD)/mps3_an536.elf: ARM := -mcpu=cortex-r52 -marm -mfloat-abi=soft
-$(RINGS_BUILD)/mps2_an385.elf: firmware_stub/ports/mps2_an385/mps2_an385.ld
-$(RINGS_BUILD)/mps3_an536.elf: firmware_stub/ports/mps3_an536/start.S firmware_stub/ports/mps3_an536/mps3_an536.ld
-$(RINGS_ARM): $(RINGS_BUILD)/%.elf: firmware_stub/ports/%/machine.c \
-		$(RINGS)/main.c $(RINGS)/by_mailbox.c $(RINGS)/ram_pins.c $(RINGS_COMMON) $(RINGS_HEADERS)
+$(RINGS_BUILD)/mps3_an536.elf: firmware_stub/ports/mps3_an536/start.S \
+		firmware_stub/ports/mps3_an536/machine.c firmware_stub/ports/mps3_an536/mps3_an536.ld
+$(RINGS_BUILD)/debug/%.elf: USER_CONFIG := -DRPMSG_GPIO_USER_CONFIG='"debug_config.h"'
+$(RINGS_ARM): $(RINGS)/main.c $(RINGS)/by_mailbox.c $(RINGS)/ram_pins.c $(RINGS)/self_test.c \
+		$(RINGS_COMMON) $(RINGS_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  LINK    $@"
-	$(Q)$(MCU_CC) $(ARM) -std=gnu11 $(BARE_FLAGS) -I$(RINGS) -Ifirmware_stub/ports/$* \
+	$(Q)$(MCU_CC) $(ARM) $(USER_CONFIG) -std=gnu11 $(BARE_FLAGS) -I$(RINGS) -I$(dir $(filter %.ld,$^)) \
 		$(RINGS_LINK) -T $(filter %.ld,$^) -o $@ $(filter %.c %.S,$^) -lgcc
 
 EMULATED := $(wildcard firmware_stub/emulated/*.c)

@@ -98,9 +98,13 @@ ALL_FEATURES = functools.reduce(operator.or_, FEATURES.values())
 _FEATURES_BODY = struct.Struct("<II")
 _CAPS_BODY = struct.Struct("<II")  # struct rpmsg_gpio_caps_body
 _LINE_CONFIG_BODY = struct.Struct("<II")  # struct rpmsg_gpio_line_config_body
-_COUNTERS_BODY = struct.Struct("<5I")  # struct rpmsg_gpio_counters_body
+_COUNTERS_BODY = struct.Struct("<5I")  # struct rpmsg_gpio_counters_body, and what may follow:
+_SELF_TEST = struct.Struct("<I")
 _BITS_BODY = struct.Struct("<Q")  # struct rpmsg_gpio_mask_body, struct rpmsg_gpio_bits_body
 _CONFIG_BODY = struct.Struct(f"<H2xI{lib.RPMSG_GPIO_LABEL_SIZE}s")
+
+#: What firmware counts, as in ``struct rpmsg_gpio_counters_body``.
+COUNTERS = ("requests", "refused", "sent", "starved", "overruns")
 
 _MESSAGES = {
     MSG_GET_LINE_NAMES: "GET_LINE_NAMES",
@@ -171,24 +175,6 @@ class PinConfig(NamedTuple):
     debounce_us: int = 0
 
 
-class Counters(NamedTuple):
-    """Body of the GET_COUNTERS reply: since the firmware started, modulo 2**32.
-
-    Attributes:
-        requests: that were handled, this one included.
-        refused: of these, answered with ERR.
-        sent: messages to the driver, replies and events.
-        starved: how often one found no transmit buffer.
-        overruns: edges that found no room on their way, and have no event.
-    """
-
-    requests: int
-    refused: int
-    sent: int
-    starved: int
-    overruns: int
-
-
 def message_name(kind: int) -> str:
     """The spec's name of a message type, or its number."""
     return _MESSAGES.get(kind, f"message type {kind:#06x}")
@@ -212,9 +198,22 @@ def parse_features(body: bytes) -> Features:
     return Features(*_unpack(_FEATURES_BODY, body, "GET_FEATURES"))
 
 
-def parse_counters(body: bytes) -> Counters:
-    """Read ``struct rpmsg_gpio_counters_body``. Raises OSError(EPROTO) when too short."""
-    return Counters(*_unpack(_COUNTERS_BODY, body, "GET_COUNTERS"))
+def parse_counters(body: bytes) -> dict[str, int]:
+    """Read ``struct rpmsg_gpio_counters_body``.
+
+    Returns:
+        What the firmware has counted since it started, modulo 2**32, by COUNTERS and in their
+        order; then self_test_faults, if it has checked its pins.
+
+    Raises:
+        OSError: EPROTO when the body is too short.
+    """
+    counted = dict(zip(COUNTERS, _unpack(_COUNTERS_BODY, body, "GET_COUNTERS"), strict=True))
+    if len(body) >= _COUNTERS_BODY.size + _SELF_TEST.size:
+        (checked,) = _SELF_TEST.unpack_from(body, _COUNTERS_BODY.size)
+        if checked:
+            counted["self_test_faults"] = checked - 1
+    return counted
 
 
 def parse_config(body: bytes) -> ConfigSpace:

@@ -20,6 +20,7 @@ import socket as sockets
 import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -517,6 +518,23 @@ class Stub:
         """Return what a pin can do, and how the driver configured it."""
         words = self.command(f"config {line}").split()
         return PinConfig(int(words[1], 16), int(words[3], 16), int(words[5]))
+
+    def self_test(self, *outputs: str, wires: Sequence[tuple[str, str]] = ()) -> list[str]:
+        """Let the firmware check its pins; the driver's GET_COUNTERS then tells the result.
+
+        Args:
+            outputs: lines that it may drive to both levels.
+            wires: pairs of lines, from one that it drives to one that interrupts.
+
+        Returns:
+            A fault each, such as `0/5 "LOOP_IN" does not follow its wire`. A line that a driver
+            uses is left alone.
+
+        Raises:
+            OSError: ENOENT for a line that does not exist; EINVAL for lines of several controllers.
+        """
+        words = " ".join([*outputs, *(f"wire {out} {into}" for out, into in wires)])
+        return self.command(f"self-test {words}").splitlines()
 
     # ---- waiting (timeouts in s of real time; ETIMEDOUT when they pass) ----------
 

@@ -111,6 +111,8 @@ def _counters(chip: str, counted: dict[str, int] | None) -> Finding:
     if counted is None:
         return note(check, f"{chip}: the firmware does not tell its counters, which it offers")
     what = f"{chip} has counted {', '.join(f'{name} {n}' for name, n in counted.items())}"
+    if counted.get("self_test_faults"):
+        return note(check, what, "its self-test told its console and trace which lines fail")
     if not counted["overruns"]:
         return ok(check, what)
     return note(check, what, "give `edge_count` of the firmware more room for edges on their way")

@@ -39,13 +39,13 @@ async def count_firmware(chip: Chip) -> Counts | None:
     """Ask a chip's firmware what it has counted (COUNTERS).
 
     Returns:
-        Fields of `wire.Counters`; None where it counts nothing, or does not tell.
+        As `wire.parse_counters`; None where it counts nothing, or does not tell.
     """
     controller = chip.controller
     if controller is None or not controller.features & wire.F_COUNTERS:
         return None
     try:
         reply = await controller.call(wire.MSG_GET_COUNTERS, form=EXTENDED)
-        return wire.parse_counters(reply.body)._asdict()
+        return wire.parse_counters(reply.body)
     except OSError:
         return None

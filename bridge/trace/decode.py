@@ -432,7 +432,7 @@ class Decoder:
             if kind == wire.MSG_GET_TIME:
                 return f" {_LONG.unpack_from(body)[0] / 1e9:.9f} s"
             if kind == wire.MSG_GET_COUNTERS:
-                counters = wire.parse_counters(body)._asdict()
+                counters = wire.parse_counters(body)
                 return f" {', '.join(f'{name} {count}' for name, count in counters.items())}"
             if kind == wire.MSG_GET_VALUES:
                 return f" high: {_masked(request.gpio, body) or 'none'}"

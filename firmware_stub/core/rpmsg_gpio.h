@@ -307,6 +307,8 @@ struct rpmsg_gpio_counters_body {
 	rpmsg_gpio_le32 sent;     /* messages to the driver, replies and events */
 	rpmsg_gpio_le32 starved;  /* times that one found no transmit buffer */
 	rpmsg_gpio_le32 overruns; /* edges that found no room on their way, and have no event */
+	/* Only where the firmware can check itself: 0 when it has not, else 1 + faults found. */
+	rpmsg_gpio_le32 self_test;
 };
 
 /* Names come in pieces of at most this many bytes (request value = offset);

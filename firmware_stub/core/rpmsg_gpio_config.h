@@ -30,6 +30,11 @@
 #endif
 
 /*
+ * RPMSG_GPIO_SELF_TEST, not defined: a board can check its pins (rpmsg_gpio_self_test.h). With
+ * COUNTERS, which then tell the result.
+ */
+
+/*
  * Bytes of RAM for the longest message to the driver, in each device: a piece of
  * the names needs RPMSG_GPIO_MESSAGE_MAX. Without NAMES 48 are enough, for
  * GET_CONFIG, and more carry more event records at a time.

@@ -290,7 +290,12 @@ static bool get_counters(struct rpmsg_gpio_device *device, struct result *result
 	body.sent = rpmsg_gpio_store32(counters->sent);
 	body.starved = rpmsg_gpio_store32(counters->starved);
 	body.overruns = rpmsg_gpio_store32(counters->overruns);
+#ifdef RPMSG_GPIO_SELF_TEST
+	body.self_test = rpmsg_gpio_store32(counters->self_test);
 	put_body(device, &body, sizeof(body), result);
+#else
+	put_body(device, &body, offsetof(struct rpmsg_gpio_counters_body, self_test), result);
+#endif
 	return true;
 }
 #endif

@@ -133,6 +133,9 @@ struct rpmsg_gpio_device_config {
 struct rpmsg_gpio_counters {
 	uint32_t requests, refused, sent, starved;
 	volatile uint32_t overruns; /* stored by the interrupt side alone */
+#ifdef RPMSG_GPIO_SELF_TEST
+	uint32_t self_test; /* of rpmsg_gpio_self_test() */
+#endif
 };
 
 struct rpmsg_gpio_device {

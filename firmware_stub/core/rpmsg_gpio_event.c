@@ -716,7 +716,7 @@ bool rpmsg_gpio_device_armed(const struct rpmsg_gpio_device *device,
 {
 	const struct rpmsg_gpio_stream *stream;
 	const struct rpmsg_gpio_line *line;
-	uint32_t under_way;
+	uint32_t ahead;
 
 	if (gpio >= device->config->ngpio)
 		return false;
@@ -727,10 +727,13 @@ bool rpmsg_gpio_device_armed(const struct rpmsg_gpio_device *device,
 	if (!has_records(device))
 		return true;
 	stream = &device->config->streams[gpio];
-	under_way = ahead_of(stream, count_of(stream));
-	if (fifo_full(device) || under_way >= NUMBER_AHEAD)
+	ahead = ahead_of(stream, count_of(stream));
+	if (fifo_full(device) || ahead >= NUMBER_AHEAD)
 		return false;
+	/* Those that had plain events, before there were records, are not on their way. */
+	if (!(stream->edges & STREAM_MISSED) && !in_fifo(device, gpio))
+		ahead = 0;
 	if (!uses_credits(device, line))
-		return !under_way;
-	return (int32_t)(stream->granted - stream->sent - under_way) > 0;
+		return !ahead;
+	return (int32_t)(stream->granted - stream->sent - ahead) > 0;
 }

@@ -251,18 +251,24 @@ class RingMcu(RingPins):
 
     Arguments: ``machine`` is sifive_u (RISC-V, with a GPIO block), mps2-an385 (Cortex-M3, with
     pins in RAM) or mps3-an536 (Cortex-R52, the same; since QEMU 9.0); ``socket`` is the path to
-    listen on, by default in a directory of its own.
+    listen on, by default in a directory of its own. ``debug`` takes the firmware that has COUNTERS
+    and checks its pins as it starts; it is built for mps2-an385.
 
     Use it as a context manager, or call ``start`` and ``close``. BUTTON is released. While no
     driver is attached, QEMU does not run.
     """
 
     def __init__(
-        self, machine: str = "sifive_u", *, socket: str | os.PathLike[str] | None = None
+        self,
+        machine: str = "sifive_u",
+        *,
+        socket: str | os.PathLike[str] | None = None,
+        debug: bool = False,
     ) -> None:
         super().__init__(machine)
         self._backend = built("mcu-backend")
-        self._image = built(f"{machine.replace('-', '_')}.elf")
+        image = f"{machine.replace('-', '_')}.elf"
+        self._image = built(f"debug/{image}" if debug else image)
         self._given = socket
         self._stack = contextlib.ExitStack()
         self._process: subprocess.Popen[str] | None = None

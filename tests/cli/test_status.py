@@ -194,6 +194,29 @@ def test_what_firmware_has_counted(cli: Cli) -> None:
         assert "fw-0 has counted requests " in doctor
 
 
+def test_what_firmware_found_of_its_own_pins(cli: Cli) -> None:
+    with Rig("all,counters") as rig:
+        socket = rig.serve.socket
+        wires = [("LOOP_OUT", "LOOP_IN")]
+        assert "self_test" not in cli("status", socket=socket).stdout
+        assert rig.stub.self_test("LED_GREEN", wires=wires) == []
+        assert ", self_test_faults 0\n" in cli("status", socket=socket).stdout
+        assert ", self_test_faults 0\n" in cli("doctor", socket=socket).stdout
+        rig.stub.command("unwire LOOP_OUT LOOP_IN")
+        faults = rig.stub.self_test("LED_GREEN", wires=wires)
+        assert faults == ['0/5 "LOOP_IN" does not follow its wire']
+        assert ", self_test_faults 1\n" in cli("status", socket=socket).stdout
+        doctor = cli("doctor", socket=socket).stdout
+        assert "its self-test told its console and trace which" in doctor
+        assert rig.stub.state("LOOP_OUT").direction == "none"
+        with rig.chip() as chip, chip.request_lines({"LOOP_OUT": None, "LOOP_IN": None}):
+            pass
+        with pytest.raises(OSError, match="is of another controller"):
+            rig.stub.self_test("LED_GREEN", "1/0")
+        with pytest.raises(OSError, match="write: self-test LINE"):
+            rig.stub.command("self-test wire LOOP_OUT")
+
+
 def test_firmware_that_counts_and_does_not_tell(cli: Cli) -> None:
     with Rig("all,counters", arguments=("--timeout-ms", "100")) as rig:
         rig.stub.fault("stall", "on")

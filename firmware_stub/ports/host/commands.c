@@ -120,6 +120,8 @@ static const struct verb verbs[] = {
 	{"wait-armed", do_wait_armed, 2, 4, BY_A_CLIENT, "wait-armed LINE [timeout TIME]"},
 	{"wait-edges", do_wait_edges, 3, 5, BY_A_CLIENT, "wait-edges LINE N [timeout TIME]"},
 	{"wait-attached", do_wait_attached, 1, 3, BY_A_CLIENT, "wait-attached [timeout TIME]"},
+	{"self-test", do_self_test, 2, WORDS_MAX, AT_RUN_TIME,
+	 "self-test LINE... [wire LINE LINE]..."},
 	{"advance", do_advance, 2, 2, AT_RUN_TIME, "advance TIME"},
 	{"restart", do_restart, 1, 1, AT_RUN_TIME, "restart"},
 	{"crash", do_crash, 1, 1, AT_RUN_TIME, "crash"},

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "rpmsg_gpio_self_test.h"
 #include "verbs.h"
 
 #define WAIT_DEFAULT_NS (5 * NS_PER_S)
@@ -132,6 +133,75 @@ int do_channels(struct request *request)
 			request_answer(request, " driver 0x%x", controller->driver);
 	}
 	return 0;
+}
+
+/* ---- the self-test -------------------------------------------------------------------- */
+
+struct self_test {
+	struct request *request;
+	const struct board_controller *controller; /* of the first line */
+	uint16_t outputs[WORDS_MAX];
+	struct rpmsg_gpio_self_test_wire wires[WORDS_MAX];
+	struct rpmsg_gpio_self_test test;
+};
+
+static void tell_fault(void *context, uint16_t gpio, const char *what)
+{
+	const struct self_test *self = context;
+
+	request_answer(self->request, "%u/%u \"%s\" %s\n", self->controller->index, gpio,
+		       self->controller->pins[gpio].name, what);
+}
+
+static int line_to_test(struct self_test *self, int word, uint16_t *gpio)
+{
+	struct board_pin *line;
+	int error = request_pin(self->request, word, &line);
+
+	if (error)
+		return error;
+	if (!self->controller)
+		self->controller = line->controller;
+	if (line->controller != self->controller)
+		return request_fail(self->request, EINVAL,
+				    "`%s` is of another controller; a self-test is of one",
+				    self->request->words[word]);
+	*gpio = line->offset;
+	return 0;
+}
+
+/* The words that say what is tested. */
+static int read_self_test(struct self_test *self)
+{
+	struct rpmsg_gpio_self_test *test = &self->test;
+	int error = 0;
+
+	for (int word = 1; !error && word < self->request->count; word++) {
+		if (!request_is(self->request, word, "wire")) {
+			error = line_to_test(self, word, &self->outputs[test->output_count++]);
+			continue;
+		}
+		if (word + 2 >= self->request->count)
+			return request_usage(self->request);
+		error = line_to_test(self, ++word, &self->wires[test->wire_count].out);
+		if (!error)
+			error = line_to_test(self, ++word, &self->wires[test->wire_count++].in);
+	}
+	return error;
+}
+
+int do_self_test(struct request *request)
+{
+	struct self_test self = {
+		.request = request,
+		.test = {.outputs = self.outputs, .wires = self.wires, .fault = tell_fault,
+			 .context = &self},
+	};
+	int error = read_self_test(&self);
+
+	if (!error)
+		(void)rpmsg_gpio_self_test(self.controller->device, &self.test);
+	return error;
 }
 
 /* ---- waiting ------------------------------------------------------------------------- */

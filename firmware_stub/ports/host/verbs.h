@@ -41,6 +41,7 @@ int do_fault(struct request *request);
 int do_quit(struct request *request);
 int do_read(struct request *request);
 int do_restart(struct request *request);
+int do_self_test(struct request *request);
 int do_state(struct request *request);
 int do_times(struct request *request);
 int do_trace(struct request *request);

@@ -11,6 +11,7 @@
 #include "mailbox.h"
 #include "rpmsg_gpio_device.h"
 #include "rpmsg_remote.h"
+#include "self_test.h"
 #include "trace.h"
 
 #define ADDRESS 1024u /* of our endpoint */
@@ -171,6 +172,7 @@ void firmware_main(uint32_t seed)
 	machine_init();
 	gpio_reset(&device);
 	trace_say("started");
+	self_test(&device);
 	attachment_init(seed);
 	for (;;) {
 		woken = false;

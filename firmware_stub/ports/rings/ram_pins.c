@@ -7,7 +7,9 @@
  */
 #include "machine.h"
 #include "ram_pins.h"
+#include "self_test.h"
 
+#define LED      0u
 #define LOOP_OUT 4u
 #define LOOP_IN  5u
 
@@ -135,6 +137,17 @@ const struct rpmsg_gpio_port gpio_port = {
 	.get_values = get_values,
 	.set_values = set_values,
 };
+
+#ifdef RPMSG_GPIO_SELF_TEST
+static const uint16_t outputs[] = {LED};
+static const struct rpmsg_gpio_self_test_wire wires[] = {{LOOP_OUT, LOOP_IN}};
+const struct rpmsg_gpio_self_test gpio_self_test = {
+	.outputs = outputs,
+	.output_count = 1,
+	.wires = wires,
+	.wire_count = 1,
+};
+#endif
 
 void ram_pins_interrupt(void)
 {

@@ -29,7 +29,13 @@ static void put_decimal(uint32_t value, uint32_t unit)
 		put((char)('0' + value / unit % 10));
 }
 
-void trace_say(const char *text)
+static void put_text(const char *text)
+{
+	while (*text)
+		put(*text++);
+}
+
+static void put_time(void)
 {
 	uint64_t us = machine_time_ns() / 1000;
 
@@ -39,7 +45,20 @@ void trace_say(const char *text)
 	put_decimal((uint32_t)(us % 1000000), 100000);
 	put(']');
 	put(' ');
-	while (*text)
-		put(*text++);
+}
+
+void trace_say(const char *text)
+{
+	put_time();
+	put_text(text);
+	put('\n');
+}
+
+void trace_say_of(const char *subject, const char *text)
+{
+	put_time();
+	put_text(subject);
+	put(' ');
+	put_text(text);
 	put('\n');
 }

@@ -11,5 +11,7 @@
 
 /* With the time since start before it. */
 void trace_say(const char *text);
+/* The same, with a word before the text. */
+void trace_say_of(const char *subject, const char *text);
 
 #endif

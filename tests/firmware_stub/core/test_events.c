@@ -460,6 +460,29 @@ static void boot_masked(unsigned int count)
 	event_count = 0;
 }
 
+/* It counts, but it is not on its way. */
+static void an_edge_that_had_a_plain_event_disarms_nothing(void)
+{
+	static const uint32_t features[] = {TIMESTAMP, CREDITS, CREDITS | TIMESTAMP};
+
+	for (int n = 0; n < 3; n++) {
+		boot_masked(1);
+		CHECK_EQ(set(SET_IRQ_TYPE, 3, BOTH), OK);
+		CHECK_EQ(accept(features[n]), OK);
+		if (features[n] & CREDITS) {
+			CHECK(!rpmsg_gpio_device_armed(&device, 3));
+			CHECK_EQ(grant(3, 1), OK);
+		}
+		CHECK(rpmsg_gpio_device_armed(&device, 3));
+		edge(3);
+		CHECK(!rpmsg_gpio_device_armed(&device, 3));
+		CHECK(rpmsg_gpio_device_run(&device));
+		CHECK_EQ(event_count, 1);
+		CHECK_EQ(events[0].sequence, 2);
+		CHECK(!rpmsg_gpio_device_armed(&device, 3));
+	}
+}
+
 static void credits_end_a_mask(void)
 {
 	boot_masked(1);
@@ -1261,6 +1284,7 @@ int main(void)
 	RUN(a_rearm_of_an_armed_level_counts_nothing);
 	RUN(a_line_without_credits_holds_up_no_other);
 	RUN(a_grant_is_answered_before_what_it_frees);
+	RUN(an_edge_that_had_a_plain_event_disarms_nothing);
 	RUN(credits_end_a_mask);
 	RUN(credits_keep_what_was_latched);
 	RUN(the_end_of_credits_arms);

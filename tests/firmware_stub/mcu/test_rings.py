@@ -21,6 +21,7 @@ from bridge.client.line_request import LineRequest
 from bridge.client.line_settings import LineSettings
 from bridge.conformance import Options, run
 from bridge.conformance.runner import FAILED, PASSED, WARNED
+from bridge.control_protocol import METRICS
 from bridge.line import Direction, Edge, Value
 from firmware_stub.emulated.rings import RingMcu
 
@@ -86,6 +87,20 @@ def test_conformance(ring_mcu: RingMcu, level: str) -> None:
     faults = [result for result in done.results if result.outcome in (FAILED, WARNED)]
     assert not faults, faults
     assert done.count(PASSED) >= (46 if wired else 39)
+
+
+def test_firmware_that_checks_its_pins_as_it_starts(mcu_programs: None, tmp_path: Path) -> None:
+    with RingMcu("mps2-an385", debug=True) as mcu, Serve(tmp_path, "--link", mcu.url) as serve:
+        serve.wait_for_chips(1)
+        assert "self-test: no fault\n" in mcu.console
+        chip = chips(serve)[0]["name"]
+        connection = Connection.open(serve.socket)
+        try:
+            told = connection.call(METRICS, chip=chip)["firmware"]
+        finally:
+            connection.close()
+        assert told["self_test_faults"] == 0
+        assert not mcu.is_output("LED") and not mcu.is_output("LOOP_OUT")
 
 
 def test_the_next_driver_meets_firmware_that_has_just_started(ring_mcu: RingMcu) -> None:
