@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bridge.bench.rig import Serve
+from bridge.bench.rig import Serve, direct_chip
 from bridge.client.chip import Chip
 from bridge.client.control import Connection
 from bridge.client.edge_event import EdgeEvent
@@ -43,7 +43,7 @@ def edges(lines: LineRequest, count: int) -> list[EdgeEvent]:
 @contextmanager
 def watched(mcu: RingMcu, size: int) -> Iterator[LineRequest]:
     """BUTTON, released, with both its edges; the firmware has all that the request told it."""
-    with Chip(mcu.url) as chip:
+    with direct_chip(mcu.url) as chip:
         mcu.wait_attached()
         with chip.request_lines({"BUTTON": BOTH_EDGES}, event_buffer_size=size) as lines:
             mcu.wait_armed("BUTTON")
@@ -52,7 +52,7 @@ def watched(mcu: RingMcu, size: int) -> Iterator[LineRequest]:
 
 
 def test_pins(ring_mcu: RingMcu) -> None:
-    with Chip(ring_mcu.url) as chip:
+    with direct_chip(ring_mcu.url) as chip:
         assert chip.get_info().num_lines == 10
         with chip.request_lines({"LED": OUTPUT, "P1": INPUT}, consumer="test") as lines:
             assert ring_mcu.is_output("LED") and not ring_mcu.is_output("P1")
@@ -105,7 +105,7 @@ def test_firmware_that_checks_its_pins_as_it_starts(mcu_programs: None, tmp_path
 
 def test_the_next_driver_meets_firmware_that_has_just_started(ring_mcu: RingMcu) -> None:
     for _ in range(3):
-        with Chip(ring_mcu.url) as chip, chip.request_lines({"LED": OUTPUT}) as lines:
+        with direct_chip(ring_mcu.url) as chip, chip.request_lines({"LED": OUTPUT}) as lines:
             assert ring_mcu.level("LED") == 0
             lines.set_value("LED", Value.ACTIVE)
     assert ring_mcu.log.count("attached") == 3
@@ -191,7 +191,10 @@ def test_fifty_crashes_under_load(ring_mcu: RingMcu, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_hundred_thousand_operations(ring_mcu: RingMcu) -> None:
-    with Chip(ring_mcu.url) as chip, chip.request_lines({"LED": OUTPUT, "P1": INPUT}) as lines:
+    with (
+        direct_chip(ring_mcu.url) as chip,
+        chip.request_lines({"LED": OUTPUT, "P1": INPUT}) as lines,
+    ):
         for number in range(50_000):
             value = Value(number % 3 % 2)
             lines.set_value("LED", value)
