@@ -101,6 +101,7 @@ class Device:
 
     Attributes:
         fd: the program's descriptor; whoever takes it closes it.
+        info: the chip's ``struct gpiochip_info``.
 
     Raises:
         OSError: ENODEV, the chip is gone; EMFILE, ENOMEM.
@@ -110,6 +111,8 @@ class Device:
         chip.check_online()
         self._chip = chip
         self._visitor = visitor
+        identity = chip.identity
+        self.info = _CHIP_INFO.pack(_name(identity.name), _name(identity.label), len(chip.lines))
         self._id = chip.dispatcher.listen(self)
         try:
             self._descriptor = ChipDescriptor(chip.dispatcher.pump, self._id)
@@ -217,8 +220,7 @@ class Device:
 
     def _chip_info(self, argument: bytes) -> bytes:
         _check_size(argument, _CHIP_INFO.size)
-        identity = self._chip.identity
-        return _CHIP_INFO.pack(_name(identity.name), _name(identity.label), len(self._chip.lines))
+        return self.info
 
     async def _settled(self, offset: int) -> Mapping[str, Any]:
         """A line, once a release that is under way has ended, as after close(2)."""

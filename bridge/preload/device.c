@@ -47,6 +47,7 @@ struct device {
 	uint64_t cookie; /* 0: free */
 	uint64_t channel_cookie;
 	const struct preload_chip *chip; /* NULL: lines */
+	struct gpiochip_info info;       /* of a chip; lines 0: to be asked for */
 	uint32_t record_size;
 	uint32_t sequence;
 	int channel; /* -1: none yet */
@@ -188,6 +189,7 @@ static struct device *remember(int fd, const struct preload_chip *chip, uint32_t
 	if (device) {
 		device->cookie = cookie;
 		device->chip = chip;
+		device->info.lines = 0;
 		device->record_size = record_size;
 		device->channel = -1;
 	}
@@ -423,19 +425,33 @@ static size_t write_open(char *packet, const char *name)
 	return sizeof(head) + length;
 }
 
-/* What an answer says behind "errno". */
-static int errno_in(const uint8_t *packet, size_t size)
+/* What an answer of `length` bytes has behind a key, if it is of `size` at least; else NULL. */
+static const uint8_t *value_in(const uint8_t *answer, size_t length, const char *key, size_t size)
 {
-	static const char key[] = "\xa5" "errno";
+	size_t skip = strlen(key);
 
-	for (size_t at = 0; at + sizeof(key) + 1 < size; at++) {
-		const uint8_t *value = packet + at + sizeof(key) - 1;
+	for (size_t at = 0; at + skip + size <= length; at++)
+		if (!memcmp(answer + at, key, skip))
+			return answer + at + skip;
+	return NULL;
+}
 
-		if (memcmp(packet + at, key, sizeof(key) - 1))
-			continue;
-		return *value < 0x80 ? *value : value[0] == 0xcc ? value[1] : EIO;
-	}
-	return EPROTO;
+static int errno_in(const uint8_t *answer, size_t length)
+{
+	const uint8_t *value = value_in(answer, length, "\xa5" "errno", 2);
+
+	if (!value)
+		return EPROTO;
+	return *value < 0x80 ? *value : value[0] == 0xcc ? value[1] : EIO;
+}
+
+/* The answer to an open has it before all that firmware may have written. */
+static void take_info(const uint8_t *answer, size_t length, struct gpiochip_info *info)
+{
+	const uint8_t *value = value_in(answer, length, "\xa9" "chip_info\xc4\x44", sizeof(*info));
+
+	if (value)
+		memcpy(info, value, sizeof(*info));
 }
 
 static int connect_to_service(void)
@@ -457,7 +473,7 @@ static int connect_to_service(void)
 	return -1;
 }
 
-static int open_on(int connection, const struct preload_chip *chip)
+static int open_on(int connection, const struct preload_chip *chip, struct gpiochip_info *info)
 {
 	char packet[NAME_SIZE + 64];
 	uint8_t answer[4096];
@@ -478,17 +494,31 @@ static int open_on(int connection, const struct preload_chip *chip)
 		errno = errno_in(answer, (size_t)got);
 		if (fd < 0 && errno != EPROTO)
 			return -1;
+		take_info(answer, (size_t)got, info);
 	}
 	return fd;
 }
 
+static void name_chip(struct gpiochip_info *info)
+{
+	const struct preload_chip *chip =
+		preload_chip_named(info->name, strnlen(info->name, sizeof(info->name)));
+
+	if (!chip)
+		return;
+	memset(info->name, 0, sizeof(info->name));
+	memcpy(info->name, chip->device, strlen(chip->device));
+}
+
 int preload_open(const struct preload_chip *chip, int flags)
 {
+	struct gpiochip_info info = {.lines = 0};
+	struct device *device;
 	int connection = connect_to_service(), fd, error;
 
 	if (connection < 0)
 		return -1;
-	fd = open_on(connection, chip);
+	fd = open_on(connection, chip, &info);
 	error = errno;
 	real_close(connection);
 	errno = error;
@@ -498,7 +528,10 @@ int preload_open(const struct preload_chip *chip, int flags)
 		fcntl(fd, F_SETFD, 0);
 	if (flags & O_NONBLOCK)
 		fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
-	remember(fd, chip, sizeof(struct gpio_v2_line_info_changed));
+	device = remember(fd, chip, sizeof(struct gpio_v2_line_info_changed));
+	name_chip(&info);
+	if (device)
+		device->info = info;
 	return fd;
 }
 
@@ -519,17 +552,6 @@ size_t preload_place_of_fd(uint32_t command, uint32_t *record_size)
 	default:
 		return 0;
 	}
-}
-
-static void name_chip(struct gpiochip_info *info)
-{
-	const struct preload_chip *chip =
-		preload_chip_named(info->name, strnlen(info->name, sizeof(info->name)));
-
-	if (!chip)
-		return;
-	memset(info->name, 0, sizeof(info->name));
-	memcpy(info->name, chip->device, strlen(chip->device));
 }
 
 static void note_result(struct device *device, uint32_t command, void *argument, int made)
@@ -585,6 +607,11 @@ int preload_ioctl(int fd, uint32_t command, void *argument)
 	if (!argument || size > ARGUMENT_MAX) {
 		errno = argument ? EINVAL : EFAULT;
 		return -1;
+	}
+	if (command == (uint32_t)GPIO_GET_CHIPINFO_IOCTL && device && device->info.lines &&
+	    !is_over(fd)) {
+		memcpy(argument, &device->info, sizeof(device->info));
+		return 0;
 	}
 	if (!device)
 		device = remember(fd, NULL, 0);

@@ -159,7 +159,7 @@ class Operations:
         except BaseException:
             visitor.left()
             raise
-        return chip.info(), (device.fd,)
+        return {"chip_info": device.info, **chip.info()}, (device.fd,)
 
     async def _close(self, client: Client, message: Mapping[str, Any]) -> Answer:
         client.discard(message)

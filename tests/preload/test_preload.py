@@ -239,6 +239,19 @@ def test_a_program_that_uses_no_chip_hardly_notices(run: Run, tmp_path: Path) ->
     assert f"from file {LIBRARY}" not in done.stderr  # a folder of this Python, to look into
 
 
+def test_what_a_chip_is_needs_no_question(run: Run) -> None:
+    program = f"""
+import fcntl, os
+chip = os.open("{device()}", os.O_RDWR)
+before = os.listdir("/proc/self/fd")
+info = fcntl.ioctl(chip, 0x8044B401, bytes(68))
+assert os.listdir("/proc/self/fd") == before  # no channel
+print(*(text.decode() for text in info[:64].split(b"\\0") if text), info[64])
+"""
+    done = run(sys.executable, "-c", program)
+    assert done.stdout == f"gpiochip{FIRST} pins 8\n", done.stderr
+
+
 def test_descriptors_and_lines_come_back(run: Run) -> None:
     """Many chips and requests in one process; and it closes numbers that it never had."""
     program = f"""
