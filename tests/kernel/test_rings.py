@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import collections
 import errno
+import faulthandler
 import itertools
 import threading
 from collections.abc import Callable
@@ -142,6 +143,8 @@ def crashes(guest: Guest, count: int) -> None:
         assert started.wait(DEADLINE), f"the client does not work after {number} kills"
         guest.host("kill_mcu")
         client.join(DEADLINE)
+        if client.is_alive():
+            faulthandler.dump_traceback()  # to the console, which a failed test shows
         assert not client.is_alive(), f"a call hangs after {number + 1} kills"
         guest.until(lambda: not any(devices.glob("*.rpmsg-io-0.*")), "the channel's end")
         guest.host("attach_mcu")
