@@ -21,7 +21,7 @@
 # make deb     Debian packages in build/deb, for this Debian; DEB_ARCH=arm64 or armhf for a board
 # make deb-12  the same on a Debian 12 that has nothing else, and into another; deb-13
 # make test-arm  C tests, and the stub in end-to-end tests, as programs of ARM, by qemu-user
-# make test-board  a wheel in an emulated Debian of ARM, by the commands of docs/packages.md
+# make test-board  wheels in emulated Debians of ARM, by the commands of docs/packages.md
 # make mcu     the firmware for the microcontrollers that QEMU runs, and its footprint
 # make footprint  the size of the firmware core, by this machine's compiler
 # make bench   the benchmark's table
@@ -259,7 +259,7 @@ test-arm: $(VENV)/.test
 # are tests of it beside. PyPI has no cffi and no msgpack for 32 bits.
 BOARD_TESTS ?=
 BOARD_NEEDS_armhf := python3-cffi python3-msgpack
-test-board: test-board-arm64
+test-board: test-board-arm64 test-board-armhf
 test-board-%: $(BUILD)/board
 	tools/fresh-debian --machine $* --share $< \
 		--packages "python3 python3-pip python3-venv $(BOARD_NEEDS_$*)" 13 .ci/fresh board $(BOARD_TESTS)
