@@ -264,7 +264,10 @@ def _keep(
 ) -> None:
     """Run as the keeper; never return."""
     import select
+    import signal
 
+    # `pkill -f PROGRAM` finds this process, too, which would leave service and firmware behind.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)

@@ -71,10 +71,37 @@ print(os.path.dirname(os.environ["GPIO_BRIDGE_SOCKET"]))
 """
     value, directory = says("--stub", "demo", "--", sys.executable, "-c", program).split()
     assert value == "INACTIVE"
+    check_end(directory)
+
+
+def check_end(directory: str) -> None:
+    """Firmware and service of a run end, and their directory goes."""
     deadline = time.monotonic() + LATE_S
     while os.path.exists(directory):
         assert time.monotonic() < deadline, "firmware and service stay"
         time.sleep(0.01)
+
+
+def test_what_finds_the_program_by_its_command_line_leaves_nothing_behind() -> None:
+    """As `pkill -f PROGRAM` does, which finds who keeps firmware and service up, too."""
+    program = """
+import glob, os, signal
+others = 0
+for path in glob.glob("/proc/[0-9]*/cmdline"):
+    try:
+        found = b"a-program-to-find" in open(path, "rb").read()
+    except OSError:
+        continue
+    pid = int(path.split("/")[2])
+    if found and pid != os.getpid():
+        os.kill(pid, signal.SIGTERM)
+        others += 1
+print(others, os.path.dirname(os.environ["GPIO_BRIDGE_SOCKET"]))
+"""
+    words = (sys.executable, "-c", program, "a-program-to-find")
+    others, directory = says("--stub", "demo", "--", *words).split()
+    assert int(others) >= 1
+    check_end(directory)
 
 
 @pytest.mark.parametrize("path", ["/dev/fw-0", "first", "fw-0"])
