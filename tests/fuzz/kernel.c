@@ -471,6 +471,9 @@ long kernel_syscall(long number, ...)
 		second = va_arg(args, long);
 		third = va_arg(args, void *);
 		kernel_signal((int)(*(struct iocb **)third)->aio_resfd);
+	} else if (number == SYS_userfaultfd) {
+		errno = ENOSYS; /* no page of this kernel is missing */
+		second = -1;
 	} else {
 		kernel_broken("system call %ld is not known here", number);
 	}

@@ -252,6 +252,7 @@ static const struct guest_ops guest_ops = {
 		.features = FEATURES,
 		.protocol_features = PROTOCOL_FEATURES,
 		.get_config = get_config,
+		.mapped = guest_mapped,
 		.watch_kick = guest_watch_kick,
 		.unwatch_kick = guest_unwatch_kick,
 		.stopping = on_stopping,

@@ -19,33 +19,41 @@
 
 /* ---- a guest that truncates its memory ------------------------------------ */
 
+#define TRUNCATED "the guest truncated its memory"
+#define UNTOUCHED                                                                                  \
+	"the guest uses more memory that its VMM has never touched than this service pays " \
+	"for: let the VMM touch it first (QEMU: prealloc=on of the memory back-end)"
+
 /* The guests whose callbacks this thread is in. */
 static _Thread_local struct guest *entered;
 static struct sigaction before_us;
 
-/* Puts zeroed memory in the place of what vanished, if `addr` is in there. */
-static bool replace(void *base, size_t length, const void *addr)
+/* If `addr` is in there, fill its page, or put zeroed memory in the place of the whole. */
+static bool repair(struct guest *guest, void *base, size_t length, const void *addr)
 {
-	return (uintptr_t)addr - (uintptr_t)base < length &&
-	       mmap(base, length, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS,
+	if ((uintptr_t)addr - (uintptr_t)base >= length)
+		return false;
+	if (guest_memory_fill(&guest->memory, addr))
+		return true;
+	guest->memory_lost = 1;
+	return mmap(base, length, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS,
 		    -1, 0) != MAP_FAILED;
 }
 
-static bool replace_memory(struct guest *guest, const void *addr)
+static bool repair_memory(struct guest *guest, const void *addr)
 {
 	const struct vhost_user_memory *memory = &guest->session.memory;
 	const struct inflight_log *log = &guest->session.log;
-	bool found = replace(log->base, log->length, addr);
+	bool found = repair(guest, log->base, log->length, addr);
 
 	for (unsigned int i = 0; i < memory->count && !found; i++)
-		found = replace(memory->mappings[i].base, memory->mappings[i].length, addr);
-	if (found)
-		guest->memory_lost = 1;
+		found = repair(guest, memory->mappings[i].base, memory->mappings[i].length, addr);
 	return found;
 }
 
-/* Memory that is not sealed can vanish under us, which raises SIGBUS in the thread that touches
- * it. The handler puts zeroed private memory in its place, so that the access ends; the guest is
+/* Memory that is not sealed can vanish under us, and a page can be missing that nobody has touched:
+ * both raise SIGBUS in the thread that touches it. Where the handler may not fill the page, it puts
+ * zeroed private memory in the place of the mapping, so that the access ends; the guest is
  * disconnected when the callback is over. */
 static void memory_vanished(int number, siginfo_t *info, void *context)
 {
@@ -53,7 +61,7 @@ static void memory_vanished(int number, siginfo_t *info, void *context)
 	if (state_file_vanished(info->si_addr))
 		return;
 	for (struct guest *guest = entered; guest; guest = guest->outer)
-		if (replace_memory(guest, info->si_addr))
+		if (repair_memory(guest, info->si_addr))
 			return;
 	/* It was neither: a real crash, as without this handler. */
 	sigaction(number, &before_us, NULL);
@@ -80,7 +88,7 @@ void guest_leave(struct guest *guest)
 {
 	if (guest->memory_lost) {
 		guest->closing = false; /* whatever else was found follows from it */
-		guest_fail(guest, "the guest truncated its memory");
+		guest_fail(guest, "%s", guest->memory.spent ? UNTOUCHED : TRUNCATED);
 	}
 	if (guest->busy == 1 && guest->closing)
 		guest_drop(guest);
@@ -227,6 +235,13 @@ void guest_unwatch_kick(void *context, int fd)
 	}
 }
 
+void guest_mapped(void *context, void *base, size_t length)
+{
+	struct guest *guest = context;
+
+	guest_memory_watch(&guest->memory, base, length);
+}
+
 void guest_applied(void *context)
 {
 	look(context);
@@ -286,6 +301,7 @@ void guest_init(struct guest *guest, struct gb_pump *pump, const struct guest_op
 	guest->ops = ops;
 	guest->again.expired = look_timer;
 	guest->flush.flush = turn_over;
+	guest_memory_init(&guest->memory);
 	vhost_user_session_init(&guest->session, &ops->session, guest);
 }
 
@@ -337,6 +353,7 @@ void guest_drop(struct guest *guest)
 	if (!guest->stays)
 		shutdown(guest->session.socket, SHUT_RDWR);
 	vhost_user_session_end(&guest->session);
+	guest_memory_end(&guest->memory);
 	memset(guest->taken, 0, sizeof(guest->taken));
 	guest->closing = guest->stays = false;
 	guest->memory_lost = 0;

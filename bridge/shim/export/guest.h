@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "guest_memory.h"
 #include "pump/pump.h"
 #include "virtio/split_ring.h"
 #include "virtio/vhost_user_session.h"
@@ -50,6 +51,7 @@ struct guest {
 	char why[200];
 	unsigned int busy;   /* callbacks in hand */
 	struct guest *outer; /* in the thread's stack of callbacks */
+	struct guest_memory memory;
 	volatile sig_atomic_t memory_lost;
 };
 
@@ -85,6 +87,7 @@ void guest_resume(struct guest *guest);
 /* For ops.session. */
 int guest_watch_kick(void *context, int fd);
 void guest_unwatch_kick(void *context, int fd);
+void guest_mapped(void *context, void *base, size_t length);
 void guest_applied(void *context);
 void guest_refused(void *context, const char *why);
 

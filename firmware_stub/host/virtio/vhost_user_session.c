@@ -308,6 +308,12 @@ static int set_config(struct vhost_user_session *session, struct vhost_user_mess
 	return refuse(session, "SET_CONFIG: the configuration space is read-only");
 }
 
+static void mapped(struct vhost_user_session *session, void *base, size_t length)
+{
+	if (session->ops->mapped)
+		session->ops->mapped(session->context, base, length);
+}
+
 static int set_mem_table(struct vhost_user_session *session, struct vhost_user_message *message)
 {
 	struct vhost_user_memory memory;
@@ -318,6 +324,8 @@ static int set_mem_table(struct vhost_user_session *session, struct vhost_user_m
 	vhost_user_memory_unmap(&session->memory);
 	vhost_user_close_fds(&session->table);
 	session->memory = memory;
+	for (unsigned int i = 0; i < memory.count; i++)
+		mapped(session, memory.mappings[i].base, memory.mappings[i].length);
 	session->table = *message;
 	message->fd_count = 0; /* they are the session's */
 	return 0;
@@ -348,6 +356,7 @@ static int set_inflight_fd(struct vhost_user_session *session, struct vhost_user
 	stop_rings(session);
 	inflight_unmap(&session->log);
 	session->log = log;
+	mapped(session, log.base, log.length);
 	return 0;
 }
 

@@ -40,6 +40,8 @@ struct vhost_user_session_ops {
 	bool (*busy)(void *context);
 	/* The driver begins, or has let go of the device: it is as after a reset. May be NULL. */
 	void (*reset)(void *context);
+	/* Memory of the guest's was mapped, and nothing of it touched. May be NULL. */
+	void (*mapped)(void *context, void *base, size_t length);
 	/* A message was executed, which may have started or stopped rings. */
 	void (*applied)(void *context);
 	/* A request was refused; the guest has been told. */
