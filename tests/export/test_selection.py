@@ -55,7 +55,7 @@ def test_flag() -> None:
 @pytest.mark.parametrize(
     ("flag", "complaint"),
     [
-        ("/run/g.sock,chip=fw-0", "url: expected vhost-user-gpio:PATH"),
+        ("/run/g.sock,chip=fw-0", "url: expected one of vhost-user-gpio:PATH"),
         (URL, "chip: missing"),
         (f"{URL},lines=3", "names no chip"),
         (f"{URL},chip=fw-0,lines=3,3", "chosen twice"),
