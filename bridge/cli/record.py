@@ -149,7 +149,12 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number == signal.SIGINT or signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _stopper(recorder))
-    totals = recorder.run()
+    # A signal that comes just before the recorder waits has no handler run until the wait is over.
+    signal.set_wakeup_fd(recorder.waker, warn_on_full_buffer=False)
+    try:
+        totals = recorder.run()
+    finally:
+        signal.set_wakeup_fd(-1)
     if not options.quiet:
         notes = "; ".join(recorder.notes())
         complain(f"gpio-bridge record: {totals.seconds:.3f} s, {notes}")

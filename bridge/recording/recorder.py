@@ -125,6 +125,11 @@ class Recorder:
         with suppress(OSError):  # it is full, or the recording has ended
             os.write(self._woken, b"!")
 
+    @property
+    def waker(self) -> int:
+        """A pipe's end, in which a byte ends the recorder's wait (signal.set_wakeup_fd())."""
+        return self._woken
+
     def run(self) -> Totals:
         """Record until the limits, or stop(). Raises OSError when the file can not be written."""
         self._poller.register(self._wake, select.POLLIN)
