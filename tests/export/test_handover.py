@@ -368,15 +368,19 @@ def test_memory_that_is_another_is_not_used(
 def test_a_service_without_descriptors_keeps_no_guest(
     restarts: Restarts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    times = 32
+
     def none_left(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(socket, "socketpair", none_left)
     before = os.listdir("/proc/self/fd")
-    handover = Handover(FdStore({"NOTIFY_SOCKET": restarts.manager.path}), "other", [])
-    assert handover.kept is None
-    assert not handover.give(1, lambda: pytest.fail("it was called"))
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    for _ in range(times):
+        handover = Handover(FdStore({"NOTIFY_SOCKET": restarts.manager.path}), "other", [])
+        assert handover.kept is None
+        assert not handover.give(1, lambda: pytest.fail("it was called"))
+    # The manager is in this process, and has a few more of the service meanwhile.
+    assert len(os.listdir("/proc/self/fd")) < len(before) + times
 
 
 def test_a_manager_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
