@@ -198,10 +198,13 @@ class Finder:
         """Bring the link into agreement with sysfs; return False when the link's object is gone."""
         self._met.clear()
         why = self._gone()
+        wanted = [] if why else self._wanted()
+        # What was listed may be that of a processor which has just taken the place of ours, and has
+        # a link of its own.
+        why = why or self._gone()
         if why is not None:
             self._send(lib.GB_RPMSG_DOWN, text=why)
             return False
-        wanted = self._wanted()
         self._detach_all_but(wanted)
         for endpoint in wanted:
             if self._attached.get(endpoint.address) is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ import pytest
 from bridge import wire
 from bridge.link import resolve, rpmsg, rpmsg_finder
 from bridge.link.rpmsg_finder import Finder
-from bridge.link.rpmsg_sysfs import ADDR_ANY, Node, Processor, Sysfs
+from bridge.link.rpmsg_sysfs import ADDR_ANY, BusChannel, Node, Processor, Sysfs
 from bridge.link.rpmsg_target import Target, parse
 from bridge.shim.ffi import ffi, lib
 
@@ -288,6 +289,26 @@ def test_number_given_to_another_while_it_is_looked_at(
     assert here.look() == []
     assert here.look() == [(lib.GB_RPMSG_ATTACH, 1025, "rpmsg0")]
     assert here.look() == []
+
+
+def test_processor_that_another_replaces_while_it_is_looked_at(
+    board: Board, link: Callable[..., Link], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash the kernel makes all anew, with the same names: that is another link's."""
+    m4 = board.processor(0, "m4_0", "4c000000.m4")
+    channel = board.device(m4, "virtio0.rpmsg-io-0.-1.1024", "rpmsg-io-0", 1024)
+    (board.dev / board.node(channel, "rpmsg-io-0", 1024)).touch()
+    here = link()
+    list_channels = here.sysfs.channels
+
+    def crash_before(processor: Processor) -> list[BusChannel]:
+        m4.rename(board.root / "before")
+        shutil.copytree(board.root / "before", m4, symlinks=True)
+        return list_channels(processor)
+
+    monkeypatch.setattr(here.sysfs, "channels", crash_before)
+    assert here.look() == [(lib.GB_RPMSG_DOWN, 0, "")]
+    assert not here.up
 
 
 def test_a_look_lists_the_nodes_once(board: Board, link: Callable[..., Link]) -> None:
