@@ -239,6 +239,8 @@ class Link:
         found = []
         while ready.poll(0 if found else timeout_s * 1000):
             data, fds, _, _ = socket.recv_fds(self._theirs, ffi.sizeof("struct gb_rpmsg_packet"), 1)
+            if not data:  # a finder that looks by itself has ended
+                break
             packet = ffi.from_buffer("struct gb_rpmsg_packet *", data)
             node = "".join(Path(os.readlink(f"/proc/self/fd/{fd}")).name for fd in fds)
             found.append((packet.code, packet.address, node))
