@@ -27,6 +27,7 @@ from bridge.service.client import Client
 from bridge.service.config import Config
 from bridge.service.counters import count_chip, count_firmware
 from bridge.service.keeper import Keeper, KeptLine
+from bridge.service.peer import Peer
 from bridge.service.registry import Registry
 from bridge.service.tracing import Tracing
 from bridge.service.turns import Turns
@@ -153,7 +154,7 @@ class Operations:
     async def _cdev(self, client: Client, message: Mapping[str, Any]) -> Answer:
         """Open a chip as the GPIO character device, see docs/cdev.md."""
         chip = self._named(client, arguments.string(message, "chip"))
-        visitor = Visitor(client, self._policy, self.turns, self._take)
+        visitor = Visitor(client, self._policy, self.turns, self._requester)
         try:
             device = Device(chip, visitor)
         except BaseException:
@@ -244,10 +245,7 @@ class Operations:
         consumer = arguments.string(message, "consumer", default="")
         size = arguments.integer(message, "event_buffer_size", 0, U32_MAX, default=0)
         room = event_capacity(size, len(configs), edges=False) * uapi.LINE_EVENT_SIZE
-        grant = await self._take(client.account, len(configs), room)
-        check = functools.partial(self._policy.check, client.peer, chip)
-        turn = functools.partial(self.turns.ask, client.peer)
-        requester = Requester(client.peer.uid, grant.end, check, turn)
+        requester = await self._requester(client.peer, client.account, chip, len(configs), room)
         fds, capacity = await chip.request(configs, consumer, size, requester)
         answer = {
             "offsets": offsets,
@@ -312,6 +310,14 @@ class Operations:
         for line in lines:
             await self.keeper.release(line)
         return {}, ()
+
+    async def _requester(
+        self, peer: Peer, account: Account, chip: Chip, lines: int, memory: int
+    ) -> Requester:
+        """A user, with a share of the budget for a line request. Raises OSError, as `_take`."""
+        grant = await self._take(account, lines, memory)
+        check = functools.partial(self._policy.check, peer, chip)
+        return Requester(peer.uid, grant.end, check, functools.partial(self.turns.ask, peer))
 
     async def _take(self, account: Account, lines: int, memory: int) -> Grant:
         """A line request's share of the budget. Raises OSError, as `Account.take`.

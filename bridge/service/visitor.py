@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from bridge.chips.chip import Chip
 from bridge.chips.line import Line
 from bridge.chips.requester import Requester
 from bridge.service.access import Policy
-from bridge.service.budgets import Account, Grant
+from bridge.service.budgets import Account
 from bridge.service.client import Client
+from bridge.service.peer import Peer
 from bridge.service.turns import Turns
 
-Take = Callable[[Account, int, int], Awaitable[Grant]]
-"""A line request's share of a budget: so many lines, so many bytes. Raises OSError."""
+NewRequester = Callable[[Peer, Account, Chip, int, int], Coroutine[Any, Any, Requester]]
+"""A user, with a share of the budget for so many lines and bytes of a chip. Raises OSError."""
 
 
 class Visitor:
@@ -28,21 +29,24 @@ class Visitor:
         client: who opens the chip.
         policy: what users may do.
         turns: whose ioctl is next.
-        take: gives a share of the user's budget.
+        new_requester: gives the user a share of the budget for a line request.
 
     Attributes:
         turn: calls something when it is this user's turn.
+        requester: this user, with a share of the budget for a line request: awaits so many lines
+            and bytes of a chip.
 
     Raises:
         OSError: EMFILE, the user has all that the limits allow.
     """
 
-    def __init__(self, client: Client, policy: Policy, turns: Turns, take: Take) -> None:
+    def __init__(
+        self, client: Client, policy: Policy, turns: Turns, new_requester: NewRequester
+    ) -> None:
         self._peer = client.peer
-        self._account = client.account
         self._policy = policy
         self.turn = functools.partial(turns.ask, client.peer)
-        self._take = take
+        self.requester = functools.partial(new_requester, client.peer, client.account)
         self._grant = client.account.take(connections=1, handles=1)
 
     def info(self, chip: Chip, line: Line) -> Mapping[str, Any]:
@@ -52,12 +56,6 @@ class Visitor:
     def check_watch(self, chip: Chip, line: Line) -> None:
         """Raise OSError EACCES when this user may not watch a line."""
         self._policy.need(self._peer, chip, line, "watch")
-
-    async def requester(self, chip: Chip, lines: int, memory: int) -> Requester:
-        """This user's share of the budget for a line request. Raises OSError."""
-        grant = await self._take(self._account, lines, memory)
-        check = functools.partial(self._policy.check, self._peer, chip)
-        return Requester(self._peer.uid, grant.end, check, self.turn)
 
     def left(self) -> None:
         """The chip is closed."""
