@@ -17,7 +17,7 @@
 #include "state_file.h"
 #include "virtio/vhost_user_handover.h"
 
-/* ---- a guest that truncates its memory ------------------------------------ */
+/* ---- memory that vanished, or was never there ------------------------------ */
 
 #define TRUNCATED "the guest truncated its memory"
 #define UNTOUCHED                                                                                  \

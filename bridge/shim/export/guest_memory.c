@@ -8,26 +8,19 @@
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "pump/pump.h"
 
 /* linux/userfaultfd.h of 5.11; no right is needed with it. */
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
 #endif
 
-static uint64_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
 void guest_memory_init(struct guest_memory *memory)
 {
 	*memory = (struct guest_memory){
-		.faults = -1, .pages = GUEST_MEMORY_PAGES_MAX, .as_of = now()};
+		.faults = -1, .pages = GUEST_MEMORY_PAGES_MAX, .as_of = gb_now_ns()};
 }
 
 static int open_faults(void)
@@ -63,7 +56,7 @@ void guest_memory_watch(struct guest_memory *memory, void *base, size_t length)
 
 static bool may_fill(struct guest_memory *memory)
 {
-	uint64_t more = (now() - memory->as_of) / GUEST_MEMORY_PAGE_NS;
+	uint64_t more = (gb_now_ns() - memory->as_of) / GUEST_MEMORY_PAGE_NS;
 
 	memory->as_of += more * GUEST_MEMORY_PAGE_NS;
 	if (more > GUEST_MEMORY_PAGES_MAX - memory->pages)

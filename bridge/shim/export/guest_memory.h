@@ -21,9 +21,9 @@
 #define GUEST_MEMORY_PAGE_NS   (10 * UINT64_C(1000000000)) /* until one more may be filled */
 
 struct guest_memory {
-	int faults;      /* -1: nothing is watched */
-	uint32_t pages;  /* that may be filled, whatever guest comes */
-	uint64_t as_of;  /* CLOCK_MONOTONIC in ns */
+	int faults;     /* -1: nothing is watched */
+	uint32_t pages; /* that may be filled, whatever guest comes */
+	uint64_t as_of; /* gb_now_ns() */
 	volatile sig_atomic_t spent;
 };
 

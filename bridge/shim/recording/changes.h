@@ -42,8 +42,9 @@ struct gb_loss {
 /*
  * Make changes of records. Where edges of a line are missing, by its numbers or since the same edge
  * came twice, its level is unknown from the edge before on. Of changes of a line at one time each
- * but the first is a nanosecond later, since a waveform shows one only. `times` and `codes` have room for 2 *
- * `count`, `losses` for `count`. Returns the number of changes; *lost is that of the losses.
+ * but the first is a nanosecond later, since a waveform shows one only. `times` and `codes` have
+ * room for 2 * `count`, `losses` for `count`. Returns the number of changes; *lost is that of the
+ * losses.
  */
 size_t gb_changes_take(struct gb_recorded *recorded, const struct gb_line_event *events,
 		       size_t count, uint64_t *times, uint32_t *codes, struct gb_loss *losses,
