@@ -11,14 +11,12 @@ from pathlib import Path
 from bridge.link.uevents import drain, monitor
 from bridge.shim.ffi import ffi, lib
 
-_IN_MOVE_SELF, _IN_ONESHOT = 0x800, 1 << 31  # linux/inotify.h
-
 # A directory is watched and not a file: a socket that is to come has no file yet. Who changes files
 # there without end has one event for each attempt.
 _DIRECTORY_CHANGES = (
-    lib.IN_ATTRIB | lib.IN_MOVED_TO | lib.IN_CREATE | lib.IN_DELETE_SELF | _IN_ONESHOT
+    lib.IN_ATTRIB | lib.IN_MOVED_TO | lib.IN_CREATE | lib.IN_DELETE_SELF | lib.IN_ONESHOT
 )
-_FILE_CHANGES = lib.IN_ATTRIB | _IN_MOVE_SELF
+_FILE_CHANGES = lib.IN_ATTRIB | lib.IN_MOVE_SELF
 
 
 class Watch:
