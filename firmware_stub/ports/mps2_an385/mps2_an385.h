@@ -3,9 +3,7 @@
 #ifndef MPS2_AN385_H
 #define MPS2_AN385_H
 
-#include <stdint.h>
-
-#define REG32(a) (*(volatile uint32_t *)(uintptr_t)(a))
+#include "registers.h"
 
 #define UART0 0x40004000u
 #define UART1 0x40005000u

@@ -3,9 +3,7 @@
 #ifndef MPS3_AN536_H
 #define MPS3_AN536_H
 
-#include <stdint.h>
-
-#define REG32(a) (*(volatile uint32_t *)(uintptr_t)(a))
+#include "registers.h"
 
 #define UART0 0xe7c00000u /* of this core alone */
 #define UART2 0xe0205000u

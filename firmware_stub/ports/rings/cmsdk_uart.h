@@ -3,16 +3,14 @@
 #ifndef CMSDK_UART_H
 #define CMSDK_UART_H
 
-#include <stdint.h>
-
 #include "machine.h"
+#include "registers.h"
 
-#define UART_REG(uart, n)  (*(volatile uint32_t *)(uintptr_t)((uart) + 4u * (n)))
-#define UART_DATA(uart)    UART_REG(uart, 0)
-#define UART_STATE(uart)   UART_REG(uart, 1)
-#define UART_CTRL(uart)    UART_REG(uart, 2)
-#define UART_INT(uart)     UART_REG(uart, 3)
-#define UART_BAUD(uart)    UART_REG(uart, 4)
+#define UART_DATA(uart)  REG32((uart) + 0)
+#define UART_STATE(uart) REG32((uart) + 4)
+#define UART_CTRL(uart)  REG32((uart) + 8)
+#define UART_INT(uart)   REG32((uart) + 12)
+#define UART_BAUD(uart)  REG32((uart) + 16)
 
 #define UART_TX_FULL     1u /* of STATE */
 #define UART_RX_FULL     2u

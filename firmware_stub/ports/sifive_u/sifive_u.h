@@ -3,10 +3,7 @@
 #ifndef SIFIVE_U_H
 #define SIFIVE_U_H
 
-#include <stdint.h>
-
-#define REG32(a) (*(volatile uint32_t *)(uintptr_t)(a))
-#define REG64(a) (*(volatile uint64_t *)(uintptr_t)(a))
+#include "registers.h"
 
 #define MTIME REG64(0x0200bff8) /* 1 MHz */
 
