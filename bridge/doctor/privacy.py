@@ -35,6 +35,7 @@ class Privacy:
 
     def __init__(self) -> None:
         self._names: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None  # of the names; made when it is used
         self._add(platform.node())
         for variable in ("LOGNAME", "USER", "SUDO_USER"):
             self._add(os.environ.get(variable, ""))
@@ -63,14 +64,16 @@ class Privacy:
     def _add(self, name: str) -> None:
         if name and name != "root":
             self._names.add(name)
+            self._pattern = None
 
     def text(self, text: str) -> str:
         """Return text without what is nobody's business."""
         for pattern, instead in _PATTERNS:
             text = pattern.sub(instead, text)
-        for name in sorted(self._names, key=len, reverse=True):
-            text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", LEFT_OUT, text)
-        return text
+        if self._pattern is None:
+            names = "|".join(map(re.escape, sorted(self._names, key=len, reverse=True))) or "(?!)"
+            self._pattern = re.compile(rf"(?<![A-Za-z0-9])(?:{names})(?![A-Za-z0-9])")
+        return self._pattern.sub(LEFT_OUT, text)
 
     def value(self, value: Any) -> Any:
         """Return the same of what JSON is made of; keys stay, all behind some of them goes."""
